@@ -1,0 +1,58 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)
+
+LOCK := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
+INSTALLED := $(VENV)/.dependencies-$(LOCK)
+SUITES := tests/unit tests/models tests/contract tests/e2e
+
+.PHONY: help setup demo test check format gpu-check bench-planner lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED):
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Python 3.11 to 3.14 is needed, this is " + sys.version.split()[0] + "; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	$(PY) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt '.[train,dev]'
+	$(PY) -m pip uninstall --quiet --yes j3o-testbed
+	touch $@
+
+# The dependencies are installed once per lock; the project itself, editable, once per checkout,
+# because one environment may serve several clones.
+setup: $(INSTALLED) ## virtual environment and install; nothing to do the second time
+	@if [ "$$(cat $(VENV)/.checkout 2>/dev/null)" != "$(CURDIR)" ] || [ ! -x $(VENV)/bin/testbed ]; then \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
+	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
+
+demo: setup ## the whole system, end to end, on this machine (about six minutes)
+	$(VENV)/bin/testbed demo --out out/demo
+
+test: setup ## the whole test suite
+	$(PY) -m pytest $(SUITES) -m "not gpu and not slow"
+
+check: setup ## lint, formatting, types, import boundaries
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/unit/test_architecture.py
+
+format: setup ## rewrite the code in the project's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+gpu-check: setup ## the tests that only a CUDA device can answer
+	$(PY) -m pytest $(SUITES) -m gpu
+
+bench-planner: setup ## measure the planner; writes out/bench/planner.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json
+
+lock: setup ## rewrite constraints.txt from the installed environment
+	{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable; } > constraints.next
+	mv constraints.next constraints.txt
+
+clean: ## remove the environment and everything a run wrote
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,140 @@
+"""Files that cross a stage: frozen typed documents, read and written in one way.
+
+Every file of the testbed (topology, demand, card, profiles, problem, plan, ...) is one class
+derived from `Document`. The same class serves code and file. Bad input is refused with one line
+per fault: the file, the path of the key inside it, what was wrong, and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+__all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
+
+
+class DocumentError(ValueError):
+    """A file could not be read as the document it should be; the message says where and why."""
+
+
+class FrozenModel(BaseModel):
+    """A value that never changes after construction and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Document(FrozenModel):
+    """A `FrozenModel` with a schema version that is stored as YAML or JSON (by file suffix)."""
+
+    schema_version: int = 1
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read `path`. Raises `DocumentError` (missing file, syntax, unknown key, bad value)."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DocumentError(f"{path}: {error.strerror or error}") from None
+        try:
+            is_json = path.suffix == ".json"
+            data = json.loads(text) if is_json else yaml.safe_load(text)
+        except (json.JSONDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise DocumentError(
+                f"{path}: not valid {path.suffix[1:] or 'YAML'}: {reason}"
+            ) from None
+        return cls.parse(data, source=str(path))
+
+    @classmethod
+    def parse(cls, data: Any, source: str = "input") -> Self:
+        """Validate plain data. Raises `DocumentError` naming `source` and each faulty key's path."""
+        if not isinstance(data, dict):
+            raise DocumentError(f"{source}: expected a mapping of keys, got {type(data).__name__}")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise DocumentError(_describe(cls, data, error, source)) from None
+
+    def save(self, path: str | Path) -> Path:
+        """Write atomically, as JSON or YAML by the suffix; returns the path written."""
+        path = Path(path)
+        data = self.model_dump(mode="json", exclude_none=True)
+        if path.suffix == ".json":
+            text = json.dumps(data, indent=1) + "\n"
+        else:
+            text = yaml.safe_dump(data, sort_keys=False)
+        return write_atomically(path, text)
+
+
+def write_atomically(path: Path, content: str | bytes) -> Path:
+    """Write `content` beside `path` and rename, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(raw)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: str) -> str:
+    lines = []
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+        if fault["type"] == "extra_forbidden":
+            message = "unknown key" + _suggestion(cls, data, fault["loc"])
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
+                message += f" (got {fault['input']!r})"
+        lines.append(f"{source}: {where}: {message}")
+    return "\n".join(lines)
+
+
+def _suggestion(cls: type[BaseModel], data: Any, location: tuple[int | str, ...]) -> str:
+    """'; did you mean X?' for the key at `location`, from the keys its own model accepts."""
+    names = _valid_keys(cls, location[:-1])
+    matches = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    if matches:
+        return f"; did you mean {matches[0]}?"
+    return f"; valid keys: {', '.join(names)}" if names else ""
+
+
+def _valid_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    model: Any = cls
+    for part in location:
+        if isinstance(part, int) or not _is_model(model):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            return []
+        model = _inner_model(field.annotation)
+    return sorted(model.model_fields) if _is_model(model) else []
+
+
+def _inner_model(annotation: Any) -> Any:
+    """The first pydantic model inside a container annotation, such as `tuple[Node, ...]`."""
+    if _is_model(annotation):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _is_model(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)

@@ -1,0 +1,135 @@
+"""The hierarchy: nodes with their budgets, links with theirs, and who is attached to whom.
+
+Symbols of `docs/formulation.md`: `memory` is mu_n, `compute` is beta_n, `window_s` is T_b,
+a link's `bandwidth` is kappa.
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import ByteSize, Field, StringConstraints, model_validator
+
+from cluster.document import Document, FrozenModel
+
+__all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+DeviceName = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda:\d+)$")]
+
+
+class Tier(StrEnum):
+    """Where a node stands in the hierarchy."""
+
+    CLIENT = "client"
+    EDGE = "edge"
+    CLOUD = "cloud"
+
+
+class Batching(StrEnum):
+    """How a node's executor releases batches: gated windows of T_b, or whenever it is free."""
+
+    WINDOW = "window"
+    GREEDY = "greedy"
+
+
+class Node(FrozenModel):
+    """One serving machine (or its share of one) and its budgets."""
+
+    name: Name
+    tier: Tier
+    device: DeviceName = "cpu"
+    memory: ByteSize = Field(gt=0, description="budget mu_n for resident models, e.g. 64MiB")
+    compute: float = Field(gt=0, le=1, description="budget beta_n, busy seconds per second")
+    window_s: float = Field(gt=0, description="T_b; also sets the promised latency, 2 T_b")
+    batching: Batching = Batching.GREEDY
+    max_batch: int = Field(default=32, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, description="host threads of one forward pass")
+
+
+class Link(FrozenModel):
+    """A directed uplink; answers return over it too, but only the way up is budgeted (F7)."""
+
+    source: Name
+    target: Name
+    bandwidth: ByteSize = Field(gt=0, description="kappa, bytes per second, e.g. 2.5MB")
+    rtt_s: float = Field(default=0.0, ge=0)
+
+
+class Topology(Document):
+    """A whole hierarchy. Raises `DocumentError` when loaded from a file that is not one."""
+
+    name: Name
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [node.name for node in self.nodes]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"node name {name!r} is used twice")
+        for position, link in enumerate(self.links):
+            for end in (link.source, link.target):
+                if end not in names:
+                    near = difflib.get_close_matches(end, names, n=1, cutoff=0.4)
+                    hint = f"; did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(f"links.{position}: no node is named {end!r}{hint}")
+        if len(self.clouds) != 1:
+            raise ValueError(f"expected exactly one cloud node, found {len(self.clouds)}")
+        self._check_uplinks(self.clients, Tier.EDGE)
+        self._check_uplinks(self.edges, Tier.CLOUD)
+        return self
+
+    def _check_uplinks(self, nodes: tuple[Node, ...], target_tier: Tier) -> None:
+        for node in nodes:
+            ups = [link for link in self.links if link.source == node.name]
+            if len(ups) != 1 or self.node(ups[0].target).tier is not target_tier:
+                raise ValueError(
+                    f"{node.tier} {node.name!r} needs exactly one link to a node of tier "
+                    f"{target_tier}, found {[link.target for link in ups]}"
+                )
+
+    @cached_property
+    def clients(self) -> tuple[Node, ...]:
+        """Client nodes, in file order."""
+        return tuple(node for node in self.nodes if node.tier is Tier.CLIENT)
+
+    @cached_property
+    def edges(self) -> tuple[Node, ...]:
+        """Edge nodes, in file order."""
+        return tuple(node for node in self.nodes if node.tier is Tier.EDGE)
+
+    @cached_property
+    def clouds(self) -> tuple[Node, ...]:
+        """Cloud nodes (validated to be exactly one)."""
+        return tuple(node for node in self.nodes if node.tier is Tier.CLOUD)
+
+    @property
+    def cloud(self) -> Node:
+        """The cloud node."""
+        return self.clouds[0]
+
+    def node(self, name: str) -> Node:
+        """The node called `name`. Raises `KeyError` listing the valid names."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"no node {name!r}; nodes: {', '.join(n.name for n in self.nodes)}")
+
+    def uplink(self, name: str) -> Link:
+        """The link that leaves `name` towards the cloud. Raises `KeyError` for the cloud."""
+        for link in self.links:
+            if link.source == name:
+                return link
+        raise KeyError(f"node {name!r} has no uplink")
+
+    def path_to_cloud(self, name: str) -> tuple[Node, ...]:
+        """Nodes from `name` up to the cloud, both included."""
+        path = [self.node(name)]
+        while path[-1].tier is not Tier.CLOUD:
+            path.append(self.node(self.uplink(path[-1].name).target))
+        return tuple(path)

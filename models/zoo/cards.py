@@ -1,0 +1,52 @@
+"""Model cards: what a checkpoint is, how to feed it, and how well it does (no torch here)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cluster.document import Document, FrozenModel
+
+__all__ = ["ModelCard", "Preprocessing", "TaskMetric"]
+
+
+class Preprocessing(FrozenModel):
+    """How an image becomes the network's input; applied alike in training and serving."""
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bilinear"
+
+
+class TaskMetric(FrozenModel):
+    """Mean of a task's per-image metric over the test split, and its 95 % half-width."""
+
+    value: float = Field(ge=0, le=1)
+    half_width: float = Field(ge=0)
+    images: int = Field(gt=0)
+
+
+class ModelCard(Document):
+    """One trained model of the zoo."""
+
+    name: str
+    benchmark: str
+    tasks: tuple[str, ...] = Field(min_length=1)
+    backbone: str
+    size_class: str = Field(description="small, middle or large")
+    preprocessing: Preprocessing
+    parameters: int = Field(gt=0)
+    metrics: dict[str, TaskMetric]
+    checkpoint: str = Field(description="file name beside the cards, fp16 safetensors")
+    checkpoint_sha256: str
+    steps: int = Field(gt=0)
+    seed: int
+    pretrained: str = Field(description="origin of the initial weights, or 'none'")
+    train_command: str
+    licence: str
+
+    def accuracy(self, task: str) -> float:
+        """a_mt: the measured metric, 0 for a task the model does not serve."""
+        metric = self.metrics.get(task)
+        return metric.value if metric else 0.0

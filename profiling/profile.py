@@ -1,0 +1,69 @@
+"""What a model costs on a node: the profile type and the file that holds all of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from cluster.document import Document, FrozenModel
+from cluster.provenance import Provenance
+
+__all__ = ["BatchLatency", "ModelProfile", "Profiles"]
+
+
+class BatchLatency(FrozenModel):
+    """Latency of one batch size, over repeated runs of the device runtime."""
+
+    batch: int = Field(ge=1)
+    p50_s: float = Field(gt=0)
+    p95_s: float = Field(gt=0)
+    runs: int = Field(ge=1)
+
+
+class ModelProfile(FrozenModel):
+    """Cost of one model on one node: latency(b) ~ setup_s + marginal_s * b, and memory.
+
+    `weights_bytes` are parameters and buffers; `workspace_bytes` is the peak of what a batch of
+    the node's `max_batch` allocates beyond them. Their sum is s_m of `docs/formulation.md`.
+    """
+
+    model: str
+    node: str
+    measured_on: str = Field(description="node that was measured; same hardware class as `node`")
+    latency: tuple[BatchLatency, ...] = Field(min_length=1)
+    setup_s: float = Field(ge=0, description="nu_nm")
+    marginal_s: float = Field(ge=0, description="c_nm")
+    residual: float = Field(ge=0, description="root mean square of relative error of the fit")
+    weights_bytes: int = Field(gt=0)
+    workspace_bytes: int = Field(ge=0)
+    load_s: float = Field(ge=0, description="seconds from request to warm model")
+
+    @property
+    def resident_bytes(self) -> int:
+        """s_m: weights plus the workspace of the largest batch."""
+        return self.weights_bytes + self.workspace_bytes
+
+
+class Profiles(Document):
+    """`profiles.json`: every model on every node of a topology."""
+
+    topology: str
+    profiles: tuple[ModelProfile, ...]
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        keys = [(profile.node, profile.model) for profile in self.profiles]
+        if len(set(keys)) != len(keys):
+            raise ValueError("a (node, model) pair is profiled twice")
+        return self
+
+    def find(self, node: str, model: str) -> ModelProfile | None:
+        """The profile of `model` on `node`, or None where it was not measured."""
+        return self._index.get((node, model))
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], ModelProfile]:
+        return {(profile.node, profile.model): profile for profile in self.profiles}

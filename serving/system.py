@@ -1,0 +1,73 @@
+"""The contract between traffic and whatever answers it: live Ray system, simulator, null system.
+
+`System.send(query) -> Answer` never raises for a query that the system refuses: a refusal is an
+answer with `Outcome.SHED` and a reason. `Outcome.ERROR` is a fault of the system.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Answer", "Outcome", "Query", "System", "Timing"]
+
+
+class Outcome(StrEnum):
+    """What became of a query."""
+
+    ANSWERED = "answered"
+    SHED = "shed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One image and the task asked of it, arriving at one client node."""
+
+    client: str
+    task: str
+    body: bytes
+    content_type: str = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where an answered query's time went, in seconds, as the serving node measured it."""
+
+    queue_s: float = 0.0
+    """from arrival at the serving node's executor until its window or batch closed"""
+    batch_wait_s: float = 0.0
+    """from the closing of its batch until the device began it"""
+    compute_s: float = 0.0
+    """device time of the batch the query was in"""
+    link_s: float = 0.0
+    """time on links, up and down, waiting for bandwidth included"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one query."""
+
+    outcome: Outcome
+    reason: str = ""
+    prediction: NDArray[np.generic] | None = None
+    tier: str = ""
+    node: str = ""
+    model: str = ""
+    plan_version: int = 0
+    batch_size: int = 0
+    bound_s: float = 0.0
+    """promised latency of the path taken: 2 T_b plus the links (F9, F13)"""
+    timing: Timing = Timing()
+
+
+class System(Protocol):
+    """Anything that answers queries."""
+
+    async def send(self, query: Query) -> Answer:
+        """Answer or refuse `query`."""
+        ...
