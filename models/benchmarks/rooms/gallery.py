@@ -1,0 +1,47 @@
+"""Contact sheets: pictures and their labels (or answers) side by side as one PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from models.benchmarks.rooms.dataset import Sample
+from models.tasks import TASKS
+
+__all__ = ["contact_sheet", "save_contact_sheet"]
+
+GAP_PX = 3
+
+
+def contact_sheet(samples: Sequence[Sample], sheet_columns: int = 1) -> np.ndarray:
+    """(H, W, 3) uint8: per sample a strip of the picture and one panel a label."""
+    strips = []
+    for sample in samples:
+        panels = [sample.image]
+        panels += [TASKS[task].render(label) for task, label in sample.labels.items()]
+        strips.append(_join([_frame(panel) for panel in panels], axis=1))
+    height, width = strips[0].shape[:2]
+    rows = -(-len(strips) // sheet_columns)
+    sheet = np.full((rows * height, sheet_columns * width, 3), 255, np.uint8)
+    for position, strip in enumerate(strips):
+        row, column = divmod(position, sheet_columns)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = strip
+    return sheet
+
+
+def save_contact_sheet(samples: Sequence[Sample], path: str | Path, sheet_columns: int = 1) -> Path:
+    """Write the sheet as a PNG; returns the path."""
+    path = Path(path)
+    Image.fromarray(contact_sheet(samples, sheet_columns)).save(path, optimize=True)
+    return path
+
+
+def _frame(panel: np.ndarray) -> np.ndarray:
+    return np.pad(panel, ((GAP_PX, GAP_PX), (GAP_PX, GAP_PX), (0, 0)), constant_values=255)
+
+
+def _join(panels: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    return np.concatenate(panels, axis=axis)
