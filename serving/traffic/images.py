@@ -1,0 +1,70 @@
+"""Labelled images of a benchmark, encoded once before the run as clients would send them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["LabelledImages", "load_images"]
+
+
+class _Sample(Protocol):
+    image: NDArray[np.uint8]
+    labels: Mapping[str, NDArray[Any]]
+
+
+class _Dataset(Protocol):
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int) -> Any:
+        """An object with `image` (h, w, 3) uint8 and `labels` by task, see `_Sample`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Images with the true answer of every task; position i is image i of a schedule."""
+
+    images: tuple[NDArray[np.uint8], ...]
+    """each (h, w, 3)"""
+    bodies: tuple[bytes, ...]
+    """the same as PNG"""
+    labels: tuple[Mapping[str, NDArray[Any]], ...]
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    @property
+    def mean_body_bytes(self) -> float:
+        """b_t: mean bytes of a query going up."""
+        return float(np.mean([len(body) for body in self.bodies]))
+
+
+def load_images(
+    dataset: _Dataset, count: int, on_progress: Callable[[int, int], None] | None = None
+) -> LabelledImages:
+    """The first `count` samples of `dataset`. Raises `ValueError` if it has fewer than that."""
+    if not 0 < count <= len(dataset):
+        raise ValueError(f"asked for {count} labelled images, the data set has {len(dataset)}")
+    images, bodies, labels = [], [], []
+    for index in range(count):
+        sample: _Sample = dataset.sample(index)
+        images.append(sample.image)
+        bodies.append(_encode_png(sample.image))
+        labels.append(sample.labels)
+        if on_progress is not None:
+            on_progress(index + 1, count)
+    return LabelledImages(tuple(images), tuple(bodies), tuple(labels))
+
+
+def _encode_png(image: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    # Level 1: the generator shares its cores with the system; smaller files are not the point.
+    Image.fromarray(image).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()

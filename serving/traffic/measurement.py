@@ -1,0 +1,248 @@
+"""`measurements.parquet`: one row a query, and the facts of the run in the file's metadata.
+
+Axes: q = query, in order of scheduled time. All times are seconds from the start of the run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from cluster.document import DocumentError, FrozenModel
+from cluster.provenance import Provenance
+from serving.system import Outcome
+from serving.traffic.driver import Record
+from serving.traffic.schedule import Schedule
+
+__all__ = ["SCHEMA", "MeasurementRun", "Measurements", "build_measurements"]
+
+_SCHEMA_VERSION = 1
+_METADATA_KEY = b"testbed.measurements"
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    [
+        pa.field("query", pa.int64(), nullable=False),
+        pa.field("phase", pa.int32(), nullable=False),
+        pa.field("client", _TEXT, nullable=False),
+        pa.field("task", _TEXT, nullable=False),
+        pa.field("image", pa.int32(), nullable=False),
+        pa.field("outcome", _TEXT, nullable=False),
+        pa.field("reason", _TEXT, nullable=False),
+        pa.field("tier", _TEXT, nullable=False),
+        pa.field("node", _TEXT, nullable=False),
+        pa.field("model", _TEXT, nullable=False),
+        pa.field("plan_version", pa.int32(), nullable=False),
+        pa.field("batch_size", pa.int32(), nullable=False),
+        pa.field("scheduled_s", pa.float64(), nullable=False),
+        pa.field("sent_s", pa.float64(), nullable=False),
+        pa.field("done_s", pa.float64(), nullable=False),
+        pa.field("queue_s", pa.float64(), nullable=False),
+        pa.field("batch_wait_s", pa.float64(), nullable=False),
+        pa.field("compute_s", pa.float64(), nullable=False),
+        pa.field("link_s", pa.float64(), nullable=False),
+        pa.field("bound_s", pa.float64(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+    ]
+)
+
+
+class MeasurementRun(FrozenModel):
+    """What was driven: stored beside the rows."""
+
+    schema_version: int = Field(default=_SCHEMA_VERSION, ge=1, le=_SCHEMA_VERSION)
+    policy: str
+    plan_version: int = Field(description="version of the plan at the start of the run")
+    duration_s: float = Field(gt=0)
+    phase_starts_s: tuple[float, ...] = (0.0,)
+    bounds_s: dict[str, float] = Field(
+        default_factory=dict, description="promised latency by path, e.g. 'edge'"
+    )
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurements:
+    """Columns of equal length (q), as in `SCHEMA`. Raises `ValueError` if they are not."""
+
+    run: MeasurementRun
+    query: NDArray[np.int64]
+    phase: NDArray[np.int32]
+    client: NDArray[np.str_]
+    task: NDArray[np.str_]
+    image: NDArray[np.int32]
+    outcome: NDArray[np.str_]
+    reason: NDArray[np.str_]
+    tier: NDArray[np.str_]
+    node: NDArray[np.str_]
+    model: NDArray[np.str_]
+    plan_version: NDArray[np.int32]
+    batch_size: NDArray[np.int32]
+    scheduled_s: NDArray[np.float64]
+    sent_s: NDArray[np.float64]
+    done_s: NDArray[np.float64]
+    queue_s: NDArray[np.float64]
+    batch_wait_s: NDArray[np.float64]
+    compute_s: NDArray[np.float64]
+    link_s: NDArray[np.float64]
+    bound_s: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        rows = len(self.query)
+        for name in SCHEMA.names:
+            if getattr(self, name).shape != (rows,):
+                raise ValueError(f"column {name}: expected {rows} values")
+        strange = set(np.unique(self.outcome)) - {str(outcome) for outcome in Outcome}
+        if strange:
+            raise ValueError(f"column outcome: unknown values {sorted(strange)}")
+        if rows and (self.score.min() < 0 or self.score.max() > 1 or np.isnan(self.score).any()):
+            raise ValueError("column score: expected values in [0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Mask (q) of the answered queries."""
+        return self.outcome == Outcome.ANSWERED
+
+    @property
+    def latency_s(self) -> NDArray[np.float64]:
+        """Seconds (q) from the scheduled time to the answer or refusal."""
+        return self.done_s - self.scheduled_s
+
+    @property
+    def lateness_s(self) -> NDArray[np.float64]:
+        """Seconds (q) by which the generator itself sent too late."""
+        return self.sent_s - self.scheduled_s
+
+    def select(self, mask: NDArray[np.bool_]) -> Measurements:
+        """The rows where `mask` (q) holds."""
+        columns: dict[str, Any] = {name: getattr(self, name)[mask] for name in SCHEMA.names}
+        return Measurements(run=self.run, **columns)
+
+    def in_phase(self, phase: int) -> Measurements:
+        """The rows of one phase of the demand."""
+        return self.select(self.phase == phase)
+
+    def save(self, path: str | Path) -> Path:
+        """Write atomically as parquet; returns the path written."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = [_to_arrow(getattr(self, field.name), field.type) for field in SCHEMA]
+        metadata = {_METADATA_KEY: self.run.model_dump_json().encode()}
+        table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(metadata))
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            written = Path(folder) / path.name
+            pq.write_table(table, written, compression="zstd")
+            written.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read `path`. Raises `DocumentError`, in one line, for a file `save` did not write."""
+        path = Path(path)
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except FileNotFoundError:
+            raise DocumentError(f"{path}: No such file or directory") from None
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DocumentError(f"{path}: not a parquet file: {reason}") from None
+        raw = (table.schema.metadata or {}).get(_METADATA_KEY)
+        if raw is None:
+            raise DocumentError(
+                f"{path}: not measurements of this testbed: metadata key "
+                f"{_METADATA_KEY.decode()!r} is missing"
+            )
+        missing = [name for name in SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise DocumentError(f"{path}: columns are missing: {', '.join(missing)}")
+        try:
+            run = MeasurementRun.model_validate_json(raw)
+            columns = {f.name: _from_arrow(table.column(f.name), f.type) for f in SCHEMA}
+            return cls(run=run, **columns)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise DocumentError(f"{path}: metadata: {where}: {fault['msg']}") from None
+        except (pa.ArrowException, ValueError) as error:
+            raise DocumentError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def build_measurements(
+    schedule: Schedule,
+    records: Sequence[Record],
+    *,
+    policy: str,
+    plan_version: int,
+    provenance: Provenance,
+    bounds_s: Mapping[str, float] | None = None,
+) -> Measurements:
+    """Measurements of scored `records` of `schedule`."""
+    run = MeasurementRun(
+        policy=policy,
+        plan_version=plan_version,
+        duration_s=schedule.duration_s,
+        phase_starts_s=schedule.phase_starts_s,
+        bounds_s=dict(bounds_s or {}),
+        provenance=provenance,
+    )
+    rows: dict[str, list[Any]] = {field.name: [] for field in fields(Measurements)[1:]}
+    for record in records:
+        index, answer = record.index, record.answer
+        values = {
+            "query": index,
+            "phase": schedule.phase_q[index],
+            "client": schedule.clients[schedule.client_q[index]],
+            "task": schedule.tasks[schedule.task_q[index]],
+            "image": schedule.image_q[index],
+            "outcome": str(answer.outcome),
+            "reason": answer.reason,
+            "tier": answer.tier,
+            "node": answer.node,
+            "model": answer.model,
+            "plan_version": answer.plan_version,
+            "batch_size": answer.batch_size,
+            "scheduled_s": record.scheduled_s,
+            "sent_s": record.sent_s,
+            "done_s": record.done_s,
+            "queue_s": answer.timing.queue_s,
+            "batch_wait_s": answer.timing.batch_wait_s,
+            "compute_s": answer.timing.compute_s,
+            "link_s": answer.timing.link_s,
+            "bound_s": answer.bound_s,
+            "score": record.score,
+        }
+        for name, value in values.items():
+            rows[name].append(value)
+    columns: dict[str, Any] = {f.name: np.array(rows[f.name], _numpy_type(f.type)) for f in SCHEMA}
+    return Measurements(run=run, **columns)
+
+
+def _numpy_type(kind: pa.DataType) -> Any:
+    return np.str_ if kind == _TEXT else kind.to_pandas_dtype()
+
+
+def _to_arrow(column: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    if kind != _TEXT:
+        return pa.array(column, kind)
+    return pa.array(column.tolist(), pa.string()).dictionary_encode().cast(_TEXT)
+
+
+def _from_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
+    if column.null_count:
+        raise ValueError("a column has empty cells")
+    if kind == _TEXT:
+        return np.array(column.cast(pa.string()).to_pylist(), dtype=np.str_)
+    return column.cast(kind).to_numpy().astype(_numpy_type(kind))

@@ -1,0 +1,148 @@
+"""The numbers of a run: a pure function from its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from cluster.document import FrozenModel
+from serving.system import Outcome
+from serving.traffic.driver import SATURATED
+from serving.traffic.measurement import Measurements
+
+__all__ = ["SHED", "TIERS", "LatencyS", "LatenessS", "Measured", "summarise"]
+
+TIERS = ("client", "edge", "cloud")
+SHED = "shed"
+_NORMAL_95 = 1.959964
+
+
+class LatencyS(FrozenModel):
+    """Latency of answered queries, from the scheduled send time, in seconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    mean: float
+    max: float
+
+
+class LatenessS(FrozenModel):
+    """How late the generator itself sent, in seconds."""
+
+    p50: float
+    p99: float
+
+
+class Measured(FrozenModel):
+    """What came back; the `measured` part of `report.json`."""
+
+    accuracy: float = Field(description="sum of scores / queries; refused and failed count 0 (F1)")
+    accuracy_interval: tuple[float, float] = Field(
+        description="95 % normal interval, queries of one image taken as one cluster"
+    )
+    accuracy_by_task: dict[str, float]
+    accuracy_of_answered: float | None = Field(
+        default=None, description="sum of scores / answered; absent if nothing was answered"
+    )
+    answered_share: float
+    share_by_tier: dict[str, float] = Field(
+        description="share of all queries answered by client, edge, cloud, and share shed"
+    )
+    latency_s: LatencyS | None = None
+    deadline_met_share: float | None = Field(
+        default=None, description="share of answers within the promised bound of their path"
+    )
+    utilization_by_node: dict[str, float] = Field(description="busy device seconds per second")
+    queries: int
+    answered: int
+    shed: int
+    errors: int
+    saturated: int = Field(default=0, description="errors that are the generator's own (its cap)")
+    generator_lateness_s: LatenessS
+    duration_s: float
+
+    @model_validator(mode="after")
+    def _every_query_is_accounted_for(self) -> Self:
+        if self.answered + self.shed + self.errors != self.queries:
+            raise ValueError(
+                f"answered {self.answered} + shed {self.shed} + errors {self.errors} "
+                f"is not queries {self.queries}"
+            )
+        return self
+
+
+def summarise(
+    measurements: Measurements, duration_s: float, node_busy_s: Mapping[str, float]
+) -> Measured:
+    """Summary of a run of `duration_s` seconds, `node_busy_s` = device-busy seconds by node.
+
+    Raises `ValueError` if there is no query, no duration, or a query that is in no outcome.
+    """
+    queries = len(measurements)
+    if not queries:
+        raise ValueError("nothing to summarise: the run has no query")
+    if duration_s <= 0:
+        raise ValueError(f"duration_s must be positive, got {duration_s}")
+    answered = measurements.answered
+    score = np.where(answered, measurements.score, 0.0)
+    latency_s = measurements.latency_s[answered]
+    count = int(answered.sum())
+    shed = int((measurements.outcome == Outcome.SHED).sum())
+    errors = int((measurements.outcome == Outcome.ERROR).sum())
+    within = latency_s <= measurements.bound_s[answered]
+    lateness_s = measurements.lateness_s
+    return Measured(
+        accuracy=float(score.mean()),
+        accuracy_interval=_interval(score, measurements.image),
+        accuracy_by_task={
+            str(task): float(score[measurements.task == task].mean())
+            for task in np.unique(measurements.task)
+        },
+        accuracy_of_answered=float(score.sum() / count) if count else None,
+        answered_share=count / queries,
+        share_by_tier={
+            **{t: float((answered & (measurements.tier == t)).mean()) for t in TIERS},
+            SHED: shed / queries,
+        },
+        latency_s=_latency(latency_s),
+        deadline_met_share=float(within.mean()) if count else None,
+        utilization_by_node={
+            node: busy_s / duration_s for node, busy_s in sorted(node_busy_s.items())
+        },
+        queries=queries,
+        answered=count,
+        shed=shed,
+        errors=errors,
+        saturated=int(np.char.startswith(measurements.reason, SATURATED).sum()),
+        generator_lateness_s=LatenessS(
+            p50=float(np.quantile(lateness_s, 0.5)), p99=float(np.quantile(lateness_s, 0.99))
+        ),
+        duration_s=duration_s,
+    )
+
+
+def _latency(latency_s: NDArray[np.float64]) -> LatencyS | None:
+    if not len(latency_s):
+        return None
+    p50, p95, p99 = np.quantile(latency_s, [0.5, 0.95, 0.99])
+    return LatencyS(
+        p50=float(p50),
+        p95=float(p95),
+        p99=float(p99),
+        mean=float(latency_s.mean()),
+        max=float(latency_s.max()),
+    )
+
+
+def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[float, float]:
+    """Normal 95 % interval of the mean score, robust to an image being asked about many times."""
+    mean = float(score.mean())
+    _, cluster = np.unique(image, return_inverse=True)
+    residual = np.bincount(cluster, weights=score - mean)
+    half_width = _NORMAL_95 * float(np.sqrt(np.sum(residual**2))) / len(score)
+    return max(0.0, mean - half_width), min(1.0, mean + half_width)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.demand import Phase
+from serving.traffic.schedule import Schedule, build_schedule
+
+RATES = {"c1": {"depth": 3.0, "edges": 1.0}, "c2": {"depth": 2.0}}
+
+
+def rows(schedule: Schedule, client: str, task: str) -> list[tuple[float, int]]:
+    mask = (schedule.client_q == schedule.clients.index(client)) & (
+        schedule.task_q == schedule.tasks.index(task)
+    )
+    return list(
+        zip(schedule.scheduled_s_q[mask].tolist(), schedule.image_q[mask].tolist(), strict=True)
+    )
+
+
+def phase(rates: dict[str, dict[str, float]], duration_s: float = 60.0) -> Phase:
+    return Phase(duration_s=duration_s, rates_qps=rates)
+
+
+rates_strategy = st.dictionaries(
+    st.sampled_from(["c1", "c2", "edge-7"]),
+    st.dictionaries(st.sampled_from(["depth", "edges"]), st.floats(0, 20), max_size=2),
+    max_size=3,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    phases=st.lists(rates_strategy, min_size=1, max_size=3),
+    seed=st.integers(0, 2**32),
+    images=st.integers(1, 7),
+)
+def test_a_schedule_is_sorted_within_its_phases_and_repeatable(
+    phases: list[dict[str, dict[str, float]]], seed: int, images: int
+) -> None:
+    built = build_schedule([phase(rates, 5.0) for rates in phases], seed, images)
+    again = build_schedule([phase(rates, 5.0) for rates in phases], seed, images)
+    assert np.all(np.diff(built.scheduled_s_q) >= 0)
+    assert built.duration_s == 5.0 * len(phases)
+    starts = np.array(built.phase_starts_s)[built.phase_q] if len(built) else np.empty(0)
+    assert np.all(built.scheduled_s_q >= starts)
+    assert np.all(built.scheduled_s_q < starts + 5.0)
+    assert np.all((built.image_q >= 0) & (built.image_q < images))
+    for name in ("scheduled_s_q", "client_q", "task_q", "image_q", "phase_q"):
+        assert np.array_equal(getattr(built, name), getattr(again, name))
+
+
+def test_adding_a_client_leaves_the_others_as_they_were() -> None:
+    before = build_schedule([phase(RATES)], 7, 20)
+    after = build_schedule([phase({"a0": {"normals": 5.0}, **RATES})], 7, 20)
+    for client, task in [("c1", "depth"), ("c1", "edges"), ("c2", "depth")]:
+        assert rows(before, client, task) == rows(after, client, task)
+
+
+def test_the_order_of_the_file_does_not_matter() -> None:
+    turned = {client: dict(reversed(rates.items())) for client, rates in reversed(RATES.items())}
+    assert np.array_equal(
+        build_schedule([phase(RATES)], 7, 20).image_q,
+        build_schedule([phase(turned)], 7, 20).image_q,
+    )
+
+
+def test_a_longer_run_begins_like_the_shorter_one() -> None:
+    short, long = (build_schedule([phase(RATES, s)], 3, 9) for s in (10.0, 30.0))
+    head = long.head(10.0)
+    assert np.array_equal(short.scheduled_s_q, head.scheduled_s_q)
+    assert np.array_equal(short.image_q, head.image_q)
+
+
+def test_another_seed_gives_other_traffic() -> None:
+    one, two = (build_schedule([phase(RATES)], seed, 20) for seed in (1, 2))
+    assert not np.array_equal(one.scheduled_s_q[:10], two.scheduled_s_q[:10])
+
+
+def test_arrivals_are_poisson_at_the_asked_rate() -> None:
+    schedule = build_schedule([phase({"c1": {"depth": 50.0}}, 400.0)], 0, 100)
+    gaps_s = np.diff(schedule.scheduled_s_q)
+    assert len(schedule) == pytest.approx(20_000, rel=0.03)
+    assert gaps_s.std() / gaps_s.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_stream_shows_every_image_before_any_twice() -> None:
+    schedule = build_schedule([phase({"c1": {"depth": 10.0}}, 10.0)], 0, 20)
+    assert sorted(schedule.image_q[:20]) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("phases", "images", "message"),
+    [([phase(RATES)], 0, "at least one labelled image"), ([], 5, "at least one phase")],
+)
+def test_an_impossible_schedule_is_refused(phases: list[Phase], images: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_schedule(phases, 0, images)
