@@ -1,0 +1,117 @@
+"""Several policies on the same traffic, ranked by the accuracy that came back.
+
+The measure is *accuracy x answered share*: the mean score of the answered queries times the share
+of queries that were answered. That product is the sum of scores over all sent queries, so a
+refused or failed query counts 0, as in F1, and it is the column `accuracy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from cluster.document import FrozenModel
+from planner.certificate import Certificate, EvaluationSummary
+from serving.traffic.summary import LatencyS, Measured
+
+__all__ = ["PolicyRow", "comparison_rows", "comparison_table", "policy_row", "rank"]
+
+
+class PolicyRow(FrozenModel):
+    """One policy: what its plan promised and what came back under it."""
+
+    policy: str
+    predicted_objective: float
+    accuracy: float
+    """accuracy of answered x answered share = sum of scores / sent queries"""
+    accuracy_interval: tuple[float, float]
+    accuracy_of_answered: float | None = None
+    answered_share: float
+    latency_s: LatencyS | None = None
+    deadline_met_share: float | None = None
+    upper_bound: float | None = None
+    gap: float | None = None
+    queries: int
+    answered: int
+    shed: int
+    errors: int
+
+
+def policy_row(
+    policy: str,
+    predicted: EvaluationSummary,
+    measured: Measured,
+    certificate: Certificate | None = None,
+) -> PolicyRow:
+    """The row of one policy."""
+    return PolicyRow(
+        policy=policy,
+        predicted_objective=predicted.objective,
+        accuracy=measured.accuracy,
+        accuracy_interval=measured.accuracy_interval,
+        accuracy_of_answered=measured.accuracy_of_answered,
+        answered_share=measured.answered_share,
+        latency_s=measured.latency_s,
+        deadline_met_share=measured.deadline_met_share,
+        upper_bound=certificate.upper_bound if certificate else None,
+        gap=certificate.gap if certificate else None,
+        queries=measured.queries,
+        answered=measured.answered,
+        shed=measured.shed,
+        errors=measured.errors,
+    )
+
+
+def rank(rows: Sequence[PolicyRow]) -> list[PolicyRow]:
+    """Best measured accuracy over sent queries first; ties by the better p95, then by name."""
+
+    def order(row: PolicyRow) -> tuple[float, float, str]:
+        p95_s = row.latency_s.p95 if row.latency_s else float("inf")
+        return (-row.accuracy, p95_s, row.policy)
+
+    return sorted(rows, key=order)
+
+
+def comparison_rows(rows: Sequence[PolicyRow]) -> list[dict[str, Any]]:
+    """The ranked rows as plain data for `--json`."""
+    return [row.model_dump(mode="json") for row in rank(rows)]
+
+
+def comparison_table(
+    rows: Sequence[PolicyRow], title: str = "Policies on the same traffic"
+) -> Table:
+    """The ranked rows for people."""
+    table = Table(title=title, caption="accuracy = accuracy of answered × answered share")
+    table.add_column("policy")
+    for heading in (
+        "promised", "accuracy", "of answered", "answered", "p50", "p95", "p99", "in time", "gap",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for position, row in enumerate(rank(rows)):
+        latency = row.latency_s
+        table.add_row(
+            row.policy,
+            f"{row.predicted_objective:.3f}",
+            f"{row.accuracy:.3f}",
+            _number(row.accuracy_of_answered),
+            f"{row.answered_share:.1%}",
+            *(_milliseconds(latency, name) for name in ("p50", "p95", "p99")),
+            _percent(row.deadline_met_share),
+            _percent(row.gap),
+            style="bold" if position == 0 else None,
+        )
+    return table
+
+
+def _milliseconds(latency: LatencyS | None, name: str) -> str:
+    return f"{getattr(latency, name) * 1e3:.0f} ms" if latency else "–"
+
+
+def _number(value: float | None) -> str:
+    return f"{value:.3f}" if value is not None else "–"
+
+
+def _percent(value: float | None) -> str:
+    return f"{value:.1%}" if value is not None else "–"
