@@ -55,7 +55,7 @@ class Document(FrozenModel):
 
     @classmethod
     def parse(cls, data: Any, source: str = "input") -> Self:
-        """Validate plain data. Raises `DocumentError` naming `source` and each faulty key's path."""
+        """Validate plain data. Raises `DocumentError` naming `source` and each path."""
         if not isinstance(data, dict):
             raise DocumentError(f"{source}: expected a mapping of keys, got {type(data).__name__}")
         try:

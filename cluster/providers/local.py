@@ -1,0 +1,250 @@
+"""One Ray cluster on this host: a single Ray node with one custom resource per testbed node.
+
+Ray runs in a folder and on a port of its own, and is always reached by that address, so neither
+another cluster on the machine nor an address file left by a dead one is ever picked up. All of its
+servers listen on loopback and ask for a token that only this user can read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from cluster.machine import check_capacity, read_machine
+from cluster.providers.state import (
+    ClusterError,
+    ClusterState,
+    find_cluster,
+    forget_cluster,
+    state_path,
+)
+from cluster.topology import Topology
+
+__all__ = ["connect", "disconnect", "down", "ray_environment", "resource_of", "up"]
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 90.0
+OBJECT_STORE_BYTES = 128 * 2**20  # queries travel over the nodes' own links, not the store
+
+
+def resource_of(node: str) -> str:
+    """The custom Ray resource that stands for a node; a cluster offers one unit of each."""
+    return f"testbed-{node}"
+
+
+def ray_environment(token: str) -> dict[str, str]:
+    """Environment of every Ray process of the testbed, drivers included."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "OMP_NUM_THREADS": "1",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
+        # it is told that this is a single-host cluster, which is what this switch means.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def up(
+    topology: Topology, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
+) -> ClusterState:
+    """Start Ray for `topology` and record it. Nothing is touched when it is refused.
+
+    Raises `CapacityError` (the machine is too small) and `ClusterError` (already up, port busy,
+    Ray did not start).
+    """
+    check_capacity(topology, read_machine())
+    _refuse_second(say)
+    chosen = _free_port() if port is None else _claim_port(port)
+    _warn_of_stale_addresses(say)
+    temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
+    token = secrets.token_hex(24)
+    say(f"starting Ray on {LOOPBACK}:{chosen}")
+    head = _start_head(topology, chosen, temp_dir, token)
+    state = ClusterState(
+        topology=topology,
+        address=f"{LOOPBACK}:{chosen}",
+        head_pid=head.pid,
+        head_started=psutil.Process(head.pid).create_time(),
+        temp_dir=temp_dir,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        token=token,
+    )
+    # Recorded before it is known to work: a crash from here on leaves something `down` can end.
+    state.save(state_path())
+    os.chmod(state_path(), 0o600)
+    try:
+        _wait_until_ready(head, chosen, Path(temp_dir))
+    except BaseException:
+        down()
+        raise
+    return state
+
+
+def down(say: Callable[[str], None] = lambda _: None) -> bool:
+    """End every process of the recorded cluster and remove its files; False if there was none."""
+    state = find_cluster()
+    if state is None:
+        return False
+    processes = _processes_of(state)
+    say(f"ending {len(processes)} processes")
+    for process in processes:
+        _quietly(process.terminate)
+    _, stubborn = psutil.wait_procs(processes, timeout=2)
+    # Workers that were being started while the head went down are found by the second look.
+    for process in {*stubborn, *_processes_of(state)}:
+        _quietly(process.kill)
+    psutil.wait_procs(list(stubborn), timeout=5)
+    shutil.rmtree(state.temp_dir, ignore_errors=True)
+    forget_cluster()
+    return True
+
+
+def connect(*, log_to_driver: bool = False) -> ClusterState:
+    """Make this process a driver of the running cluster. Raises `ClusterError` if there is none."""
+    state = find_cluster()
+    if state is None:
+        raise ClusterError("no cluster is up; start one with `testbed up TOPOLOGY`")
+    if not state.alive:
+        raise ClusterError(
+            f"the cluster recorded in {state_path()} is gone (pid {state.head_pid} has ended); "
+            "run `testbed down`, then `testbed up`"
+        )
+    os.environ.update(ray_environment(state.token))
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(
+            address=state.address,
+            namespace="testbed",
+            log_to_driver=log_to_driver,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    return state
+
+
+def disconnect() -> None:
+    """Leave the cluster; it stays up."""
+    import ray
+
+    ray.shutdown()
+
+
+def _refuse_second(say: Callable[[str], None]) -> None:
+    state = find_cluster()
+    if state is None:
+        return
+    if state.alive:
+        raise ClusterError(
+            f"cluster {state.topology.name!r} is already up at {state.address} "
+            f"(pid {state.head_pid}); use it, or run `testbed down` first"
+        )
+    say(f"removing what a cluster that died (pid {state.head_pid}) left behind")
+    down()
+
+
+def _claim_port(port: int) -> int:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ClusterError(
+                f"port {port} cannot be used ({error.strerror}); choose another with --port, "
+                "or leave --port out to take a free one"
+            ) from None
+    return port
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _warn_of_stale_addresses(say: Callable[[str], None]) -> None:
+    """Name an address another Ray left behind; it is never used here, but it misleads `ray`."""
+    found = {"RAY_ADDRESS": os.environ.get("RAY_ADDRESS", "")}
+    file = Path("/tmp/ray/ray_current_cluster")
+    if file.exists():
+        found[str(file)] = file.read_text().strip()
+    for origin, address in found.items():
+        host, _, port = address.rpartition(":")
+        if not port.isdigit():
+            continue
+        with closing(socket.socket()) as probe:
+            probe.settimeout(0.5)
+            if probe.connect_ex((host, int(port))) != 0:
+                say(f"note: {origin} names a Ray at {address} that does not answer; ignored")
+
+
+def _start_head(
+    topology: Topology, port: int, temp_dir: str, token: str
+) -> subprocess.Popen[bytes]:
+    resources = {resource_of(node.name): 1 for node in topology.nodes}
+    command = [
+        sys.executable, "-c", "from ray.scripts.scripts import main; main()",
+        "start", "--head", "--block", f"--node-ip-address={LOOPBACK}", f"--port={port}",
+        f"--num-cpus={len(os.sched_getaffinity(0))}", f"--resources={json.dumps(resources)}",
+        "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={temp_dir}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false",
+    ]  # fmt: skip
+    environment = {**os.environ, **ray_environment(token)}
+    environment.pop("RAY_ADDRESS", None)
+    with (Path(temp_dir) / "head.log").open("wb") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait_until_ready(head: subprocess.Popen[bytes], port: int, temp_dir: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    log = temp_dir / "head.log"
+    while time.monotonic() < deadline:
+        if head.poll() is not None:
+            break
+        if b"Ray runtime started" in log.read_bytes():
+            return
+        time.sleep(0.1)
+    last = " ".join(log.read_text(errors="replace").split()[-60:])
+    raise ClusterError(f"Ray did not start on port {port} within {START_TIMEOUT_S:.0f} s: {last}")
+
+
+def _processes_of(state: ClusterState) -> list[psutil.Process]:
+    """The head, its descendants, and anything whose command line names the cluster's folder."""
+    found: dict[int, psutil.Process] = {}
+    if state.alive:
+        head = psutil.Process(state.head_pid)
+        found = {process.pid: process for process in [head, *head.children(recursive=True)]}
+    for process in psutil.process_iter(["cmdline"]):
+        if any(state.temp_dir in part for part in process.info["cmdline"] or ()):
+            found[process.pid] = process
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,62 @@
+"""The record of the cluster that is up on this machine: one file per user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from cluster.document import Document, DocumentError
+from cluster.topology import Topology
+
+__all__ = ["ClusterError", "ClusterState", "find_cluster", "forget_cluster", "state_path"]
+
+
+class ClusterError(RuntimeError):
+    """The cluster could not be brought up, found or taken down; the message says what to do."""
+
+
+class ClusterState(Document):
+    """`cluster.json`: how to reach the running cluster, and what it was asked to be."""
+
+    topology: Topology
+    address: str
+    head_pid: int
+    head_started: float
+    temp_dir: str
+    started_at: str
+    token: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether the head process that was started is still the one with that pid."""
+        try:
+            return abs(psutil.Process(self.head_pid).create_time() - self.head_started) < 2.0
+        except psutil.NoSuchProcess:
+            return False
+
+
+def state_path() -> Path:
+    """`$TESTBED_STATE_DIR/cluster.json`, by default under the user's state folder."""
+    folder = os.environ.get("TESTBED_STATE_DIR")
+    if folder is None:
+        state = os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state"))
+        folder = str(Path(state) / "j3o-testbed")
+    return Path(folder) / "cluster.json"
+
+
+def find_cluster() -> ClusterState | None:
+    """The recorded cluster, alive or not; None where none is recorded."""
+    path = state_path()
+    if not path.exists():
+        return None
+    try:
+        return ClusterState.load(path)
+    except DocumentError as error:
+        raise ClusterError(f"{error}; delete the file once no Ray of yours is running") from None
+
+
+def forget_cluster() -> None:
+    """Remove the record."""
+    state_path().unlink(missing_ok=True)

@@ -1,0 +1,196 @@
+"""A node of the hierarchy at run time: executor, uplink, router and the plan they follow.
+
+Knows no Ray: the Serve replica (`serving/control/replica.py`) wraps it, tests drive it directly.
+A plan reaches it in three calls, so that models are there before routes turn to them and go only
+after: `load`, then `route`, then `retire`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.topology import Link, Node
+from serving.node.batching import make_batcher
+from serving.node.errors import NotServedError, RefusedError
+from serving.node.executor import Executor, Runtime
+from serving.node.link import LinkPacer
+from serving.node.peer import Forwarded, PeerServer, Uplink
+from serving.node.router import Router, RouteTable, Target
+
+__all__ = ["NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
+
+FindPeer = Callable[[], Awaitable[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What a node must know besides its plan."""
+
+    node: Node
+    uplink: Link | None
+    tasks: tuple[str, ...]
+    token: str
+    bounds_s: Mapping[str, float] = field(default_factory=dict)
+    """promised latency of an answer, by the node that serves it"""
+    host: str = "127.0.0.1"
+    max_waiting: int = 512
+
+
+@dataclass(frozen=True)
+class NodeSnapshot:
+    """Counters since the node started; differences of two snapshots are rates."""
+
+    node: str
+    taken_s: float
+    busy_s: float
+    batches: int
+    sent_bytes: int
+    models: tuple[str, ...]
+    plan_version: int
+    arrived: Mapping[str, int]
+    """queries received by task (client nodes)"""
+    served: Mapping[str, int]
+    """queries answered here by model"""
+    refused: Mapping[str, int]
+    """queries refused by reason (client nodes)"""
+    loads_s: Mapping[str, float]
+    """seconds the latest load of each model took"""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An answered query and the way it took."""
+
+    target: Target
+    forwarded: Forwarded
+    plan_version: int
+    bound_s: float
+
+
+class NodeServer:
+    """See the module. Must be created and used on one event loop."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        load: Callable[[str], Runtime],
+        image_shape: Callable[[str], tuple[int, int, int]],
+        find_peer: FindPeer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        node = config.node
+        self.config = config
+        self._image_shape = image_shape
+        self._clock = clock
+        self._router = Router(RouteTable(version=0, routes={}))
+        self._executor = Executor(
+            make_batcher(node.batching, node.window_s, node.max_batch),
+            load,
+            max_waiting=config.max_waiting,
+            clock=clock,
+        )
+        self._uplink = self._make_uplink(find_peer)
+        self._peers = PeerServer(self._serve_forwarded, config.token)
+        self._arrived: Counter[str] = Counter()
+        self._served: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._loads_s: dict[str, float] = {}
+        self._plan_version = 0
+
+    async def start(self) -> int:
+        """Listen for the tier below; returns the port."""
+        return await self._peers.start(self.config.host)
+
+    def close(self) -> None:
+        """Stop everything; queries still here are refused."""
+        self._peers.close()
+        if self._uplink is not None:
+            self._uplink.close()
+        self._executor.close()
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """Load and warm what is not there yet; returns seconds by model."""
+        times_s = {model: await self._executor.load(model) for model in models}
+        self._loads_s.update({model: spent for model, spent in times_s.items() if spent})
+        return times_s
+
+    def route(self, table: RouteTable) -> None:
+        """Follow `table` from the next query on; an older version than the present is ignored."""
+        if table.version >= self._plan_version:
+            self._plan_version = table.version
+            self._router.replace(table)
+
+    async def retire(self, version: int, keep: frozenset[str]) -> tuple[str, ...]:
+        """Unload every model not in `keep`, once its queries are done; returns their names."""
+        self._plan_version = max(self._plan_version, version)
+        gone = tuple(model for model in self._executor.models if model not in keep)
+        await asyncio.gather(*(self._executor.unload(model) for model in gone))
+        return gone
+
+    async def answer(self, task: str, image: NDArray[np.uint8]) -> Routed:
+        """Answer a query that arrived at this client node.
+
+        Raises `NotServedError` and `RefusedError`.
+        """
+        self._arrived[task] += 1
+        version = self._plan_version
+        try:
+            target = self._router.pick(task)
+            forwarded = await self._dispatch(target, task, image)
+        except RefusedError as refusal:
+            self._refused[refusal.reason] += 1
+            raise
+        except NotServedError:
+            self._refused["not_served"] += 1
+            raise
+        bound_s = self.config.bounds_s.get(target.node, 0.0)
+        return Routed(target, forwarded, version, bound_s)
+
+    def snapshot(self) -> NodeSnapshot:
+        """Counters as they stand."""
+        return NodeSnapshot(
+            node=self.config.node.name,
+            taken_s=self._clock(),
+            busy_s=self._executor.busy_s,
+            batches=self._executor.batches,
+            sent_bytes=self._uplink.pacer.sent_bytes if self._uplink else 0,
+            models=self._executor.models,
+            plan_version=self._plan_version,
+            arrived=dict(self._arrived),
+            served=dict(self._served),
+            refused=dict(self._refused),
+            loads_s=dict(self._loads_s),
+        )
+
+    async def _dispatch(self, target: Target, task: str, image: NDArray[np.uint8]) -> Forwarded:
+        if target.node == self.config.node.name:
+            served = await self._executor.submit(target.model, task, image)
+            self._served[target.model] += 1
+            return Forwarded(served, 0.0)
+        if self._uplink is None:
+            raise RefusedError("no_way", f"{self.config.node.name} has no link to {target.node}")
+        return await self._uplink.call(target, task, image.tobytes())
+
+    async def _serve_forwarded(self, target: Target, task: str, body: bytes) -> Forwarded:
+        if target.node != self.config.node.name and self._uplink is not None:
+            return await self._uplink.call(target, task, body)
+        image = np.frombuffer(body, dtype=np.uint8).reshape(self._image_shape(target.model))
+        return await self._dispatch(target, task, image)
+
+    def _make_uplink(self, find_peer: FindPeer | None) -> Uplink | None:
+        link = self.config.uplink
+        if link is None or find_peer is None:
+            return None
+        pacer = LinkPacer(
+            bandwidth_bytes_per_s=float(link.bandwidth),
+            rtt_s=link.rtt_s,
+            max_backlog_s=self.config.node.window_s,
+        )
+        return Uplink(pacer, find_peer, self.config.token)
