@@ -1,0 +1,124 @@
+"""`report.html`: one file that needs nothing else, made from data by a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cluster.document import write_atomically
+from serving.report.compare import rank
+from serving.report.comparison_figures import (
+    draw_live,
+    draw_policies,
+    draw_policy_latency,
+)
+from serving.report.figures import draw_latency, draw_pairs, draw_shares, draw_stages
+from serving.report.gallery import Gallery
+from serving.report.picture import draw_placement, short_name
+from serving.report.report import Report
+from serving.report.scene import Scene
+from serving.traffic.measurement import Measurements
+
+__all__ = ["Page", "render_page", "write_page"]
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything the page shows. `scene` and `gallery` may be absent."""
+
+    report: Report
+    measurements: Measurements
+    topology: str
+    scene: Scene | None = None
+    gallery: Gallery | None = None
+
+
+def write_page(page: Page, path: str | Path) -> Path:
+    """Render and write atomically; returns the path written."""
+    return write_atomically(Path(path), render_page(page))
+
+
+def render_page(page: Page) -> str:
+    """The HTML of `page`."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=_percent, ms=_milliseconds, score=_score, signed="{:+.3f}".format, short=short_name
+    )
+    return environment.get_template("page.html").render(
+        page=page,
+        report=page.report,
+        predicted=page.report.predicted,
+        measured=page.report.measured,
+        certificate=page.report.certificate,
+        policy=page.measurements.run.policy,
+        gallery_tasks=_gallery_tasks(page),
+        policies=rank(page.report.policies or ()),
+        css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
+        figures={name: Markup(svg) for name, svg in _figures(page).items()},
+    )
+
+
+def _gallery_tasks(page: Page) -> list[str]:
+    """Tasks of the gallery in the order of the rest of the page."""
+    shown = page.gallery.tasks if page.gallery else ()
+    order = [task for task in page.report.predicted.accuracy_by_task if task in shown]
+    return order + [task for task in shown if task not in order]
+
+
+def _figures(page: Page) -> dict[str, str]:
+    predicted, measured = page.report.predicted, page.report.measured
+    tasks = [task for task in predicted.accuracy_by_task if task in measured.accuracy_by_task]
+    nodes = list(predicted.utilization_by_node)
+    nodes += [node for node in measured.utilization_by_node if node not in nodes]
+    busiest = max(
+        [*predicted.utilization_by_node.values(), *measured.utilization_by_node.values(), 0]
+    )
+    drawn = {
+        "tasks": draw_pairs(
+            tasks, predicted.accuracy_by_task, measured.accuracy_by_task,
+            title="Accuracy by task, predicted and measured",
+            axis="accuracy over sent queries (task metric, 0 to 1)",
+        ),
+        "shares": draw_shares(predicted.share_by_tier, measured.share_by_tier),
+        "utilization": draw_pairs(
+            nodes, predicted.utilization_by_node, measured.utilization_by_node,
+            title="Device utilisation by node, predicted and measured",
+            axis="device busy (share of the run)", high=max(0.1, busiest * 1.05), percent=True,
+        ),
+        "latency": draw_latency(page.measurements),
+        "stages": draw_stages(page.measurements),
+    }  # fmt: skip
+    if page.scene is not None:
+        drawn["placement"] = draw_placement(page.scene)
+    if page.report.policies:
+        drawn["policies"] = draw_policies(page.report.policies)
+        drawn["policy_latency"] = draw_policy_latency(page.report.policies)
+    if page.report.live is not None:
+        drawn["live"] = draw_live(page.report.live)
+    return drawn
+
+
+def _percent(value: Any, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _milliseconds(value_s: Any) -> str:
+    if value_s is None:
+        return "–"
+    return f"{value_s * 1e3:.0f} ms" if value_s < 10 else f"{value_s:.1f} s"
+
+
+def _score(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
