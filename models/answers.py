@@ -1,0 +1,38 @@
+"""From raw head outputs to the answer arrays of `models.tasks`, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+__all__ = ["ENCODERS"]
+
+DEEPEST_LOG_M = 6.0  # keeps float16 finite whatever the head says
+
+
+def _classes(score_bkhw: Tensor) -> Tensor:
+    return score_bkhw.argmax(dim=1).to(torch.uint8)
+
+
+def _metres(log_b1hw: Tensor) -> Tensor:
+    return log_b1hw[:, 0].clamp(-DEEPEST_LOG_M, DEEPEST_LOG_M).exp().to(torch.float16)
+
+
+def _vectors(vector_b3hw: Tensor) -> Tensor:
+    return (127 * normalize(vector_b3hw, dim=1)).round().to(torch.int8).permute(0, 2, 3, 1)
+
+
+def _chances(logit_b1hw: Tensor) -> Tensor:
+    return (255 * logit_b1hw[:, 0].sigmoid()).round().to(torch.uint8)
+
+
+ENCODERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "segmentation": _classes,
+    "depth": _metres,
+    "normals": _vectors,
+    "keypoints": _chances,
+    "edges": _chances,
+}

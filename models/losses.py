@@ -1,0 +1,75 @@
+"""One training loss a task, on raw head outputs; scaled so that a sum of them is balanced.
+
+Axes: `b` images, `k` classes, `h` rows, `w` columns. Labels are in the encoding of `models.tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+__all__ = ["LOSSES", "total_loss"]
+
+CORNER_WEIGHT = 10.0
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def total_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    """Mean over the network's tasks of their losses."""
+    parts = [LOSSES[task](output, labels[task]) for task, output in outputs.items()]
+    return torch.stack(parts).mean()
+
+
+def segmentation_loss(score_bkhw: Tensor, label_bhw: Tensor) -> Tensor:
+    """Cross entropy plus soft Dice over the classes the batch shows (the metric is per class)."""
+    classes = score_bkhw.shape[1]
+    label = label_bhw.long()
+    log_share = score_bkhw.log_softmax(dim=1)
+    true_log = log_share.gather(1, label[:, None])[:, 0]
+    size_k = torch.bincount(label.flatten(), minlength=classes).to(log_share.dtype)
+    zero_k = torch.zeros_like(size_k)
+    common_k = zero_k.index_add(0, label.flatten(), true_log.exp().flatten())
+    said_k = log_share.exp().sum(dim=(0, 2, 3))
+    dice_k = 2 * common_k / (said_k + size_k + 1)
+    return (1 - dice_k[size_k > 0]).mean() - true_log.mean()
+
+
+def depth_loss(log_b1hw: Tensor, label_bhw: Tensor) -> Tensor:
+    """Mean absolute error of log depth: a ratio error, as the metric's."""
+    return 6.0 * (log_b1hw[:, 0] - label_bhw.float().log()).abs().mean()
+
+
+def normals_loss(vector_b3hw: Tensor, label_bhw3: Tensor) -> Tensor:
+    """Mean chord between the unit vectors."""
+    truth = label_bhw3.permute(0, 3, 1, 2).float() / 127
+    length = (vector_b3hw * vector_b3hw).sum(dim=1).clamp_min(1e-8).sqrt()
+    cosine = (vector_b3hw * truth).sum(dim=1) / length
+    return 2.0 * (2 - 2 * cosine).clamp_min(1e-4).sqrt().mean()
+
+
+def keypoints_loss(logit_b1hw: Tensor, label_bhw: Tensor) -> Tensor:
+    """Binary cross entropy against the heat map, corners weighted up: they are few."""
+    heat = label_bhw.float() / 255
+    weight = 1 + CORNER_WEIGHT * heat
+    return 8.0 * binary_cross_entropy_with_logits(logit_b1hw[:, 0], heat, weight)
+
+
+def edges_loss(logit_b1hw: Tensor, label_bhw: Tensor) -> Tensor:
+    """Binary cross entropy plus soft Dice of the edge class."""
+    truth = (label_bhw >= 128).float()
+    logit = logit_b1hw[:, 0]
+    chance = logit.sigmoid()
+    dice = 1 - 2 * (chance * truth).sum() / (chance.sum() + truth.sum() + 1)
+    return 2.0 * binary_cross_entropy_with_logits(logit, truth) + dice
+
+
+LOSSES: dict[str, Loss] = {
+    "segmentation": segmentation_loss,
+    "depth": depth_loss,
+    "normals": normals_loss,
+    "keypoints": keypoints_loss,
+    "edges": edges_loss,
+}
