@@ -1,0 +1,130 @@
+"""Upper bounds on the optimum from the linear relaxation (F10), rigorous in double precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.options import EdgeForm, Options
+from planner.problem import FloatArray, Problem
+from planner.solvers import LinearProgram, SolverLimits, solve_program
+
+__all__ = ["Relaxation", "edge_cost", "relax", "trivial_bound_qps"]
+
+JOINT_SIZE = 50_000
+"""Largest client x task x model count for which F8 is bounded by one joint program."""
+PRICE_STEPS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """The linear relaxation: a rigorous bound on F1 times the total load (right answers/s),
+    its prices, and how much of each model it would onload."""
+
+    bound_qps: float
+    method: str
+    prices: Prices
+    onloaded_cm: FloatArray
+    onloaded_em: FloatArray
+    cloud_busy: float
+
+
+def edge_cost(problem: Problem, form: EdgeForm) -> EdgeCost:
+    """The edge row of a form: F9 for `batched`, F6 for `unbatched`."""
+    return EdgeCost.batched(problem) if form == "batched" else EdgeCost.unbatched(problem)
+
+
+def trivial_bound_qps(problem: Problem) -> float:
+    """Every query answered by the best model there is for its task."""
+    best_t = np.maximum(problem.accuracy_mt.max(axis=0), problem.cloud_accuracy_t)
+    return float((problem.load_ct * best_t).sum()) * (1 + 1e-12)
+
+
+def relax(problem: Problem, form: EdgeForm, options: Options) -> Relaxation:
+    """Linear relaxation, edge by edge; where F8 couples the edges, jointly or by one price.
+
+    Any price of F8 gives a valid bound, so the search over it need not be exact.
+    """
+    free = _by_edge(problem, form, options, 0.0)
+    limit = options.fill * problem.cloud_compute
+    if free.cloud_busy <= limit:
+        best = free
+    elif len(problem.clients) * len(problem.models) * len(problem.tasks) <= JOINT_SIZE:
+        best = _solve(problem, form, options, 0.0)
+    else:
+        best = _price_search(problem, form, options, free)
+    bound_qps = min(best.bound_qps, free.bound_qps, trivial_bound_qps(problem))
+    label = f"linear relaxation ({'F9' if form == 'batched' else 'F6'})"
+    return replace(best, bound_qps=bound_qps, method=label)
+
+
+def relaxed(program: LinearProgram) -> LinearProgram:
+    """The program without its integrality."""
+    return replace(program, integer_v=np.zeros_like(program.integer_v))
+
+
+def _solve(problem: Problem, form: EdgeForm, options: Options, cloud_price: float) -> Relaxation:
+    """One linear program over the whole of `problem`."""
+    model = build_formulation(
+        problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
+        cloud_price=cloud_price,
+    )  # fmt: skip
+    limits = SolverLimits(0.0, options.time_limit_s, options.threads, options.seed)
+    result = solve_program(relaxed(model.program), limits, "highs")
+    rows = model.program.matrix.shape[0]
+    dual_r = result.dual_r if result.dual_r is not None else np.zeros(rows)
+    x_v = result.x_v if result.x_v is not None else np.zeros(len(model.program.upper_v))
+    onloaded_cm = np.zeros(model.allowed_cm.shape)
+    onloaded_em = np.zeros(model.allowed_em.shape)
+    onloaded_cm[model.index["x"]] = x_v[model.columns["x"]]
+    onloaded_em[model.index["y"]] = x_v[model.columns["y"]]
+    c, t = model.index["r"]
+    busy = float((x_v[model.columns["r"]] * problem.load_ct[c, t] * problem.cloud_cost_t[t]).sum())
+    prices = model.prices(problem, dual_r)
+    prices = replace(prices, cloud=prices.cloud + cloud_price)
+    return Relaxation(result.bound, "", prices, onloaded_cm, onloaded_em, busy)
+
+
+def _by_edge(problem: Problem, form: EdgeForm, options: Options, cloud_price: float) -> Relaxation:
+    """Sum over the edges, each alone, when a busy second of the cloud costs `cloud_price`."""
+    C, E = len(problem.clients), len(problem.edges)
+    T, M = len(problem.tasks), len(problem.models)
+    prices = Prices(
+        np.zeros((C, T)), np.zeros(C), np.zeros(C), np.zeros(E), np.zeros(E), np.zeros((E, T)),
+        cloud_price,
+    )  # fmt: skip
+    onloaded_cm, onloaded_em = np.zeros((C, M)), np.zeros((E, M))
+    bound_qps, busy = 0.0, 0.0
+    for edge in problem.loaded_edges:
+        c, piece = problem.edge_piece(edge)
+        found = _solve(piece, form, options, cloud_price)
+        bound_qps += found.bound_qps
+        busy += found.cloud_busy
+        onloaded_cm[c], onloaded_em[edge] = found.onloaded_cm, found.onloaded_em[0]
+        for name in ("share_ct", "compute_c", "uplink_c"):
+            getattr(prices, name)[c] = getattr(found.prices, name)
+        for name in ("uplink_e", "window_e", "service_et"):
+            getattr(prices, name)[edge] = getattr(found.prices, name)[0]
+    bound_qps *= 1 + 1e-14 * E
+    return Relaxation(bound_qps, "", prices, onloaded_cm, onloaded_em, busy)
+
+
+def _price_search(
+    problem: Problem, form: EdgeForm, options: Options, free: Relaxation
+) -> Relaxation:
+    """Bisection on the price of F8; the bound is convex in it and its slope is budget - use."""
+    limit = options.fill * problem.cloud_compute
+    served_t = problem.cloud_accuracy_t > 0
+    cheapest = max(float(problem.cloud_cost_t[served_t].min(initial=np.inf)), 1e-12)
+    low, high = 0.0, float(problem.cloud_accuracy_t.max()) / cheapest
+    best = free
+    for _ in range(PRICE_STEPS):
+        price = 0.5 * (low + high)
+        found = _by_edge(problem, form, options, price)
+        value = (found.bound_qps + price * limit) * (1 + 1e-14)
+        if value < best.bound_qps:
+            best = replace(found, bound_qps=value)
+        low, high = (price, high) if found.cloud_busy > limit else (low, price)
+    return best

@@ -1,0 +1,141 @@
+"""From what was measured to a problem: topology, cards, profiles and one phase of demand."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from cluster.demand import Phase
+from cluster.topology import Node, Topology
+from models.zoo.cards import ModelCard
+from planner.onloading import greedy_cover
+from planner.problem import FloatArray, Problem, ProblemError
+from profiling.profile import Profiles
+
+__all__ = ["build_problem"]
+
+
+def build_problem(
+    topology: Topology,
+    cards: Sequence[ModelCard],
+    profiles: Profiles,
+    phase: Phase,
+    *,
+    query_bytes: Mapping[str, float],
+    answer_bytes: Mapping[str, float],
+) -> Problem:
+    """The problem of `phase` on `topology` with the models of `cards` as `profiles` measured them.
+
+    Tasks are those of `query_bytes` (bytes of one query going up), in its order. A model without
+    a profile on a node cannot run there. The cloud serves each task with its most accurate model
+    (the cheapest of equals) that its memory holds. Raises `ProblemError` for an unknown client or
+    task in the demand, a task without answer size, or profiles of another topology.
+    """
+    if profiles.topology != topology.name:
+        raise ProblemError(
+            f"profiles.topology: measured for {profiles.topology!r}, not {topology.name!r}"
+        )
+    tasks = tuple(query_bytes)
+    for task in tasks:
+        _known(task, answer_bytes, "answer_bytes")
+    clients, edges, cloud = topology.clients, topology.edges, topology.cloud
+    load_ct = _loads(phase, [node.name for node in clients], tasks)
+    accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
+    position = {node.name: e for e, node in enumerate(edges)}
+    client_tables = [_costs(node, cards, profiles) for node in clients]
+    edge_tables = [_costs(node, cards, profiles) for node in edges]
+    bytes_m, setup_m, marginal_m = _costs(cloud, cards, profiles)
+    held_m = _cloud_models(
+        accuracy_mt, load_ct.sum(axis=0), bytes_m, setup_m + marginal_m, float(cloud.memory)
+    )
+    cloud_model_t = _serving_models(accuracy_mt, setup_m + marginal_m, held_m)
+    serves_t = cloud_model_t >= 0
+    T = np.arange(len(tasks))
+    return Problem(
+        clients=tuple(node.name for node in clients),
+        edges=tuple(node.name for node in edges),
+        cloud=cloud.name,
+        tasks=tasks,
+        models=tuple(card.name for card in cards),
+        edge_of_c=np.array([position[topology.uplink(node.name).target] for node in clients]),
+        load_ct=load_ct,
+        accuracy_mt=accuracy_mt,
+        client_memory_c=np.array([float(node.memory) for node in clients]),
+        edge_memory_e=np.array([float(node.memory) for node in edges]),
+        client_model_bytes_cm=np.array([table[0] for table in client_tables]),
+        edge_model_bytes_em=np.array([table[0] for table in edge_tables]),
+        client_compute_c=np.array([node.compute for node in clients]),
+        edge_compute_e=np.array([node.compute for node in edges]),
+        window_e=np.array([node.window_s for node in edges]),
+        client_setup_cm=np.array([table[1] for table in client_tables]),
+        client_marginal_cm=np.array([table[2] for table in client_tables]),
+        edge_setup_em=np.array([table[1] for table in edge_tables]),
+        edge_marginal_em=np.array([table[2] for table in edge_tables]),
+        cloud_accuracy_t=np.where(serves_t, accuracy_mt[cloud_model_t, T], 0.0),
+        cloud_model_t=cloud_model_t,
+        cloud_cost_t=np.where(serves_t, (setup_m + marginal_m)[cloud_model_t], 0.0),
+        query_bytes_t=np.array([float(query_bytes[task]) for task in tasks]),
+        answer_bytes_t=np.array([float(answer_bytes[task]) for task in tasks]),
+        client_uplink_c=np.array([float(topology.uplink(n.name).bandwidth) for n in clients]),
+        edge_uplink_e=np.array([float(topology.uplink(n.name).bandwidth) for n in edges]),
+        cloud_compute=cloud.compute,
+        provenance=profiles.provenance,
+    )
+
+
+def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> FloatArray:
+    load_ct = np.zeros((len(clients), len(tasks)))
+    for client, rates in phase.rates_qps.items():
+        _known(client, clients, "rates_qps")
+        for task, rate_qps in rates.items():
+            _known(task, tasks, f"rates_qps.{client}")
+            load_ct[clients.index(client), tasks.index(task)] = rate_qps
+    return load_ct
+
+
+def _costs(
+    node: Node, cards: Sequence[ModelCard], profiles: Profiles
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Bytes (inf where not measured), setup and marginal seconds of every model on `node`."""
+    bytes_m = np.full(len(cards), np.inf)
+    setup_m, marginal_m = np.zeros(len(cards)), np.zeros(len(cards))
+    for m, card in enumerate(cards):
+        profile = profiles.find(node.name, card.name)
+        if profile is not None:
+            bytes_m[m] = profile.resident_bytes
+            setup_m[m], marginal_m[m] = profile.setup_s, profile.marginal_s
+    return bytes_m, setup_m, marginal_m
+
+
+def _cloud_models(
+    accuracy_mt: FloatArray, load_t: FloatArray, bytes_m: FloatArray, cost_m: FloatArray,
+    memory: float,
+) -> np.ndarray:  # fmt: skip
+    """Models the cloud holds: the best of every task if they fit together, else a greedy cover."""
+    every_m = bytes_m <= memory
+    best_t = _serving_models(accuracy_mt, cost_m, every_m)
+    held_m = np.zeros(len(bytes_m), dtype=bool)
+    held_m[best_t[best_t >= 0]] = True
+    if bytes_m[held_m].sum() <= memory:
+        return held_m
+    weight_t = np.maximum(load_t, 1e-6 * max(float(load_t.sum()), 1.0))
+    return greedy_cover((accuracy_mt * weight_t).T, np.zeros(len(weight_t)), bytes_m, memory)
+
+
+def _serving_models(accuracy_mt: FloatArray, cost_m: FloatArray, held_m: np.ndarray) -> np.ndarray:
+    """Per task the most accurate held model, the cheapest of equals; -1 where none serves it."""
+    serving_t = np.full(accuracy_mt.shape[1], -1, dtype=np.int64)
+    for t in range(accuracy_mt.shape[1]):
+        able = np.flatnonzero(held_m & (accuracy_mt[:, t] > 0))
+        if len(able):
+            serving_t[t] = min(able, key=lambda m: (-accuracy_mt[m, t], cost_m[m]))
+    return serving_t
+
+
+def _known(name: str, valid: Collection[str], where: str) -> None:
+    if name not in valid:
+        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else f" (valid: {', '.join(valid)})"
+        raise ProblemError(f"{where}.{name}: unknown{hint}")

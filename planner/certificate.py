@@ -1,0 +1,55 @@
+"""How good a plan provably is (F10), and what it is predicted to do: the typed outcome."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from cluster.document import FrozenModel
+
+__all__ = ["Certificate", "EvaluationSummary", "Status", "relative_gap"]
+
+
+class Status(StrEnum):
+    """How a policy's run ended."""
+
+    OPTIMAL = "optimal"
+    """Proven within the gap that was asked for."""
+    FEASIBLE = "feasible"
+    """A valid plan of a heuristic; its gap says how far from the optimum it may be."""
+    TIME_LIMIT = "time_limit"
+    """Stopped by the clock; the plan is valid and the gap is true."""
+
+
+class Certificate(FrozenModel):
+    """objective <= optimum <= upper_bound, both as mean accuracy per sent query (F1)."""
+
+    objective: float
+    upper_bound: float
+    gap: float = Field(ge=0, description="(upper_bound - objective) / upper_bound")
+    status: Status
+    runtime_s: float = Field(ge=0)
+    bound_method: str
+    solver: str
+    iterations: int = Field(ge=0)
+
+
+class EvaluationSummary(FrozenModel):
+    """What `evaluate` predicts for a plan: accuracy over all sent queries, shed counting 0."""
+
+    objective: float
+    accuracy_by_task: dict[str, float]
+    share_by_tier: dict[str, float]
+    shed_share: float
+    utilization_by_node: dict[str, float] = Field(description="busy seconds per second")
+    tightest_by_constraint: dict[str, float] = Field(
+        description="label F2..F9 -> largest use / budget over the nodes"
+    )
+    fill: float
+    feasible: bool
+
+
+def relative_gap(objective: float, upper_bound: float) -> float:
+    """(bound - objective) / bound, 0 where nothing can be gained."""
+    return max(0.0, (upper_bound - objective) / upper_bound) if upper_bound > 0 else 0.0

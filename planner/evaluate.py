@@ -1,0 +1,255 @@
+"""What a plan does, independent of every solver: F1 and the slack of each of F2..F9.
+
+One function a label. Axis letters: c client, e edge, t task, m model, n any node or row.
+The cost of batching is the true one, nu once per window for every model that gets a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from planner.allocation import Allocation
+from planner.certificate import EvaluationSummary
+from planner.plan import Plan, allocation_of
+from planner.problem import FloatArray, Problem
+
+__all__ = ["TOLERANCE", "Evaluation", "Usage", "Violation", "evaluate"]
+
+TOLERANCE = 1e-6
+"""Relative to the budget; the tolerance of the solvers, far below any measurement."""
+
+
+@dataclass(frozen=True, eq=False)
+class Usage:
+    """Left and right side of one constraint at every node (or row) it holds for."""
+
+    label: str
+    names: tuple[str, ...]
+    use_n: FloatArray
+    budget_n: FloatArray
+    unit: str
+
+    @property
+    def slack_n(self) -> FloatArray:
+        """budget - use; negative where violated."""
+        return self.budget_n - self.use_n
+
+    @property
+    def tightness_n(self) -> FloatArray:
+        """use / budget: 1 where it binds; inf for any use of a zero budget."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio_n = self.use_n / self.budget_n
+        return np.where(self.use_n <= 0, 0.0, ratio_n)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A constraint that does not hold at a node."""
+
+    label: str
+    node: str
+    use: float
+    budget: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.label} at {self.node}: {self.use:.6g} {self.unit} > {self.budget:.6g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Outcome of `evaluate`. `batching` says whether F9 (True) or F6 (False) counts at edges."""
+
+    objective: float
+    accuracy_t: FloatArray
+    tasks: tuple[str, ...]
+    share_by_tier: dict[str, float]
+    shed_share: float
+    shed_qps_ct: FloatArray
+    utilization_by_node: dict[str, float]
+    usages: dict[str, Usage]
+    fill: float
+    batching: bool
+
+    def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
+        """Constraints broken by more than `tolerance` of their budget, worst first."""
+        unused = "F6" if self.batching else "F9"
+        found: list[tuple[float, Violation]] = []
+        for label, usage in self.usages.items():
+            if label == unused:
+                continue
+            allowed_n = usage.budget_n * (1 + tolerance) + 1e-12
+            for n in np.flatnonzero(usage.use_n > allowed_n):
+                use, budget = float(usage.use_n[n]), float(usage.budget_n[n])
+                violation = Violation(label, usage.names[n], use, budget, usage.unit)
+                found.append((float(usage.tightness_n[n]), violation))
+        found.sort(key=lambda item: -item[0])
+        return [violation for _, violation in found]
+
+    @cached_property
+    def feasible(self) -> bool:
+        """Whether every constraint holds within `TOLERANCE`."""
+        return not self.violations()
+
+    def summary(self) -> EvaluationSummary:
+        """The part that is stored in `plan.json`."""
+        tightest = {
+            label: float(min(usage.tightness_n.max(initial=0.0), 1e9))
+            for label, usage in self.usages.items()
+        }
+        accuracy = zip(self.tasks, self.accuracy_t.tolist(), strict=True)
+        return EvaluationSummary(
+            objective=self.objective,
+            accuracy_by_task=dict(accuracy),
+            share_by_tier=self.share_by_tier,
+            shed_share=self.shed_share,
+            utilization_by_node=self.utilization_by_node,
+            tightest_by_constraint=tightest,
+            fill=self.fill,
+            feasible=self.feasible,
+        )
+
+
+def evaluate(
+    problem: Problem, plan: Plan | Allocation, *, fill: float = 1.0, batching: bool = True
+) -> Evaluation:
+    """Evaluate `plan` against budgets of compute and window scaled by `fill` (F5, F6, F8, F9).
+
+    `fill=1` is the check before a deploy. Raises `PlanError` when the plan names what the
+    problem does not have.
+    """
+    allocation = allocation_of(problem, plan) if isinstance(plan, Plan) else plan
+    load_ct = problem.load_ct
+    total_qps = max(problem.total_load_qps, 1e-300)
+    load_t = load_ct.sum(axis=0)
+    right_t = accuracy_qps_t(problem, allocation)
+    local = float((load_ct * allocation.local_ctm.sum(axis=2)).sum()) / total_qps
+    edge = float((load_ct * allocation.edge_ctm.sum(axis=2)).sum()) / total_qps
+    cloud = float((load_ct * allocation.cloud_ct).sum()) / total_qps
+    shed_qps_ct = load_ct * np.maximum(1.0 - _share_ct(allocation), 0.0)
+    usages = {label: check(problem, allocation, fill) for label, check in CONSTRAINTS.items()}
+    busy_e = usages["F9"].use_n / problem.window_e
+    utilization = {
+        **dict(zip(problem.clients, usages["F5"].use_n.tolist(), strict=True)),
+        **dict(zip(problem.edges, busy_e.tolist(), strict=True)),
+        problem.cloud: float(usages["F8"].use_n[0]),
+    }
+    return Evaluation(
+        objective=float(right_t.sum()) / total_qps,
+        accuracy_t=np.divide(right_t, load_t, out=np.zeros_like(right_t), where=load_t > 0),
+        tasks=problem.tasks,
+        share_by_tier={"client": local, "edge": edge, "cloud": cloud},
+        shed_share=float(shed_qps_ct.sum()) / total_qps,
+        shed_qps_ct=shed_qps_ct,
+        utilization_by_node=utilization,
+        usages=usages,
+        fill=fill,
+        batching=batching,
+    )
+
+
+def accuracy_qps_t(problem: Problem, allocation: Allocation) -> FloatArray:
+    """F1 by task before division by the load: expected right answers per second."""
+    by_model_ct = np.einsum(
+        "ctm,mt->ct", allocation.local_ctm + allocation.edge_ctm, problem.accuracy_mt
+    )
+    by_cloud_ct = problem.cloud_accuracy_t * allocation.cloud_ct
+    return np.asarray((problem.load_ct * (by_model_ct + by_cloud_ct)).sum(axis=0))
+
+
+def shares_f2(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F2: shares of each (client, task) sum to at most 1."""
+    names = tuple(f"{client}/{task}" for client in problem.clients for task in problem.tasks)
+    share_n = _share_ct(allocation).ravel()
+    return Usage("F2", names, share_n, np.ones_like(share_n), "share")
+
+
+def served_by_onloaded_f3(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F3: no share goes to a model that is not onloaded, does not serve the task, or is < 0."""
+    serves_tm = problem.accuracy_mt.T > 0
+    held_ctm = allocation.onloaded_cm[:, None, :] & serves_tm
+    edge_held_ctm = allocation.onloaded_em[problem.edge_of_c][:, None, :] & serves_tm
+    wrong_c = np.where(held_ctm, 0.0, np.abs(allocation.local_ctm)).sum(axis=(1, 2))
+    wrong_c += np.where(edge_held_ctm, 0.0, np.abs(allocation.edge_ctm)).sum(axis=(1, 2))
+    wrong_c += np.where(problem.cloud_model_t >= 0, 0.0, np.abs(allocation.cloud_ct)).sum(axis=1)
+    for share in (allocation.local_ctm, allocation.edge_ctm):
+        wrong_c += np.maximum(-share, 0.0).sum(axis=(1, 2))
+    wrong_c += np.maximum(-allocation.cloud_ct, 0.0).sum(axis=1)
+    return Usage("F3", problem.clients, wrong_c, np.zeros_like(wrong_c), "share")
+
+
+def memory_f4(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F4: resident bytes at clients and edges."""
+    use_c = np.where(allocation.onloaded_cm, problem.client_model_bytes_cm, 0.0).sum(axis=1)
+    use_e = np.where(allocation.onloaded_em, problem.edge_model_bytes_em, 0.0).sum(axis=1)
+    budget_n = np.concatenate([problem.client_memory_c, problem.edge_memory_e])
+    return Usage(
+        "F4", problem.clients + problem.edges, np.concatenate([use_c, use_e]), budget_n, "bytes"
+    )
+
+
+def client_compute_f5(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F5: busy seconds per second of clients, every query a batch of its own."""
+    cost_cm = problem.client_setup_cm + problem.client_marginal_cm
+    use_c = np.einsum("ct,ctm,cm->c", problem.load_ct, allocation.local_ctm, cost_cm, optimize=True)
+    return Usage("F5", problem.clients, use_c, fill * problem.client_compute_c, "s/s")
+
+
+def edge_compute_f6(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F6: busy seconds per second of edges if every query were a batch of its own."""
+    cost_em = problem.edge_setup_em + problem.edge_marginal_em
+    use_e = (cost_em * allocation.edge_rate_em(problem)).sum(axis=1)
+    return Usage("F6", problem.edges, use_e, fill * problem.edge_compute_e, "s/s")
+
+
+def uplinks_f7(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F7: bytes/s up from clients (edge and cloud queries) and from edges (cloud queries)."""
+    sent_ct = problem.load_ct * problem.query_bytes_t
+    use_c = (sent_ct * (allocation.edge_ctm.sum(axis=2) + allocation.cloud_ct)).sum(axis=1)
+    use_e = np.bincount(
+        problem.edge_of_c,
+        weights=(sent_ct * allocation.cloud_ct).sum(axis=1),
+        minlength=len(problem.edges),
+    )
+    budget_n = np.concatenate([problem.client_uplink_c, problem.edge_uplink_e])
+    return Usage(
+        "F7", problem.clients + problem.edges, np.concatenate([use_c, use_e]), budget_n, "bytes/s"
+    )
+
+
+def cloud_compute_f8(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F8: busy seconds per second of the cloud; no limit where the budget is inf."""
+    use = float((problem.load_ct * allocation.cloud_ct * problem.cloud_cost_t).sum())
+    budget = fill * problem.cloud_compute
+    return Usage("F8", (problem.cloud,), np.array([use]), np.array([budget]), "s/s")
+
+
+def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F9: seconds of work that one window's batches bring to an edge, true setup cost."""
+    queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
+    work_em = np.where(queries_em > 0, problem.edge_setup_em, 0.0)
+    work_em = work_em + problem.edge_marginal_em * queries_em
+    budget_e = fill * problem.edge_compute_e * problem.window_e
+    return Usage("F9", problem.edges, work_em.sum(axis=1), budget_e, "s/window")
+
+
+CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {
+    "F2": shares_f2,
+    "F3": served_by_onloaded_f3,
+    "F4": memory_f4,
+    "F5": client_compute_f5,
+    "F6": edge_compute_f6,
+    "F7": uplinks_f7,
+    "F8": cloud_compute_f8,
+    "F9": edge_window_f9,
+}
+
+
+def _share_ct(allocation: Allocation) -> FloatArray:
+    return np.asarray(
+        allocation.local_ctm.sum(axis=2) + allocation.edge_ctm.sum(axis=2) + allocation.cloud_ct
+    )

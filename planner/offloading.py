@@ -1,0 +1,149 @@
+"""Offloading: the best routing for given models (F1-F9 in p, q, r), and repair to the true F9.
+
+Axis letters: c client, e edge, t task, m model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.allocation import Allocation, tidy
+from planner.evaluate import accuracy_qps_t
+from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.options import EdgeForm, Options
+from planner.problem import FloatArray, Problem
+from planner.solvers import SolverLimits, solve_program
+
+__all__ = ["Routing", "Tiers", "route", "route_batched", "route_form"]
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """Where queries may be served."""
+
+    client: bool = True
+    edge: bool = True
+    cloud: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """Best shares for given models: the allocation, right answers/s, and the program's prices."""
+
+    allocation: Allocation
+    value_qps: float
+    prices: Prices
+
+
+def route(
+    problem: Problem,
+    onloaded_cm: BoolArray,
+    onloaded_em: BoolArray,
+    cost: EdgeCost,
+    options: Options,
+    tiers: Tiers,
+) -> Routing:
+    """The offloading program with the given edge row; every onloaded edge model is charged.
+
+    Raises `ValueError` when the fixed work of an edge's models alone exceeds its window.
+    """
+    model = build_formulation(
+        problem, fill=options.fill, edge_cost=cost, choose=False, use_cloud=tiers.cloud,
+        allowed_cm=onloaded_cm & tiers.client, allowed_em=onloaded_em & tiers.edge,
+    )  # fmt: skip
+    limits = SolverLimits(0.0, options.time_limit_s, options.threads, options.seed)
+    result = solve_program(model.program, limits, "highs")
+    rows = model.program.matrix.shape[0]
+    prices = model.prices(problem, result.dual_r if result.dual_r is not None else np.zeros(rows))
+    if result.x_v is None:
+        return Routing(Allocation.empty(problem), 0.0, prices)
+    allocation = model.allocation(problem, result.x_v)
+    return Routing(allocation, result.objective, prices)
+
+
+def route_form(
+    problem: Problem,
+    onloaded_cm: BoolArray,
+    onloaded_em: BoolArray,
+    form: EdgeForm,
+    options: Options,
+    tiers: Tiers,
+    order_em: FloatArray | None = None,
+) -> Routing:
+    """Best valid routing under F6 (`unbatched`) or the true F9 (`batched`), tidied.
+
+    `order_em` ranks the models of each edge for the prefix scheme (largest first); by default
+    they are ranked by the queries a routing without setup costs would send them.
+    """
+    if form == "unbatched":
+        cost = EdgeCost.unbatched(problem)
+        found = route(problem, onloaded_cm, onloaded_em, cost, options, tiers)
+        return _tidied(problem, found, options, batched=False)
+    if order_em is None:
+        free = EdgeCost(np.zeros_like(problem.edge_setup_em), problem.edge_marginal_em)
+        order_em = route(
+            problem, onloaded_cm, onloaded_em, free, options, tiers
+        ).allocation.edge_rate_em(problem)
+    return route_batched(problem, onloaded_cm, onloaded_em, order_em, options, tiers)
+
+
+def route_batched(
+    problem: Problem,
+    onloaded_cm: BoolArray,
+    onloaded_em: BoolArray,
+    order_em: FloatArray,
+    options: Options,
+    tiers: Tiers,
+) -> Routing:
+    """Repair to the true F9: each edge keeps its k most used models, for the best k.
+
+    Edges do not couple (F8 aside), so all edges try the same k in one program and each keeps its
+    own best; a last program with those prefixes gives the routing.
+    """
+    budget_e = options.fill * problem.edge_compute_e * problem.window_e
+    held_em = onloaded_em & (order_em > 0) & (problem.edge_setup_em <= budget_e[:, None])
+    sorted_em = np.argsort(-np.where(held_em, order_em, -1.0), axis=1, kind="stable")
+    setup_em = np.take_along_axis(problem.edge_setup_em, sorted_em, axis=1)
+    held_em = np.take_along_axis(held_em, sorted_em, axis=1)
+    fits_em = held_em & (np.cumsum(np.where(held_em, setup_em, 0.0), axis=1) <= budget_e[:, None])
+    longest_e = fits_em.sum(axis=1)
+    cost = EdgeCost.batched(problem)
+
+    def prefixes(length_e: NDArray[np.int64]) -> BoolArray:
+        kept_em = np.zeros_like(onloaded_em)
+        first_em = np.arange(onloaded_em.shape[1])[None, :] < length_e[:, None]
+        np.put_along_axis(kept_em, sorted_em, first_em & fits_em, axis=1)
+        return kept_em
+
+    best_e = np.full(len(problem.edges), -np.inf)
+    length_e = np.zeros(len(problem.edges), dtype=np.int64)
+    for k in range(int(longest_e.max(initial=0)), -1, -1):
+        tried_e = np.minimum(longest_e, k)
+        found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
+        value_e = _value_by_edge(problem, found.allocation)
+        better_e = value_e > best_e
+        length_e[better_e], best_e[better_e] = tried_e[better_e], value_e[better_e]
+    found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
+    return _tidied(problem, found, options, batched=True)
+
+
+def _tidied(problem: Problem, found: Routing, options: Options, *, batched: bool) -> Routing:
+    allocation = tidy(problem, found.allocation, fill=options.fill, batched=batched)
+    value_qps = float(accuracy_qps_t(problem, allocation).sum())
+    return replace(found, allocation=allocation, value_qps=value_qps)
+
+
+def _value_by_edge(problem: Problem, allocation: Allocation) -> FloatArray:
+    by_model_ct = np.einsum(
+        "ctm,mt->ct", allocation.local_ctm + allocation.edge_ctm, problem.accuracy_mt
+    )
+    by_cloud_ct = problem.cloud_accuracy_t * allocation.cloud_ct
+    value_c = (problem.load_ct * (by_model_ct + by_cloud_ct)).sum(axis=1)
+    value_e = np.zeros(len(problem.edges))
+    np.add.at(value_e, problem.edge_of_c, value_c)
+    return value_e

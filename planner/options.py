@@ -1,0 +1,52 @@
+"""Options that every policy takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.plan import Plan
+from planner.solvers.choose import SolverName
+from planner.solvers.program import SolverLimits
+
+__all__ = ["EdgeForm", "Options"]
+
+EdgeForm = Literal["batched", "unbatched"]
+"""Constraint of edge compute: `batched` is F9, `unbatched` is F6."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to solve. Raises `ValueError` for a value outside its range."""
+
+    fill: float = 0.6
+    """Share of every compute budget and window that a plan may use (F5, F6, F8, F9)."""
+    time_limit_s: float = 60.0
+    gap: float = 1e-4
+    """Relative gap at which a policy that proves its plans may stop."""
+    seed: int = 0
+    solver: SolverName = "auto"
+    edge_form: EdgeForm | None = None
+    """None: the policy's own (`unbatched` for j3o, `batched` for all others)."""
+    warm_start: Plan | None = None
+    """A previous plan to start from."""
+    iterations: int = 10
+    """Most iterations of an alternation from one starting point."""
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fill <= 1:
+            raise ValueError(f"fill must lie in (0, 1], got {self.fill}")
+        if self.time_limit_s <= 0:
+            raise ValueError(f"time_limit_s must be greater than 0, got {self.time_limit_s}")
+        if not 0 <= self.gap < 1:
+            raise ValueError(f"gap must lie in [0, 1), got {self.gap}")
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {self.iterations}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+    def limits(self, time_limit_s: float | None = None) -> SolverLimits:
+        """The limits of one solver call; `time_limit_s` when less time is left."""
+        seconds = self.time_limit_s if time_limit_s is None else time_limit_s
+        return SolverLimits(self.gap, seconds, self.threads, self.seed)

@@ -1,0 +1,158 @@
+"""`plan.json`: what each node holds and where each client's queries go, with its certificate."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from cluster.document import Document, DocumentError, FrozenModel
+from cluster.provenance import Provenance
+from planner.allocation import Allocation
+from planner.certificate import Certificate, EvaluationSummary
+from planner.problem import Problem
+
+__all__ = ["Plan", "PlanError", "Route", "TierName", "allocation_of", "plan_of"]
+
+TierName = Literal["client", "edge", "cloud"]
+
+
+class PlanError(DocumentError):
+    """A plan does not belong to the problem; the message starts with the path of the key."""
+
+
+class Route(FrozenModel):
+    """The share of one client's queries of one task that one model at one node answers."""
+
+    client: str
+    task: str
+    tier: TierName
+    node: str
+    model: str
+    share: float = Field(gt=0, le=1 + 1e-9)
+
+
+class Plan(Document):
+    """Onloading and routing. Shares of a (client, task) sum to at most 1; the rest is shed."""
+
+    version: int = 1
+    problem_digest: str
+    policy: str
+    onloading: dict[str, tuple[str, ...]] = Field(description="node -> models, cloud included")
+    routes: tuple[Route, ...]
+    fill: float = Field(default=1.0, gt=0, le=1, description="share of compute budgets planned")
+    predicted: EvaluationSummary | None = None
+    certificate: Certificate | None = None
+    provenance: Provenance | None = None
+
+
+def plan_of(
+    problem: Problem,
+    allocation: Allocation,
+    *,
+    policy: str,
+    fill: float = 1.0,
+    predicted: EvaluationSummary | None = None,
+    certificate: Certificate | None = None,
+    version: int = 1,
+) -> Plan:
+    """The plan with the names of `problem` for the arrays of `allocation`."""
+    models = problem.models
+    onloading = {
+        name: tuple(models[m] for m in np.flatnonzero(held_m))
+        for names, held_nm in (
+            (problem.clients, allocation.onloaded_cm),
+            (problem.edges, allocation.onloaded_em),
+        )
+        for name, held_m in zip(names, held_nm, strict=True)
+    }
+    in_cloud = sorted({int(m) for m in problem.cloud_model_t if m >= 0})
+    onloading[problem.cloud] = tuple(models[m] for m in in_cloud)
+    return Plan(
+        version=version,
+        problem_digest=problem.digest,
+        policy=policy,
+        onloading=onloading,
+        routes=tuple(_routes(problem, allocation)),
+        fill=fill,
+        predicted=predicted,
+        certificate=certificate,
+    )
+
+
+def _routes(problem: Problem, allocation: Allocation) -> list[Route]:
+    clients, tasks, models = problem.clients, problem.tasks, problem.models
+    keyed: list[tuple[tuple[int, int, int], Route]] = []
+
+    def add(c: int, t: int, order: int, tier: TierName, node: str, m: int, share: float) -> None:
+        route = Route(
+            client=clients[c], task=tasks[t], tier=tier, node=node, model=models[m],
+            share=min(share, 1.0),
+        )  # fmt: skip
+        keyed.append(((c, t, order), route))
+
+    for c, t, m in zip(*np.nonzero(allocation.local_ctm), strict=True):
+        add(c, t, 0, "client", clients[c], m, float(allocation.local_ctm[c, t, m]))
+    for c, t, m in zip(*np.nonzero(allocation.edge_ctm), strict=True):
+        edge = problem.edges[problem.edge_of_c[c]]
+        add(c, t, 1, "edge", edge, m, float(allocation.edge_ctm[c, t, m]))
+    for c, t in zip(*np.nonzero(allocation.cloud_ct), strict=True):
+        m = int(problem.cloud_model_t[t])
+        add(c, t, 2, "cloud", problem.cloud, m, float(allocation.cloud_ct[c, t]))
+    keyed.sort(key=lambda item: item[0])
+    return [route for _, route in keyed]
+
+
+def allocation_of(problem: Problem, plan: Plan) -> Allocation:
+    """The arrays of `plan`. Raises `PlanError` for a name the problem does not know, a route to
+    an edge the client is not attached to, or a cloud model the problem does not serve there."""
+    found = Allocation.empty(problem)
+    c_of, e_of = _index(problem.clients), _index(problem.edges)
+    t_of, m_of = _index(problem.tasks), _index(problem.models)
+    for node, names in plan.onloading.items():
+        ms = [_find(m_of, name, f"onloading.{node}", "model") for name in names]
+        if node in c_of:
+            found.onloaded_cm[c_of[node], ms] = True
+        elif node in e_of:
+            found.onloaded_em[e_of[node], ms] = True
+        elif node != problem.cloud:
+            _find({**c_of, **e_of, problem.cloud: 0}, node, "onloading", "node")
+    for position, route in enumerate(plan.routes):
+        where = f"routes.{position}"
+        c = _find(c_of, route.client, f"{where}.client", "client")
+        t = _find(t_of, route.task, f"{where}.task", "task")
+        m = _find(m_of, route.model, f"{where}.model", "model")
+        ends = {
+            "client": route.client,
+            "edge": problem.edges[problem.edge_of_c[c]],
+            "cloud": problem.cloud,
+        }
+        if route.node != ends[route.tier]:
+            raise PlanError(
+                f"{where}.node: {route.tier} path of {route.client!r} ends at "
+                f"{ends[route.tier]!r}, not {route.node!r}"
+            )
+        if route.tier == "client":
+            found.local_ctm[c, t, m] += route.share
+        elif route.tier == "edge":
+            found.edge_ctm[c, t, m] += route.share
+        elif m == problem.cloud_model_t[t]:
+            found.cloud_ct[c, t] += route.share
+        else:
+            raise PlanError(f"{where}.model: the cloud does not serve {route.task!r} with it")
+    return found
+
+
+def _index(names: Sequence[str]) -> dict[str, int]:
+    return {name: position for position, name in enumerate(names)}
+
+
+def _find(index: dict[str, int], name: str, where: str, kind: str) -> int:
+    if name in index:
+        return index[name]
+    near = difflib.get_close_matches(name, index, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise PlanError(f"{where}: the problem has no {kind} {name!r}{hint}")

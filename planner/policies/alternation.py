@@ -1,0 +1,242 @@
+"""The alternation of J3O and BAJ3O: onload at fixed prices, route with fixed models, repeat.
+
+Axis letters: c client, e edge, t task, m model. Prices are the duals of the offloading program:
+they tell a client what its query would earn at the edge or in the cloud (its outside option) and
+each node what a second of compute is worth.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.allocation import Allocation
+from planner.bound import Relaxation
+from planner.formulation import EdgeCost, Prices, offload_limit_ct
+from planner.offloading import Routing, Tiers, route, route_batched, route_form
+from planner.onloading import greedy_cover, greedy_cover_nodes
+from planner.options import EdgeForm, Options
+from planner.problem import FloatArray, Problem
+
+__all__ = ["AlternationResult", "Start", "alternate", "starting_points"]
+
+BoolArray = NDArray[np.bool_]
+EPSILON_QUERIES = 0.1
+"""epsilon of the logarithmic surrogate, queries per window."""
+DAMPING = 0.5
+SMALLEST_GAIN = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A starting point: prices, and optionally models to route before the first onloading."""
+
+    name: str
+    prices: Prices
+    models: tuple[BoolArray, BoolArray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlternationResult:
+    """Best iterate over all starting points; `trace` is the best value so far (answers/s)."""
+
+    allocation: Allocation
+    value_qps: float
+    trace: tuple[float, ...]
+    iterations: int
+    values_by_start: dict[str, tuple[float, ...]]
+    """Value of every iterate, kept or not, by starting point."""
+
+
+def starting_points(
+    problem: Problem, tiers: Tiers, relaxation: Relaxation | None, warm: Allocation | None
+) -> list[Start]:
+    """Local first, edge first, and (where known) a previous plan and the relaxation's prices."""
+    starts = []
+    zero = _zero_prices(problem)
+    if relaxation is not None:
+        starts.append(Start("relaxation", relaxation.prices, _rounded(problem, relaxation)))
+    if warm is not None:
+        starts.append(Start("previous plan", zero, (warm.onloaded_cm, warm.onloaded_em)))
+    if tiers.client:
+        starts.append(Start("local first", zero))
+    if tiers.edge or tiers.cloud:
+        remote = _zero_prices(problem)
+        if tiers.edge:
+            remote.service_et[:] = problem.accuracy_mt.max(axis=0)
+        starts.append(Start("remote first", remote))
+    return starts
+
+
+def alternate(
+    problem: Problem,
+    options: Options,
+    form: EdgeForm,
+    tiers: Tiers,
+    starts: Iterable[Start],
+    *,
+    surrogate: bool = False,
+    target_qps: float = np.inf,
+) -> AlternationResult:
+    """Run the alternation from every start; keep the best valid iterate.
+
+    With `surrogate` (BAJ3O as in the paper) the edge row is F9 through the Taylor surrogate,
+    re-linearised around each iterate, and every iterate is repaired against the true F9. Stops
+    at `target_qps`, the value from which a bound proves the plan good enough.
+    """
+    deadline = time.perf_counter() + options.time_limit_s
+    best = Routing(Allocation.empty(problem), 0.0, _zero_prices(problem))
+    trace: list[float] = []
+    values: dict[str, tuple[float, ...]] = {}
+    count, finished = 0, False
+    for start in starts:
+        run: list[float] = []
+        queries_em = _expected_queries_em(problem)
+        prices, models, stale = start.prices, start.models, 0
+        for _ in range(options.iterations):
+            if models is None:
+                models = onload(problem, prices, form, tiers)
+            if surrogate:
+                cost = EdgeCost.surrogate(problem, queries_em, EPSILON_QUERIES)
+                linear = route(problem, *models, cost, options, tiers)
+                rate_em = linear.allocation.edge_rate_em(problem)
+                queries_em = problem.window_e[:, None] * rate_em
+                found = route_batched(problem, *models, rate_em, options, tiers)
+            else:
+                found = route_form(problem, *models, form, options, tiers)
+                linear = found
+            count += 1
+            run.append(found.value_qps)
+            stale = 0 if found.value_qps > max(run[:-1], default=-1.0) * (1 + 1e-6) else stale + 1
+            if found.value_qps > best.value_qps + SMALLEST_GAIN:
+                best = found
+            trace.append(best.value_qps)
+            prices = _blend(prices, linear.prices, DAMPING if len(run) > 1 else 1.0)
+            models = None
+            finished = best.value_qps >= target_qps or time.perf_counter() > deadline
+            if stale >= 2 or finished:
+                break
+        values[start.name] = tuple(run)
+        if finished:
+            break
+    return AlternationResult(best.allocation, best.value_qps, tuple(trace), count, values)
+
+
+def onload(
+    problem: Problem, prices: Prices, form: EdgeForm, tiers: Tiers
+) -> tuple[BoolArray, BoolArray]:
+    """Models of every client, then of every edge given what its clients now hold (F3, F4)."""
+    cloud_ct = _cloud_net_ct(problem, prices, tiers)
+    local_ctm = _local_net_ctm(problem, prices)
+    C, E, M = len(problem.clients), len(problem.edges), len(problem.models)
+    onloaded_cm, onloaded_em = np.zeros((C, M), dtype=bool), np.zeros((E, M), dtype=bool)
+    if tiers.client:
+        upward_ct = prices.uplink_c[:, None] * problem.query_bytes_t
+        service_ct = prices.service_et[problem.edge_of_c] - upward_ct
+        outside_ct = np.maximum(cloud_ct, service_ct if tiers.edge else 0.0)
+        load_ct = problem.load_ct
+        onloaded_cm = greedy_cover_nodes(
+            load_ct[:, :, None] * local_ctm, load_ct * np.maximum(outside_ct, 0.0),
+            problem.client_model_bytes_cm, problem.client_memory_c,
+        )  # fmt: skip
+    if tiers.edge:
+        held_ctm = np.where(onloaded_cm[:, None, :], local_ctm, 0.0)
+        own_ct = np.maximum(held_ctm.max(axis=2, initial=0.0), cloud_ct)
+        onloaded_em = _onload_edges(problem, prices, form, own_ct)
+    return onloaded_cm, onloaded_em
+
+
+def _onload_edges(
+    problem: Problem, prices: Prices, form: EdgeForm, own_ct: FloatArray
+) -> BoolArray:
+    """Greedy cover of each edge; a query is worth what it gains over the client's own best."""
+    onloaded_em = np.zeros((len(problem.edges), len(problem.models)), dtype=bool)
+    limit_ct = offload_limit_ct(problem)
+    serves_tm = problem.accuracy_mt.T > 0
+    for e in range(len(problem.edges)):
+        c = np.flatnonzero(problem.edge_of_c == e)
+        work_m = problem.edge_marginal_em[e]
+        fixed_m = prices.window_e[e] * problem.edge_setup_em[e]
+        if form == "unbatched":
+            work_m, fixed_m = work_m + problem.edge_setup_em[e], np.zeros_like(fixed_m)
+        price_m = prices.window_e[e] * problem.window_e[e] * work_m
+        net_tm = np.where(serves_tm, problem.accuracy_mt.T - price_m, 0.0)
+        upward_ct = prices.uplink_c[c, None] * problem.query_bytes_t
+        net_ctm = np.maximum(net_tm - upward_ct[:, :, None], 0.0)
+        weight_ct = limit_ct[c]
+        onloaded_em[e] = greedy_cover(
+            (weight_ct[:, :, None] * net_ctm).reshape(-1, net_ctm.shape[2]),
+            (weight_ct * own_ct[c]).ravel(),
+            problem.edge_model_bytes_em[e], float(problem.edge_memory_e[e]), fixed_m,
+        )  # fmt: skip
+    return onloaded_em
+
+
+def _local_net_ctm(problem: Problem, prices: Prices) -> FloatArray:
+    """(a_mt - alpha_i (nu_im + c_im))^+, 0 where the model does not serve the task."""
+    cost_cm = problem.client_setup_cm + problem.client_marginal_cm
+    price_cm = prices.compute_c[:, None] * cost_cm
+    net_ctm = problem.accuracy_mt.T[None] - price_cm[:, None, :]
+    return np.where(problem.accuracy_mt.T > 0, np.maximum(net_ctm, 0.0), 0.0)
+
+
+def _cloud_net_ct(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
+    if not tiers.cloud:
+        return np.zeros_like(problem.load_ct)
+    link_c = prices.uplink_c + prices.uplink_e[problem.edge_of_c]
+    net_ct = problem.cloud_accuracy_t - prices.cloud * problem.cloud_cost_t
+    return np.maximum(net_ct - link_c[:, None] * problem.query_bytes_t, 0.0)
+
+
+def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolArray]:
+    """Models of the relaxation, the fullest first, as memory allows."""
+    return (
+        _pack(relaxation.onloaded_cm, problem.client_model_bytes_cm, problem.client_memory_c),
+        _pack(relaxation.onloaded_em, problem.edge_model_bytes_em, problem.edge_memory_e),
+    )
+
+
+def _pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> BoolArray:
+    chosen_nm = np.zeros(score_nm.shape, dtype=bool)
+    left_n = memory_n.copy()
+    order_nm = np.argsort(-score_nm, axis=1, kind="stable")
+    n = np.arange(len(memory_n))
+    for rank in range(score_nm.shape[1]):
+        m = order_nm[:, rank]
+        take_n = (score_nm[n, m] > 1e-6) & (bytes_nm[n, m] <= left_n)
+        if not (score_nm[n, m] > 1e-6).any():
+            break
+        chosen_nm[n[take_n], m[take_n]] = True
+        left_n[take_n] -= bytes_nm[n, m][take_n]
+    return chosen_nm
+
+
+def _expected_queries_em(problem: Problem) -> FloatArray:
+    """First point of linearisation: a window's offloadable queries shared among four models."""
+    rate_e = np.bincount(
+        problem.edge_of_c, weights=offload_limit_ct(problem).sum(axis=1),
+        minlength=len(problem.edges),
+    )  # fmt: skip
+    per_model_e = problem.window_e * rate_e / 4
+    return np.repeat(per_model_e[:, None], len(problem.models), axis=1)
+
+
+def _zero_prices(problem: Problem) -> Prices:
+    C, E, T = len(problem.clients), len(problem.edges), len(problem.tasks)
+    return Prices(
+        np.zeros((C, T)), np.zeros(C), np.zeros(C), np.zeros(E), np.zeros(E), np.zeros((E, T)), 0.0
+    )
+
+
+def _blend(old: Prices, new: Prices, weight: float) -> Prices:
+    """old + weight (new - old): the damped dual update that keeps clients from answering the
+    same price all at once."""
+    mixed = {
+        item.name: (1 - weight) * getattr(old, item.name) + weight * getattr(new, item.name)
+        for item in fields(Prices)
+    }
+    return Prices(**mixed)

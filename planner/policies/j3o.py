@@ -1,0 +1,61 @@
+"""J3O: alternation without batching at the edges (F6)."""
+
+from __future__ import annotations
+
+import time
+
+from planner.allocation import Allocation, tidy
+from planner.bound import relax
+from planner.certificate import Status, relative_gap
+from planner.evaluate import accuracy_qps_t, evaluate
+from planner.offloading import Tiers, route_batched
+from planner.options import Options
+from planner.plan import allocation_of
+from planner.policies.alternation import alternate, starting_points
+from planner.policies.outcome import conclude
+from planner.problem import Problem
+from planner.solution import Solution
+
+__all__ = ["j3o", "warm_allocation"]
+
+
+def j3o(problem: Problem, options: Options) -> Solution:
+    """Alternate onloading and offloading under F6; the plan keeps the true F9 as well.
+
+    F6 charges a setup per query, F9 one per window and model: F6 implies F9 unless a model gets
+    less than one query a window, in which case the plan is repaired (unless
+    `options.edge_form` says that edges do not batch).
+    """
+    begun_s = time.perf_counter()
+    form = options.edge_form or "unbatched"
+    relaxation = relax(problem, form, options)
+    starts = starting_points(problem, Tiers(), relaxation, warm_allocation(problem, options))
+    result = alternate(
+        problem, options, form, Tiers(), starts, target_qps=relaxation.bound_qps * (1 - options.gap)
+    )
+    allocation = result.allocation
+    must_batch = options.edge_form is None
+    if must_batch and not evaluate(problem, allocation, fill=options.fill).feasible:
+        allocation = _repaired(problem, allocation, options)
+    value_qps = float(accuracy_qps_t(problem, allocation).sum())
+    proven = relative_gap(value_qps, relaxation.bound_qps) <= options.gap
+    return conclude(
+        problem, options, "j3o", form, allocation,
+        upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
+        status=Status.OPTIMAL if proven else Status.FEASIBLE, solver="HiGHS",
+        iterations=result.iterations, trace_qps=result.trace, begun_s=begun_s,
+    )  # fmt: skip
+
+
+def _repaired(problem: Problem, allocation: Allocation, options: Options) -> Allocation:
+    """The prefix scheme on the plan's models, then F6 again by scaling back."""
+    models = (allocation.onloaded_cm, allocation.onloaded_em)
+    order_em = allocation.edge_rate_em(problem)
+    found = route_batched(problem, *models, order_em, options, Tiers()).allocation
+    return tidy(problem, found, fill=options.fill, batched=False)
+
+
+def warm_allocation(problem: Problem, options: Options) -> Allocation | None:
+    """The previous plan of the options, as arrays of `problem`."""
+    plan = options.warm_start
+    return None if plan is None else allocation_of(problem, plan)

@@ -1,0 +1,66 @@
+"""From an allocation to a checked `Solution`."""
+
+from __future__ import annotations
+
+import time
+
+from planner.allocation import Allocation
+from planner.certificate import Certificate, Status, relative_gap
+from planner.evaluate import evaluate
+from planner.options import EdgeForm, Options
+from planner.problem import Problem
+from planner.solution import Solution
+
+__all__ = ["InvalidPlanError", "conclude"]
+
+
+class InvalidPlanError(RuntimeError):
+    """A policy produced a plan that breaks a constraint: a fault of the policy, never ignored."""
+
+
+def conclude(
+    problem: Problem,
+    options: Options,
+    policy: str,
+    form: EdgeForm,
+    allocation: Allocation,
+    *,
+    upper_bound_qps: float,
+    bound_method: str,
+    status: Status,
+    solver: str,
+    iterations: int,
+    trace_qps: tuple[float, ...],
+    begun_s: float,
+) -> Solution:
+    """Evaluate `allocation` with the options' fill and certify it.
+
+    Edges are held to the true F9, and to F6 where the policy planned with it; to F6 alone when
+    the options ask for edges that do not batch. Raises `InvalidPlanError` when a constraint is
+    broken or the value exceeds the upper bound.
+    """
+    load_qps = max(problem.total_load_qps, 1e-300)
+    batching = options.edge_form != "unbatched"
+    evaluation = evaluate(problem, allocation, fill=options.fill, batching=batching)
+    broken = evaluation.violations()
+    if form == "unbatched" and batching:
+        broken += evaluate(problem, allocation, fill=options.fill, batching=False).violations()
+    if broken:
+        raise InvalidPlanError(f"{policy}: {broken[0]} ({len(broken)} broken)")
+    upper_bound = upper_bound_qps / load_qps if problem.total_load_qps > 0 else 0.0
+    objective = evaluation.objective
+    if objective > upper_bound * (1 + 1e-7) + 1e-12:
+        raise InvalidPlanError(f"{policy}: objective {objective} exceeds its bound {upper_bound}")
+    upper_bound = max(upper_bound, objective)
+    certificate = Certificate(
+        objective=objective,
+        upper_bound=upper_bound,
+        gap=relative_gap(objective, upper_bound),
+        status=status,
+        runtime_s=time.perf_counter() - begun_s,
+        bound_method=bound_method,
+        solver=solver,
+        iterations=iterations,
+    )
+    trace = tuple(value / load_qps for value in trace_qps)
+    return Solution(problem, policy, options.fill, allocation, evaluation, certificate, trace)

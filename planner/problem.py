@@ -1,0 +1,229 @@
+"""The planning problem as numpy arrays, and `problem.json`.
+
+Axis letters in field names: c client, e edge, t task, m model. Symbols of `docs/formulation.md`
+stand beside each field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.document import DocumentError
+from cluster.provenance import Provenance
+
+__all__ = ["FloatArray", "Problem", "ProblemError"]
+
+FloatArray = NDArray[np.float64]
+
+MAY_BE_INFINITE = (
+    "client_model_bytes_cm",
+    "edge_model_bytes_em",
+    "client_memory_c",
+    "edge_memory_e",
+    "client_uplink_c",
+    "edge_uplink_e",
+    "cloud_compute",
+)
+NAME_FIELDS = ("clients", "edges", "tasks", "models")
+
+
+class ProblemError(DocumentError):
+    """A field of a problem is wrong; the message starts with its path (`load_ct.3.1: ...`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One planning problem. Arrays are read-only; shapes follow the axis letters of the names.
+
+    Raises `ProblemError` on a wrong shape, NaN, negative value, accuracy outside [0, 1],
+    duplicate name, or a client attached to no edge.
+    """
+
+    clients: tuple[str, ...]
+    edges: tuple[str, ...]
+    cloud: str
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    edge_of_c: NDArray[np.int64]
+    """Index of the edge client c is attached to, e(i)."""
+    load_ct: FloatArray
+    """lambda_it, queries/s."""
+    accuracy_mt: FloatArray
+    """a_mt in [0, 1]; 0 where the model does not serve the task."""
+    client_memory_c: FloatArray
+    """mu_i, bytes."""
+    edge_memory_e: FloatArray
+    """mu_e, bytes."""
+    client_model_bytes_cm: FloatArray
+    """s_m at a client, bytes; inf where the model cannot run there."""
+    edge_model_bytes_em: FloatArray
+    """s_m at an edge, bytes; inf where the model cannot run there."""
+    client_compute_c: FloatArray
+    """beta_i, busy seconds per second."""
+    edge_compute_e: FloatArray
+    """beta_e, busy seconds per second."""
+    window_e: FloatArray
+    """T_b, seconds; > 0."""
+    client_setup_cm: FloatArray
+    """nu_im, seconds per batch."""
+    client_marginal_cm: FloatArray
+    """c_im, seconds per query."""
+    edge_setup_em: FloatArray
+    """nu_em, seconds per batch."""
+    edge_marginal_em: FloatArray
+    """c_em, seconds per query."""
+    cloud_accuracy_t: FloatArray
+    """a_ot; 0 where the cloud does not serve the task."""
+    cloud_model_t: NDArray[np.int64]
+    """Index of the model the cloud serves the task with; -1 none."""
+    cloud_cost_t: FloatArray
+    """nu + c of that model in the cloud, seconds per query."""
+    query_bytes_t: FloatArray
+    """b_t, bytes going up."""
+    answer_bytes_t: FloatArray
+    """d_t, bytes coming down."""
+    client_uplink_c: FloatArray
+    """kappa_i, bytes/s."""
+    edge_uplink_e: FloatArray
+    """kappa_e, bytes/s."""
+    cloud_compute: float = float("inf")
+    """beta_o, busy seconds per second; inf leaves F8 out."""
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        for name in NAME_FIELDS:
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            _check_names(name, getattr(self, name))
+        _check_node_names(self.clients, self.edges, self.cloud)
+        for name in self.array_fields():
+            integer = name in ("edge_of_c", "cloud_model_t")
+            array = _as_array(name, getattr(self, name), np.int64 if integer else np.float64)
+            expected = tuple(self._length(axis) for axis in name.rsplit("_", 1)[1])
+            if array.shape != expected:
+                raise ProblemError(f"{name}: expected shape {expected}, got {array.shape}")
+            if not integer:
+                _check_values(name, array)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        _check_values("cloud_compute", np.asarray(self.cloud_compute, dtype=np.float64))
+        _check_index("edge_of_c", self.edge_of_c, 0, self.edges)
+        _check_index("cloud_model_t", self.cloud_model_t, -1, self.models)
+        for name in ("accuracy_mt", "cloud_accuracy_t"):
+            _refuse(name, getattr(self, name), getattr(self, name) > 1, "must be at most 1")
+        _refuse("window_e", self.window_e, self.window_e <= 0, "must be greater than 0")
+        unserved = (self.cloud_model_t < 0) & (self.cloud_accuracy_t > 0)
+        _refuse("cloud_model_t", self.cloud_model_t, unserved, "no model, but an accuracy above 0")
+
+    @classmethod
+    def array_fields(cls) -> tuple[str, ...]:
+        """Names of the array fields, in order."""
+        skipped = {*NAME_FIELDS, "cloud", "cloud_compute", "provenance"}
+        return tuple(field.name for field in fields(cls) if field.name not in skipped)
+
+    def _length(self, axis: str) -> int:
+        return len({"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}[axis])
+
+    @property
+    def total_load_qps(self) -> float:
+        """Sum of lambda over clients and tasks."""
+        return float(self.load_ct.sum())
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of everything but the provenance; equal problems have equal digests."""
+        state = hashlib.sha256()
+        for name in (*NAME_FIELDS, "cloud", "cloud_compute"):
+            state.update(f"{name}={getattr(self, name)!r};".encode())
+        for name in self.array_fields():
+            state.update(name.encode())
+            state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return state.hexdigest()[:32]
+
+    @property
+    def loaded_edges(self) -> tuple[int, ...]:
+        """Indices of the edges whose clients have any load."""
+        asking_c = self.load_ct.any(axis=1)
+        return tuple(int(e) for e in np.unique(self.edge_of_c[asking_c]))
+
+    def edge_piece(self, edge: int) -> tuple[NDArray[np.int64], Problem]:
+        """Edge `edge` (index) with its clients alone and F8 left out; also the clients' indices."""
+        c = np.flatnonzero(self.edge_of_c == edge)
+        changes: dict[str, Any] = {}
+        for name in self.array_fields():
+            axis = name.rsplit("_", 1)[1][0]
+            if axis == "c":
+                changes[name] = getattr(self, name)[c]
+            elif axis == "e":
+                changes[name] = getattr(self, name)[edge : edge + 1]
+        changes["edge_of_c"] = np.zeros(len(c), dtype=np.int64)
+        names = tuple(self.clients[i] for i in c)
+        piece = replace(
+            self, clients=names, edges=(self.edges[edge],), cloud_compute=float("inf"), **changes
+        )
+        return c, piece
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read `problem.json`. Raises `DocumentError` with the file and the path of the field."""
+        from planner.problem_file import ProblemFile
+
+        return ProblemFile.load(path).problem(cls, source=str(path))
+
+    def save(self, path: str | Path) -> Path:
+        """Write `problem.json` atomically; returns the path."""
+        from planner.problem_file import ProblemFile
+
+        return ProblemFile.of(self).save(path)
+
+
+def _as_array(name: str, value: Any, dtype: type) -> NDArray[Any]:
+    try:
+        return np.array(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"{name}: not a rectangular table of numbers ({error})") from None
+
+
+def _check_names(name: str, values: tuple[str, ...]) -> None:
+    if not values:
+        raise ProblemError(f"{name}: must not be empty")
+    seen: set[str] = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            raise ProblemError(f"{name}.{position}: {value!r} is used twice")
+        seen.add(value)
+
+
+def _check_node_names(clients: tuple[str, ...], edges: tuple[str, ...], cloud: str) -> None:
+    taken = {cloud, *clients}
+    if cloud in clients:
+        raise ProblemError(f"cloud: {cloud!r} is also the name of a client")
+    for position, edge in enumerate(edges):
+        if edge in taken:
+            raise ProblemError(f"edges.{position}: {edge!r} is also the name of another node")
+
+
+def _check_values(name: str, array: FloatArray) -> None:
+    _refuse(name, array, np.isnan(array), "must be a number")
+    _refuse(name, array, array < 0, "must be at least 0")
+    if name not in MAY_BE_INFINITE:
+        _refuse(name, array, np.isinf(array), "must be finite")
+
+
+def _check_index(name: str, array: NDArray[np.int64], low: int, names: tuple[str, ...]) -> None:
+    outside = (array < low) | (array >= len(names))
+    _refuse(name, array, outside, f"must be an index from {low} to {len(names) - 1}")
+
+
+def _refuse(name: str, array: NDArray[Any], bad: NDArray[np.bool_], message: str) -> None:
+    if not np.any(bad):
+        return
+    where = np.unravel_index(int(np.argmax(bad)), bad.shape) if array.ndim else ()
+    path = ".".join([name, *(str(int(position)) for position in where)])
+    raise ProblemError(f"{path}: {message} (got {array[where].item()!r})")

@@ -1,0 +1,37 @@
+"""Which solver takes a program: Gurobi where its licence covers the size, HiGHS otherwise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planner.solvers.gurobi import GurobiUnavailableError, solve_gurobi
+from planner.solvers.highs import solve_highs
+from planner.solvers.program import FloatArray, LinearProgram, ProgramResult, SolverLimits
+
+__all__ = ["SolverName", "solve_program"]
+
+SolverName = Literal["auto", "highs", "gurobi"]
+# The licence that comes with gurobipy from the package registry.
+FREE_LICENCE_SIZE = 2000
+
+
+def solve_program(
+    program: LinearProgram,
+    limits: SolverLimits,
+    solver: SolverName = "auto",
+    start_v: FloatArray | None = None,
+) -> ProgramResult:
+    """Solve `program`; the result names the solver that did it.
+
+    `auto` and `gurobi` fall back to HiGHS without a word when Gurobi cannot take the program
+    (`auto` does not even try beyond the free licence's size). Linear programs go to HiGHS.
+    """
+    rows, columns = program.matrix.shape
+    fits = max(rows, columns) <= FREE_LICENCE_SIZE
+    wants_gurobi = solver == "gurobi" or (solver == "auto" and fits)
+    if wants_gurobi and program.has_integers and rows > 0:
+        try:
+            return solve_gurobi(program, limits, start_v)
+        except GurobiUnavailableError:
+            return solve_highs(program, limits, start_v)
+    return solve_highs(program, limits, start_v)

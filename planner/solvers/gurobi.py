@@ -1,0 +1,91 @@
+"""Gurobi through gurobipy, where it is installed and its licence covers the program's size."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from planner.solvers.program import (
+    FloatArray,
+    LinearProgram,
+    ProgramResult,
+    ProgramStatus,
+    SolverLimits,
+    safe_dual_bound,
+)
+
+__all__ = ["GurobiUnavailableError", "solve_gurobi"]
+
+TREE_TOLERANCE = 1e-6
+
+
+class GurobiUnavailableError(RuntimeError):
+    """Gurobi is not installed, has no licence here, or its licence is too small."""
+
+
+def solve_gurobi(
+    program: LinearProgram, limits: SolverLimits, start_v: FloatArray | None = None
+) -> ProgramResult:
+    """Solve `program`. Raises `GurobiUnavailableError` when Gurobi cannot take it."""
+    begun = time.perf_counter()
+    try:
+        import gurobipy
+    except ImportError as error:
+        raise GurobiUnavailableError(f"gurobipy cannot be imported: {error}") from None
+    try:
+        with gurobipy.Env(empty=True) as env:
+            env.setParam("OutputFlag", 0)
+            env.setParam("LogToConsole", 0)
+            env.start()
+            with gurobipy.Model(env=env) as model:
+                return _solve(gurobipy, model, program, limits, start_v, begun)
+    except gurobipy.GurobiError as error:
+        raise GurobiUnavailableError(f"Gurobi: {error}") from None
+
+
+def _solve(
+    gurobipy: Any,
+    model: Any,
+    program: LinearProgram,
+    limits: SolverLimits,
+    start_v: FloatArray | None,
+    begun: float,
+) -> ProgramResult:
+    grb = gurobipy.GRB
+    for name, value in (
+        ("Threads", limits.threads),
+        ("Seed", limits.seed),
+        ("TimeLimit", max(limits.time_limit_s, 0.01)),
+        ("MIPGap", limits.gap),
+    ):
+        model.setParam(name, value)
+    scale = float(np.abs(program.objective_v).max(initial=0.0)) or 1.0
+    kinds = np.where(program.integer_v, grb.BINARY, grb.CONTINUOUS)
+    x = model.addMVar(
+        len(program.upper_v), ub=program.upper_v, obj=program.objective_v / scale, vtype=kinds
+    )
+    rows = model.addConstr(program.matrix.tocsr() @ x <= program.rhs_r)
+    model.ModelSense = grb.MAXIMIZE
+    if start_v is not None:
+        x.Start = start_v
+    model.optimize()
+    ends = {grb.OPTIMAL: ProgramStatus.OPTIMAL, grb.TIME_LIMIT: ProgramStatus.TIME_LIMIT}
+    status = ends.get(model.Status, ProgramStatus.FAILED)
+    found = model.SolCount > 0
+    x_v = np.clip(np.array(x.X), 0.0, program.upper_v) if found else None
+    objective = float(program.objective_v @ x_v) if x_v is not None else -math.inf
+    dual_r = None
+    if program.has_integers:
+        bound = float(model.ObjBound) * scale
+        bound = max(bound + TREE_TOLERANCE * abs(bound), objective)
+        if not math.isfinite(bound) or bound > 1e90:
+            bound = float(np.maximum(program.objective_v, 0.0) @ program.upper_v)
+    else:
+        dual_r = np.abs(np.array(rows.Pi)) * scale if found else np.zeros(len(program.rhs_r))
+        bound = safe_dual_bound(program, dual_r)
+    runtime_s = time.perf_counter() - begun
+    nodes = int(model.NodeCount)
+    return ProgramResult(status, x_v, objective, bound, dual_r, "Gurobi", runtime_s, nodes)

@@ -1,0 +1,77 @@
+"""Small problems: one hand-checkable, and seeded random ones with every kind of budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from planner.problem import Problem
+
+
+def one_client(**changes: Any) -> Problem:
+    """One client, one edge, two tasks, three models; budgets so wide that nothing binds.
+
+    small-a serves `a` at 0.5, small-b serves `b` at 0.4, big serves both at 0.8; the cloud
+    serves `a` with big at 0.9. Loads are 6 and 4 queries/s.
+    """
+    fields: dict[str, Any] = {
+        "clients": ("c0",), "edges": ("e0",), "cloud": "sky", "tasks": ("a", "b"),
+        "models": ("small-a", "small-b", "big"),
+        "edge_of_c": [0], "load_ct": [[6.0, 4.0]],
+        "accuracy_mt": [[0.5, 0.0], [0.0, 0.4], [0.8, 0.8]],
+        "client_memory_c": [1000.0], "edge_memory_e": [1000.0],
+        "client_model_bytes_cm": [[10.0, 10.0, 100.0]],
+        "edge_model_bytes_em": [[10.0, 10.0, 100.0]],
+        "client_compute_c": [1.0], "edge_compute_e": [1.0], "window_e": [0.5],
+        "client_setup_cm": [[0.01, 0.01, 0.02]], "client_marginal_cm": [[0.01, 0.01, 0.03]],
+        "edge_setup_em": [[0.01, 0.01, 0.02]], "edge_marginal_em": [[0.001, 0.001, 0.003]],
+        "cloud_accuracy_t": [0.9, 0.0], "cloud_model_t": [2, -1], "cloud_cost_t": [0.01, 0.0],
+        "query_bytes_t": [100.0, 100.0], "answer_bytes_t": [10.0, 10.0],
+        "client_uplink_c": [1e6], "edge_uplink_e": [1e6], "cloud_compute": 1.0,
+    }  # fmt: skip
+    return Problem(**{**fields, **changes})
+
+
+def random_problem(
+    seed: int, *, edges: int = 2, clients: int = 4, models: int = 6, tasks: int = 3
+) -> Problem:
+    """A seeded problem in which every budget may bind; every model serves some task."""
+    rng = np.random.default_rng(seed)
+    C, E, T, M = clients, edges, tasks, models
+    serves_mt = rng.random((M, T)) < 0.5
+    serves_mt[np.arange(M), rng.integers(T, size=M)] = True
+    size_m = rng.choice([1.0, 3.0, 9.0], M) * rng.uniform(0.8, 1.2, M)
+    accuracy_mt = np.where(serves_mt, rng.uniform(0.3, 0.95, (M, T)), 0.0)
+    load_ct = rng.uniform(0, 8, (C, T)) * (rng.random((C, T)) < 0.8)
+    cloud_t = rng.uniform(0.6, 1.0, T)
+    served_t = rng.random(T) < 0.8
+    return Problem(
+        clients=tuple(f"client-{c}" for c in range(C)),
+        edges=tuple(f"edge-{e}" for e in range(E)),
+        cloud="cloud",
+        tasks=tuple(f"task-{t}" for t in range(T)),
+        models=tuple(f"model-{m}" for m in range(M)),
+        edge_of_c=rng.integers(E, size=C),
+        load_ct=load_ct,
+        accuracy_mt=accuracy_mt,
+        client_memory_c=rng.uniform(1, 8, C),
+        edge_memory_e=rng.uniform(4, 20, E),
+        client_model_bytes_cm=np.tile(size_m, (C, 1)),
+        edge_model_bytes_em=np.tile(size_m, (E, 1)),
+        client_compute_c=rng.uniform(0.2, 1.0, C),
+        edge_compute_e=rng.uniform(0.5, 1.0, E),
+        window_e=rng.choice([0.05, 0.2, 1.0], E),
+        client_setup_cm=0.004 * size_m * rng.uniform(0.5, 2, (C, 1)),
+        client_marginal_cm=0.01 * size_m * rng.uniform(0.5, 2, (C, 1)),
+        edge_setup_em=0.003 * size_m * rng.uniform(0.5, 2, (E, 1)),
+        edge_marginal_em=0.002 * size_m * rng.uniform(0.5, 2, (E, 1)),
+        cloud_accuracy_t=np.where(served_t, cloud_t, 0.0),
+        cloud_model_t=np.where(served_t, rng.integers(M, size=T), -1),
+        cloud_cost_t=np.where(served_t, rng.uniform(0.005, 0.02, T), 0.0),
+        query_bytes_t=rng.uniform(1, 5, T),
+        answer_bytes_t=np.ones(T),
+        client_uplink_c=rng.uniform(5, 60, C),
+        edge_uplink_e=rng.uniform(10, 60, E),
+        cloud_compute=float(rng.choice([0.05, 0.2, np.inf])),
+    )

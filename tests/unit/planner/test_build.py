@@ -1,0 +1,106 @@
+"""Problems are built from what was measured, name by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.demand import Phase
+from cluster.provenance import Provenance
+from cluster.topology import Topology
+from models.zoo.cards import ModelCard
+from planner.build import build_problem
+from planner.policies import solve
+from planner.problem import Problem, ProblemError
+from profiling.profile import Profiles
+
+TOPOLOGY = Topology.parse(
+    {
+        "name": "pair",
+        "nodes": [
+            {"name": "phone", "tier": "client", "memory": "20MB", "compute": 0.5, "window_s": 0.1},
+            {"name": "box", "tier": "edge", "memory": "40MB", "compute": 1.0, "window_s": 0.2},
+            {"name": "hall", "tier": "cloud", "memory": "60MB", "compute": 0.9, "window_s": 0.2},
+        ],
+        "links": [
+            {"source": "phone", "target": "box", "bandwidth": "1MB"},
+            {"source": "box", "target": "hall", "bandwidth": "2MB"},
+        ],
+    }
+)
+PHASE = Phase(duration_s=10, rates_qps={"phone": {"depth": 3.0, "edges": 2.0}})
+PROVENANCE = Provenance(
+    created_at="2026-01-01T00:00:00+00:00", command="test", commit="none", host="here",
+    processor="none", cores=1, versions={},
+)  # fmt: skip
+
+
+def card(name: str, **accuracy: float) -> ModelCard:
+    metrics = {task: {"value": v, "half_width": 0.0, "images": 1} for task, v in accuracy.items()}
+    fixed: dict[str, Any] = {
+        "benchmark": "rooms", "backbone": "net", "size_class": "small", "parameters": 1,
+        "preprocessing": {"height": 1, "width": 1, "mean": (0, 0, 0), "std": (1, 1, 1)},
+        "checkpoint": "x", "checkpoint_sha256": "x", "steps": 1, "seed": 0, "pretrained": "none",
+        "train_command": "x", "licence": "x",
+    }  # fmt: skip
+    return ModelCard.parse({"name": name, "tasks": tuple(accuracy), "metrics": metrics, **fixed})
+
+
+CARDS = (card("small", depth=0.6), card("both", depth=0.9, edges=0.8), card("twin", edges=0.8))
+
+
+def profile(node: str, model: str, megabytes: float, marginal_s: float) -> dict[str, Any]:
+    return {
+        "model": model, "node": node, "measured_on": node, "residual": 0.0, "load_s": 1.0,
+        "latency": [{"batch": 1, "p50_s": 0.1, "p95_s": 0.1, "runs": 1}], "setup_s": 0.01,
+        "marginal_s": marginal_s, "weights_bytes": int(megabytes * 1e6), "workspace_bytes": 0,
+    }  # fmt: skip
+
+
+def profiles(topology: str = "pair") -> Profiles:
+    nodes = {"phone": ("small",), "box": ("small", "both"), "hall": ("small", "both", "twin")}
+    sizes = {"small": (5, 0.01), "both": (30, 0.04), "twin": (25, 0.02)}
+    rows = tuple(profile(n, m, *sizes[m]) for n, models in nodes.items() for m in models)
+    return Profiles.parse(
+        {"topology": topology, "profiles": rows, "provenance": PROVENANCE.model_dump()}
+    )
+
+
+def build(phase: Phase = PHASE, **changes: Any) -> Problem:
+    sizes = {"depth": 100.0, "edges": 50.0}
+    options: dict[str, Any] = {"query_bytes": sizes, "answer_bytes": sizes, **changes}
+    return build_problem(TOPOLOGY, CARDS, profiles(), phase, **options)
+
+
+def test_names_budgets_and_costs_arrive() -> None:
+    problem = build()
+    assert problem.tasks == ("depth", "edges")
+    assert problem.load_ct.tolist() == [[3.0, 2.0]]
+    assert problem.client_memory_c.tolist() == [20e6]
+    assert problem.edge_uplink_e.tolist() == [2e6]
+    assert problem.client_model_bytes_cm.tolist() == [[5e6, float("inf"), float("inf")]]
+    assert problem.edge_marginal_em[0, 1] == 0.04
+    assert problem.cloud_compute == 0.9
+    assert solve(problem, "baj3o").evaluation.feasible
+
+
+def test_the_cloud_serves_each_task_with_its_best_model_and_the_cheaper_of_equals() -> None:
+    problem = build()
+    assert [problem.models[m] for m in problem.cloud_model_t] == ["both", "twin"]
+    assert problem.cloud_cost_t.tolist() == pytest.approx([0.05, 0.03])
+
+
+def test_a_model_without_a_profile_cannot_run_there() -> None:
+    assert "both" not in solve(build(), "exact").plan.onloading["phone"]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ProblemError, match=r"rates_qps\.phne: unknown; did you mean 'phone'"):
+        build(Phase(duration_s=1, rates_qps={"phne": {"depth": 1.0}}))
+    with pytest.raises(ProblemError, match=r"rates_qps\.phone\.dept: unknown"):
+        build(Phase(duration_s=1, rates_qps={"phone": {"dept": 1.0}}))
+    with pytest.raises(ProblemError, match=r"answer_bytes\.edges: unknown"):
+        build(answer_bytes={"depth": 1.0})
+    with pytest.raises(ProblemError, match="measured for 'other'"):
+        build_problem(TOPOLOGY, CARDS, profiles("other"), PHASE, query_bytes={}, answer_bytes={})

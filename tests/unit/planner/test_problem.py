@@ -1,0 +1,77 @@
+"""Problems are checked field by field and survive a trip through their file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planner_cases import one_client, random_problem
+
+from cluster.document import DocumentError
+from planner.problem import Problem, ProblemError
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"load_ct": [[1.0, float("nan")]]}, r"^load_ct\.0\.1: must be a number"),
+        ({"load_ct": [[-1.0, 2.0]]}, r"^load_ct\.0\.0: must be at least 0 \(got -1\.0\)"),
+        ({"load_ct": [[1.0]]}, r"^load_ct: expected shape \(1, 2\), got \(1, 1\)"),
+        ({"load_ct": [[1.0], [1.0, 2.0]]}, r"^load_ct: not a rectangular table"),
+        ({"load_ct": [[1.0, float("inf")]]}, r"^load_ct\.0\.1: must be finite"),
+        ({"accuracy_mt": [[1.5, 0], [0, 1], [1, 1]]}, r"^accuracy_mt\.0\.0: must be at most 1"),
+        ({"edge_of_c": [1]}, r"^edge_of_c\.0: must be an index from 0 to 0"),
+        ({"cloud_model_t": [5, -1]}, r"^cloud_model_t\.0: must be an index from -1 to 2"),
+        ({"cloud_model_t": [-1, -1]}, r"^cloud_model_t\.0: no model, but an accuracy"),
+        ({"models": ("x", "y", "x")}, r"^models\.2: 'x' is used twice"),
+        ({"edges": ("c0",)}, r"^edges\.0: 'c0' is also the name of another node"),
+        ({"cloud": "c0"}, r"^cloud: 'c0' is also the name of a client"),
+        ({"clients": ()}, r"^clients: must not be empty"),
+        ({"window_e": [0.0]}, r"^window_e\.0: must be greater than 0"),
+        ({"client_memory_c": [-5.0]}, r"^client_memory_c\.0: must be at least 0"),
+        ({"cloud_compute": -1.0}, r"^cloud_compute: must be at least 0"),
+    ],
+)
+def test_a_bad_field_is_refused_with_its_path(changes: dict, message: str) -> None:
+    with pytest.raises(ProblemError, match=message):
+        one_client(**changes)
+
+
+def test_arrays_are_read_only() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        one_client().load_ct[0, 0] = 3.0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_problem_survives_its_file(tmp_path: Path, seed: int) -> None:
+    problem = random_problem(seed)
+    again = Problem.load(problem.save(tmp_path / "problem.json"))
+    assert again.digest == problem.digest
+    assert again.cloud_compute == problem.cloud_compute
+    np.testing.assert_array_equal(again.edge_model_bytes_em, problem.edge_model_bytes_em)
+
+
+def test_no_limit_is_written_as_null(tmp_path: Path) -> None:
+    bytes_cm = [[10.0, float("inf"), 100.0]]
+    problem = one_client(client_model_bytes_cm=bytes_cm, cloud_compute=float("inf"))
+    path = problem.save(tmp_path / "problem.json")
+    assert json.loads(path.read_text())["client_model_bytes_cm"] == [[10.0, None, 100.0]]
+    assert Problem.load(path).digest == problem.digest
+
+
+def test_a_bad_file_names_itself_and_the_field(tmp_path: Path) -> None:
+    path = one_client().save(tmp_path / "problem.json")
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "load_ct": [[1.0, -2.0]]}))
+    with pytest.raises(DocumentError, match=r"problem\.json: load_ct\.0\.1: must be at least 0"):
+        Problem.load(path)
+    path.write_text(json.dumps({**data, "load_tc": 1}))
+    with pytest.raises(DocumentError, match="did you mean load_ct"):
+        Problem.load(path)
+
+
+def test_the_digest_sees_every_number() -> None:
+    assert one_client().digest == one_client().digest
+    assert one_client().digest != one_client(window_e=[0.25]).digest
