@@ -75,8 +75,8 @@ def _spec(
 
 _ALL = (
     *(_spec("small", subset, 700, 11, 4e-3) for subset in _TASK_SETS),
-    *(_spec("middle", subset, 650, 12, 2e-3) for subset in ("all", "geometry", "layout")),
-    _spec("large", "all", 800, 13, 1.5e-3),
+    *(_spec("middle", subset, 800, 12, 2e-3) for subset in ("all", "geometry", "layout")),
+    _spec("large", "all", 900, 13, 1.5e-3),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}

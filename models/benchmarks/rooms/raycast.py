@@ -182,21 +182,40 @@ def _frames(
     shape_s = np.array([Shape.BOX] * FACES + [s.shape for s in scene.solids])
     c, s = np.cos(yaw_s)[surface_hw], np.sin(yaw_s)[surface_hw]
     half = half_3s[:, surface_hw]
-    x, y, z = point_3hw - center_3s[:, surface_hw]
-    local = np.stack([c * x + s * y, c * y - s * x, z])
-    unit = local / half
-    shape_hw = shape_s[surface_hw]
+    local = _turn(c, s, point_3hw - center_3s[:, surface_hw])
+    eye = np.asarray(scene.camera.position, np.float32)[:, None, None]
+    to_eye = _turn(c, s, eye - point_3hw)
+    own = _own_normals(surface_hw, shape_s[surface_hw], local / half, half, to_eye)
+    return local, own, _turn(c, -s, own)
 
-    size = np.abs(unit)
-    box = np.where(size >= size.max(axis=0), np.sign(unit), 0)
-    box[1] *= box[0] == 0
-    box[2] *= (box[0] == 0) & (box[1] == 0)
-    box *= np.where(surface_hw < FACES, -1, 1)
-    round_ = unit / half
-    flat_end = size[2] ** 2 > unit[0] ** 2 + unit[1] ** 2
-    tube = np.where(flat_end, np.stack([0 * x, 0 * x, np.sign(z)]), round_)
+
+def _turn(c: np.ndarray, s: np.ndarray, vector_3hw: np.ndarray) -> np.ndarray:
+    x, y, z = vector_3hw
+    return np.stack([c * x + s * y, c * y - s * x, z])
+
+
+def _own_normals(
+    surface_hw: np.ndarray,
+    shape_hw: np.ndarray,
+    unit_3hw: np.ndarray,
+    half_3hw: np.ndarray,
+    to_eye_3hw: np.ndarray,
+) -> np.ndarray:
+    """Unit normals in the solids' frames of the points `unit_3hw` on the unit shapes.
+
+    Only a face turned to the eye can be the one seen: at a solid's rim rounding alone could
+    choose its neighbour.
+    """
+    size = np.abs(unit_3hw)
+    room = surface_hw < FACES
+    faces_eye = unit_3hw * to_eye_3hw > 0
+    chosen = np.where(room, surface_hw // 2, np.where(faces_eye, size, 0).argmax(axis=0))
+    outward = np.where(room, -1, 1) * np.sign(unit_3hw)
+    box = np.where(chosen == np.arange(3)[:, None, None], outward, 0)
+    round_ = unit_3hw / half_3hw
+    flat_end = (size[2] ** 2 > size[0] ** 2 + size[1] ** 2) & faces_eye[2]
+    tube = np.where(flat_end, [[[0]], [[0]], [[1]]] * np.sign(unit_3hw), round_)
     tube[2] *= flat_end
     own = np.where(shape_hw == Shape.BOX, box, np.where(shape_hw == Shape.CYLINDER, tube, round_))
-    own /= np.sqrt((own * own).sum(axis=0)) + 1e-9
-    world = np.stack([c * own[0] - s * own[1], s * own[0] + c * own[1], own[2]])
-    return local, own.astype(np.float32), world.astype(np.float32)
+    own = own / (np.sqrt((own * own).sum(axis=0)) + 1e-9)
+    return own.astype(np.float32)
