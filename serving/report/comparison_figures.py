@@ -97,10 +97,11 @@ def draw_live(comparison: LiveComparison) -> str:
         Scale(max(0.0, low - room), min(1.0, high + room), bottom, top),
     )
     flip_x = frame.x(comparison.flip_s)
-    marks = [
+    flip = [
         element("rect", x=flip_x, y=top, width=right - flip_x, height=bottom - top, class_="phase"),
         label(flip_x - 6, bottom - 8, "task mix flips →", class_="tick", text_anchor="end"),
     ]
+    marks = flip if comparison.flip_s > 0 else []
     for k, change in enumerate(comparison.plan_changes):
         x = frame.x(change.at_s)
         marks.append(line(x, bottom, x, top, class_="change"))

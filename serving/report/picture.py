@@ -55,10 +55,12 @@ def _arrange(scene: Scene) -> tuple[dict[str, _Place], float]:
     tallest = max(totals.values())
     places = {}
     for tier, (x, width) in _COLUMNS.items():
-        y = _TOP + (tallest - totals[tier]) / 2
-        for node, height in zip(scene.tier(tier), heights[tier], strict=True):
+        nodes = scene.tier(tier)
+        spare = (tallest - totals[tier]) / len(nodes)
+        y = _TOP + spare / 2
+        for node, height in zip(nodes, heights[tier], strict=True):
             places[node.name] = _Place(x, y, width, height)
-            y += height + _GAP
+            y += height + _GAP + spare
     return places, _TOP + tallest + 12
 
 

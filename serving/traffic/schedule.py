@@ -127,12 +127,13 @@ def _poisson_times(
     if rate_qps <= 0:
         return np.empty(0)
     chunk = 64
-    times_s = np.empty(0)
-    last_s = 0.0
-    while last_s < duration_s:
-        more_s = last_s + np.cumsum(generator.exponential(1 / rate_qps, chunk))
-        times_s = np.concatenate([times_s, more_s])
-        last_s = float(more_s[-1])
+    # In units of the mean gap, so that a rate next to nothing does not overflow.
+    times = np.empty(0)
+    while not len(times) or times[-1] < rate_qps * duration_s:
+        last = times[-1] if len(times) else 0.0
+        more = last + np.cumsum(generator.standard_exponential(chunk))
+        times = np.concatenate([times, more])
+    times_s: NDArray[np.float64] = times[times < rate_qps * duration_s] / rate_qps
     return times_s[times_s < duration_s]
 
 

@@ -90,6 +90,15 @@ def test_a_page_without_the_optional_parts(made: Synthetic) -> None:
         assert heading not in text
 
 
+def test_a_live_run_of_one_phase_has_no_flip(page: Page) -> None:
+    live = page.report.live
+    assert live is not None
+    one = live.model_copy(update={"flip_s": 0.0})
+    text = render_page(replace(page, report=page.report.model_copy(update={"live": one})))
+    assert "flip" not in text
+    assert "whole run" in text
+
+
 def test_a_run_that_answered_nothing_still_has_a_page(made: Synthetic) -> None:
     shed = made.measurements.select(made.measurements.outcome == "shed")
     report = build_report(summary(), summarise(shed, 90.0, {}), CERTIFICATE, PROVENANCE)

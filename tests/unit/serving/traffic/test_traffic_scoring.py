@@ -62,6 +62,21 @@ def test_a_score_outside_its_range_or_a_failing_metric_is_an_error(
         assert reason in scored.answer.reason
 
 
+def test_the_metrics_of_the_tasks_are_used(schedule: Schedule, records: list[Record]) -> None:
+    rng = np.random.default_rng(0)
+    label = {
+        "depth": rng.uniform(1, 5, (24, 24)).astype(np.float16),
+        "edges": (255 * (rng.uniform(size=(24, 24)) < 0.2)).astype(np.uint8),
+    }
+    exact = []
+    for record in records:
+        truth = label[schedule.tasks[schedule.task_q[record.index]]]
+        exact.append(replace(record, answer=replace(record.answer, prediction=truth), score=0.0))
+    for record in score_records(schedule, exact, [label] * 10):
+        answered = record.answer.outcome is Outcome.ANSWERED
+        assert record.score == (1.0 if answered else 0.0)
+
+
 class Dataset:
     def __len__(self) -> int:
         return 3
