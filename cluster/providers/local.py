@@ -53,6 +53,7 @@ def ray_environment(token: str) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "OMP_NUM_THREADS": "1",
+        "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",

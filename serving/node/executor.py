@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.node.admission import Backlog
 from serving.node.batching import Batch, Batcher
 from serving.node.errors import RefusedError
 
@@ -60,8 +61,9 @@ class _Job:
 class Executor:
     """Batching executor of one device.
 
-    `submit` raises `RefusedError` when the queue is full, the model is not loaded, or the device
-    failed; a cancelled caller is taken out of the queue and never harms its batch-mates.
+    `submit` raises `RefusedError` when the work that waits exceeds `backlog_limit_s` (seconds of
+    device time), the queue is full, the model is not loaded, or the device failed. A cancelled
+    caller is taken out of the queue and never harms its batch-mates.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Executor:
         batcher: Batcher[_Job],
         load: Callable[[str], Runtime],
         *,
+        backlog_limit_s: float = float("inf"),
         max_waiting: int = 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batcher = batcher
         self._load = load
+        self._backlog = Backlog(backlog_limit_s)
         self._max_waiting = max_waiting
         self._clock = clock
         self._models: dict[str, Runtime] = {}
@@ -120,6 +124,9 @@ class Executor:
                 raise RefusedError("stopping", "the node is shutting down")
             if self._batcher.waiting() >= self._max_waiting:
                 raise RefusedError("queue_full", f"{self._max_waiting} queries are waiting")
+            waiting = {name: self._batcher.waiting(name) for name in self._models}
+            if not self._backlog.admits(waiting):
+                raise RefusedError("overloaded", "the node could not answer within its bound")
             self._batcher.push(model, job, self._clock())
             self._changed.notify()
         try:
@@ -151,6 +158,7 @@ class Executor:
             if batch is None:
                 break
             self._run(batch)
+            self._running = None
         self._refuse_all()
 
     def _next_batch(self) -> Batch[_Job] | None:
@@ -178,6 +186,7 @@ class Executor:
         compute_s = self._clock() - started_s
         self.busy_s += compute_s
         self.batches += 1
+        self._backlog.learn(batch.model, compute_s / len(batch.items))
         served = [
             (
                 job,

@@ -116,7 +116,7 @@ class FrameProtocol(asyncio.Protocol):
 
 def _unpack(view: memoryview) -> list[Any] | None:
     try:
-        fields = msgpack.unpackb(view, raw=False, max_buffer_size=MAX_FRAME_BYTES)
+        fields = msgpack.unpackb(view, raw=False)
     except (ValueError, msgpack.UnpackException):
         return None
     return fields if isinstance(fields, list) and fields else None

@@ -1,8 +1,8 @@
 """A node of the hierarchy at run time: executor, uplink, router and the plan they follow.
 
 Knows no Ray: the Serve replica (`serving/control/replica.py`) wraps it, tests drive it directly.
-A plan reaches it in three calls, so that models are there before routes turn to them and go only
-after: `load`, then `route`, then `retire`.
+A plan reaches it in four calls, so that models are there before routes turn to them and go only
+after the last query that was sent to them: `load`, `route`, `drained`, `retire`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.topology import Link, Node
+from serving.node.admission import backlog_limit_s
 from serving.node.batching import make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.executor import Executor, Runtime
@@ -93,6 +94,7 @@ class NodeServer:
         self._executor = Executor(
             make_batcher(node.batching, node.window_s, node.max_batch),
             load,
+            backlog_limit_s=backlog_limit_s(node.batching, node.window_s),
             max_waiting=config.max_waiting,
             clock=clock,
         )
@@ -103,6 +105,7 @@ class NodeServer:
         self._refused: Counter[str] = Counter()
         self._loads_s: dict[str, float] = {}
         self._plan_version = 0
+        self._in_flight: Counter[int] = Counter()
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
@@ -127,6 +130,16 @@ class NodeServer:
             self._plan_version = table.version
             self._router.replace(table)
 
+    @property
+    def table(self) -> RouteTable:
+        """The routes in force."""
+        return self._router.table
+
+    async def drained(self, version: int) -> None:
+        """Wait until no query that was routed by a plan older than `version` is in flight."""
+        while any(self._in_flight[old] for old in list(self._in_flight) if old < version):
+            await asyncio.sleep(0.01)
+
     async def retire(self, version: int, keep: frozenset[str]) -> tuple[str, ...]:
         """Unload every model not in `keep`, once its queries are done; returns their names."""
         self._plan_version = max(self._plan_version, version)
@@ -141,6 +154,7 @@ class NodeServer:
         """
         self._arrived[task] += 1
         version = self._plan_version
+        self._in_flight[version] += 1
         try:
             target = self._router.pick(task)
             forwarded = await self._dispatch(target, task, image)
@@ -150,6 +164,8 @@ class NodeServer:
         except NotServedError:
             self._refused["not_served"] += 1
             raise
+        finally:
+            self._in_flight[version] -= 1
         bound_s = self.config.bounds_s.get(target.node, 0.0)
         return Routed(target, forwarded, version, bound_s)
 

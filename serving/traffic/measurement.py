@@ -67,6 +67,9 @@ class MeasurementRun(FrozenModel):
     bounds_s: dict[str, float] = Field(
         default_factory=dict, description="promised latency by path, e.g. 'edge'"
     )
+    busy_s: dict[str, float] = Field(
+        default_factory=dict, description="device-busy seconds by node over the run"
+    )
     provenance: Provenance
 
 
@@ -188,6 +191,7 @@ def build_measurements(
     plan_version: int,
     provenance: Provenance,
     bounds_s: Mapping[str, float] | None = None,
+    busy_s: Mapping[str, float] | None = None,
 ) -> Measurements:
     """Measurements of scored `records` of `schedule`."""
     run = MeasurementRun(
@@ -196,6 +200,7 @@ def build_measurements(
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
+        busy_s=dict(busy_s or {}),
         provenance=provenance,
     )
     rows: dict[str, list[Any]] = {field.name: [] for field in fields(Measurements)[1:]}

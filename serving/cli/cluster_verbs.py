@@ -1,0 +1,128 @@
+"""Verbs of the cluster: up, down, status, profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cluster.providers import local
+from cluster.providers.state import find_cluster
+from cluster.topology import Topology
+from models.zoo.registry import find_model, list_models
+from serving.cli.console import Output
+
+__all__ = ["VERBS"]
+
+SPECS = Path(__file__).resolve().parents[2] / "cluster" / "specs"
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+
+
+def up(
+    topology: Annotated[Path, typer.Argument(help="topology YAML")] = SPECS / "demo.yaml",
+    port: Annotated[
+        int | None, typer.Option(help="port of Ray's head; default: a free one")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a Ray cluster with one resource per node of the topology."""
+    out = Output(as_json)
+    wanted = Topology.load(topology)
+    with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
+        state = local.up(wanted, port=port, say=out.say)
+    out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
+    out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})
+
+
+def down(as_json: Json = False) -> None:
+    """End the cluster and everything that runs in it."""
+    out = Output(as_json)
+    ended = local.down(out.say)
+    out.say("the cluster is down" if ended else "no cluster was up")
+    out.result({"ended": ended})
+
+
+def status(as_json: Json = False) -> None:
+    """What is up: nodes, plan version, models, endpoints."""
+    out = Output(as_json)
+    state = find_cluster()
+    if state is None or not state.alive:
+        out.say("no cluster is up; start one with `testbed up`")
+        out.result({"up": False})
+        return
+    local.connect()
+    from serving.control.fleet import Fleet
+
+    fleet = Fleet.attach(state.topology)
+    snapshots = fleet.snapshots() if fleet else {}
+    endpoints = fleet.endpoints() if fleet else {}
+    table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP")
+    rows = []
+    for node in state.topology.nodes:
+        seen = snapshots.get(node.name)
+        door = endpoints.get(node.name)
+        url = door.url if door and door.http_port else ""
+        row = {
+            "node": node.name,
+            "tier": str(node.tier),
+            "device": node.device,
+            "plan_version": seen.plan_version if seen else 0,
+            "models": list(seen.models) if seen else [],
+            "answered": sum(seen.served.values()) if seen else 0,
+            "url": url,
+        }
+        rows.append(row)
+        table.add_row(
+            node.name,
+            str(node.tier),
+            node.device,
+            str(row["plan_version"]) if seen else "not deployed",
+            ", ".join(seen.models) if seen else "",
+            str(row["answered"]),
+            url,
+        )
+    out.table(table)
+    out.result(
+        {"up": True, "topology": state.topology.name, "address": state.address, "nodes": rows}
+    )
+    local.disconnect()
+
+
+def profile(
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
+    model: Annotated[list[str] | None, typer.Option(help="only these models")] = None,
+    seconds: Annotated[float, typer.Option(help="time per model and batch size")] = 0.4,
+    as_json: Json = False,
+) -> None:
+    """Measure every model of the zoo on the nodes of the running cluster."""
+    out = Output(as_json)
+    cards = tuple(find_model(name) for name in model) if model else list_models()
+    state = local.connect()
+    from serving.control.profiler import profile_cluster
+
+    with out.progress("profiling") as advance:
+        profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)
+    profiles.save(output)
+    local.disconnect()
+    table = Table("model", "measured on", "ν ms", "c ms", "residual", "weights MiB", "load s")
+    shown = set()
+    for entry in profiles.profiles:
+        if (entry.model, entry.measured_on) not in shown:
+            shown.add((entry.model, entry.measured_on))
+            table.add_row(
+                entry.model,
+                entry.measured_on,
+                f"{entry.setup_s * 1e3:.1f}",
+                f"{entry.marginal_s * 1e3:.1f}",
+                f"{entry.residual:.1%}",
+                f"{entry.weights_bytes / 2**20:.1f}",
+                f"{entry.load_s:.1f}",
+            )
+    out.table(table)
+    out.say(f"wrote {output}")
+    out.result({"profiles": str(output), "models": len(cards), "measured": len(shown)})
+
+
+VERBS = (up, down, status, profile)

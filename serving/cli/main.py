@@ -1,0 +1,57 @@
+"""`testbed`: one verb a stage; each reads and writes files, so each can be run alone."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from cluster.document import DocumentError
+from cluster.machine import CapacityError
+from cluster.providers.state import ClusterError
+from serving.cli import cluster_verbs, plan_verbs, run_verbs, train_verb
+from serving.cli.console import ExitCode
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="testbed",
+    help=__doc__,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (cluster_verbs, plan_verbs, run_verbs, train_verb):
+    for verb in module.VERBS:
+        app.command(name=verb.__name__.rstrip("_"))(verb)
+
+
+def main() -> None:
+    """Entry point: a fault of input or system ends in one line on stderr and its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.BAD_INPUT
+    except click.exceptions.Abort:
+        code = 130
+    except (DocumentError, CapacityError) as error:
+        code = _complain(error, ExitCode.BAD_INPUT)
+    except ClusterError as error:
+        code = _complain(error, ExitCode.FAILED)
+    except (ValueError, KeyError) as error:
+        code = _complain(error, ExitCode.BAD_INPUT)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(int(code or 0))
+
+
+def _complain(error: Exception, code: ExitCode) -> ExitCode:
+    words = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    print(f"testbed: {words}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Verbs of the planner: plan, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cluster.demand import Demand
+from cluster.providers.state import find_cluster
+from cluster.topology import Topology
+from models.zoo.registry import list_models
+from planner.evaluate import Evaluation
+from planner.evaluate import evaluate as evaluate_plan
+from planner.plan import Plan
+from planner.policies import Options, list_policies, solve
+from planner.problem import Problem
+from planner.solution import Solution
+from profiling.profile import Profiles
+from serving.cli.cluster_verbs import SPECS, Json
+from serving.cli.console import ExitCode, Output
+from serving.control.stages import Setting
+
+__all__ = ["VERBS", "load_setting"]
+
+ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
+DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
+TopologyFile = Annotated[
+    Path | None, typer.Option(help="topology YAML; default: that of the running cluster")
+]
+
+
+def load_setting(topology: Path | None, profiles: Path) -> Setting:
+    """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles."""
+    if topology is not None:
+        found = Topology.load(topology)
+    else:
+        state = find_cluster()
+        found = state.topology if state else Topology.load(SPECS / "demo.yaml")
+    measured = Profiles.load(profiles)
+    names = {entry.model for entry in measured.profiles}
+    return Setting(found, tuple(card for card in list_models() if card.name in names), measured)
+
+
+def plan(
+    policy: Annotated[str, typer.Option(help="see --list")] = "baj3o",
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    topology: TopologyFile = None,
+    problem: Annotated[
+        Path | None, typer.Option(help="plan this problem.json instead of measured files")
+    ] = None,
+    phase: Annotated[int, typer.Option(help="phase of the demand, from 0")] = 0,
+    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    time_limit: Annotated[float, typer.Option(help="seconds")] = 60.0,
+    gap: Annotated[float, typer.Option(help="relative gap at which a solver may stop")] = 1e-4,
+    seed: int = 0,
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
+    list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
+    as_json: Json = False,
+) -> None:
+    """Decide what each node holds and where queries go; writes the plan and its problem."""
+    out = Output(as_json)
+    if list_:
+        for entry in list_policies():
+            out.say(f"[bold]{entry.name}[/]  {entry.description}")
+        out.result({entry.name: entry.description for entry in list_policies()})
+        return
+    options = Options(fill=fill, time_limit_s=time_limit, gap=gap, seed=seed)
+    if problem is not None:
+        stated = Problem.load(problem)
+    else:
+        phases = Demand.load(demand).phases
+        if not 0 <= phase < len(phases):
+            raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
+        stated = load_setting(topology, profiles).problem(phases[phase])
+        stated.save(output.with_name("problem.json"))
+    with out.busy(f"planning with {policy}"):
+        solution = solve(stated, policy, options)
+    solution.plan.save(output)
+    _show_solution(out, solution)
+    out.say(f"wrote {output}")
+    certificate = solution.certificate
+    out.result(
+        {
+            "policy": policy,
+            "status": str(certificate.status),
+            "objective": certificate.objective,
+            "upper_bound": certificate.upper_bound,
+            "gap": certificate.gap,
+            "iterations": certificate.iterations,
+            "runtime_s": certificate.runtime_s,
+        }
+    )
+
+
+def evaluate(
+    plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
+    problem: Annotated[Path, typer.Option(help="problem.json")] = Path("out/problem.json"),
+    fill: Annotated[float, typer.Option(help="share of windows and compute allowed")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Check a plan against every constraint, independently of any solver. Exit 3 if one fails."""
+    out = Output(as_json)
+    checked = Plan.load(plan)
+    found = evaluate_plan(Problem.load(problem), checked, fill=fill)
+    _show_evaluation(out, found)
+    violations = found.violations()
+    for violation in violations:
+        out.say(f"[red]violated[/] {violation}")
+    out.result(
+        {
+            **found.summary().model_dump(mode="json"),
+            "violations": [str(violation) for violation in violations],
+        }
+    )
+    if violations:
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _show_solution(out: Output, solution: Solution) -> None:
+    certificate = solution.certificate
+    out.say(
+        f"[bold]{solution.policy}[/]: accuracy {certificate.objective:.4f}, at most "
+        f"{certificate.upper_bound:.4f} is possible (gap {certificate.gap:.2%}, "
+        f"{certificate.bound_method}); {certificate.status} after {certificate.iterations} "
+        f"iterations, {certificate.runtime_s:.2f} s, {certificate.solver}"
+    )
+    table = Table("node", "holds")
+    for node, models in solution.plan.onloading.items():
+        table.add_row(node, ", ".join(models) or "nothing")
+    out.table(table)
+    _show_evaluation(out, solution.evaluation)
+
+
+def _show_evaluation(out: Output, found: Evaluation) -> None:
+    summary = found.summary()
+    shares = ", ".join(f"{tier} {share:.1%}" for tier, share in summary.share_by_tier.items())
+    out.say(f"accuracy {summary.objective:.4f}; served by {shares}; shed {summary.shed_share:.1%}")
+    tight = ", ".join(f"{label} {use:.0%}" for label, use in summary.tightest_by_constraint.items())
+    out.say(f"tightest use of each budget: {tight}")
+
+
+VERBS = (plan, evaluate)

@@ -1,0 +1,292 @@
+"""Verbs of the running system: deploy, drive, live, report, compare, demo."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluster.demand import Demand, Phase
+from cluster.providers import local
+from models.benchmarks.rooms import Rooms
+from planner.plan import Plan
+from planner.policies import Options, solve
+from serving.cli.cluster_verbs import SPECS, Json
+from serving.cli.console import ExitCode, Output
+from serving.cli.plan_verbs import DemandFile, ProfilesFile, load_setting
+from serving.control.stages import measure_run, model_bytes_of, write_report
+from serving.report.compare import comparison_rows, comparison_table, policy_row
+from serving.report.gallery import Gallery, pick_examples
+from serving.report.scene import build_scene
+from serving.traffic.images import LabelledImages, load_images
+from serving.traffic.measurement import Measurements
+from serving.traffic.schedule import build_schedule
+from serving.traffic.summary import Measured, summarise
+
+if TYPE_CHECKING:
+    from serving.control.controller import Controller
+
+__all__ = ["VERBS", "load_labelled"]
+
+PlanFile = Annotated[Path, typer.Option(help="plan.json")]
+Seed = Annotated[int, typer.Option(help="seed of the traffic")]
+ImageCount = Annotated[int, typer.Option(help="labelled images of the test split to draw from")]
+
+
+def deploy(
+    plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    as_json: Json = False,
+) -> None:
+    """Put a plan in force on the running cluster; starts the nodes if they do not run yet."""
+    out = Output(as_json)
+    wanted = Plan.load(plan)
+    setting = load_setting(None, profiles)
+    state = local.connect()
+    from serving.control.fleet import Fleet
+
+    fleet = Fleet.attach(state.topology)
+    if fleet is None:
+        with out.busy(f"starting {len(state.topology.nodes)} nodes"):
+            fleet = Fleet.launch(
+                state.topology, setting.tasks, setting.largest_query_bytes, state.token
+            )
+    with out.busy("loading models and routing"):
+        change = fleet.apply(wanted, model_bytes_of(setting.profiles))
+    urls = fleet.urls()
+    out.say(f"plan version {change.version} is in force after {change.total_s:.1f} s")
+    for client, url in urls.items():
+        out.say(f"{client}: POST an image to {url}/v2/models/TASK/infer")
+    out.result({"version": change.version, "seconds": change.total_s, "urls": urls})
+    local.disconnect()
+
+
+def drive(
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    plan: PlanFile = Path("out/plan.json"),
+    phase: Annotated[int | None, typer.Option(help="only this phase; default: all")] = 0,
+    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
+    seed: Seed = 1,
+    images: ImageCount = 240,
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/measurements.parquet"),
+    as_json: Json = False,
+) -> None:
+    """Send labelled traffic through the clients' doors and score what comes back."""
+    out = Output(as_json)
+    wanted = Plan.load(plan)
+    schedule = build_schedule(_phases(demand, phase, duration), seed, images)
+    state = local.connect()
+    from serving.control.fleet import Fleet
+    from serving.control.session import run_traffic
+
+    fleet = Fleet.attach(state.topology)
+    if fleet is None:
+        raise ValueError("no plan is in force; run `testbed deploy` first")
+    labelled = load_labelled(out, images)
+    with out.progress("driving") as advance:
+        run = run_traffic(
+            fleet, wanted, schedule, labelled,
+            command="testbed drive", seed=seed, on_progress=advance,
+        )  # fmt: skip
+    run.measurements.save(output)
+    pick_examples(schedule, run.records, labelled).save(output.with_name("gallery.json"))
+    measured = measure_run(run)
+    _say_measured(out, measured)
+    out.say(f"wrote {output}")
+    out.result(measured.model_dump(mode="json"))
+    local.disconnect()
+    if measured.errors:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def report(
+    plan: PlanFile = Path("out/plan.json"),
+    measurements: Annotated[Path, typer.Option(help="measurements.parquet")] = Path(
+        "out/measurements.parquet"
+    ),
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/report"),
+    as_json: Json = False,
+) -> None:
+    """Write what the plan promised beside what came back: report.json and report.html."""
+    out = Output(as_json)
+    setting = load_setting(None, profiles)
+    rows = Measurements.load(measurements)
+    wanted = Plan.load(plan)
+    gallery = measurements.with_name("gallery.json")
+    measured = summarise(rows, rows.run.duration_s, rows.run.busy_s)
+    write_report(
+        output,
+        wanted,
+        rows,
+        measured,
+        command="testbed report",
+        topology=setting.topology.name,
+        scene=build_scene(
+            setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
+        ),
+        gallery=Gallery.load(gallery) if gallery.exists() else None,
+    )
+    _say_measured(out, measured)
+    out.say(f"wrote {output}/report.json and {output}/report.html")
+    out.result({"report": str(output / "report.json"), "page": str(output / "report.html")})
+
+
+def compare(
+    policy: Annotated[list[str] | None, typer.Option(help="policies; repeat")] = None,
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    phase: Annotated[int, typer.Option(help="phase of the demand")] = 0,
+    duration: Annotated[float | None, typer.Option(help="seconds a policy")] = None,
+    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    seed: Seed = 1,
+    images: ImageCount = 240,
+    as_json: Json = False,
+) -> None:
+    """Run the same traffic under several policies on the running cluster."""
+    out = Output(as_json)
+    setting = load_setting(None, profiles)
+    phases = _phases(demand, phase, duration)
+    schedule = build_schedule(phases, seed, images)
+    state = local.connect()
+    from serving.control.fleet import Fleet
+    from serving.control.session import run_traffic
+
+    fleet = Fleet.attach(state.topology) or Fleet.launch(
+        state.topology, setting.tasks, setting.largest_query_bytes, state.token
+    )
+    labelled = load_labelled(out, images)
+    problem = setting.problem(phases[0])
+    rows = []
+    for name in policy or ["baj3o", "all-local", "all-edge", "all-cloud", "random"]:
+        solution = solve(problem, name, Options(fill=fill, seed=seed))
+        fleet.apply(solution.plan, model_bytes_of(setting.profiles))
+        with out.progress(name) as advance:
+            run = run_traffic(
+                fleet, solution.plan, schedule, labelled,
+                command="testbed compare", seed=seed, on_progress=advance,
+            )  # fmt: skip
+        summary = solution.evaluation.summary()
+        rows.append(policy_row(name, summary, measure_run(run), solution.certificate))
+    out.table(comparison_table(rows))
+    out.result({"policies": comparison_rows(rows)})
+    local.disconnect()
+
+
+def live(
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    plan: PlanFile = Path("out/plan.json"),
+    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "baj3o",
+    period: Annotated[float, typer.Option(help="seconds between looks at the load")] = 5.0,
+    duration: Annotated[float | None, typer.Option(help="seconds; default: until Ctrl-C")] = None,
+    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    as_json: Json = False,
+) -> None:
+    """Plan again as the load changes, from what the routers see. Drive traffic beside it."""
+    out = Output(as_json)
+    setting = load_setting(None, profiles)
+    present = Plan.load(plan)
+    state = local.connect()
+    from serving.control.controller import Controller, ControllerOptions, Decision
+    from serving.control.fleet import Fleet
+
+    fleet = Fleet.attach(state.topology)
+    if fleet is None:
+        raise ValueError("no plan is in force; run `testbed deploy` first")
+    decisions: list[Decision] = []
+
+    def note(decision: Decision) -> None:
+        decisions.append(decision)
+        out.say(
+            f"{decision.at_s:6.1f} s  {decision.load_qps:5.1f} queries/s  present "
+            f"{decision.present:.3f}  proposed {decision.proposed:.3f}  "
+            + (f"[bold]version {decision.plan.version}[/]: {decision.reason}" if decision.reason
+               else "stays")
+        )  # fmt: skip
+
+    controller = Controller(
+        fleet,
+        present,
+        setting.problem,
+        model_bytes_of(setting.profiles),
+        ControllerOptions(period_s=period, policy=policy, options=Options(fill=fill)),
+        clock=time.monotonic,
+        on_decision=note,
+    )
+    try:
+        asyncio.run(_for(controller, duration))
+    except KeyboardInterrupt:
+        out.say("the loop ends; the plan in force stays")
+    changed = [decision for decision in decisions if decision.reason]
+    if changed:
+        changed[-1].plan.save(plan)
+        out.say(f"wrote {plan}")
+    out.result({"looks": len(decisions), "changes": len(changed)})
+    local.disconnect()
+
+
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path(
+        "out/demo"
+    ),
+    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
+    from serving.demo import run_demo
+
+    out = Output(as_json)
+    code = run_demo(out, out_dir, seed=seed, duration_s=duration)
+    if code:
+        raise typer.Exit(code)
+
+
+def load_labelled(out: Output, count: int) -> LabelledImages:
+    """The first `count` labelled images of the test split."""
+    with out.progress("rendering images") as advance:
+        return load_images(Rooms("test"), count, advance)
+
+
+def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[Phase]:
+    phases = list(Demand.load(demand).phases)
+    if phase is not None:
+        if not 0 <= phase < len(phases):
+            raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
+        phases = [phases[phase]]
+    if duration_s is None:
+        return phases
+    if duration_s <= 0:
+        raise ValueError(f"--duration must be positive, got {duration_s}")
+    return [entry.model_copy(update={"duration_s": duration_s}) for entry in phases]
+
+
+async def _for(controller: Controller, duration_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(duration_s):
+            await controller.run()
+    except TimeoutError:
+        return
+
+
+def _say_measured(out: Output, measured: Measured) -> None:
+    latency = measured.latency_s
+    words = (
+        f"p50 {latency.p50 * 1e3:.0f} ms, p95 {latency.p95 * 1e3:.0f} ms, "
+        f"p99 {latency.p99 * 1e3:.0f} ms"
+        if latency
+        else "nothing was answered"
+    )
+    met = measured.deadline_met_share
+    out.say(
+        f"{measured.queries} queries: {measured.answered} answered, {measured.shed} shed, "
+        f"{measured.errors} errors; accuracy {measured.accuracy:.3f}; {words}"
+        + (f"; {met:.1%} within the promised bound" if met is not None else "")
+    )
+
+
+VERBS = (deploy, drive, live, report, compare, demo)

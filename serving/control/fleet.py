@@ -1,0 +1,167 @@
+"""The nodes as Ray Serve applications, and the way a plan reaches them.
+
+Serve is the control plane: it places each node's replica on the node's resource and keeps it
+alive. Plans travel as versioned method calls, which act in a fraction of a second, where a new
+Serve configuration stalls its replica for about one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import serve
+
+from cluster.providers.local import resource_of
+from cluster.providers.state import ClusterError
+from cluster.topology import Topology
+from planner.plan import Plan
+from serving.control.promise import promised_bounds_s
+from serving.control.replica import Endpoint, application_of, make_application
+from serving.control.transition import plan_transition
+from serving.node.router import RouteTable
+from serving.node.server import NodeConfig, NodeSnapshot
+
+__all__ = ["Change", "Fleet"]
+
+CALL_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What putting a plan in force took, in seconds."""
+
+    version: int
+    total_s: float
+    route_s: float
+    """from the first client following the plan to the last"""
+    loads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """node -> model -> seconds"""
+    unloaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    interim: bool = False
+    """whether a crowded node had to unload before it could load"""
+
+
+class Fleet:
+    """Handles of the running nodes. Make one with `launch` or `attach`."""
+
+    def __init__(self, topology: Topology, handles: Mapping[str, Any]) -> None:
+        self.topology = topology
+        self._handles = dict(handles)
+        self._pool = ThreadPoolExecutor(max_workers=len(handles), thread_name_prefix="fleet")
+
+    @classmethod
+    def launch(
+        cls, topology: Topology, tasks: tuple[str, ...], query_bytes: float, token: str
+    ) -> Fleet:
+        """Start one Serve application a node and wait until all run. Raises `ClusterError`."""
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        configs = [
+            NodeConfig(
+                node=node,
+                uplink=None if node is topology.cloud else topology.uplink(node.name),
+                tasks=tasks,
+                token=token,
+                bounds_s=promised_bounds_s(topology, node.name, query_bytes),
+            )
+            for node in topology.nodes
+        ]
+        targets = [
+            serve.RunTarget(
+                make_application(config, resource_of(config.node.name)),
+                name=application_of(config.node.name),
+                route_prefix=None,
+            )
+            for config in configs
+        ]
+        try:
+            handles = serve.run_many(targets)
+        except RuntimeError as error:
+            raise ClusterError(f"a node did not start: {' '.join(str(error).split())}") from None
+        names = [config.node.name for config in configs]
+        return cls(topology, dict(zip(names, handles, strict=True)))
+
+    @classmethod
+    def attach(cls, topology: Topology) -> Fleet | None:
+        """The fleet that runs on the connected cluster, or None if none was launched."""
+        running = set(serve.status().applications)
+        if not all(application_of(node.name) in running for node in topology.nodes):
+            return None
+        return cls(
+            topology,
+            {node.name: serve.get_app_handle(application_of(node.name)) for node in topology.nodes},
+        )
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where every node listens now."""
+        return self._call_all("endpoint", dict.fromkeys(self._handles, ()))
+
+    def urls(self) -> dict[str, str]:
+        """client -> base URL of its HTTP door."""
+        return {
+            name: endpoint.url
+            for name, endpoint in self.endpoints().items()
+            if endpoint.http_port is not None
+        }
+
+    def snapshots(self) -> dict[str, NodeSnapshot]:
+        """Counters of every node."""
+        return self._call_all("snapshot", dict.fromkeys(self._handles, ()))
+
+    def apply(self, plan: Plan, model_bytes: Mapping[tuple[str, str], int]) -> Change:
+        """Put `plan` in force: load, route, drain, unload. Versions only ever rise.
+
+        `model_bytes` is s_m by (node, model).
+        """
+        started_s = time.monotonic()
+        now = self.snapshots()
+        clients = [node.name for node in self.topology.clients]
+        current: dict[str, RouteTable] = self._call_all("table", dict.fromkeys(clients, ()))
+        version = max(snapshot.plan_version for snapshot in now.values()) + 1
+        steps = plan_transition(
+            plan,
+            version,
+            current,
+            {name: frozenset(snapshot.models) for name, snapshot in now.items()},
+            model_bytes,
+            {node.name: int(node.memory) for node in self.topology.nodes},
+        )
+        if steps.interim:
+            self._route(steps.interim, version)
+            self._call_all(
+                "retire", {node: (version, keep) for node, keep in steps.unload_first.items()}
+            )
+            version += 1
+        loads = self._call_all("load", {node: (models,) for node, models in steps.load.items()})
+        routed_s = time.monotonic()
+        self._route(steps.routes, version)
+        route_s = time.monotonic() - routed_s
+        gone = self._call_all(
+            "retire", {node: (version, keep) for node, keep in steps.keep.items()}
+        )
+        return Change(
+            version=version,
+            total_s=time.monotonic() - started_s,
+            route_s=route_s,
+            loads_s={node: times for node, times in loads.items() if times},
+            unloaded={node: names for node, names in gone.items() if names},
+            interim=bool(steps.interim),
+        )
+
+    def _route(self, tables: Mapping[str, RouteTable], version: int) -> None:
+        self._call_all("route", {client: (table,) for client, table in tables.items()})
+        self._call_all("drained", dict.fromkeys(tables, (version,)))
+
+    def _call_all(self, method: str, arguments: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
+        """Call `method` on the named nodes at once and wait for all."""
+        started = {
+            name: getattr(self._handles[name], method).remote(*values)
+            for name, values in arguments.items()
+        }
+        results = self._pool.map(
+            lambda response: response.result(timeout_s=CALL_TIMEOUT_S), started.values()
+        )
+        return dict(zip(started, results, strict=True))

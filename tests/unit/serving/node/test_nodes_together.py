@@ -1,0 +1,251 @@
+"""Client, edge and cloud nodes over real sockets on loopback, with fake models."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from node_fakes import SHAPE, TASKS, FakeRuntime, image
+
+from cluster.topology import Link, Node
+from serving.node.errors import RefusedError
+from serving.node.frames import FrameProtocol
+from serving.node.router import RouteTable, Target
+from serving.node.server import NodeConfig, NodeServer
+
+TOKEN = "a-token"
+NODES = {
+    "client": Node(name="client", tier="client", memory=1, compute=0.5, window_s=0.2),
+    "edge": Node(name="edge", tier="edge", memory=1, compute=0.5, window_s=0.2),
+    "cloud": Node(name="cloud", tier="cloud", memory=1, compute=0.5, window_s=0.2),
+}
+ROUTES = {
+    "depth": (
+        (Target("client", "client", "one"), 1 / 3),
+        (Target("edge", "edge", "two"), 1 / 3),
+        (Target("cloud", "cloud", "three"), 1 / 3),
+    )
+}
+
+
+@asynccontextmanager
+async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN):
+    """Client -> edge -> cloud; yields the client's server and all servers by name."""
+    servers: dict[str, NodeServer] = {}
+    ports: dict[str, int] = {}
+    above = {"client": "edge", "edge": "cloud", "cloud": None}
+
+    def finder(target):
+        async def find():
+            return "127.0.0.1", ports[target]
+
+        return find
+
+    for name in ("cloud", "edge", "client"):
+        target = above[name]
+        link = target and Link(source=name, target=target, bandwidth=bandwidth, rtt_s=rtt_s)
+        config = NodeConfig(
+            NODES[name], link, TASKS, token if name == "client" else TOKEN, {"edge": 0.4}
+        )
+        servers[name] = NodeServer(
+            config, runtimes.__getitem__, lambda _: SHAPE, target and finder(target)
+        )
+        ports[name] = await servers[name].start()
+    try:
+        yield servers["client"], servers
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+async def put_in_force(servers, version=1, routes=ROUTES):
+    await servers["client"].load(("one",))
+    await servers["edge"].load(("two",))
+    await servers["cloud"].load(("three",))
+    servers["client"].route(RouteTable(version, routes))
+
+
+def models():
+    return {"one": FakeRuntime(1), "two": FakeRuntime(2), "three": FakeRuntime(3)}
+
+
+def test_queries_take_every_way_and_come_back_right() -> None:
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers)
+            routed = await asyncio.gather(*(client.answer("depth", image(10)) for _ in range(30)))
+            return routed, client.snapshot()
+
+    routed, snapshot = asyncio.run(scenario())
+    assert [r.target.tier for r in routed].count("cloud") == 10
+    for answer in routed:
+        number = {"one": 1, "two": 2, "three": 3}[answer.target.model]
+        assert float(answer.forwarded.served.prediction[0, 0]) == 10 + number
+    assert snapshot.arrived == {"depth": 30}
+    assert snapshot.refused == {}
+    assert {r.bound_s for r in routed if r.target.node == "edge"} == {0.4}
+
+
+def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
+    image_bytes = 4 * 4 * 3 + 96
+
+    async def scenario():
+        async with hierarchy(models(), bandwidth=image_bytes * 50, rtt_s=0.04) as (client, servers):
+            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            started_s = time.monotonic()
+            routed = await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(8)))
+            return time.monotonic() - started_s, routed
+
+    spent_s, routed = asyncio.run(scenario())
+    assert spent_s >= 8 / 50 + 0.04
+    assert max(r.forwarded.link_s for r in routed) >= 8 / 50 + 0.04
+
+
+def test_a_link_that_is_too_small_refuses() -> None:
+    async def scenario():
+        async with hierarchy(models(), bandwidth=500) as (client, servers):
+            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            outcomes = await asyncio.gather(
+                *(client.answer("depth", image(1)) for _ in range(10)), return_exceptions=True
+            )
+            return outcomes, client.snapshot().refused
+
+    outcomes, refused = asyncio.run(scenario())
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
+    assert {refusal.reason for refusal in refusals} == {"link_full"}
+    assert refused["link_full"] == len(refusals) > 0
+    assert len(refusals) < 10
+
+
+def test_a_refusal_of_the_far_side_reaches_the_caller() -> None:
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers)
+            await servers["cloud"].retire(1, frozenset())
+            outcomes = await asyncio.gather(
+                *(client.answer("depth", image(1)) for _ in range(3)), return_exceptions=True
+            )
+            return [getattr(outcome, "reason", "answered") for outcome in outcomes]
+
+    assert sorted(asyncio.run(scenario())) == ["answered", "answered", "model_not_loaded"]
+
+
+def test_a_peer_without_the_token_is_turned_away() -> None:
+    async def scenario():
+        async with hierarchy(models(), token="wrong") as (client, servers):
+            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            with pytest.raises(RefusedError) as caught:
+                await asyncio.wait_for(client.answer("depth", image(1)), 5)
+            return caught.value.reason
+
+    assert asyncio.run(scenario()) == "peer_lost"
+
+
+def test_a_node_that_went_away_is_refused_and_found_again() -> None:
+    async def scenario():
+        runtimes = models()
+        async with hierarchy(runtimes) as (client, servers):
+            only_edge = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
+            await put_in_force(servers, routes=only_edge)
+            runtimes["two"].gate.clear()
+            call = asyncio.ensure_future(client.answer("depth", image(1)))
+            await asyncio.sleep(0.05)
+            servers["edge"]._peers.close()
+            with pytest.raises(RefusedError) as caught:
+                await call
+            runtimes["two"].gate.set()
+            with pytest.raises(RefusedError) as unreachable:
+                await client.answer("depth", image(1))
+            return caught.value.reason, unreachable.value.reason
+
+    assert asyncio.run(scenario()) == ("peer_lost", "peer_unreachable")
+
+
+def test_nothing_is_lost_when_plans_change_under_load() -> None:
+    async def scenario():
+        runtimes = {**models(), "next": FakeRuntime(9)}
+        async with hierarchy(runtimes) as (client, servers):
+            await put_in_force(servers)
+            answers = []
+
+            async def traffic():
+                for _ in range(60):
+                    answers.append(asyncio.ensure_future(client.answer("depth", image(10))))
+                    await asyncio.sleep(0.004)
+
+            sending = asyncio.ensure_future(traffic())
+            await asyncio.sleep(0.08)
+            await servers["edge"].load(("next",))
+            client.route(RouteTable(2, {"depth": ((Target("edge", "edge", "next"), 1.0),)}))
+            await client.drained(2)
+            gone = await servers["edge"].retire(2, frozenset({"next"}))
+            await sending
+            return await asyncio.gather(*answers), gone
+
+    routed, gone = asyncio.run(scenario())
+    assert gone == ("two",)
+    assert len(routed) == 60
+    assert {answer.plan_version for answer in routed} == {1, 2}
+    assert {a.target.model for a in routed if a.plan_version == 2} == {"next"}
+
+
+def test_an_older_plan_never_replaces_a_newer_one() -> None:
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers, version=5)
+            client.route(RouteTable(4, {}))
+            return client.table.version
+
+    assert asyncio.run(scenario()) == 5
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [b"\xff" * 64, b"\x00\x00\x00\x01\xc1", b"\x7f\xff\xff\xff"],
+    ids=["ones", "no msgpack", "endless frame"],
+)
+def test_noise_on_the_wire_closes_the_connection_and_nothing_else(noise) -> None:
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers)
+            port = (await client._uplink._find_peer())[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(noise)
+            await writer.drain()
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+            return await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(3)))
+
+    assert len(asyncio.run(scenario())) == 3
+
+
+def test_frames_survive_any_cut() -> None:
+    seen = []
+
+    async def scenario():
+        sender = FrameProtocol(lambda _, fields: None)
+        receiver = FrameProtocol(lambda _, fields: seen.append(fields))
+
+        class Pipe(asyncio.Transport):
+            def __init__(self):
+                super().__init__()
+                self.sent = b""
+
+            def writelines(self, parts):
+                self.sent += b"".join(parts)
+
+            def is_closing(self):
+                return False
+
+        pipe = Pipe()
+        sender.connection_made(pipe)
+        for number in range(5):
+            sender.send([number, b"x" * number * 50])
+        await asyncio.sleep(0)
+        for position in range(0, len(pipe.sent), 7):
+            receiver.data_received(pipe.sent[position : position + 7])
+
+    asyncio.run(scenario())
+    assert seen == [[number, b"x" * number * 50] for number in range(5)]
