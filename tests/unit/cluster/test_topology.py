@@ -1,0 +1,107 @@
+"""Topologies: what is accepted, and how a fault is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.demand import Demand
+from cluster.document import DocumentError
+from cluster.machine import CapacityError, Machine, check_capacity
+from cluster.topology import Topology
+
+SPECS = Path(__file__).resolve().parents[3] / "cluster" / "specs"
+
+
+def demo() -> dict:
+    return yaml.safe_load((SPECS / "demo.yaml").read_text())
+
+
+def refused(data: dict) -> str:
+    with pytest.raises(DocumentError) as caught:
+        Topology.parse(data, source="t.yaml")
+    return str(caught.value)
+
+
+def test_the_demo_topology_is_valid_and_survives_a_round_trip(tmp_path) -> None:
+    topology = Topology.load(SPECS / "demo.yaml")
+    assert [len(tier) for tier in (topology.clients, topology.edges, topology.clouds)] == [3, 1, 1]
+    for suffix in ("yaml", "json"):
+        assert Topology.load(topology.save(tmp_path / f"t.{suffix}")) == topology
+    assert [node.name for node in topology.path_to_cloud("client-0")] == [
+        "client-0",
+        "edge-0",
+        "cloud",
+    ]
+
+
+def test_the_demo_demand_asks_only_what_the_topology_has() -> None:
+    topology = Topology.load(SPECS / "demo.yaml")
+    clients = {node.name for node in topology.clients}
+    for phase in Demand.load(SPECS / "demo-demand.yaml").phases:
+        assert set(phase.rates_qps) == clients
+
+
+def test_an_unknown_key_is_named_with_its_path_and_the_nearest_valid_one() -> None:
+    data = demo()
+    data["nodes"][2]["memroy"] = data["nodes"][2].pop("memory")
+    message = refused(data)
+    assert "t.yaml: nodes.2.memroy: unknown key; did you mean memory?" in message
+    assert "nodes.2.memory: Field required" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["nodes"][0].update(compute=1.5), "nodes.0.compute"),
+        (lambda d: d["nodes"][0].update(memory="lots"), "nodes.0.memory"),
+        (lambda d: d["nodes"][0].update(tier="fog"), "nodes.0.tier"),
+        (lambda d: d["nodes"][0].update(device="gpu"), "nodes.0.device"),
+        (lambda d: d["nodes"][1].update(name="client-0"), "'client-0' is used twice"),
+        (lambda d: d["links"][0].update(target="egde-0"), "did you mean 'edge-0'?"),
+        (lambda d: d["links"].pop(0), "client 'client-0' needs exactly one link"),
+        (lambda d: d["links"][0].update(target="cloud"), "needs exactly one link to a node of"),
+        (lambda d: d["nodes"].pop(), "no node is named 'cloud'"),
+    ],
+)
+def test_a_bad_topology_is_refused_with_the_place(change, words) -> None:
+    data = demo()
+    change(data)
+    assert words in refused(data)
+
+
+@pytest.mark.parametrize("text", ["nodes: [", "- a\n- b\n", ""])
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path, text) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(DocumentError) as caught:
+        Topology.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(DocumentError, match=r"nowhere\.yaml: No such file"):
+        Topology.load("nowhere.yaml")
+
+
+def test_capacity_counts_compute_memory_and_devices() -> None:
+    topology = Topology.load(SPECS / "demo.yaml")
+    check_capacity(topology, Machine(cores=2, memory_bytes=2**34))
+    with pytest.raises(CapacityError, match="this machine has 1;"):
+        check_capacity(topology, Machine(cores=1, memory_bytes=2**34))
+    with pytest.raises(CapacityError, match="MiB free"):
+        check_capacity(topology, Machine(cores=2, memory_bytes=2**24))
+
+
+def test_a_cuda_node_needs_that_device_and_its_memory() -> None:
+    data = demo()
+    data["nodes"][4]["device"] = "cuda:1"
+    topology = Topology.parse(data)
+    with pytest.raises(CapacityError, match="ask for cuda:1, but this machine has 1 CUDA"):
+        check_capacity(topology, Machine(2, 2**34, (2**34,)))
+    check_capacity(topology, Machine(2, 2**34, (2**34, 2**34)))
+    with pytest.raises(CapacityError, match="cuda:1 add up"):
+        check_capacity(topology, Machine(2, 2**34, (2**34, 2**20)))
