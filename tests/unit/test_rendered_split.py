@@ -1,0 +1,48 @@
+"""The on-disk cache of rendered splits and the constant predictor computed from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.baseline import constant_answers, constant_scores
+from models.benchmarks.cache import cache_folder, rendered_split
+from models.benchmarks.rooms import Rooms
+from models.tasks import TASKS
+
+SMALL = Rooms("val", size=(32, 32), count=5)
+
+
+def test_a_split_is_rendered_once_and_equals_its_samples(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    split = rendered_split(SMALL, folder=tmp_path, on_progress=lambda *p: seen.append(p))
+    assert seen == [(5, 5)]
+    assert len(split) == 5
+    sample = SMALL.sample(3)
+    assert np.array_equal(split.image_nhw3[3], sample.image)
+    assert all(np.array_equal(split.labels[task][3], sample.labels[task]) for task in TASKS)
+    rendered_split(SMALL, folder=tmp_path, on_progress=lambda *p: seen.append(p))
+    assert len(seen) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_parallel_rendering_gives_the_same_arrays(tmp_path: Path) -> None:
+    one = rendered_split(SMALL, folder=tmp_path / "one")
+    two = rendered_split(SMALL, folder=tmp_path / "two", workers=2)
+    assert np.array_equal(one.image_nhw3, two.image_nhw3)
+
+
+def test_the_cache_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "j3o-testbed" / "rooms"
+
+
+def test_the_constant_predictor_answers_in_the_tasks_form(tmp_path: Path) -> None:
+    split = rendered_split(SMALL, folder=tmp_path)
+    for task, answer in constant_answers(split).items():
+        assert answer.dtype == TASKS[task].answer_dtype
+        assert answer.shape == TASKS[task].answer_shape(32, 32)
+    scores = constant_scores(split, split)
+    assert all(0 <= score < 1 for score in scores.values())
