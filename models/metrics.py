@@ -48,8 +48,8 @@ def normals_within_angle(answer: np.ndarray, label: np.ndarray) -> float:
     """Share of pixels whose vectors are within 11.25 degrees; (h, w, 3), any length."""
     answer, label = _same_shape(answer, label)
     said, true = answer.astype(np.float32), label.astype(np.float32)
-    along = (said * true).sum(axis=-1)
-    lengths = np.sqrt((said * said).sum(axis=-1) * (true * true).sum(axis=-1))
+    along = np.einsum("hwc,hwc->hw", said, true)
+    lengths = np.sqrt(np.einsum("hwc,hwc->hw", said, said) * np.einsum("hwc,hwc->hw", true, true))
     return float((along > np.cos(np.radians(NORMAL_ANGLE_DEGREES)) * lengths).mean())
 
 
