@@ -34,7 +34,7 @@ from cluster.providers.state import (
 )
 from cluster.topology import Topology
 
-__all__ = ["connect", "disconnect", "down", "ray_environment", "resource_of", "up"]
+__all__ = ["connect", "disconnect", "down", "prepare_ray", "resource_of", "up"]
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 90.0
@@ -46,21 +46,37 @@ def resource_of(node: str) -> str:
     return f"testbed-{node}"
 
 
-def ray_environment(token: str) -> dict[str, str]:
-    """Environment of every Ray process of the testbed, drivers included."""
+def prepare_ray() -> None:
+    """Set the environment that Ray reads when it is imported. Raises `ClusterError` if too late."""
+    missing = {key for key, value in _SETTINGS.items() if os.environ.get(key) != value}
+    if missing and "ray" in sys.modules:
+        raise ClusterError(
+            "ray was imported before `cluster.providers.local.prepare_ray()` was called; call it "
+            "first, or set " + ", ".join(f"{key}={_SETTINGS[key]}" for key in sorted(missing))
+        )
+    os.environ.update(_SETTINGS)
+
+
+_SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
+    # it is told that this is a single-host cluster, which is what this switch means.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+
+def _ray_environment(token: str) -> dict[str, str]:
+    """Environment of the cluster's processes."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
+        **_SETTINGS,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "OMP_NUM_THREADS": "1",
-        "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
-        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
-        # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
-        # it is told that this is a single-host cluster, which is what this switch means.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
 
 
@@ -129,7 +145,8 @@ def connect(*, log_to_driver: bool = False) -> ClusterState:
             f"the cluster recorded in {state_path()} is gone (pid {state.head_pid} has ended); "
             "run `testbed down`, then `testbed up`"
         )
-    os.environ.update(ray_environment(state.token))
+    prepare_ray()
+    os.environ.update(_ray_environment(state.token))
     import ray
 
     if not ray.is_initialized():
@@ -209,7 +226,7 @@ def _start_head(
         "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={temp_dir}",
         f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false",
     ]  # fmt: skip
-    environment = {**os.environ, **ray_environment(token)}
+    environment = {**os.environ, **_ray_environment(token)}
     environment.pop("RAY_ADDRESS", None)
     with (Path(temp_dir) / "head.log").open("wb") as log:
         return subprocess.Popen(

@@ -238,6 +238,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
+    local.prepare_ray()
     from serving.demo import run_demo
 
     out = Output(as_json)

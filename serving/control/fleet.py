@@ -7,6 +7,7 @@ Serve configuration stalls its replica for about one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,7 @@ class Fleet:
         cls, topology: Topology, tasks: tuple[str, ...], query_bytes: float, token: str
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`."""
+        _quiet()
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         configs = [
             NodeConfig(
@@ -87,6 +89,7 @@ class Fleet:
     @classmethod
     def attach(cls, topology: Topology) -> Fleet | None:
         """The fleet that runs on the connected cluster, or None if none was launched."""
+        _quiet()
         running = set(serve.status().applications)
         if not all(application_of(node.name) in running for node in topology.nodes):
             return None
@@ -165,3 +168,8 @@ class Fleet:
             lambda response: response.result(timeout_s=CALL_TIMEOUT_S), started.values()
         )
         return dict(zip(started, results, strict=True))
+
+
+def _quiet() -> None:
+    """Serve narrates on the driver's stderr, at a level that it sets when it is imported."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)

@@ -128,6 +128,7 @@ def make_application(config: NodeConfig, resource: str) -> serve.Application:
         max_ongoing_requests=1_000,
         health_check_period_s=5,
         graceful_shutdown_timeout_s=5,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": {resource: 0.5}},
     )
     return configure(NodeReplica).bind(config)

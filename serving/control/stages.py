@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
@@ -14,7 +15,6 @@ from planner.build import build_problem
 from planner.plan import Plan
 from planner.problem import Problem
 from profiling.profile import Profiles
-from serving.control.session import Run
 from serving.control.sizes import answer_bytes_of, query_bytes_of
 from serving.report.compare import PolicyRow
 from serving.report.gallery import Gallery
@@ -24,6 +24,9 @@ from serving.report.report import Report, build_report
 from serving.report.scene import Scene
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import Measured, summarise
+
+if TYPE_CHECKING:  # the planning verbs do without Ray
+    from serving.control.session import Run
 
 __all__ = ["Setting", "measure_run", "model_bytes_of", "write_report"]
 

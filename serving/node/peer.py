@@ -110,11 +110,13 @@ class Uplink:
         token: str,
         *,
         max_in_flight: int = 1024,
+        timeout_s: float = 10.0,
     ) -> None:
         self._pacer = pacer
         self._find_peer = find_peer
         self._token = token
         self._max_in_flight = max_in_flight
+        self._timeout_s = timeout_s
         self._connection: FrameProtocol | None = None
         self._connecting = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Forwarded]] = {}
@@ -142,8 +144,13 @@ class Uplink:
         self._waiting[number] = future
         try:
             connection.send([QUERY, number, task, target.tier, target.node, target.model, image])
-            await connection.drain()
-            done = await future
+            async with asyncio.timeout(self._timeout_s):
+                await connection.drain()
+                done = await future
+        except TimeoutError:
+            raise RefusedError(
+                "peer_silent", f"no answer over the link within {self._timeout_s:g} s"
+            ) from None
         finally:
             self._waiting.pop(number, None)
         await asyncio.sleep(self._pacer.rtt_s / 2)

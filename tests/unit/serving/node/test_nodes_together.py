@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from node_fakes import SHAPE, TASKS, FakeRuntime, image
 
 from cluster.topology import Link, Node
@@ -71,14 +72,16 @@ def models():
     return {"one": FakeRuntime(1), "two": FakeRuntime(2), "three": FakeRuntime(3)}
 
 
-def test_queries_take_every_way_and_come_back_right() -> None:
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_queries_take_every_way_and_come_back_right(new_loop) -> None:
     async def scenario():
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
             routed = await asyncio.gather(*(client.answer("depth", image(10)) for _ in range(30)))
             return routed, client.snapshot()
 
-    routed, snapshot = asyncio.run(scenario())
+    with asyncio.Runner(loop_factory=new_loop) as runner:  # a Serve replica's loop is uvloop's
+        routed, snapshot = runner.run(scenario())
     assert [r.target.tier for r in routed].count("cloud") == 10
     for answer in routed:
         number = {"one": 1, "two": 2, "three": 3}[answer.target.model]
@@ -100,7 +103,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 
     spent_s, routed = asyncio.run(scenario())
     assert spent_s >= 8 / 50 + 0.04
-    assert max(r.forwarded.link_s for r in routed) >= 8 / 50 + 0.04
+    assert max(r.forwarded.link_s for r in routed) >= 0.99 * (8 / 50 + 0.04)
 
 
 def test_a_link_that_is_too_small_refuses() -> None:
@@ -161,6 +164,21 @@ def test_a_node_that_went_away_is_refused_and_found_again() -> None:
             return caught.value.reason, unreachable.value.reason
 
     assert asyncio.run(scenario()) == ("peer_lost", "peer_unreachable")
+
+
+def test_a_silent_node_is_given_up_on() -> None:
+    async def scenario():
+        runtimes = models()
+        async with hierarchy(runtimes) as (client, servers):
+            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            client._uplink._timeout_s = 0.1
+            runtimes["two"].gate.clear()
+            with pytest.raises(RefusedError) as caught:
+                await client.answer("depth", image(1))
+            runtimes["two"].gate.set()
+            return caught.value.reason
+
+    assert asyncio.run(scenario()) == "peer_silent"
 
 
 def test_nothing_is_lost_when_plans_change_under_load() -> None:
