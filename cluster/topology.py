@@ -1,7 +1,7 @@
 """The hierarchy: nodes with their budgets, links with theirs, and who is attached to whom.
 
 Symbols of `docs/formulation.md`: `memory` is mu_n, `compute` is beta_n, `window_s` is T_b,
-a link's `bandwidth` is kappa.
+a link's `bandwidth` times its `budget_share` is kappa.
 """
 
 from __future__ import annotations
@@ -51,12 +51,22 @@ class Node(FrozenModel):
 
 
 class Link(FrozenModel):
-    """A directed uplink; answers return over it too, but only the way up is budgeted (F7)."""
+    """A directed uplink; answers return over it too, but only the way up is budgeted (F7).
+
+    `budget_share` keeps the mean load below the bandwidth: queries arrive in bursts, and the
+    queue of a link that is full in the mean grows without bound.
+    """
 
     source: Name
     target: Name
-    bandwidth: ByteSize = Field(gt=0, description="kappa, bytes per second, e.g. 2.5MB")
+    bandwidth: ByteSize = Field(gt=0, description="bytes per second, e.g. 2.5MB")
+    budget_share: float = Field(default=0.7, gt=0, le=1, description="kappa / bandwidth")
     rtt_s: float = Field(default=0.0, ge=0)
+
+    @property
+    def budget_bytes_per_s(self) -> float:
+        """kappa: what a plan may use in the mean."""
+        return self.budget_share * float(self.bandwidth)
 
 
 class Topology(Document):

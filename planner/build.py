@@ -78,8 +78,8 @@ def build_problem(
         cloud_cost_t=np.where(serves_t, (setup_m + marginal_m)[cloud_model_t], 0.0),
         query_bytes_t=np.array([float(query_bytes[task]) for task in tasks]),
         answer_bytes_t=np.array([float(answer_bytes[task]) for task in tasks]),
-        client_uplink_c=np.array([float(topology.uplink(n.name).bandwidth) for n in clients]),
-        edge_uplink_e=np.array([float(topology.uplink(n.name).bandwidth) for n in edges]),
+        client_uplink_c=np.array([topology.uplink(n.name).budget_bytes_per_s for n in clients]),
+        edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
         cloud_compute=cloud.compute,
         provenance=profiles.provenance,
     )

@@ -25,7 +25,7 @@ TOPOLOGY = Topology.parse(
         ],
         "links": [
             {"source": "phone", "target": "box", "bandwidth": "1MB"},
-            {"source": "box", "target": "hall", "bandwidth": "2MB"},
+            {"source": "box", "target": "hall", "bandwidth": "2MB", "budget_share": 0.5},
         ],
     }
 )
@@ -78,7 +78,7 @@ def test_names_budgets_and_costs_arrive() -> None:
     assert problem.tasks == ("depth", "edges")
     assert problem.load_ct.tolist() == [[3.0, 2.0]]
     assert problem.client_memory_c.tolist() == [20e6]
-    assert problem.edge_uplink_e.tolist() == [2e6]
+    assert problem.edge_uplink_e.tolist() == [1e6]  # half of the bandwidth
     assert problem.client_model_bytes_cm.tolist() == [[5e6, float("inf"), float("inf")]]
     assert problem.edge_marginal_em[0, 1] == 0.04
     assert problem.cloud_compute == 0.9
