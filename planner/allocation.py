@@ -42,6 +42,13 @@ class Allocation:
             np.zeros((C, T)),
         )
 
+    def part(self, clients: NDArray[np.int64], edge: int) -> Allocation:
+        """The rows of one edge and its clients, as of `Problem.edge_piece`."""
+        return Allocation(
+            self.onloaded_cm[clients], self.onloaded_em[edge : edge + 1],
+            self.local_ctm[clients], self.edge_ctm[clients], self.cloud_ct[clients],
+        )  # fmt: skip
+
     def edge_rate_em(self, problem: Problem) -> FloatArray:
         """Queries/s each model receives at each edge."""
         rate_cm = np.einsum("ct,ctm->cm", problem.load_ct, self.edge_ctm)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from planner.options import Options
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
+from planner.policies.certified import certified
 from planner.policies.exact import exact
 from planner.policies.j3o import j3o
 from planner.problem import Problem
@@ -37,6 +38,7 @@ POLICIES: dict[str, Policy] = {
             "baj3o", "alternation with batching at the edges (surrogate of F9, repaired)", baj3o
         ),
         Policy("j3o", "alternation without batching at the edges (F6)", j3o),
+        Policy("certified", "decomposition with exact client subproblems, proven gap", certified),
         Policy("exact", "mixed-integer program solved to a gap, edge by edge", exact),
         Policy("all-local", "clients only", all_local),
         Policy("all-edge", "edges only", all_edge),

@@ -72,7 +72,7 @@ def _by_edge(
         c, piece = problem.edge_piece(e)
         # Time an earlier edge did not need goes to the later ones.
         share_s = _left(options, begun_s) / (len(loaded) - position)
-        part = None if warm is None else _part(warm, c, e)
+        part = None if warm is None else warm.part(c, e)
         found = _solve(piece, form, options, part, share_s)
         pieces.append((e, c, found.allocation))
         bound_qps += found.bound_qps
@@ -113,13 +113,6 @@ def _start(problem: Problem, model: Formulation, warm: Allocation) -> FloatArray
     cap_etm = np.maximum(model.cap_et, 1e-300)[:, :, None]
     start_v[model.columns["f"]] = (flow_etm / cap_etm)[model.index["f"]]
     return start_v
-
-
-def _part(warm: Allocation, c: np.ndarray, e: int) -> Allocation:
-    return Allocation(
-        warm.onloaded_cm[c], warm.onloaded_em[e : e + 1], warm.local_ctm[c], warm.edge_ctm[c],
-        warm.cloud_ct[c],
-    )  # fmt: skip
 
 
 def _left(options: Options, begun_s: float) -> float:

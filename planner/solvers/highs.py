@@ -16,7 +16,7 @@ from planner.solvers.program import (
     safe_dual_bound,
 )
 
-__all__ = ["solve_highs"]
+__all__ = ["QuietHighs", "solve_highs"]
 
 COLUMN_WISE = 1
 MAXIMISE = -1
@@ -26,7 +26,7 @@ TREE_TOLERANCE = 1e-6
 INTEGER_TOLERANCE = 1e-7
 
 
-class _QuietHighs(highspy.Highs):
+class QuietHighs(highspy.Highs):
     """HiGHS that never prints: the package's own constructor writes a banner to stdout, which
     would break `--json`. It only adds callbacks, which are not used here."""
 
@@ -40,7 +40,7 @@ def solve_highs(
 ) -> ProgramResult:
     """Solve `program`; `start_v` is a feasible point to begin a mixed-integer search from."""
     begun = time.perf_counter()
-    solver = _QuietHighs()
+    solver = QuietHighs()
     solver.setOptionValue("threads", limits.threads)
     solver.setOptionValue("random_seed", limits.seed)
     solver.setOptionValue("time_limit", max(limits.time_limit_s, 0.01))

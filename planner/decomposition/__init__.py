@@ -1,0 +1,1 @@
+"""Certified planning by decomposition: exact client subproblems, one price vector per edge."""

@@ -1,0 +1,220 @@
+"""One edge in the kernels' form: its clients' model sets, its useful models, and the cuts.
+
+Every price vector (rho, sigma) gives, by exact client subproblems, a number C such that no plan
+whose edge runs the models A is worth more than C + E_A(rho): a cut on the value of every A.
+Axis letters: c client, t task, m model, k cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.decomposition.client_kernel import best_of_sets, enumerate_sets
+from planner.decomposition.edge_kernel import edge_value, select_set
+from planner.decomposition.master import Master
+from planner.formulation import EdgeCost, offload_limit_ct
+from planner.problem import FloatArray, Problem
+
+__all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions", "TooManySetsError"]
+
+BoolArray = NDArray[np.bool_]
+SET_LIMIT = 300_000
+NODE_LIMIT = 3_000_000
+ROUNDING_UP = 1 + 1e-12
+"""Covers the rounding errors of the sums in double precision."""
+
+
+class TooManySetsError(ValueError):
+    """A client's memory allows more model sets than can be enumerated; no bound without all."""
+
+
+@dataclass(frozen=True)
+class EdgeOptions:
+    """Options of one edge's search; `cloud_price` is charged per busy second of the cloud (F8)."""
+
+    fill: float
+    gap: float
+    time_limit_s: float
+    cloud_price: float = 0.0
+    polish: bool = True
+
+
+@dataclass
+class Cuts:
+    """Cuts on the value of edge model sets; `eta` linearises E_A of a price vector."""
+
+    clients_k: list[float] = field(default_factory=list)
+    price_kt: list[FloatArray] = field(default_factory=list)
+    base_k: list[float] = field(default_factory=list)
+    gain_kmt: list[FloatArray] = field(default_factory=list)
+    cost_km: list[FloatArray] = field(default_factory=list)
+
+
+class EdgeData:
+    """Data of one edge (F8 priced); its models are reduced to those that can matter.
+
+    Raises `TooManySetsError` when a client's model sets cannot all be enumerated.
+    """
+
+    def __init__(self, problem: Problem, cost: EdgeCost, options: EdgeOptions) -> None:
+        p = problem
+        self.problem, self.cost, self.options = p, cost, options
+        # Writable copies: the kernels are compiled once, for one kind of array.
+        self.every_accuracy_mt, self.load_ct = np.array(p.accuracy_mt), np.array(p.load_ct)
+        self.query_bytes_t, self.cloud_cost_t = np.array(p.query_bytes_t), np.array(p.cloud_cost_t)
+        self.client_bytes_cm = np.array(p.client_model_bytes_cm)
+        self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
+        self.cap_t = offload_limit_ct(p).sum(axis=0)
+        self.window = options.fill * float(p.edge_compute_e[0] * p.window_e[0])
+        self.memory = float(p.edge_memory_e[0])
+        work_m = p.window_e[0] * cost.marginal_em[0]
+        self.m = _useful(p, cost.fixed_em[0], work_m, self.cap_t, self.memory, self.window)
+        self.accuracy_mt = np.ascontiguousarray(p.accuracy_mt[self.m])
+        self.fixed_m, self.work_m = cost.fixed_em[0][self.m], work_m[self.m]
+        self.bytes_m = p.edge_model_bytes_em[0][self.m]
+        self.client_cost_cm = p.client_setup_cm + p.client_marginal_cm
+        self.cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
+        self.cloud_net_t = np.where(p.cloud_model_t >= 0, self.cloud_net_t, 0.0)
+        self.uplink = float(p.edge_uplink_e[0])
+        self.sets = [self._sets(c) for c in range(len(p.clients))]
+        self.own_c2 = np.zeros((len(p.clients), 2))
+        self.master = Master(
+            self.accuracy_mt, self.fixed_m, self.work_m, self.bytes_m, self.cap_t,
+            window=self.window, memory=self.memory, backhaul=self.uplink, clients=len(p.clients),
+        )  # fmt: skip
+        self.cuts = Cuts()
+        self.backhaul_k: list[float] = []
+
+    def _sets(self, c: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        p = self.problem
+        start, members = enumerate_sets(
+            self.client_bytes_cm[c], self.client_cost_cm[c], self.every_accuracy_mt,
+            self.load_ct[c] > 0,
+            float(p.client_memory_c[c]), SET_LIMIT,
+        )  # fmt: skip
+        if len(start) == 0:
+            raise TooManySetsError(
+                f"{p.clients[c]}: its memory allows more than {SET_LIMIT:,} model sets; "
+                "use exact or baj3o"
+            )
+        return start, members
+
+    def price(self, service_t: FloatArray, backhaul: float) -> float:
+        """C at these prices; every client's best column joins the master, C joins the cuts."""
+        p, T = self.problem, len(self.problem.tasks)
+        cloud_t = self.cloud_net_t - backhaul * p.query_bytes_t
+        in_cloud_t = cloud_t > service_t
+        remote_t = np.maximum(np.maximum(service_t, cloud_t), 0.0)
+        total = backhaul * self.uplink if backhaul > 0 else 0.0
+        routing = np.zeros(T + 5)
+        for c in range(len(p.clients)):
+            start, members = self.sets[c]
+            compute = float(self.options.fill * p.client_compute_c[c])
+            value, chosen, alpha, phi = best_of_sets(
+                start, members, compute, float(p.client_uplink_c[c]), self.own_c2[c, 0],
+                self.own_c2[c, 1], self.every_accuracy_mt, self.client_cost_cm[c],
+                self.load_ct[c], remote_t, in_cloud_t, self.query_bytes_t, self.cloud_net_t,
+                self.cloud_cost_t, 1e-9 * max(float(self.load_ct[c].sum()), 1e-9), routing,
+            )  # fmt: skip
+            total += value
+            self.own_c2[c] = alpha, phi
+            self.master.add(c, chosen, routing, float(routing[T + 2]))
+        total *= ROUNDING_UP
+        self.cuts.clients_k.append(total)
+        self.cuts.price_kt.append(service_t)
+        self.backhaul_k.append(backhaul)
+        return total
+
+    def linearise(self, k: int, eta: float) -> None:
+        """Cut k, linear in the gains of models, at the price `eta` of work."""
+        price_t = self.cuts.price_kt[k]
+        net_mt = self.accuracy_mt - price_t - eta * self.work_m[:, None]
+        gain_mt = np.where(self.accuracy_mt > 0, np.maximum(net_mt, 0.0) * self.cap_t, 0.0)
+        self.cuts.base_k.append((self.cuts.clients_k[k] + eta * self.window) * ROUNDING_UP)
+        self.cuts.gain_kmt.append(gain_mt)
+        self.cuts.cost_km.append(eta * self.fixed_m)
+
+    def earns(self, active_m: BoolArray, k: int) -> tuple[float, float]:
+        """(E_A, eta) at the prices of cut k."""
+        found: tuple[float, float] = edge_value(
+            np.flatnonzero(active_m), self.accuracy_mt, self.fixed_m, self.work_m,
+            self.cuts.price_kt[k], self.cap_t, self.window,
+        )  # fmt: skip
+        return found
+
+    def bound_of(self, active_m: BoolArray) -> tuple[float, int, float]:
+        """min_k C_k + E_A(rho_k), the k where it is reached, and its eta."""
+        best = (np.inf, -1, 0.0)
+        for k, clients in enumerate(self.cuts.clients_k):
+            value, eta = self.earns(active_m, k)
+            if clients + value < best[0]:
+                best = (clients + value, k, eta)
+        return best
+
+    def fractional_value(self, k: int, memory_price: float) -> float:
+        """Bound on E_A over all sets A at cut k as last linearised, memory priced."""
+        gain_m = self.cuts.gain_kmt[-1].sum(axis=1) - self.cuts.cost_km[-1]
+        share_m = self.bytes_m / self.memory if self.memory > 0 else np.zeros(len(self.m))
+        eta_window = self.cuts.base_k[-1] - self.cuts.clients_k[k]
+        return float(np.maximum(gain_m - memory_price * share_m, 0.0).sum()) + (
+            eta_window + memory_price
+        )
+
+    def members(self, c: int, chosen: int) -> NDArray[np.int64]:
+        """Models of a set of client c."""
+        start, members = self.sets[c]
+        return members[start[chosen] : start[chosen + 1]]
+
+    def full_mask(self, active_m: BoolArray) -> BoolArray:
+        """A set of the reduced models as a mask over all."""
+        mask_m = np.zeros(len(self.problem.models), dtype=bool)
+        mask_m[self.m[active_m]] = True
+        return mask_m
+
+    def select(self, threshold: float) -> tuple[float, BoolArray, int]:
+        """The model set with the highest bound above `threshold`."""
+        cuts = self.cuts
+        density_m = cuts.gain_kmt[-1].sum(axis=1) / np.maximum(self.bytes_m, 1e-300)
+        order = np.argsort(-density_m, kind="stable")
+        gain_kmt = np.ascontiguousarray(np.array(cuts.gain_kmt)[:, order])
+        cost_km = np.ascontiguousarray(np.array(cuts.cost_km)[:, order])
+        value, chosen, nodes = select_set(
+            np.array(cuts.base_k), gain_kmt, cost_km, self.bytes_m[order], self.fixed_m[order],
+            self.memory, self.window, threshold, NODE_LIMIT,
+        )  # fmt: skip
+        active_m = np.zeros(len(order), dtype=bool)
+        active_m[order] = chosen
+        return value, active_m, nodes
+
+
+def _useful(
+    problem: Problem, fixed_m: FloatArray, work_m: FloatArray, cap_t: FloatArray,
+    memory: float, window: float,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Edge models that fit, serve something asked, and that no other model beats in everything."""
+    accuracy_mt = np.where(cap_t > 0, problem.accuracy_mt, 0.0)
+    bytes_m = problem.edge_model_bytes_em[0]
+    fits_m = (bytes_m <= memory) & (fixed_m < window) & (accuracy_mt > 0).any(axis=1)
+    m = np.flatnonzero(fits_m)
+    kept = []
+    for i in m:
+        others = m[m != i]
+        as_good = (
+            (bytes_m[others] <= bytes_m[i])
+            & (fixed_m[others] <= fixed_m[i])
+            & (work_m[others] <= work_m[i])
+            & (accuracy_mt[others] >= accuracy_mt[i]).all(axis=1)
+        )
+        better = (
+            (bytes_m[others] < bytes_m[i])
+            | (fixed_m[others] < fixed_m[i])
+            | (work_m[others] < work_m[i])
+            | (accuracy_mt[others] > accuracy_mt[i]).any(axis=1)
+            | (others < i)
+        )
+        if not (as_good & better).any():
+            kept.append(i)
+    return np.array(kept, dtype=np.int64)

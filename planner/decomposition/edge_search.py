@@ -1,0 +1,232 @@
+"""One edge, certified: prices by column generation, model sets by cuts, plans by rounding.
+
+Every price vector (rho, sigma) gives, by exact client subproblems, a number C such that no plan
+whose edge runs the models A is worth more than C + E_A(rho). The search alternates:
+
+1. choose the set A with the highest bound over all cuts so far (that bound holds for the edge);
+2. lower A's bound by column generation at A, until A is beaten or its master has converged;
+3. round the master to one model set a client, route by the exact program, keep the best plan.
+
+It ends when the highest bound is within the gap of the best plan.
+Axis letters: c client, t task, m model, k cut, i client of this edge.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.allocation import Allocation, tidy
+from planner.decomposition.edge_data import ROUNDING_UP, EdgeData, EdgeOptions, TooManySetsError
+from planner.decomposition.master import MasterPrices
+from planner.evaluate import accuracy_qps_t, cloud_compute_f8
+from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.problem import FloatArray, Problem
+from planner.solvers import SolverLimits, solve_program
+
+__all__ = ["EdgeOptions", "EdgeResult", "TooManySetsError", "search_edge"]
+
+BoolArray = NDArray[np.bool_]
+FIRST_ROUNDS = 40
+FIRST_GAP = 2e-3
+SET_ROUNDS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeResult:
+    """Best plan of the edge, its value and bound (right answers/s, cloud charged), and prices."""
+
+    allocation: Allocation
+    value_qps: float
+    bound_qps: float
+    cloud_busy: float
+    rounds: int
+    trace: tuple[tuple[float, float], ...]
+    """(value, bound) after each round."""
+    proven: bool
+
+
+def search_edge(
+    problem: Problem,
+    cost: EdgeCost,
+    options: EdgeOptions,
+    warm: Allocation | None = None,
+) -> EdgeResult:
+    """Plan `problem` (one edge and its clients, F8 priced) to `options.gap`.
+
+    Raises `TooManySetsError` when a client's model sets cannot all be enumerated.
+    """
+    return _Search(EdgeData(problem, cost, options), warm).run()
+
+
+class _Search:
+    """The loop of the module's text, with its best plan and bound."""
+
+    def __init__(self, edge: EdgeData, warm: Allocation | None) -> None:
+        self.edge, self.warm = edge, warm
+        self.begun_s = time.perf_counter()
+        self.allocation = Allocation.empty(edge.problem)
+        self.value, self.bound = 0.0, np.inf
+        self.trace: list[tuple[float, float]] = []
+        self.rounds = 0
+        self.polished: set[bytes] = set()
+
+    def run(self) -> EdgeResult:
+        edge, options = self.edge, self.edge.options
+        if self.warm is None or not self._warm_prices(self.warm):
+            self._first_prices()
+        finished: set[bytes] = set()
+        while True:
+            threshold = self.value / (1 - 0.9 * options.gap)
+            bound, active_m, nodes = edge.select(threshold)
+            self.bound = min(self.bound, max(bound, threshold))
+            self.trace.append((self.value, self.bound))
+            if bound <= threshold or nodes < 0 or self._late():
+                break
+            refined, k, eta = edge.bound_of(active_m)
+            if refined < bound - 1e-9 * abs(bound):
+                edge.linearise(k, eta)
+                continue
+            key = active_m.tobytes()
+            if key in finished:
+                if not self._polish(active_m):
+                    break
+                continue
+            if self._converge(active_m):
+                finished.add(key)
+            self._round(active_m)
+        gap_closed = self.bound <= self.value / (1 - options.gap) * (1 + 1e-12)
+        problem = edge.problem
+        busy = float(cloud_compute_f8(problem, self.allocation, 1.0).use_n[0])
+        return EdgeResult(
+            self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
+            tuple(self.trace), gap_closed,
+        )  # fmt: skip
+
+    def _late(self) -> bool:
+        return time.perf_counter() - self.begun_s > self.edge.options.time_limit_s
+
+    def _warm_prices(self, warm: Allocation) -> bool:
+        """Route the previous plan's models; its prices are the first. False if it cannot be."""
+        edge = self.edge
+        found = self._try(warm.onloaded_cm, warm.onloaded_em[0], choose=False)
+        if found is None or self.value <= 0:
+            return False
+        edge.price(found.service_et[0], float(found.uplink_e[0]))
+        active_m = warm.onloaded_em[0][edge.m]
+        value, eta = edge.earns(active_m, 0)
+        if not np.isfinite(value):
+            return False
+        edge.linearise(0, eta)
+        return True
+
+    def _first_prices(self) -> None:
+        """Column generation with fractional edge models: good prices before any set is chosen."""
+        edge = self.edge
+        best_t = edge.accuracy_mt.max(axis=0, initial=0.0)
+        for level in (0.0, 0.5, 0.8):
+            edge.price(level * best_t, 0.0)
+        edge.master.fix_models(None)
+        centre: tuple[FloatArray, float] | None = None
+        lowest = np.inf
+        for _ in range(FIRST_ROUNDS):
+            found = edge.master.solve()
+            self.rounds += 1
+            service_t, backhaul = self._between(centre, found)
+            clients = edge.price(service_t, backhaul)
+            k = len(edge.cuts.clients_k) - 1
+            edge.linearise(k, found.work)
+            value = edge.fractional_value(k, found.memory) + clients
+            if value < lowest:
+                lowest, centre = value, (service_t, backhaul)
+            if lowest - found.value <= FIRST_GAP * abs(lowest) or self._late():
+                break
+        self.bound = lowest * ROUNDING_UP
+
+    def _between(
+        self, centre: tuple[FloatArray, float] | None, found: MasterPrices
+    ) -> tuple[FloatArray, float]:
+        """Prices half way from the best so far to the master's: it keeps them from jumping."""
+        if centre is None:
+            return found.service_t, found.backhaul
+        return 0.5 * (found.service_t + centre[0]), 0.5 * (found.backhaul + centre[1])
+
+    def _converge(self, active_m: BoolArray) -> bool:
+        """Column generation with the edge's models fixed; True when nothing more can be gained."""
+        edge = self.edge
+        edge.master.fix_models(active_m)
+        bound, k, _ = edge.bound_of(active_m)
+        centre = (edge.cuts.price_kt[k], edge.backhaul_k[k])
+        threshold = self.value / (1 - 0.9 * edge.options.gap)
+        for _ in range(SET_ROUNDS):
+            found = edge.master.solve()
+            self.rounds += 1
+            if bound - found.value <= max(0.05 * edge.options.gap, 1e-7) * abs(bound):
+                return True
+            if bound <= threshold or self._late():
+                return False
+            service_t, backhaul = self._between(centre, found)
+            clients = edge.price(service_t, backhaul)
+            k = len(edge.cuts.clients_k) - 1
+            value, eta = edge.earns(active_m, k)
+            edge.linearise(k, eta)
+            if clients + value < bound:
+                bound, centre = clients + value, (service_t, backhaul)
+            else:
+                centre = (0.5 * (centre[0] + service_t), 0.5 * (centre[1] + backhaul))
+        return False
+
+    def _round(self, active_m: BoolArray) -> None:
+        """One model set a client, the heaviest in the master; routed by the exact program."""
+        edge = self.edge
+        x_cm = np.zeros((len(edge.problem.clients), len(edge.problem.models)), dtype=bool)
+        for c, weights in enumerate(edge.master.weights()):
+            if weights:
+                x_cm[c, edge.members(c, max(weights, key=lambda s: weights[s]))] = True
+        self._try(x_cm, edge.full_mask(active_m), choose=False)
+
+    def _polish(self, active_m: BoolArray) -> bool:
+        """Let the solver choose among the models the master mixes; True if the plan improved."""
+        edge = self.edge
+        if not edge.options.polish or active_m.tobytes() in self.polished:
+            return False
+        self.polished.add(active_m.tobytes())
+        edge.master.fix_models(active_m)
+        edge.master.solve()
+        x_cm = np.zeros((len(edge.problem.clients), len(edge.problem.models)), dtype=bool)
+        for c, weights in enumerate(edge.master.weights()):
+            for chosen in weights:
+                x_cm[c, edge.members(c, chosen)] = True
+        before = self.value
+        self._try(x_cm, edge.full_mask(active_m), choose=True)
+        return self.value > before * (1 + 1e-9)
+
+    def _try(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> Prices | None:
+        """Route (and with `choose` onload) among these models; keep the plan if it is better.
+
+        Returns the prices of the routing; None if the models do not fit or are to be chosen.
+        """
+        edge = self.edge
+        options = edge.options
+        if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > edge.window:
+            return None
+        model = build_formulation(
+            edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
+            allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=options.cloud_price,
+        )  # fmt: skip
+        left_s = max(options.time_limit_s - (time.perf_counter() - self.begun_s), 0.05)
+        result = solve_program(model.program, SolverLimits(0.2 * options.gap, left_s), "highs")
+        if result.x_v is None:
+            return None
+        found = model.allocation(edge.problem, result.x_v)
+        found = tidy(edge.problem, found, fill=options.fill, batched=edge.batched)
+        busy = float(cloud_compute_f8(edge.problem, found, 1.0).use_n[0])
+        value = float(accuracy_qps_t(edge.problem, found).sum()) - options.cloud_price * busy
+        if value > self.value:
+            self.value, self.allocation = value, found
+        if result.dual_r is None:
+            return None
+        return model.prices(edge.problem, result.dual_r)

@@ -1,0 +1,216 @@
+"""Certified: exact client subproblems and edge model sets by decomposition, edges in parallel."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.allocation import Allocation, join_pieces, tidy
+from planner.bound import edge_cost
+from planner.certificate import Status, relative_gap
+from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
+from planner.evaluate import accuracy_qps_t
+from planner.formulation import build_formulation
+from planner.offloading import Tiers, route_form
+from planner.options import EdgeForm, Options
+from planner.policies.j3o import warm_allocation
+from planner.policies.outcome import conclude
+from planner.problem import Problem
+from planner.solution import Solution
+from planner.solvers import SolverLimits, solve_program
+
+__all__ = ["certified"]
+
+PRICE_STEPS = 8
+POLISH_MODELS, POLISH_S = 2000, 10.0
+ROUGH_GAP = 0.02
+"""Gap of the searches that only look for the price of F8."""
+FEWEST_EDGES = 8
+"""Below this many edges, starting processes costs more than it saves."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    allocation: Allocation
+    value_qps: float
+    bound_qps: float
+    cloud_busy: float
+    rounds: int
+
+
+def certified(problem: Problem, options: Options) -> Solution:
+    """Plan edge by edge to `options.gap`; F8, which couples edges, by one price.
+
+    Raises `TooManySetsError` when a client's model sets cannot all be enumerated (then no bound
+    would hold). `options.threads` processes work on the edges.
+    """
+    begun_s = time.perf_counter()
+    form = options.edge_form or "batched"
+    warm = warm_allocation(problem, options)
+    with _Pool(problem, options) as pool:
+
+        def search(gap: float, price: float, polish: bool) -> _Joined:
+            left_s = options.time_limit_s - (time.perf_counter() - begun_s)
+            return _search(
+                problem, form, replace(options, gap=gap), warm, price, polish, left_s, pool
+            )
+
+        found = search(options.gap, 0.0, True)
+        limit = options.fill * problem.cloud_compute
+        method = "decomposition, every client and edge model set bounded"
+        if found.cloud_busy > limit:
+            found = _price_cloud(problem, form, options, limit, found, search)
+            method += ", F8 priced"
+    proven = relative_gap(found.value_qps, found.bound_qps) <= options.gap * (1 + 1e-9)
+    late = time.perf_counter() - begun_s > options.time_limit_s
+    status = Status.TIME_LIMIT if late and not proven else Status.FEASIBLE
+    return conclude(
+        problem, options, "certified", form, found.allocation,
+        upper_bound_qps=found.bound_qps, bound_method=method,
+        status=Status.OPTIMAL if proven else status,
+        solver="HiGHS", iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
+    )  # fmt: skip
+
+
+def _price_cloud(
+    problem: Problem,
+    form: EdgeForm,
+    options: Options,
+    limit: float,
+    free: _Joined,
+    search: Callable[[float, float, bool], _Joined],
+) -> _Joined:
+    """Bisection on the price of F8 with rough searches, then one to the full gap at the best.
+
+    Each search's bound + price x budget is an upper bound; each one's models are routed under
+    F8 itself.
+    """
+    served_t = problem.cloud_accuracy_t > 0
+    cheapest = max(float(problem.cloud_cost_t[served_t].min(initial=np.inf)), 1e-12)
+    low, high = 0.0, float(problem.cloud_accuracy_t.max()) / cheapest
+    best = _routed(problem, form, options, free)
+    seen = [free.allocation]
+    lowest, best_price = np.inf, 0.0
+    for _ in range(PRICE_STEPS):
+        price = 0.5 * (low + high)
+        found = search(max(ROUGH_GAP, options.gap), price, False)
+        if found.bound_qps + price * limit < lowest:
+            lowest, best_price = found.bound_qps + price * limit, price
+        low, high = (price, high) if found.cloud_busy > limit else (low, price)
+        seen.append(found.allocation)
+    for price in dict.fromkeys((best_price, low, high)):
+        found = search(options.gap, price, True)
+        bound_qps = (found.bound_qps + price * limit) * (1 + 1e-12)
+        routed = _routed(problem, form, options, found)
+        best = _better(best, replace(routed, bound_qps=bound_qps))
+        seen += [found.allocation, routed.allocation]
+    if relative_gap(best.value_qps, best.bound_qps) > options.gap:
+        best = _polished(problem, form, options, seen, best)
+    return best
+
+
+def _polished(
+    problem: Problem, form: EdgeForm, options: Options, seen: list[Allocation], best: _Joined
+) -> _Joined:
+    """One exact program over all edges among the models that any search chose, if it is small."""
+    allowed_cm = np.logical_or.reduce([found.onloaded_cm for found in seen])
+    allowed_em = np.logical_or.reduce([found.onloaded_em for found in seen])
+    if allowed_cm.sum() > POLISH_MODELS:
+        return best
+    model = build_formulation(
+        problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
+        allowed_cm=allowed_cm, allowed_em=allowed_em,
+    )  # fmt: skip
+    limits = SolverLimits(0.5 * options.gap, min(POLISH_S, options.time_limit_s), seed=options.seed)
+    result = solve_program(model.program, limits, options.solver)
+    if result.x_v is None:
+        return best
+    allocation = model.allocation(problem, result.x_v)
+    allocation = tidy(problem, allocation, fill=options.fill, batched=form == "batched")
+    value_qps = float(accuracy_qps_t(problem, allocation).sum())
+    if value_qps <= best.value_qps:
+        return best
+    return replace(best, allocation=allocation, value_qps=value_qps)
+
+
+def _better(old: _Joined, new: _Joined) -> _Joined:
+    """The more valuable plan with the lower bound."""
+    kept = new if new.value_qps > old.value_qps else old
+    bound_qps = min(old.bound_qps, new.bound_qps)
+    return replace(kept, bound_qps=bound_qps, rounds=old.rounds + new.rounds)
+
+
+def _routed(problem: Problem, form: EdgeForm, options: Options, found: _Joined) -> _Joined:
+    models = (found.allocation.onloaded_cm, found.allocation.onloaded_em)
+    order_em = found.allocation.edge_rate_em(problem)
+    routing = route_form(problem, *models, form, options, Tiers(), order_em)
+    return replace(found, allocation=routing.allocation, value_qps=routing.value_qps)
+
+
+class _Pool:
+    """Worker processes for the edges, or none when one thread is asked for or edges are few."""
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.workers = options.threads if len(problem.loaded_edges) >= FEWEST_EDGES else 1
+        self.executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Pool:
+        if self.workers > 1:
+            context = multiprocessing.get_context("spawn")
+            self.executor = ProcessPoolExecutor(self.workers, mp_context=context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.executor is not None:
+            self.executor.shutdown(cancel_futures=True)
+
+
+_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | None]
+
+
+def _run_job(job: _Job) -> EdgeResult:
+    piece, form, edge_options, warm = job
+    return search_edge(piece, edge_cost(piece, form), edge_options, warm)
+
+
+def _search(
+    problem: Problem,
+    form: EdgeForm,
+    options: Options,
+    warm: Allocation | None,
+    price: float,
+    polish: bool,
+    left_s: float,
+    pool: _Pool,
+) -> _Joined:
+    """Every edge on its own at a price of the cloud; values and bounds add up."""
+    loaded = problem.loaded_edges
+    share_s = max(left_s, 0.1) * pool.workers / max(len(loaded), 1)
+    edge_options = EdgeOptions(options.fill, options.gap, share_s, price, polish)
+    jobs: list[_Job] = []
+    clients = []
+    for e in loaded:
+        c, piece = problem.edge_piece(e)
+        part = None if warm is None else warm.part(c, e)
+        jobs.append((piece, form, edge_options, part))
+        clients.append(c)
+    if pool.executor is None:
+        results = [_run_job(job) for job in jobs]
+    else:
+        results = list(pool.executor.map(_run_job, jobs, chunksize=1))
+    pieces = [
+        (e, c, found.allocation) for e, c, found in zip(loaded, clients, results, strict=True)
+    ]
+    allocation = join_pieces(problem, pieces)
+    return _Joined(
+        allocation=allocation,
+        value_qps=float(accuracy_qps_t(problem, allocation).sum()),
+        bound_qps=sum(found.bound_qps for found in results) * (1 + 1e-14 * len(results)),
+        cloud_busy=sum(found.cloud_busy for found in results),
+        rounds=sum(found.rounds for found in results),
+    )

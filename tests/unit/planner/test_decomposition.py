@@ -1,0 +1,205 @@
+"""The decomposition: kernels against solvers and plain Python, bounds that contain the optimum."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planner_cases import random_problem
+
+from planner.decomposition import edge_data
+from planner.decomposition.client_kernel import best_of_sets, enumerate_sets
+from planner.decomposition.compiled import COMPILED
+from planner.decomposition.edge_data import TooManySetsError
+from planner.decomposition.edge_kernel import edge_value, select_set
+from planner.policies import Options, solve
+from planner.solvers import LinearProgram, SolverLimits, solve_program
+
+SEEDS = st.integers(0, 10_000)
+FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+
+
+def client(seed: int) -> dict[str, Any]:
+    """One client with 7 models and 3 tasks at random prices."""
+    rng = np.random.default_rng(seed)
+    M, T = 7, 3
+    accuracy_mt = np.where(rng.random((M, T)) < 0.6, rng.uniform(0.3, 0.95, (M, T)), 0.0)
+    service_t = rng.uniform(0, 0.8, T)
+    cloud_t = rng.uniform(0, 0.9, T)
+    return {
+        "accuracy_mt": accuracy_mt,
+        "bytes_m": rng.uniform(1, 5, M),
+        "cost_m": rng.uniform(0.01, 0.1, M),
+        "load_t": rng.uniform(0, 8, T),
+        "memory": float(rng.uniform(2, 12)),
+        "beta": float(rng.uniform(0, 1)),
+        "kappa": float(rng.uniform(0, 30)),
+        "service_t": service_t,
+        "cloud_t": cloud_t,
+        "query_bytes_t": rng.uniform(1, 4, T),
+    }
+
+
+def kernel_arguments(data: dict[str, Any], enumerate_all: Any = enumerate_sets) -> tuple[Any, ...]:
+    start, members = enumerate_all(
+        data["bytes_m"], data["cost_m"], data["accuracy_mt"], data["load_t"] > 0,
+        data["memory"], 10_000,
+    )  # fmt: skip
+    remote_t = np.maximum(data["service_t"], data["cloud_t"])
+    T = len(remote_t)
+    return (
+        start, members, data["beta"], data["kappa"], 0.0, 0.0, data["accuracy_mt"],
+        data["cost_m"], data["load_t"], remote_t, data["cloud_t"] > data["service_t"],
+        data["query_bytes_t"], data["cloud_t"], np.zeros(T), 1e-9,
+    )  # fmt: skip
+
+
+def client_optimum(data: dict[str, Any]) -> float:
+    """The client's problem at these prices as one mixed-integer program."""
+    accuracy_mt, load_t = data["accuracy_mt"], data["load_t"]
+    M, T = accuracy_mt.shape
+    remote_t = np.maximum(data["service_t"], data["cloud_t"])
+    size = M + M * T + T
+    objective_v = np.concatenate([np.zeros(M), (accuracy_mt * load_t).ravel(), remote_t * load_t])
+    rows = np.zeros((T + M * T + 3, size))
+    for t in range(T):
+        rows[t, M + np.arange(M) * T + t] = 1
+        rows[t, M + M * T + t] = 1
+    for k in range(M * T):
+        rows[T + k, M + k], rows[T + k, k // T] = 1, -1
+    rows[-3, :M] = data["bytes_m"]
+    rows[-2, M : M + M * T] = (data["cost_m"][:, None] * load_t).ravel()
+    rows[-1, M + M * T :] = load_t * data["query_bytes_t"]
+    rhs_r = np.concatenate([np.ones(T), np.zeros(M * T)])
+    rhs_r = np.append(rhs_r, [data["memory"], data["beta"], data["kappa"]])
+    integer_v = np.arange(size) < M
+    program = LinearProgram(
+        objective_v, np.ones(size), integer_v, sp.csc_matrix(rows), rhs_r, np.ones(len(rhs_r))
+    )
+    return solve_program(program, SolverLimits(gap=1e-9), "highs").objective
+
+
+@FEW
+@given(seed=SEEDS)
+def test_the_client_subproblem_is_exact_and_its_routing_earns_its_value(seed: int) -> None:
+    data = client(seed)
+    routing = np.zeros(8)
+    value, chosen, _, _ = best_of_sets(*kernel_arguments(data), routing)
+    assert value == pytest.approx(client_optimum(data), rel=1e-6, abs=1e-6)
+    assert chosen >= 0
+    assert routing[6] <= data["beta"] * (1 + 1e-9) + 1e-12
+    assert routing[7] <= data["kappa"] * (1 + 1e-9) + 1e-12
+    earned = routing[5] + routing[:3] @ data["service_t"]
+    assert earned == pytest.approx(value, rel=1e-7, abs=1e-7)
+
+
+@FEW
+@given(seed=SEEDS)
+def test_every_maximal_set_is_enumerated(seed: int) -> None:
+    data = client(seed)
+    start, members = enumerate_sets(
+        data["bytes_m"], data["cost_m"], np.ones((7, 3)) * np.arange(1, 8)[:, None] / 10,
+        np.ones(3, dtype=bool), data["memory"], 10_000,
+    )  # fmt: skip
+    found = {frozenset(members[a:b].tolist()) for a, b in pairwise(start)}
+    kept = sorted(set().union(*found)) if found else []
+    size = data["bytes_m"]
+    every = [set(s) for k in range(8) for s in combinations(kept, k)]
+    fitting = [s for s in every if size[list(s)].sum() <= data["memory"]]
+    maximal = {frozenset(s) for s in fitting if not any(s < other for other in fitting)}
+    assert found == maximal
+
+
+@FEW
+@given(seed=SEEDS)
+def test_the_best_edge_set_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    K, M, T = 3, 7, 3
+    gain_kmt = rng.random((K, M, T)) * (rng.random((K, M, T)) < 0.6)
+    base_k, cost_km = rng.random(K), 0.4 * rng.random((K, M))
+    size_m, fixed_m = rng.uniform(0.5, 2, M), rng.uniform(0, 1, M)
+    best = -np.inf
+    for k in range(M + 1):
+        for chosen in combinations(range(M), k):
+            m = list(chosen)
+            if size_m[m].sum() <= 3.0 and fixed_m[m].sum() <= 1.5:
+                covered = gain_kmt[:, m].max(axis=1, initial=0.0).sum(axis=1)
+                best = max(best, float((base_k - cost_km[:, m].sum(axis=1) + covered).min()))
+    arguments = (base_k, gain_kmt, cost_km, size_m, fixed_m, 3.0, 1.5)
+    value, mask, _ = select_set(*arguments, 0.0, 10**6)
+    assert value == pytest.approx(max(best, 0.0))
+    above, nothing, _ = select_set(*arguments, best + 1e-6, 10**6)
+    assert above == pytest.approx(best + 1e-6)
+    assert not nothing.any()
+    assert mask.sum() > 0 or best <= float(base_k.min())
+
+
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain form")
+@pytest.mark.parametrize("seed", range(5))
+def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
+    data = client(seed)
+    compiled, plain = np.zeros(8), np.zeros(8)
+    fast = best_of_sets(*kernel_arguments(data), compiled)
+    slow = best_of_sets.py_func(*kernel_arguments(data, enumerate_sets.py_func), plain)
+    assert fast == pytest.approx(slow, rel=1e-12)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-12)
+    rng = np.random.default_rng(seed)
+    active = np.array([0, 2, 5])
+    arguments = (
+        active, data["accuracy_mt"], rng.uniform(0, 0.01, 7), data["cost_m"],
+        data["service_t"], data["load_t"], 0.2,
+    )  # fmt: skip
+    assert edge_value(*arguments) == pytest.approx(edge_value.py_func(*arguments), rel=1e-12)
+    cuts = (rng.random(2), rng.random((2, 7, 3)), rng.random((2, 7)) / 5, data["bytes_m"])
+    rest = (rng.random(7), 8.0, 2.0, 0.0, 10**6)
+    value, mask, nodes = select_set(*cuts, *rest)
+    again, same, count = select_set.py_func(*cuts, *rest)
+    assert value == pytest.approx(again, rel=1e-12)
+    assert nodes == count
+    np.testing.assert_array_equal(mask, same)
+
+
+@FEW
+@given(seed=SEEDS)
+def test_its_interval_contains_the_optimum(seed: int) -> None:
+    problem = random_problem(seed)
+    for form in ("batched", "unbatched"):
+        best = solve(problem, "exact", Options(gap=1e-6, edge_form=form)).certificate
+        found = solve(problem, "certified", Options(gap=1e-4, edge_form=form)).certificate
+        assert found.objective <= best.upper_bound * (1 + 1e-7)
+        assert best.objective <= found.upper_bound * (1 + 1e-7)
+        assert found.gap <= 0.03  # four clients only: F8's single price leaves a little
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_gap_asked_for_is_reached(seed: int) -> None:
+    problem = random_problem(seed, edges=2, clients=16, models=12, tasks=4)
+    certificate = solve(problem, "certified", Options(gap=5e-3)).certificate
+    assert certificate.gap <= (5e-3 if np.isinf(problem.cloud_compute) else 1e-2)
+
+
+def test_a_previous_plan_speeds_up_and_never_harms() -> None:
+    problem = random_problem(2, clients=12, models=10)
+    first = solve(problem, "certified", Options(gap=1e-3))
+    again = solve(problem, "certified", Options(gap=1e-3, warm_start=first.plan))
+    assert again.objective >= again.certificate.upper_bound * (1 - 1e-2)
+    assert again.certificate.iterations <= first.certificate.iterations
+
+
+def test_too_many_model_sets_are_refused_not_truncated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_data, "SET_LIMIT", 2)
+    with pytest.raises(TooManySetsError, match=r"client-\d: its memory allows more than 2 model"):
+        solve(random_problem(1, models=12), "certified")
+
+
+def test_edges_in_worker_processes_give_the_same_plan() -> None:
+    problem = random_problem(6, edges=8, clients=16, models=6)
+    alone = solve(problem, "certified", Options(gap=1e-3))
+    shared = solve(problem, "certified", Options(gap=1e-3, threads=2))
+    assert shared.objective == pytest.approx(alone.objective, rel=1e-9)
+    assert shared.certificate.upper_bound == pytest.approx(alone.certificate.upper_bound, rel=1e-9)
