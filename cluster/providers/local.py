@@ -225,6 +225,9 @@ def _start_head(
         f"--num-cpus={len(os.sched_getaffinity(0))}", f"--resources={json.dumps(resources)}",
         "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={temp_dir}",
         f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false",
+        # Ray's fixed ports would clash with any other Ray on the machine.
+        f"--ray-client-server-port={_free_port()}",
+        f"--dashboard-agent-listen-port={_free_port()}",
     ]  # fmt: skip
     environment = {**os.environ, **_ray_environment(token)}
     environment.pop("RAY_ADDRESS", None)

@@ -93,7 +93,7 @@ def status(as_json: Json = False) -> None:
 def profile(
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
     model: Annotated[list[str] | None, typer.Option(help="only these models")] = None,
-    seconds: Annotated[float, typer.Option(help="time per model and batch size")] = 0.4,
+    seconds: Annotated[float, typer.Option(help="time per model and batch size")] = 0.25,
     as_json: Json = False,
 ) -> None:
     """Measure every model of the zoo on the nodes of the running cluster."""

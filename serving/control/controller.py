@@ -11,14 +11,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cluster.demand import Phase
 from planner.evaluate import evaluate
 from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.problem import Problem
-from serving.control.fleet import Change, Fleet
 from serving.node.server import NodeSnapshot
+
+if TYPE_CHECKING:  # the decision needs no Ray
+    from serving.control.fleet import Change, Fleet
 
 __all__ = ["Controller", "ControllerOptions", "Decision", "RateEstimator", "decide"]
 
