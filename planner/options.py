@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from planner.plan import Plan
+from planner.solution import Solution
 from planner.solvers.choose import SolverName
 from planner.solvers.program import SolverLimits
 
@@ -28,8 +29,8 @@ class Options:
     solver: SolverName = "auto"
     edge_form: EdgeForm | None = None
     """None: the policy's own (`unbatched` for j3o, `batched` for all others)."""
-    warm_start: Plan | None = None
-    """A previous plan to start from."""
+    warm_start: Plan | Solution | None = None
+    """A previous plan to start from; a `Solution` also brings its prices."""
     iterations: int = 10
     """Most iterations of an alternation from one starting point."""
     threads: int = 1

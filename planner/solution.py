@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from planner.allocation import Allocation
 from planner.certificate import Certificate, Status, relative_gap
 from planner.evaluate import Evaluation
 from planner.plan import Plan, plan_of
-from planner.problem import Problem
+from planner.problem import FloatArray, Problem
 
 __all__ = ["Certificate", "Solution", "Status", "relative_gap"]
 
@@ -26,6 +27,8 @@ class Solution:
     certificate: Certificate
     trace: tuple[float, ...]
     """Objective of the best plan so far, by iteration; never falls."""
+    prices: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Prices by edge that a re-plan may start from (policy `certified`); not stored in a file."""
 
     @property
     def objective(self) -> float:

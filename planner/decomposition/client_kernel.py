@@ -22,7 +22,7 @@ import numpy as np
 from planner.decomposition.compiled import compiled
 from planner.problem import FloatArray
 
-__all__ = ["best_of_sets", "enumerate_sets", "routing_of_set"]
+__all__ = ["best_of_sets", "enumerate_sets", "price_clients", "routing_of_set"]
 
 STEPS = 60
 EXACT = 1e-12
@@ -265,31 +265,41 @@ def routing_of_set(
 
 @compiled
 def best_of_sets(
-    start: np.ndarray, members: np.ndarray, beta: float, kappa: float, alpha: float, phi: float,
-    accuracy_mt: FloatArray, cost_m: FloatArray, load_t: FloatArray, remote_t: FloatArray,
-    in_cloud_t: np.ndarray, query_bytes_t: FloatArray, cloud_accuracy_t: FloatArray,
-    cloud_cost_t: FloatArray, tolerance: float, routing: FloatArray,
-) -> tuple[float, int, float, float]:  # fmt: skip
-    """Upper bound on V_i (exact to `tolerance`), best set, its own prices; fills its routing.
+    start: np.ndarray, members: np.ndarray, bound_s: FloatArray, guess: int, beta: float,
+    kappa: float, accuracy_mt: FloatArray, cost_m: FloatArray, load_t: FloatArray,
+    remote_t: FloatArray, in_cloud_t: np.ndarray, query_bytes_t: FloatArray,
+    cloud_accuracy_t: FloatArray, cloud_cost_t: FloatArray, tolerance: float, routing: FloatArray,
+) -> tuple[float, int]:  # fmt: skip
+    """Upper bound on V_i (exact to `tolerance`) and the best set; fills its routing.
 
-    `alpha`, `phi` are a first guess of the own prices, such as those of the last call.
+    `bound_s` are known upper bounds of every set's value (inf where none), tightened in place;
+    `guess` is the set to try first.
     """
     S, T, M = len(start) - 1, len(load_t), len(cost_m)
-    bound = np.full(S, np.inf)
     net_mt = np.empty((M, T))
     best, chosen = -1.0, -1
-    best_alpha, best_phi = alpha, phi
     trial = np.empty(T + 5)
+    top_s = guess
     while True:
+        value, alpha, phi = routing_of_set(
+            members[start[top_s] : start[top_s + 1]], beta, kappa, accuracy_mt, cost_m, load_t,
+            remote_t, in_cloud_t, query_bytes_t, cloud_accuracy_t, cloud_cost_t, trial)  # fmt: skip
+        bound_s[top_s] = min(bound_s[top_s], value)
+        if value > best:
+            best, chosen = value, top_s
+            routing[:] = trial
         out_sum = alpha * beta + (phi * kappa if phi > 0 else 0.0)
-        for m in range(M):
-            for t in range(T):
-                served = accuracy_mt[m, t] > 0
-                net = accuracy_mt[m, t] - alpha * cost_m[m] if served else 0.0
-                net_mt[m, t] = load_t[t] * net
+        fresh = False
         top, top_s = -1.0, -1
         for s in range(S):
-            if bound[s] > best + tolerance:
+            if bound_s[s] > best + tolerance:
+                if not fresh:
+                    fresh = True
+                    for m in range(M):
+                        for t in range(T):
+                            served = accuracy_mt[m, t] > 0
+                            net = accuracy_mt[m, t] - alpha * cost_m[m] if served else 0.0
+                            net_mt[m, t] = load_t[t] * net
                 total = out_sum
                 for t in range(T):
                     if load_t[t] > 0:
@@ -298,15 +308,34 @@ def best_of_sets(
                         for k in range(start[s], start[s + 1]):
                             most = max(most, net_mt[members[k], t])
                         total += most
-                bound[s] = min(bound[s], total)
-            if bound[s] > top:
-                top, top_s = bound[s], s
+                bound_s[s] = min(bound_s[s], total)
+            if bound_s[s] > top:
+                top, top_s = bound_s[s], s
         if top <= best + tolerance:
-            return max(top, best), chosen, best_alpha, best_phi
-        value, alpha, phi = routing_of_set(
-            members[start[top_s] : start[top_s + 1]], beta, kappa, accuracy_mt, cost_m, load_t,
-            remote_t, in_cloud_t, query_bytes_t, cloud_accuracy_t, cloud_cost_t, trial)  # fmt: skip
-        bound[top_s] = min(bound[top_s], value)
-        if value > best:
-            best, chosen, best_alpha, best_phi = value, top_s, alpha, phi
-            routing[:] = trial
+            return max(top, best), chosen
+
+
+@compiled
+def price_clients(
+    first_set_c: np.ndarray, start: np.ndarray, members: np.ndarray, bound_s: FloatArray,
+    guess_c: np.ndarray, beta_c: FloatArray, kappa_c: FloatArray, accuracy_mt: FloatArray,
+    cost_cm: FloatArray, load_ct: FloatArray, remote_t: FloatArray, last_remote_t: FloatArray,
+    in_cloud_t: np.ndarray, query_bytes_t: FloatArray, cloud_accuracy_t: FloatArray,
+    cloud_cost_t: FloatArray, tolerance_c: FloatArray, value_c: FloatArray, routing_c: FloatArray,
+) -> None:  # fmt: skip
+    """`best_of_sets` for every client; fills value_c, guess_c (best sets) and routing_c.
+
+    A set's value rises by at most lambda_t per unit that remote_t rises, and never rises when it
+    falls: so the bounds of the last call, raised by that, are bounds now.
+    """
+    C, T = load_ct.shape
+    for c in range(C):
+        a, b = first_set_c[c], first_set_c[c + 1]
+        drift = 0.0
+        for t in range(T):
+            drift += load_ct[c, t] * max(remote_t[t] - last_remote_t[t], 0.0)
+        bound_s[a:b] += drift * 1.000000001
+        value_c[c], guess_c[c] = best_of_sets(
+            start[a : b + 1], members, bound_s[a:b], guess_c[c], beta_c[c], kappa_c[c],
+            accuracy_mt, cost_cm[c], load_ct[c], remote_t, in_cloud_t, query_bytes_t,
+            cloud_accuracy_t, cloud_cost_t, tolerance_c[c], routing_c[c])  # fmt: skip

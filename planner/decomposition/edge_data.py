@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.decomposition.client_kernel import best_of_sets, enumerate_sets
+from planner.decomposition.client_kernel import enumerate_sets, price_clients
 from planner.decomposition.edge_kernel import edge_value, select_set
 from planner.decomposition.master import Master
 from planner.formulation import EdgeCost, offload_limit_ct
@@ -23,6 +23,7 @@ __all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions", "TooManySetsError"]
 BoolArray = NDArray[np.bool_]
 SET_LIMIT = 300_000
 NODE_LIMIT = 3_000_000
+LATEST_CUTS, KEPT_PRICES = 4, 8
 ROUNDING_UP = 1 + 1e-12
 """Covers the rounding errors of the sums in double precision."""
 
@@ -51,6 +52,8 @@ class Cuts:
     base_k: list[float] = field(default_factory=list)
     gain_kmt: list[FloatArray] = field(default_factory=list)
     cost_km: list[FloatArray] = field(default_factory=list)
+    origin_k: list[tuple[int, float]] = field(default_factory=list)
+    """(price vector, eta) of each linear cut."""
 
 
 class EdgeData:
@@ -79,49 +82,59 @@ class EdgeData:
         self.cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
         self.cloud_net_t = np.where(p.cloud_model_t >= 0, self.cloud_net_t, 0.0)
         self.uplink = float(p.edge_uplink_e[0])
-        self.sets = [self._sets(c) for c in range(len(p.clients))]
-        self.own_c2 = np.zeros((len(p.clients), 2))
+        self._enumerate()
+        self.last_remote_t = np.full(len(p.tasks), np.inf)
+        # A client's optimum is found to a small part of the gap asked for; the bound includes it.
+        self.tolerance_c = (0.01 * options.gap + 1e-9) * np.maximum(self.load_ct.sum(axis=1), 1e-9)
         self.master = Master(
             self.accuracy_mt, self.fixed_m, self.work_m, self.bytes_m, self.cap_t,
             window=self.window, memory=self.memory, backhaul=self.uplink, clients=len(p.clients),
         )  # fmt: skip
         self.cuts = Cuts()
         self.backhaul_k: list[float] = []
+        self.visited: list[BoolArray] = []
 
-    def _sets(self, c: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _enumerate(self) -> None:
+        """All model sets of all clients, one after another: `first_set_c`, `start`, `members`."""
         p = self.problem
-        start, members = enumerate_sets(
-            self.client_bytes_cm[c], self.client_cost_cm[c], self.every_accuracy_mt,
-            self.load_ct[c] > 0,
-            float(p.client_memory_c[c]), SET_LIMIT,
-        )  # fmt: skip
-        if len(start) == 0:
-            raise TooManySetsError(
-                f"{p.clients[c]}: its memory allows more than {SET_LIMIT:,} model sets; "
-                "use exact or baj3o"
-            )
-        return start, members
+        first, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
+        for c in range(len(p.clients)):
+            start, found = enumerate_sets(
+                self.client_bytes_cm[c], self.client_cost_cm[c], self.every_accuracy_mt,
+                self.load_ct[c] > 0, float(p.client_memory_c[c]), SET_LIMIT,
+            )  # fmt: skip
+            if len(start) == 0:
+                raise TooManySetsError(
+                    f"{p.clients[c]}: its memory allows more than {SET_LIMIT:,} model sets; "
+                    "use exact or baj3o"
+                )
+            first.append(first[-1] + len(start) - 1)
+            starts.append(start[1:] + count)
+            members.append(found)
+            count += len(found)
+        self.first_set_c = np.array(first)
+        self.start, self.all_members = np.concatenate(starts), np.concatenate(members)
+        self.bound_s = np.full(first[-1], np.inf)
+        self.guess_c = np.zeros(len(p.clients), dtype=np.int64)
+        self.compute_c = self.options.fill * p.client_compute_c
+        self.uplink_c = np.array(p.client_uplink_c)
 
     def price(self, service_t: FloatArray, backhaul: float) -> float:
         """C at these prices; every client's best column joins the master, C joins the cuts."""
-        p, T = self.problem, len(self.problem.tasks)
+        p, C, T = self.problem, len(self.problem.clients), len(self.problem.tasks)
         cloud_t = self.cloud_net_t - backhaul * p.query_bytes_t
         in_cloud_t = cloud_t > service_t
         remote_t = np.maximum(np.maximum(service_t, cloud_t), 0.0)
-        total = backhaul * self.uplink if backhaul > 0 else 0.0
-        routing = np.zeros(T + 5)
-        for c in range(len(p.clients)):
-            start, members = self.sets[c]
-            compute = float(self.options.fill * p.client_compute_c[c])
-            value, chosen, alpha, phi = best_of_sets(
-                start, members, compute, float(p.client_uplink_c[c]), self.own_c2[c, 0],
-                self.own_c2[c, 1], self.every_accuracy_mt, self.client_cost_cm[c],
-                self.load_ct[c], remote_t, in_cloud_t, self.query_bytes_t, self.cloud_net_t,
-                self.cloud_cost_t, 1e-9 * max(float(self.load_ct[c].sum()), 1e-9), routing,
-            )  # fmt: skip
-            total += value
-            self.own_c2[c] = alpha, phi
-            self.master.add(c, chosen, routing, float(routing[T + 2]))
+        value_c, routing_c = np.zeros(C), np.zeros((C, T + 5))
+        price_clients(
+            self.first_set_c, self.start, self.all_members, self.bound_s, self.guess_c,
+            self.compute_c, self.uplink_c, self.every_accuracy_mt, self.client_cost_cm,
+            self.load_ct, remote_t, self.last_remote_t, in_cloud_t, self.query_bytes_t,
+            self.cloud_net_t, self.cloud_cost_t, self.tolerance_c, value_c, routing_c,
+        )  # fmt: skip
+        self.last_remote_t = remote_t
+        self.master.add(self.guess_c, routing_c)
+        total = float(value_c.sum()) + (backhaul * self.uplink if backhaul > 0 else 0.0)
         total *= ROUNDING_UP
         self.cuts.clients_k.append(total)
         self.cuts.price_kt.append(service_t)
@@ -136,6 +149,7 @@ class EdgeData:
         self.cuts.base_k.append((self.cuts.clients_k[k] + eta * self.window) * ROUNDING_UP)
         self.cuts.gain_kmt.append(gain_mt)
         self.cuts.cost_km.append(eta * self.fixed_m)
+        self.cuts.origin_k.append((k, eta))
 
     def earns(self, active_m: BoolArray, k: int) -> tuple[float, float]:
         """(E_A, eta) at the prices of cut k."""
@@ -165,8 +179,8 @@ class EdgeData:
 
     def members(self, c: int, chosen: int) -> NDArray[np.int64]:
         """Models of a set of client c."""
-        start, members = self.sets[c]
-        return members[start[chosen] : start[chosen + 1]]
+        s = self.first_set_c[c] + chosen
+        return self.all_members[self.start[s] : self.start[s + 1]]
 
     def full_mask(self, active_m: BoolArray) -> BoolArray:
         """A set of the reduced models as a mask over all."""
@@ -177,17 +191,51 @@ class EdgeData:
     def select(self, threshold: float) -> tuple[float, BoolArray, int]:
         """The model set with the highest bound above `threshold`."""
         cuts = self.cuts
+        base_k, cost_km = np.array(cuts.base_k), np.array(cuts.cost_km)
+        gain_kmt = np.array(cuts.gain_kmt)
+        kept = self._tight(base_k, gain_kmt, cost_km)
         density_m = cuts.gain_kmt[-1].sum(axis=1) / np.maximum(self.bytes_m, 1e-300)
         order = np.argsort(-density_m, kind="stable")
-        gain_kmt = np.ascontiguousarray(np.array(cuts.gain_kmt)[:, order])
-        cost_km = np.ascontiguousarray(np.array(cuts.cost_km)[:, order])
+        gain_kmt = np.ascontiguousarray(gain_kmt[kept][:, order])
+        cost_km = np.ascontiguousarray(cost_km[kept][:, order])
         value, chosen, nodes = select_set(
-            np.array(cuts.base_k), gain_kmt, cost_km, self.bytes_m[order], self.fixed_m[order],
+            base_k[kept], gain_kmt, cost_km, self.bytes_m[order], self.fixed_m[order],
             self.memory, self.window, threshold, NODE_LIMIT,
         )  # fmt: skip
         active_m = np.zeros(len(order), dtype=bool)
         active_m[order] = chosen
+        self.visited.append(active_m)
         return value, active_m, nodes
+
+    def useful_prices(self) -> FloatArray:
+        """Rows (rho_t..., sigma, eta) of the cuts that bound the most promising sets: a start
+        for the same edge after its load has changed."""
+        if not self.visited:
+            return np.zeros((0, len(self.cap_t) + 2))
+        bound_vk = np.array([self._linear_bounds(active_m) for active_m in self.visited])
+        promising = np.argsort(-bound_vk.min(axis=1))
+        chosen = dict.fromkeys(int(bound_vk[v].argmin()) for v in promising)
+        rows = []
+        for cut in list(chosen)[:KEPT_PRICES]:
+            k, eta = self.cuts.origin_k[cut]
+            rows.append([*self.cuts.price_kt[k], self.backhaul_k[k], eta])
+        return np.array(rows)
+
+    def _linear_bounds(self, active_m: BoolArray) -> FloatArray:
+        cuts = self.cuts
+        covered_k = np.array(cuts.gain_kmt)[:, active_m].max(axis=1, initial=0.0).sum(axis=1)
+        return np.array(cuts.base_k) - np.array(cuts.cost_km)[:, active_m].sum(axis=1) + covered_k
+
+    def _tight(
+        self, base_k: FloatArray, gain_kmt: FloatArray, cost_km: FloatArray
+    ) -> NDArray[np.int64]:
+        """The latest cuts and the lowest two of every set visited; fewer cuts search faster."""
+        kept = set(range(max(len(base_k) - LATEST_CUTS, 0), len(base_k)))
+        for active_m in self.visited:
+            covered_k = gain_kmt[:, active_m].max(axis=1, initial=0.0).sum(axis=1)
+            bound_k = base_k - cost_km[:, active_m].sum(axis=1) + covered_k
+            kept |= set(np.argsort(bound_k)[:2].tolist())
+        return np.array(sorted(kept), dtype=np.int64)
 
 
 def _useful(

@@ -30,8 +30,8 @@ from planner.solvers import SolverLimits, solve_program
 __all__ = ["EdgeOptions", "EdgeResult", "TooManySetsError", "search_edge"]
 
 BoolArray = NDArray[np.bool_]
-FIRST_ROUNDS = 40
-FIRST_GAP = 2e-3
+FIRST_ROUNDS = 30
+FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
 
 
@@ -47,6 +47,8 @@ class EdgeResult:
     trace: tuple[tuple[float, float], ...]
     """(value, bound) after each round."""
     proven: bool
+    prices: FloatArray
+    """Rows (rho_t..., sigma, eta): prices to start from when the load has changed."""
 
 
 def search_edge(
@@ -54,19 +56,24 @@ def search_edge(
     cost: EdgeCost,
     options: EdgeOptions,
     warm: Allocation | None = None,
+    warm_prices: FloatArray | None = None,
 ) -> EdgeResult:
     """Plan `problem` (one edge and its clients, F8 priced) to `options.gap`.
 
+    `warm` is a previous plan of this edge, `warm_prices` the prices of its `EdgeResult`.
+
     Raises `TooManySetsError` when a client's model sets cannot all be enumerated.
     """
-    return _Search(EdgeData(problem, cost, options), warm).run()
+    return _Search(EdgeData(problem, cost, options), warm, warm_prices).run()
 
 
 class _Search:
     """The loop of the module's text, with its best plan and bound."""
 
-    def __init__(self, edge: EdgeData, warm: Allocation | None) -> None:
-        self.edge, self.warm = edge, warm
+    def __init__(
+        self, edge: EdgeData, warm: Allocation | None, warm_prices: FloatArray | None
+    ) -> None:
+        self.edge, self.warm, self.warm_prices = edge, warm, warm_prices
         self.begun_s = time.perf_counter()
         self.allocation = Allocation.empty(edge.problem)
         self.value, self.bound = 0.0, np.inf
@@ -97,30 +104,33 @@ class _Search:
                 continue
             if self._converge(active_m):
                 finished.add(key)
-            self._round(active_m)
+            if edge.bound_of(active_m)[0] > threshold:
+                self._round(active_m)
         gap_closed = self.bound <= self.value / (1 - options.gap) * (1 + 1e-12)
         problem = edge.problem
         busy = float(cloud_compute_f8(problem, self.allocation, 1.0).use_n[0])
         return EdgeResult(
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
-            tuple(self.trace), gap_closed,
+            tuple(self.trace), gap_closed, edge.useful_prices(),
         )  # fmt: skip
 
     def _late(self) -> bool:
         return time.perf_counter() - self.begun_s > self.edge.options.time_limit_s
 
     def _warm_prices(self, warm: Allocation) -> bool:
-        """Route the previous plan's models; its prices are the first. False if it cannot be."""
-        edge = self.edge
+        """Route the previous plan's models; start from its prices. False if it cannot be."""
+        edge, T = self.edge, len(self.edge.cap_t)
         found = self._try(warm.onloaded_cm, warm.onloaded_em[0], choose=False)
         if found is None or self.value <= 0:
             return False
-        edge.price(found.service_et[0], float(found.uplink_e[0]))
         active_m = warm.onloaded_em[0][edge.m]
-        value, eta = edge.earns(active_m, 0)
-        if not np.isfinite(value):
-            return False
-        edge.linearise(0, eta)
+        rows = [(found.service_et[0], float(found.uplink_e[0]), float(found.window_e[0]))]
+        if self.warm_prices is not None:
+            rows += [(row[:T].copy(), float(row[T]), float(row[T + 1])) for row in self.warm_prices]
+        for k, (service_t, backhaul, eta) in enumerate(rows):
+            edge.price(service_t, backhaul)
+            edge.linearise(k, eta)
+        edge.visited.append(active_m)
         return True
 
     def _first_prices(self) -> None:
@@ -131,7 +141,7 @@ class _Search:
             edge.price(level * best_t, 0.0)
         edge.master.fix_models(None)
         centre: tuple[FloatArray, float] | None = None
-        lowest = np.inf
+        lowest, stale = np.inf, 0
         for _ in range(FIRST_ROUNDS):
             found = edge.master.solve()
             self.rounds += 1
@@ -140,9 +150,10 @@ class _Search:
             k = len(edge.cuts.clients_k) - 1
             edge.linearise(k, found.work)
             value = edge.fractional_value(k, found.memory) + clients
+            stale = 0 if value < lowest * (1 - FIRST_GAIN) else stale + 1
             if value < lowest:
                 lowest, centre = value, (service_t, backhaul)
-            if lowest - found.value <= FIRST_GAP * abs(lowest) or self._late():
+            if lowest - found.value <= FIRST_GAP * abs(lowest) or stale >= 4 or self._late():
                 break
         self.bound = lowest * ROUNDING_UP
 

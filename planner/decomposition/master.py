@@ -52,7 +52,7 @@ class Master:
         self.client_row = self.backhaul_row + 1
         rows = self.client_row + clients
         self.scale_t = np.where(cap_t > 0, 1.0 / np.maximum(cap_t, 1e-300), 0.0)
-        self.columns: list[tuple[int, int, FloatArray]] = []
+        self.columns: list[tuple[int, int]] = []
         solver = QuietHighs()
         solver.setOptionValue("threads", 1)
         solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
@@ -91,26 +91,36 @@ class Master:
         self.solver = solver
         self.known: set[tuple[int, bytes]] = set()
 
-    def add(self, client: int, chosen: int, routing: FloatArray, value: float) -> bool:
-        """A column: model set `chosen` of `client` with its routing; False if it is there."""
-        key = (client, np.round(routing[: self.tasks + 3], 9).tobytes())
-        if key in self.known:
-            return False
-        self.known.add(key)
-        index = [self.client_row + client]
-        entries = [1.0]
-        for t in np.flatnonzero(routing[: self.tasks] > 0):
-            index.append(self.task_row + int(t))
-            entries.append(-float(routing[t] * self.scale_t[t]))
-        if routing[self.tasks] > 0 and np.isfinite(self.backhaul):
-            share = routing[self.tasks] / self.backhaul if self.backhaul > 0 else 1e9
-            index.append(self.backhaul_row)
-            entries.append(float(share))
-        self.solver.addCol(
-            value, 0.0, highspy.kHighsInf, len(index), np.array(index, np.int32), np.array(entries)
-        )
-        self.columns.append((client, chosen, routing.copy()))
-        return True
+    def add(self, chosen_c: NDArray[np.int64], routing_c: FloatArray) -> None:
+        """One column a client: its model set and routing; those already there are left out."""
+        T = self.tasks
+        rounded_c = np.round(routing_c[:, : T + 3], 9)
+        fresh = []
+        for c in range(self.clients):
+            key = (c, rounded_c[c].tobytes())
+            if key not in self.known:
+                self.known.add(key)
+                fresh.append(c)
+        if not fresh:
+            return
+        backhaul_c = np.zeros(self.clients)
+        if np.isfinite(self.backhaul):
+            scale = 1.0 / self.backhaul if self.backhaul > 0 else 1e9
+            backhaul_c = routing_c[:, T] * scale
+        entry_rows = np.array([*range(self.task_row, self.task_row + T), self.backhaul_row])
+        value = np.hstack([-routing_c[:, :T] * self.scale_t, backhaul_c[:, None]])[fresh]
+        place, column = np.nonzero(value)
+        rows = np.concatenate([entry_rows[column], self.client_row + np.array(fresh)])
+        entries = np.concatenate([value[place, column], np.ones(len(fresh))])
+        order = np.argsort(np.concatenate([place, np.arange(len(fresh))]), kind="stable")
+        counts = np.bincount(place, minlength=len(fresh)) + 1
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        self.solver.addCols(
+            len(fresh), routing_c[fresh, T + 2], np.zeros(len(fresh)),
+            np.full(len(fresh), highspy.kHighsInf), len(entries), starts.astype(np.int32),
+            rows[order].astype(np.int32), entries[order],
+        )  # fmt: skip
+        self.columns += [(c, int(chosen_c[c])) for c in fresh]
 
     def fix_models(self, active_m: NDArray[np.bool_] | None) -> None:
         """Hold y at `active_m`; None lets it be fractional."""
@@ -136,7 +146,7 @@ class Master:
         """For each client the weight of each model set in the last solution."""
         share = np.array(self.solver.getSolution().col_value)[self.first_client_column :]
         weights: list[dict[int, float]] = [{} for _ in range(self.clients)]
-        for (client, chosen, _), weight in zip(self.columns, share, strict=True):
+        for (client, chosen), weight in zip(self.columns, share, strict=True):
             if weight > 1e-9:
                 weights[client][chosen] = weights[client].get(chosen, 0.0) + float(weight)
         return weights

@@ -20,7 +20,7 @@ from planner.offloading import Tiers, route_form
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
-from planner.problem import Problem
+from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from planner.solvers import SolverLimits, solve_program
 
@@ -41,6 +41,7 @@ class _Joined:
     bound_qps: float
     cloud_busy: float
     rounds: int
+    prices: dict[str, FloatArray]
 
 
 def certified(problem: Problem, options: Options) -> Solution:
@@ -74,6 +75,7 @@ def certified(problem: Problem, options: Options) -> Solution:
         upper_bound_qps=found.bound_qps, bound_method=method,
         status=Status.OPTIMAL if proven else status,
         solver="HiGHS", iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
+        prices=found.prices,
     )  # fmt: skip
 
 
@@ -170,12 +172,12 @@ class _Pool:
             self.executor.shutdown(cancel_futures=True)
 
 
-_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | None]
+_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | None, FloatArray | None]
 
 
 def _run_job(job: _Job) -> EdgeResult:
-    piece, form, edge_options, warm = job
-    return search_edge(piece, edge_cost(piece, form), edge_options, warm)
+    piece, form, edge_options, warm, prices = job
+    return search_edge(piece, edge_cost(piece, form), edge_options, warm, prices)
 
 
 def _search(
@@ -192,12 +194,15 @@ def _search(
     loaded = problem.loaded_edges
     share_s = max(left_s, 0.1) * pool.workers / max(len(loaded), 1)
     edge_options = EdgeOptions(options.fill, options.gap, share_s, price, polish)
+    previous = options.warm_start
+    warm_prices = previous.prices if isinstance(previous, Solution) else {}
     jobs: list[_Job] = []
     clients = []
     for e in loaded:
         c, piece = problem.edge_piece(e)
         part = None if warm is None else warm.part(c, e)
-        jobs.append((piece, form, edge_options, part))
+        prices = warm_prices.get(problem.edges[e])
+        jobs.append((piece, form, edge_options, part, prices))
         clients.append(c)
     if pool.executor is None:
         results = [_run_job(job) for job in jobs]
@@ -213,4 +218,5 @@ def _search(
         bound_qps=sum(found.bound_qps for found in results) * (1 + 1e-14 * len(results)),
         cloud_busy=sum(found.cloud_busy for found in results),
         rounds=sum(found.rounds for found in results),
+        prices={problem.edges[e]: found.prices for e, found in zip(loaded, results, strict=True)},
     )

@@ -57,5 +57,11 @@ def _repaired(problem: Problem, allocation: Allocation, options: Options) -> All
 
 def warm_allocation(problem: Problem, options: Options) -> Allocation | None:
     """The previous plan of the options, as arrays of `problem`."""
-    plan = options.warm_start
-    return None if plan is None else allocation_of(problem, plan)
+    previous = options.warm_start
+    if isinstance(previous, Solution):
+        same = previous.problem
+        names = (problem.clients, problem.edges, problem.tasks, problem.models)
+        if names == (same.clients, same.edges, same.tasks, same.models):
+            return previous.allocation
+        previous = previous.plan
+    return None if previous is None else allocation_of(problem, previous)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from planner.allocation import Allocation
 from planner.certificate import Certificate, Status, relative_gap
 from planner.evaluate import evaluate
 from planner.options import EdgeForm, Options
-from planner.problem import Problem
+from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 
 __all__ = ["InvalidPlanError", "conclude"]
@@ -32,6 +33,7 @@ def conclude(
     iterations: int,
     trace_qps: tuple[float, ...],
     begun_s: float,
+    prices: Mapping[str, FloatArray] | None = None,
 ) -> Solution:
     """Evaluate `allocation` with the options' fill and certify it.
 
@@ -63,4 +65,6 @@ def conclude(
         iterations=iterations,
     )
     trace = tuple(value / load_qps for value in trace_qps)
-    return Solution(problem, policy, options.fill, allocation, evaluation, certificate, trace)
+    return Solution(
+        problem, policy, options.fill, allocation, evaluation, certificate, trace, prices or {}
+    )
