@@ -12,12 +12,13 @@ import typer
 from cluster.demand import Demand, Phase
 from cluster.providers import local
 from models.benchmarks.rooms import Rooms
+from planner.evaluate import evaluate
 from planner.plan import Plan
 from planner.policies import Options, solve
 from serving.cli.cluster_verbs import SPECS, Json
 from serving.cli.console import ExitCode, Output
 from serving.cli.plan_verbs import DemandFile, ProfilesFile, load_setting
-from serving.control.stages import measure_run, model_bytes_of, write_report
+from serving.control.stages import Setting, measure_run, model_bytes_of, write_report
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.gallery import Gallery, pick_examples
 from serving.report.scene import build_scene
@@ -39,12 +40,18 @@ ImageCount = Annotated[int, typer.Option(help="labelled images of the test split
 def deploy(
     plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
     profiles: ProfilesFile = Path("out/profiles.json"),
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    phase: Annotated[int, typer.Option(help="phase of the demand the plan was made for")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Put a plan in force on the running cluster; starts the nodes if they do not run yet."""
+    """Put a plan in force on the running cluster; starts the nodes if they do not run yet.
+
+    A plan that breaks a budget under its demand is never deployed.
+    """
     out = Output(as_json)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
+    _refuse_infeasible(setting, wanted, demand, phase)
     state = local.connect()
     from serving.control.fleet import Fleet
 
@@ -251,6 +258,13 @@ def load_labelled(out: Output, count: int) -> LabelledImages:
     """The first `count` labelled images of the test split."""
     with out.progress("rendering images") as advance:
         return load_images(Rooms("test"), count, advance)
+
+
+def _refuse_infeasible(setting: Setting, plan: Plan, demand: Path, phase: int) -> None:
+    problem = setting.problem(_phases(demand, phase, None)[0])
+    violations = evaluate(problem, plan).violations()
+    if violations:
+        raise ValueError(f"the plan is not deployed, it breaks a budget: {violations[0]}")
 
 
 def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[Phase]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import processes_of
+from testbed_process import Testbed
 
 from planner.plan import Plan
 from serving.report.report import Report
@@ -13,7 +13,8 @@ from serving.report.report import Report
 pytestmark = pytest.mark.cluster
 
 
-def test_the_demo_runs_from_up_to_report_and_cleans_up(testbed) -> None:
+def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path) -> None:
+    testbed = Testbed(tmp_path)
     done = testbed.run("demo", "--duration", "7", "--out", "demo", "--json", timeout_s=420)
     assert done.returncode == 0, done.stderr
     report = Report.load(testbed.folder / "demo" / "report.json")
@@ -30,4 +31,4 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(testbed) -> None:
     plan = Plan.load(testbed.folder / "demo" / "plan.json")
     assert plan.certificate == report.certificate
     assert (testbed.folder / "demo" / "report.html").stat().st_size > 50_000
-    assert processes_of(testbed) == []
+    assert testbed.processes() == []

@@ -1,0 +1,28 @@
+"""One real local cluster for all integration tests: the README's commands bring it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from testbed_process import Testbed, readme_commands
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory) -> Iterator[Testbed]:
+    """A cluster on which every command of the README but the last (`down`) has run."""
+    bench = Testbed(tmp_path_factory.mktemp("walk"))
+    commands = readme_commands()
+    assert commands[0] == ["testbed", "up"]
+    assert commands[-1] == ["testbed", "down"]
+    try:
+        for program, *arguments in commands[:-1]:
+            assert program == "testbed"
+            done = bench.run(*arguments)
+            assert done.returncode == 0, f"testbed {' '.join(arguments)}\n{done.stderr}"
+            bench.done[arguments[0]] = done
+        yield bench
+    finally:
+        ended = bench.run("down", timeout_s=60)
+    assert ended.returncode == 0, ended.stderr
+    assert bench.processes() == []

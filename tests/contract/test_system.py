@@ -1,0 +1,158 @@
+"""What every `System` keeps, asked of the simulator and of the live cluster alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from testbed_process import ROOT
+
+from cluster.demand import Phase
+from cluster.topology import Topology
+from models.benchmarks.rooms import Rooms
+from models.tasks import find_task
+from models.zoo.registry import list_models
+from planner.plan import Plan
+from profiling.profile import Profiles
+from serving.control.sizes import query_bytes_of
+from serving.ingress.client import HttpSystem
+from serving.simulator import SimulatedSystem, profiled_latency
+from serving.system import Outcome, Query
+from serving.traffic.driver import drive
+from serving.traffic.images import load_images
+from serving.traffic.schedule import Schedule, build_schedule
+from serving.virtual_time import run_in_virtual_time
+
+pytestmark = pytest.mark.cluster
+
+
+@dataclass
+class Case:
+    """A system under a plan, and how to run a coroutine that takes it."""
+
+    kind: str
+    plan: Plan
+    topology: Topology
+    bodies: list[bytes]
+    bench: Any
+
+    def run(self, scenario):
+        if self.kind == "simulated":
+            profiles = Profiles.load(self.bench.folder / "out/profiles.json")
+            system = SimulatedSystem(
+                self.topology, self.plan, profiled_latency(profiles), query_bytes_of(list_models())
+            )
+            return run_in_virtual_time(scenario(system, self.bodies))
+
+        async def live():
+            async with HttpSystem(self.urls) as system:
+                return await scenario(system, self.bodies)
+
+        return asyncio.run(live())
+
+    @property
+    def urls(self) -> dict[str, str]:
+        nodes = json.loads(self.bench.run("status", "--json").stdout)["nodes"]
+        return {node["node"]: node["url"] for node in nodes if node["url"]}
+
+
+@pytest.fixture(scope="module", params=["simulated", "live"])
+def case(request, walked):
+    if request.param == "live":
+        deployed = walked.run("deploy")
+        assert deployed.returncode == 0, deployed.stderr
+    return Case(
+        request.param,
+        Plan.load(walked.folder / "out/plan.json"),
+        Topology.load(ROOT / "cluster/specs/demo.yaml"),
+        list(load_images(Rooms("test"), 4).bodies),
+        walked,
+    )
+
+
+def schedule_of(plan: Plan, qps: float, duration_s: float) -> Schedule:
+    rates: dict[str, dict[str, float]] = {}
+    for route in plan.routes:
+        rates.setdefault(route.client, {})[route.task] = qps
+    return build_schedule([Phase(duration_s=duration_s, rates_qps=rates)], seed=3, image_count=4)
+
+
+def drive_it(case: Case, schedule: Schedule):
+    async def scenario(system, bodies):
+        loop = asyncio.get_running_loop()
+        return await drive(system, schedule, bodies, clock=loop.time, sleep=asyncio.sleep)
+
+    return case.run(scenario)
+
+
+def test_every_query_is_answered_or_refused(case) -> None:
+    schedule = schedule_of(case.plan, qps=1.0, duration_s=8.0)
+    records = drive_it(case, schedule)
+    outcomes = Counter(record.answer.outcome for record in records)
+    assert len(records) == len(schedule) > 50
+    assert outcomes[Outcome.ERROR] == 0
+    assert outcomes[Outcome.ANSWERED] > 0
+
+
+def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case) -> None:
+    schedule = schedule_of(case.plan, qps=1.0, duration_s=6.0)
+    ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
+    for record in drive_it(case, schedule):
+        answer = record.answer
+        if answer.outcome is not Outcome.ANSWERED:
+            assert answer.reason
+            continue
+        client = schedule.clients[schedule.client_q[record.index]]
+        task = schedule.tasks[schedule.task_q[record.index]]
+        assert (client, task, answer.node, answer.model) in ways
+        assert answer.batch_size >= 1
+        assert answer.bound_s > 0
+        timing = answer.timing
+        spent_s = timing.queue_s + timing.batch_wait_s + timing.compute_s + timing.link_s
+        assert 0 < spent_s <= record.done_s - record.scheduled_s + 1e-6
+        assert (timing.link_s > 0) == (answer.tier != "client")
+
+
+def test_shares_are_followed(case) -> None:
+    """A low-discrepancy router is within a few queries of its shares after any number."""
+    by_task: dict[tuple[str, str], list] = {}
+    for route in case.plan.routes:
+        by_task.setdefault((route.client, route.task), []).append(route)
+    (client, task), routes = max(by_task.items(), key=lambda item: len(item[1]))
+
+    async def scenario(system, bodies):
+        return [await system.send(Query(client, task, bodies[0])) for _ in range(24)]
+
+    taken = Counter(answer.model + answer.node for answer in case.run(scenario))
+    for route in routes:
+        assert abs(taken[route.model + route.node] - 24 * route.share) <= len(routes) + 2
+
+
+def test_low_load_is_answered_within_the_promise(case) -> None:
+    records = drive_it(case, schedule_of(case.plan, qps=0.3, duration_s=12.0))
+    answered = [r for r in records if r.answer.outcome is Outcome.ANSWERED]
+    within = [r.done_s - r.scheduled_s <= r.answer.bound_s for r in answered]
+    assert np.mean(within) >= 0.9
+
+
+def test_an_unknown_task_is_not_answered(case) -> None:
+    async def scenario(system, bodies):
+        return await system.send(Query(case.topology.clients[0].name, "weather", bodies[0]))
+
+    assert case.run(scenario).outcome is not Outcome.ANSWERED
+
+
+def test_live_predictions_are_arrays_of_the_task(case) -> None:
+    if case.kind == "simulated":
+        pytest.skip("the simulator predicts nothing")
+    schedule = schedule_of(case.plan, qps=1.0, duration_s=4.0)
+    for record in drive_it(case, schedule):
+        if record.answer.outcome is Outcome.ANSWERED:
+            task = find_task(schedule.tasks[schedule.task_q[record.index]])
+            assert record.answer.prediction.shape == task.answer_shape(96, 96)
+            assert record.answer.prediction.dtype == np.dtype(task.answer_dtype)
