@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
 from ray import serve
 
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError
 from cluster.topology import Topology
 from planner.plan import Plan
+from serving.control.ledger import Assignment, find_ledger, open_ledger
 from serving.control.promise import promised_bounds_s
 from serving.control.replica import Endpoint, application_of, make_application
 from serving.control.transition import plan_transition
@@ -61,6 +63,7 @@ class Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`."""
         _quiet()
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        ray.get(open_ledger().assign.remote({}))
         configs = [
             NodeConfig(
                 node=node,
@@ -142,6 +145,11 @@ class Fleet:
         routed_s = time.monotonic()
         self._route(steps.routes, version)
         route_s = time.monotonic() - routed_s
+        assignments = {
+            node: Assignment(version, tuple(sorted(models)), steps.routes.get(node))
+            for node, models in steps.keep.items()
+        }
+        ray.get(find_ledger().assign.remote(assignments))
         gone = self._call_all(
             "retire", {node: (version, keep) for node, keep in steps.keep.items()}
         )

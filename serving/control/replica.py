@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ray import serve
 
 from cluster.topology import Tier
+from serving.control.ledger import Assignment, find_ledger
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeServer, NodeSnapshot
 
@@ -64,13 +65,23 @@ class NodeReplica:
             size = find_model(model).preprocessing
             return (size.height, size.width, 3)
 
-        self._server = NodeServer(config, load, image_shape, self._find_peer)
+        @cache
+        def tasks_of(model: str) -> tuple[str, ...]:
+            return find_model(model).tasks
+
+        self._server = NodeServer(config, load, image_shape, self._find_peer, tasks_of)
         self._config = config
+        ledger = find_ledger()
+        await self._take_up(await ledger.assignment.remote(node.name))
         peer_port = await self._server.start()
         http_port = None
         if node.tier is Tier.CLIENT:
             preprocessing = list_models()[0].preprocessing
-            http_port = await self._open_door(lambda body: decode_image(body, preprocessing))
+            http_port = self._open_door(
+                lambda body: decode_image(body, preprocessing),
+                await ledger.port.remote(node.name),
+            )
+            await ledger.claim_port.remote(node.name, http_port)
         self._endpoint = Endpoint(config.host, peer_port, http_port)
 
     async def endpoint(self) -> Endpoint:
@@ -108,10 +119,22 @@ class NodeReplica:
         endpoint: Endpoint = await handle.endpoint.remote()
         return endpoint.host, endpoint.peer_port
 
-    async def _open_door(self, decode: Callable[[bytes], NDArray[np.uint8]]) -> int:
+    async def _take_up(self, assignment: Assignment | None) -> None:
+        """Do what the node was told before its replica was restarted."""
+        if assignment is None:
+            return
+        await self._server.load(assignment.models)
+        await self._server.retire(assignment.version, frozenset(assignment.models))
+        if assignment.table is not None:
+            self._server.route(assignment.table)
+
+    def _open_door(
+        self, decode: Callable[[bytes], NDArray[np.uint8]], former_port: int | None
+    ) -> int:
+        """Listen for HTTP, where it listened before if that is known; returns the port."""
         from serving.ingress.http import HttpIngress
 
-        listener = socket.create_server((self._config.host, 0), backlog=4096)
+        listener = socket.create_server((self._config.host, former_port or 0), backlog=4096)
         app = HttpIngress(self._server, decode)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
         self._door = asyncio.get_running_loop().create_task(

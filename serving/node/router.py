@@ -78,6 +78,11 @@ class Router:
             raise RefusedError("shed", "refused: the plan sheds this share of the load")
         return targets[choice][0]
 
+    def others(self, task: str, failed: str) -> tuple[Target, ...]:
+        """The task's targets on nodes other than `failed`, largest share first."""
+        targets = sorted(self._table.routes.get(task, ()), key=lambda entry: -entry[1])
+        return tuple(target for target, _ in targets if target.node != failed)
+
 
 def _with_shed(shares: Sequence[float]) -> list[float]:
     shed = 1.0 - sum(shares)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,9 @@ from serving.node.peer import Forwarded, PeerServer, Uplink
 from serving.node.router import Router, RouteTable, Target
 
 __all__ = ["NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
+
+FAULTS = frozenset({"peer_lost", "peer_unreachable", "peer_silent", "device_failed", "stopping"})
+"""refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -76,7 +79,11 @@ class Routed:
 
 
 class NodeServer:
-    """See the module. Must be created and used on one event loop."""
+    """See the module. Must be created and used on one event loop.
+
+    `load` makes a model's runtime, `image_shape` and `tasks_of` say what a model takes and serves,
+    `find_peer` where the node above listens now.
+    """
 
     def __init__(
         self,
@@ -84,11 +91,13 @@ class NodeServer:
         load: Callable[[str], Runtime],
         image_shape: Callable[[str], tuple[int, int, int]],
         find_peer: FindPeer | None = None,
+        tasks_of: Callable[[str], Collection[str]] = lambda _: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         node = config.node
         self.config = config
         self._image_shape = image_shape
+        self._tasks_of = tasks_of
         self._clock = clock
         self._router = Router(RouteTable(version=0, routes={}))
         self._executor = Executor(
@@ -157,7 +166,12 @@ class NodeServer:
         self._in_flight[version] += 1
         try:
             target = self._router.pick(task)
-            forwarded = await self._dispatch(target, task, image)
+            try:
+                forwarded = await self._dispatch(target, task, image)
+            except RefusedError as refusal:
+                if refusal.reason not in FAULTS:
+                    raise
+                target, forwarded = await self._try_others(target, task, image, refusal)
         except RefusedError as refusal:
             self._refused[refusal.reason] += 1
             raise
@@ -193,6 +207,27 @@ class NodeServer:
         if self._uplink is None:
             raise RefusedError("no_way", f"{self.config.node.name} has no link to {target.node}")
         return await self._uplink.call(target, task, image.tobytes())
+
+    async def _try_others(
+        self, failed: Target, task: str, image: NDArray[np.uint8], refusal: RefusedError
+    ) -> tuple[Target, Forwarded]:
+        """Another way for a query whose node failed: the task's other targets, then any model
+        held here that serves it. Raises the last refusal if none of them answers."""
+        here = self.config.node.name
+        ways = [
+            *self._router.others(task, failed.node),
+            *(
+                Target(str(self.config.node.tier), here, model)
+                for model in self._executor.models
+                if task in self._tasks_of(model)
+            ),
+        ]
+        for target in dict.fromkeys(ways):
+            try:
+                return target, await self._dispatch(target, task, image)
+            except RefusedError as another:
+                refusal = another
+        raise refusal
 
     async def _serve_forwarded(self, target: Target, task: str, body: bytes) -> Forwarded:
         if target.node != self.config.node.name and self._uplink is not None:

@@ -29,6 +29,7 @@ ROUTES = {
         (Target("cloud", "cloud", "three"), 1 / 3),
     )
 }
+ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
 
 
 @asynccontextmanager
@@ -51,7 +52,11 @@ async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN):
             NODES[name], link, TASKS, token if name == "client" else TOKEN, {"edge": 0.4}
         )
         servers[name] = NodeServer(
-            config, runtimes.__getitem__, lambda _: SHAPE, target and finder(target)
+            config,
+            runtimes.__getitem__,
+            lambda _: SHAPE,
+            target and finder(target),
+            lambda _: TASKS,
         )
         ports[name] = await servers[name].start()
     try:
@@ -61,8 +66,8 @@ async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN):
             server.close()
 
 
-async def put_in_force(servers, version=1, routes=ROUTES):
-    await servers["client"].load(("one",))
+async def put_in_force(servers, version=1, routes=ROUTES, local=("one",)):
+    await servers["client"].load(local)
     await servers["edge"].load(("two",))
     await servers["cloud"].load(("three",))
     servers["client"].route(RouteTable(version, routes))
@@ -96,7 +101,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 
     async def scenario():
         async with hierarchy(models(), bandwidth=image_bytes * 50, rtt_s=0.04) as (client, servers):
-            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            await put_in_force(servers, routes=ONLY_EDGE)
             started_s = time.monotonic()
             routed = await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(8)))
             return time.monotonic() - started_s, routed
@@ -109,7 +114,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 def test_a_link_that_is_too_small_refuses() -> None:
     async def scenario():
         async with hierarchy(models(), bandwidth=500) as (client, servers):
-            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            await put_in_force(servers, routes=ONLY_EDGE)
             outcomes = await asyncio.gather(
                 *(client.answer("depth", image(1)) for _ in range(10)), return_exceptions=True
             )
@@ -138,7 +143,7 @@ def test_a_refusal_of_the_far_side_reaches_the_caller() -> None:
 def test_a_peer_without_the_token_is_turned_away() -> None:
     async def scenario():
         async with hierarchy(models(), token="wrong") as (client, servers):
-            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            await put_in_force(servers, routes=ONLY_EDGE, local=())
             with pytest.raises(RefusedError) as caught:
                 await asyncio.wait_for(client.answer("depth", image(1)), 5)
             return caught.value.reason
@@ -150,8 +155,7 @@ def test_a_node_that_went_away_is_refused_and_found_again() -> None:
     async def scenario():
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
-            only_edge = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
-            await put_in_force(servers, routes=only_edge)
+            await put_in_force(servers, routes=ONLY_EDGE, local=())
             runtimes["two"].gate.clear()
             call = asyncio.ensure_future(client.answer("depth", image(1)))
             await asyncio.sleep(0.05)
@@ -166,11 +170,35 @@ def test_a_node_that_went_away_is_refused_and_found_again() -> None:
     assert asyncio.run(scenario()) == ("peer_lost", "peer_unreachable")
 
 
+def test_queries_of_a_failed_node_are_answered_elsewhere() -> None:
+    """First by the task's other ways, then by any local model that serves it."""
+
+    async def scenario():
+        runtimes = models()
+        async with hierarchy(runtimes) as (client, servers):
+            either = {"depth": (*ONLY_EDGE["depth"], (Target("client", "client", "one"), 1e-9))}
+            await put_in_force(servers, routes=either)
+            runtimes["two"].gate.clear()
+            calls = [asyncio.ensure_future(client.answer("depth", image(5))) for _ in range(4)]
+            await asyncio.sleep(0.05)
+            servers["edge"]._peers.close()
+            routed = await asyncio.gather(*calls)
+            client.route(RouteTable(2, ONLY_EDGE))
+            routed.append(await client.answer("depth", image(5)))
+            runtimes["two"].gate.set()
+            return routed, client.snapshot().refused
+
+    routed, refused = asyncio.run(scenario())
+    assert {answer.target.node for answer in routed} == {"client"}
+    assert {float(answer.forwarded.served.prediction[0, 0]) for answer in routed} == {6.0}
+    assert refused == {}
+
+
 def test_a_silent_node_is_given_up_on() -> None:
     async def scenario():
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
-            await put_in_force(servers, routes={"depth": ((Target("edge", "edge", "two"), 1.0),)})
+            await put_in_force(servers, routes=ONLY_EDGE, local=())
             client._uplink._timeout_s = 0.1
             runtimes["two"].gate.clear()
             with pytest.raises(RefusedError) as caught:

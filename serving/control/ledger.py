@@ -1,0 +1,62 @@
+"""What each node was last told, kept outside the nodes: a restarted replica takes it up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from serving.node.router import RouteTable
+
+__all__ = ["Assignment", "find_ledger", "open_ledger"]
+
+NAME, NAMESPACE = "testbed-ledger", "testbed"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A node's share of the plan in force."""
+
+    version: int
+    models: tuple[str, ...]
+    table: RouteTable | None
+    """routes, for client nodes"""
+
+
+class _Ledger:
+    """The actor: a dictionary that outlives replicas."""
+
+    def __init__(self) -> None:
+        self._assignments: dict[str, Assignment] = {}
+        self._ports: dict[str, int] = {}
+
+    def assign(self, assignments: Mapping[str, Assignment]) -> None:
+        """Replace what the named nodes are told."""
+        self._assignments.update(assignments)
+
+    def assignment(self, node: str) -> Assignment | None:
+        """What `node` was last told."""
+        return self._assignments.get(node)
+
+    def claim_port(self, node: str, port: int) -> None:
+        """Remember the port of the node's HTTP door."""
+        self._ports[node] = port
+
+    def port(self, node: str) -> int | None:
+        """The port that the node's HTTP door had before, if it had one."""
+        return self._ports.get(node)
+
+
+def open_ledger() -> Any:
+    """Handle of the cluster's ledger, which is started if there is none."""
+    actor = ray.remote(num_cpus=0)(_Ledger)
+    return actor.options(
+        name=NAME, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, max_restarts=-1
+    ).remote()
+
+
+def find_ledger() -> Any:
+    """Handle of the running ledger. Raises `ValueError` if there is none."""
+    return ray.get_actor(NAME, namespace=NAMESPACE)

@@ -1,0 +1,68 @@
+"""A node's process is killed under traffic: every query still ends, and the node comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from cluster.demand import Phase
+from models.benchmarks.rooms import Rooms
+from serving.ingress.client import HttpSystem
+from serving.system import Outcome
+from serving.traffic.driver import drive
+from serving.traffic.images import load_images
+from serving.traffic.schedule import build_schedule
+
+pytestmark = pytest.mark.cluster
+
+
+def nodes(bench) -> dict[str, dict]:
+    return {n["node"]: n for n in json.loads(bench.run("status", "--json").stdout)["nodes"]}
+
+
+def replica_of(bench, node: str) -> psutil.Process:
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        named = f"ServeReplica:testbed-{node}:" in " ".join(process.info["cmdline"] or ())
+        ours = (process.info["environ"] or {}).get("TESTBED_STATE_DIR") == bench.state
+        if named and ours:
+            return process
+    raise AssertionError(f"no replica of {node} runs")
+
+
+@pytest.mark.parametrize("victim", ["edge-0", "cloud"])
+def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) -> None:
+    deployed = walked.run("deploy")
+    assert deployed.returncode == 0, deployed.stderr
+    before = nodes(walked)
+    urls = {name: node["url"] for name, node in before.items() if node["url"]}
+    clients = dict.fromkeys(urls, {"depth": 2.0, "segmentation": 2.0})
+    schedule = build_schedule([Phase(duration_s=10.0, rates_qps=clients)], 4, 4)
+    bodies = load_images(Rooms("test"), 4).bodies
+
+    async def scenario():
+        async with HttpSystem(urls) as system:
+            driving = asyncio.ensure_future(drive(system, schedule, bodies))
+            await asyncio.sleep(3)
+            os.kill(replica_of(walked, victim).pid, signal.SIGKILL)
+            return await driving
+
+    records = asyncio.run(scenario())
+    assert len(records) == len(schedule)
+    errors = [r.answer.reason for r in records if r.answer.outcome is Outcome.ERROR]
+    assert errors == []
+    assert sum(r.answer.outcome is Outcome.ANSWERED for r in records) > len(records) / 2
+
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        after = nodes(walked)
+        if after[victim]["models"]:
+            break
+        time.sleep(1)
+    assert set(after[victim]["models"]) == set(before[victim]["models"])
+    assert after[victim]["plan_version"] == before[victim]["plan_version"]
