@@ -1,0 +1,227 @@
+"""Planner benchmark: rows P1..P7, written to out/bench/planner.json and printed as a table.
+
+Run with `make bench-planner`, or `python -m benchmarks.bench_planner --seeds 5`. Times are CPU
+seconds of one process and one thread (P6: wall seconds, two processes), ratios are taken within
+one run. References: "exact" is HiGHS on the mixed-integer program, edge flows aggregated, one
+program per edge; where only the optimum's value is needed it is bounded from above by the
+certified upper bound, which makes every quality a lower estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.provenance import collect_provenance
+from planner.instances import REGIMES, sample_problem
+from planner.policies import Options, solve
+from planner.problem import Problem
+from planner.solution import Solution
+
+__all__ = ["main"]
+
+FAMILIES = ("taskonomy", "random")
+WINDOWS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+Row = dict[str, Any]
+
+
+def paper_scale(seeds: int, **changes: Any) -> Iterable[tuple[str, Problem]]:
+    """4 edges x 10 clients, 36 models, 5 tasks: every family and regime, `seeds` of each."""
+    for family, regime, seed in product(FAMILIES, REGIMES, range(seeds)):
+        yield f"{family}/{regime}/{seed}", sample_problem(family, regime, 4, 10, seed, **changes)
+
+
+def timed(problem: Problem, policy: str, options: Options) -> tuple[Solution, float]:
+    """The solution and the CPU seconds it took."""
+    begun_s = time.process_time()
+    solution = solve(problem, policy, options)
+    return solution, time.process_time() - begun_s
+
+
+def row(identity: str, what: str, values: Sequence[float], pick: str, unit: str) -> Row:
+    """One row: `pick` is min, max or median of `values`."""
+    value = {"min": min, "max": max, "median": statistics.median}[pick](values)
+    return {
+        "id": identity, "what": what, "value": value, "unit": unit, "n": len(values),
+        "spread": [min(values), max(values)],
+    }  # fmt: skip
+
+
+def certified_quality(seeds: int, limit_s: float) -> list[Row]:
+    """P1 quality, P2 gap, P3 time to a 0.5 % certificate against HiGHS."""
+    quality, proven, gaps, ratios, gains = [], 0, [], [], []
+    for name, problem in paper_scale(seeds):
+        fine = solve(problem, "certified", Options(gap=1e-4, time_limit_s=limit_s))
+        rough, fast_s = timed(problem, "certified", Options(gap=5e-3, time_limit_s=limit_s))
+        options = Options(gap=5e-3, solver="highs", time_limit_s=limit_s)
+        reference, slow_s = timed(problem, "exact", options)
+        options = replace(options, gap=1e-4, warm_start=fine)
+        exact = solve(problem, "exact", options)
+        proven += exact.certificate.gap <= 1.01e-4
+        quality.append(fine.objective / exact.objective)
+        gains.append(fine.objective / fine.certificate.upper_bound)
+        gaps.append(fine.certificate.gap)
+        ratios.append(fast_s / slow_s)
+        say(f"{name}: quality {quality[-1]:.6f} gap {gaps[-1]:.5f} time {fast_s:.2f}/{slow_s:.2f} s"
+            f" (gaps {rough.certificate.gap:.4f}, {reference.certificate.gap:.4f})")  # fmt: skip
+    count = len(quality)
+    against = f"exact at 1e-4 (proven for {proven} of {count}, {limit_s:g} s each)"
+    return [
+        row("P1.worst", f"certified / {against}", quality, "min", "ratio"),
+        row("P1.median", f"certified / {against}", quality, "median", "ratio"),
+        row("P1.floor", "certified / its own upper bound", gains, "min", "ratio"),
+        row("P2.worst", "certified gap, 1e-4 asked", gaps, "max", "relative"),
+        row("P2.median", "certified gap, 1e-4 asked", gaps, "median", "relative"),
+        row("P3.median", "CPU time to 0.5 %: certified / HiGHS", ratios, "median", "ratio"),
+        row("P3.worst", "CPU time to 0.5 %: certified / HiGHS", ratios, "max", "ratio"),
+    ]
+
+
+def j3o_quality(seeds: int, limit_s: float) -> list[Row]:
+    """P4: j3o against the optimum of J3O (F6), and its time against HiGHS to 0.1 %."""
+    quality, ratios = [], []
+    for name, problem in paper_scale(seeds):
+        options = Options(edge_form="unbatched", time_limit_s=limit_s)
+        bound = solve(problem, "certified", replace(options, gap=1e-3)).certificate.upper_bound
+        found, fast_s = timed(problem, "j3o", options)
+        _, slow_s = timed(problem, "exact", replace(options, gap=1e-3, solver="highs"))
+        quality.append(found.objective / bound)
+        ratios.append(fast_s / slow_s)
+        say(f"{name}: j3o {quality[-1]:.4f} time {fast_s:.2f}/{slow_s:.2f} s")
+    what = "j3o / upper bound of J3O's optimum (within 0.1 %)"
+    return [
+        row("P4.median", what, quality, "median", "ratio"),
+        row("P4.worst", what, quality, "min", "ratio"),
+        row("P4.time", "CPU time: j3o / HiGHS to 0.1 %", ratios, "median", "ratio"),
+    ]
+
+
+def baj3o_quality(seeds: int, limit_s: float) -> list[Row]:
+    """P5: baj3o against the optimum with the true F9, by window."""
+    rows, every = [], []
+    for window_s in WINDOWS_S:
+        quality = []
+        for name, problem in paper_scale(seeds, window_s=window_s):
+            options = Options(time_limit_s=limit_s)
+            bound = solve(problem, "certified", replace(options, gap=1e-3)).certificate.upper_bound
+            found = solve(problem, "baj3o", options)
+            assert found.evaluation.feasible, name
+            quality.append(found.objective / bound)
+        say(f"T_b {window_s:g} s: baj3o median {statistics.median(quality):.4f} "
+            f"worst {min(quality):.4f}")  # fmt: skip
+        what = f"baj3o / upper bound of the optimum with F9 (within 0.1 %), T_b {window_s:g} s"
+        rows.append(row(f"P5.window_{window_s:g}", what, quality, "median", "ratio"))
+        every += quality
+    what = "baj3o / upper bound of the optimum with F9 (within 0.1 %), all windows"
+    return [
+        row("P5.median", what, every, "median", "ratio"),
+        row("P5.worst", what, every, "min", "ratio"),
+        *rows,
+    ]
+
+
+def city(seeds: int, limit_s: float) -> list[Row]:
+    """P6: 100 edges x 100 clients, mixed, to 0.5 %, two processes."""
+    problem = sample_problem("random", "mixed", 100, 100, 0)
+    begun_s = time.perf_counter()
+    solution = solve(problem, "certified", Options(gap=5e-3, threads=2, time_limit_s=600))
+    wall_s = time.perf_counter() - begun_s
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    memory_gib = (own + 2 * worker) / 2**20
+    say(f"10,000 clients: gap {solution.certificate.gap:.4f} in {wall_s:.1f} s")
+    return [
+        row("P6.time", "10,000 clients to 0.5 %, wall, 2 processes", [wall_s], "max", "s"),
+        row("P6.gap", "certified gap there", [solution.certificate.gap], "max", "relative"),
+        row("P6.memory", "peak resident memory, all processes", [memory_gib], "max", "GiB"),
+    ]
+
+
+def replanning(seeds: int, limit_s: float) -> list[Row]:
+    """P7: re-plan to 0.5 % from a previous solution after every load moved by up to 10 %."""
+    times, quality = [], []
+    for name, problem in paper_scale(seeds):
+        options = Options(gap=5e-3, time_limit_s=limit_s)
+        previous = solve(problem, "certified", options)
+        seed = int(name.rsplit("/", 1)[1])
+        change_ct = np.random.default_rng(seed).uniform(0.9, 1.1, problem.load_ct.shape)
+        moved = replace(problem, load_ct=problem.load_ct * change_ct)
+        again, seconds = timed(moved, "certified", replace(options, warm_start=previous))
+        times.append(seconds)
+        quality.append(again.certificate.gap)
+        say(f"{name}: re-planned in {seconds:.3f} s, gap {quality[-1]:.4f}")
+    return [
+        row("P7.median", "re-plan after 10 % load change, CPU", times, "median", "s"),
+        row("P7.worst", "re-plan after 10 % load change, CPU", times, "max", "s"),
+        row("P7.gap", "certified gap of the re-plans", quality, "max", "relative"),
+    ]
+
+
+def say(text: str) -> None:
+    """Progress, at once."""
+    print(text, flush=True)
+
+
+SECTIONS: dict[str, Callable[[int, float], list[Row]]] = {
+    "P1-P3": certified_quality,
+    "P4": j3o_quality,
+    "P5": baj3o_quality,
+    "P6": city,
+    "P7": replanning,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the sections asked for and write their rows; rows of other sections are kept."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="bench_planner")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds a solver run")
+    parser.add_argument("--sections", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--out", type=Path, default=Path("out/bench/planner.json"))
+    options = parser.parse_args(arguments)
+    # Compile the kernels before anything is timed.
+    solve(sample_problem("random", edges=1, clients_per_edge=3), "certified", Options(gap=1e-2))
+    rows: dict[str, Row] = {}
+    if options.out.exists():
+        rows = {item["id"]: item for item in json.loads(options.out.read_text())["rows"]}
+    for section in options.sections:
+        say(f"== {section}")
+        for item in SECTIONS[section](options.seeds, options.time_limit):
+            rows[item["id"]] = item
+        write(options.out, rows)
+    table(rows)
+
+
+def write(path: Path, rows: dict[str, Row]) -> None:
+    """The JSON that is committed as benchmarks/results/planner.json."""
+    packages = ("numpy", "scipy", "highspy", "numba")
+    provenance = collect_provenance("make bench-planner", packages=packages)
+    document = {
+        "provenance": provenance.model_dump(),
+        "rows": [rows[key] for key in sorted(rows)],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def table(rows: dict[str, Row]) -> None:
+    """The rows as a table for people."""
+    for key in sorted(rows):
+        item = rows[key]
+        low, high = item["spread"]
+        print(f"{key:16} {item['value']:10.5g} {item['unit']:9} n={item['n']:<4} "
+              f"[{low:.4g}, {high:.4g}]  {item['what']}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
