@@ -12,6 +12,7 @@ from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
 from serving.cli import cluster_verbs, plan_verbs, run_verbs, train_verb
 from serving.cli.console import ExitCode
+from serving.cli.problem_verbs import problems
 
 __all__ = ["app", "main"]
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 for module in (cluster_verbs, plan_verbs, run_verbs, train_verb):
     for verb in module.VERBS:
         app.command(name=verb.__name__.rstrip("_"))(verb)
+app.add_typer(problems, name="problem")
 
 
 def main() -> None:

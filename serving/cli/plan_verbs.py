@@ -25,6 +25,8 @@ from serving.control.stages import Setting
 
 __all__ = ["VERBS", "load_setting"]
 
+SHOWN_NODES = 24
+
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
 TopologyFile = Annotated[
@@ -129,8 +131,11 @@ def _show_solution(out: Output, solution: Solution) -> None:
         f"iterations, {certificate.runtime_s:.2f} s, {certificate.solver}"
     )
     table = Table("node", "holds")
-    for node, models in solution.plan.onloading.items():
+    onloading = solution.plan.onloading
+    for node, models in list(onloading.items())[:SHOWN_NODES]:
         table.add_row(node, ", ".join(models) or "nothing")
+    if len(onloading) > SHOWN_NODES:
+        table.add_row("...", f"{len(onloading) - SHOWN_NODES} more nodes in the file")
     out.table(table)
     _show_evaluation(out, solution.evaluation)
 

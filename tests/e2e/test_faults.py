@@ -41,7 +41,7 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
     assert deployed.returncode == 0, deployed.stderr
     before = nodes(walked)
     urls = {name: node["url"] for name, node in before.items() if node["url"]}
-    clients = dict.fromkeys(urls, {"depth": 2.0, "segmentation": 2.0})
+    clients = {name: {"depth": 2.0, "segmentation": 2.0} for name in urls}
     schedule = build_schedule([Phase(duration_s=10.0, rates_qps=clients)], 4, 4)
     bodies = load_images(Rooms("test"), 4).bodies
 
