@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +12,9 @@ from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 
-__all__ = ["Relaxation", "edge_cost", "relax", "trivial_bound_qps"]
+__all__ = ["Relaxation", "edge_cost", "relax", "relax_with", "trivial_bound_qps"]
 
+CostOf = Callable[[Problem], EdgeCost]
 JOINT_SIZE = 50_000
 """Largest client x task x model count for which F8 is bounded by one joint program."""
 PRICE_STEPS = 12
@@ -43,21 +45,29 @@ def trivial_bound_qps(problem: Problem) -> float:
 
 
 def relax(problem: Problem, form: EdgeForm, options: Options) -> Relaxation:
+    """The relaxation with F9 (`batched`) or F6 (`unbatched`) at the edges."""
+    found = relax_with(problem, lambda piece: edge_cost(piece, form), options.fill, options)
+    label = f"linear relaxation ({'F9' if form == 'batched' else 'F6'})"
+    return replace(found, method=label)
+
+
+def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Options) -> Relaxation:
     """Linear relaxation, edge by edge; where F8 couples the edges, jointly or by one price.
 
-    Any price of F8 gives a valid bound, so the search over it need not be exact.
+    `cost_of` gives the edge row of a piece of the problem, `edge_fill` the share of the windows
+    it may use. Any price of F8 gives a valid bound, so the search over it need not be exact.
     """
-    free = _by_edge(problem, form, options, 0.0)
+    scaled = replace(problem, edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
+    free = _by_edge(scaled, cost_of, options, 0.0)
     limit = options.fill * problem.cloud_compute
     if free.cloud_busy <= limit:
         best = free
     elif len(problem.clients) * len(problem.models) * len(problem.tasks) <= JOINT_SIZE:
-        best = _solve(problem, form, options, 0.0)
+        best = _solve(scaled, cost_of, options, 0.0)
     else:
-        best = _price_search(problem, form, options, free)
+        best = _price_search(scaled, cost_of, options, free)
     bound_qps = min(best.bound_qps, free.bound_qps, trivial_bound_qps(problem))
-    label = f"linear relaxation ({'F9' if form == 'batched' else 'F6'})"
-    return replace(best, bound_qps=bound_qps, method=label)
+    return replace(best, bound_qps=bound_qps)
 
 
 def relaxed(program: LinearProgram) -> LinearProgram:
@@ -65,10 +75,10 @@ def relaxed(program: LinearProgram) -> LinearProgram:
     return replace(program, integer_v=np.zeros_like(program.integer_v))
 
 
-def _solve(problem: Problem, form: EdgeForm, options: Options, cloud_price: float) -> Relaxation:
+def _solve(problem: Problem, cost_of: CostOf, options: Options, cloud_price: float) -> Relaxation:
     """One linear program over the whole of `problem`."""
     model = build_formulation(
-        problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
+        problem, fill=options.fill, edge_cost=cost_of(problem), choose=True,
         cloud_price=cloud_price,
     )  # fmt: skip
     limits = SolverLimits(0.0, options.time_limit_s, options.threads, options.seed)
@@ -87,7 +97,7 @@ def _solve(problem: Problem, form: EdgeForm, options: Options, cloud_price: floa
     return Relaxation(result.bound, "", prices, onloaded_cm, onloaded_em, busy)
 
 
-def _by_edge(problem: Problem, form: EdgeForm, options: Options, cloud_price: float) -> Relaxation:
+def _by_edge(problem: Problem, cost_of: CostOf, options: Options, cloud_price: float) -> Relaxation:
     """Sum over the edges, each alone, when a busy second of the cloud costs `cloud_price`."""
     C, E = len(problem.clients), len(problem.edges)
     T, M = len(problem.tasks), len(problem.models)
@@ -99,7 +109,7 @@ def _by_edge(problem: Problem, form: EdgeForm, options: Options, cloud_price: fl
     bound_qps, busy = 0.0, 0.0
     for edge in problem.loaded_edges:
         c, piece = problem.edge_piece(edge)
-        found = _solve(piece, form, options, cloud_price)
+        found = _solve(piece, cost_of, options, cloud_price)
         bound_qps += found.bound_qps
         busy += found.cloud_busy
         onloaded_cm[c], onloaded_em[edge] = found.onloaded_cm, found.onloaded_em[0]
@@ -112,7 +122,7 @@ def _by_edge(problem: Problem, form: EdgeForm, options: Options, cloud_price: fl
 
 
 def _price_search(
-    problem: Problem, form: EdgeForm, options: Options, free: Relaxation
+    problem: Problem, cost_of: CostOf, options: Options, free: Relaxation
 ) -> Relaxation:
     """Bisection on the price of F8; the bound is convex in it and its slope is budget - use."""
     limit = options.fill * problem.cloud_compute
@@ -122,7 +132,7 @@ def _price_search(
     best = free
     for _ in range(PRICE_STEPS):
         price = 0.5 * (low + high)
-        found = _by_edge(problem, form, options, price)
+        found = _by_edge(problem, cost_of, options, price)
         value = (found.bound_qps + price * limit) * (1 + 1e-14)
         if value < best.bound_qps:
             best = replace(found, bound_qps=value)

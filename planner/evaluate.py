@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from planner.certificate import EvaluationSummary
 from planner.plan import Plan, allocation_of
 from planner.problem import FloatArray, Problem
 
-__all__ = ["TOLERANCE", "Evaluation", "Usage", "Violation", "evaluate"]
+__all__ = ["TOLERANCE", "Evaluation", "Usage", "Violation", "evaluate", "window_work_f11"]
 
 TOLERANCE = 1e-6
 """Relative to the budget; the tolerance of the solvers, far below any measurement."""
@@ -115,12 +116,17 @@ class Evaluation:
 
 
 def evaluate(
-    problem: Problem, plan: Plan | Allocation, *, fill: float = 1.0, batching: bool = True
+    problem: Problem,
+    plan: Plan | Allocation,
+    *,
+    fill: float = 1.0,
+    batching: bool = True,
+    overrun: float | None = None,
 ) -> Evaluation:
     """Evaluate `plan` against budgets of compute and window scaled by `fill` (F5, F6, F8, F9).
 
-    `fill=1` is the check before a deploy. Raises `PlanError` when the plan names what the
-    problem does not have.
+    `fill=1` is the check before a deploy. With `overrun`, windows are held to F11 instead of to
+    F9 times `fill`. Raises `PlanError` when the plan names what the problem does not have.
     """
     allocation = allocation_of(problem, plan) if isinstance(plan, Plan) else plan
     load_ct = problem.load_ct
@@ -132,6 +138,9 @@ def evaluate(
     cloud = float((load_ct * allocation.cloud_ct).sum()) / total_qps
     shed_qps_ct = load_ct * np.maximum(1.0 - _share_ct(allocation), 0.0)
     usages = {label: check(problem, allocation, fill) for label, check in CONSTRAINTS.items()}
+    if overrun is not None:
+        usages["F9"] = edge_window_f9(problem, allocation, 1.0)
+        usages["F11"] = window_work_f11(problem, allocation, overrun)
     busy_e = usages["F9"].use_n / problem.window_e
     utilization = {
         **dict(zip(problem.clients, usages["F5"].use_n.tolist(), strict=True)),
@@ -235,6 +244,19 @@ def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usa
     work_em = work_em + problem.edge_marginal_em * queries_em
     budget_e = fill * problem.edge_compute_e * problem.window_e
     return Usage("F9", problem.edges, work_em.sum(axis=1), budget_e, "s/window")
+
+
+def window_work_f11(problem: Problem, allocation: Allocation, overrun: float) -> Usage:
+    """F11: the work of a window that Poisson arrivals exceed in a share `overrun` of windows."""
+    queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
+    setup_em, marginal_em = problem.edge_setup_em, problem.edge_marginal_em
+    empty_em = np.exp(-queries_em)
+    some_em = -np.expm1(-queries_em)
+    mean_e = (setup_em * some_em + marginal_em * queries_em).sum(axis=1)
+    variance_em = setup_em**2 * some_em * empty_em + marginal_em**2 * queries_em
+    variance_em = variance_em + 2 * setup_em * marginal_em * queries_em * empty_em
+    use_e = mean_e + NormalDist().inv_cdf(1 - overrun) * np.sqrt(variance_em.sum(axis=1))
+    return Usage("F11", problem.edges, use_e, problem.edge_compute_e * problem.window_e, "s/window")
 
 
 CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {

@@ -34,6 +34,9 @@ class Options:
     iterations: int = 10
     """Most iterations of an alternation from one starting point."""
     threads: int = 1
+    overrun: float | None = None
+    """delta of F11: largest share of windows whose work may exceed the window under Poisson
+    arrivals (0.05 is a good choice). None: windows are planned with F9 times `fill`."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fill <= 1:
@@ -44,6 +47,8 @@ class Options:
             raise ValueError(f"gap must lie in [0, 1), got {self.gap}")
         if self.iterations < 1:
             raise ValueError(f"iterations must be at least 1, got {self.iterations}")
+        if self.overrun is not None and not 0 < self.overrun <= 0.5:
+            raise ValueError(f"overrun must lie in (0, 0.5], got {self.overrun}")
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
 

@@ -44,6 +44,7 @@ class Plan(Document):
     onloading: dict[str, tuple[str, ...]] = Field(description="node -> models, cloud included")
     routes: tuple[Route, ...]
     fill: float = Field(default=1.0, gt=0, le=1, description="share of compute budgets planned")
+    overrun: float | None = Field(default=None, description="delta of F11, if windows keep it")
     predicted: EvaluationSummary | None = None
     certificate: Certificate | None = None
     provenance: Provenance | None = None
@@ -55,6 +56,7 @@ def plan_of(
     *,
     policy: str,
     fill: float = 1.0,
+    overrun: float | None = None,
     predicted: EvaluationSummary | None = None,
     certificate: Certificate | None = None,
     version: int = 1,
@@ -78,6 +80,7 @@ def plan_of(
         onloading=onloading,
         routes=tuple(_routes(problem, allocation)),
         fill=fill,
+        overrun=overrun,
         predicted=predicted,
         certificate=certificate,
     )

@@ -30,6 +30,9 @@ class Solution:
     prices: Mapping[str, FloatArray] = field(default_factory=dict)
     """Prices by edge that a re-plan may start from (policy `certified`); not stored in a file."""
 
+    overrun: float | None = None
+    """delta of F11 when windows were planned with it."""
+
     @property
     def objective(self) -> float:
         """Mean accuracy per sent query (F1)."""
@@ -43,6 +46,7 @@ class Solution:
             self.allocation,
             policy=self.policy,
             fill=self.fill,
+            overrun=self.overrun,
             predicted=self.evaluation.summary(),
             certificate=self.certificate,
         )

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from planner.headroom import plan_with_headroom
 from planner.options import Options
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
@@ -64,4 +65,7 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
         near = difflib.get_close_matches(policy, POLICIES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownPolicyError(f"no policy {policy!r}{hint} (valid: {', '.join(POLICIES)})")
-    return POLICIES[policy].run(problem, options or Options())
+    options = options or Options()
+    if options.overrun is not None:
+        return plan_with_headroom(problem, POLICIES[policy].run, options)
+    return POLICIES[policy].run(problem, options)

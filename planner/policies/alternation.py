@@ -25,9 +25,9 @@ from planner.problem import FloatArray, Problem
 __all__ = ["AlternationResult", "Start", "alternate", "starting_points"]
 
 BoolArray = NDArray[np.bool_]
-EPSILON_QUERIES = 0.1
+EPSILON_QUERIES = 1.0
 """epsilon of the logarithmic surrogate, queries per window."""
-DAMPING = 0.5
+DAMPING = 0.3
 SMALLEST_GAIN = 1e-9
 
 
@@ -118,7 +118,7 @@ def alternate(
             prices = _blend(prices, linear.prices, DAMPING if len(run) > 1 else 1.0)
             models = None
             finished = best.value_qps >= target_qps or time.perf_counter() > deadline
-            if stale >= 2 or finished:
+            if stale >= 3 or finished:
                 break
         values[start.name] = tuple(run)
         if finished:

@@ -1,0 +1,149 @@
+"""F11: windows that keep their promise under random arrivals, for every policy alike.
+
+F9 holds for the mean load only. With Poisson arrivals of n_m queries a window and
+p_m = 1 - exp(-n_m), the work of a window has
+
+    mean      sum_m nu_m p_m + c_m n_m
+    variance  sum_m nu_m^2 p_m (1 - p_m) + c_m^2 n_m + 2 nu_m c_m n_m (1 - p_m)
+
+and F11 asks mean + z_delta sqrt(variance) <= beta T_b. A policy plans under F9 with a share s_e
+of each window; s_e is moved until F11 is tight where the edge is full.
+Axis letters: e edge, m model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+
+from planner.allocation import Allocation
+from planner.bound import relax_with
+from planner.certificate import Status, relative_gap
+from planner.evaluate import evaluate, window_work_f11
+from planner.formulation import EdgeCost, offload_limit_ct
+from planner.options import Options
+from planner.problem import FloatArray, Problem
+from planner.solution import Solution
+
+__all__ = ["headroom_cost", "plan_with_headroom"]
+
+FIRST_SHARE = 0.7
+STEPS = 5
+
+
+def plan_with_headroom(
+    problem: Problem, run: Callable[[Problem, Options], Solution], options: Options
+) -> Solution:
+    """Plan with `run` so that at most a share `options.overrun` of windows is overrun (F11).
+
+    F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
+    bound is for F11 itself. Raises `ValueError` for edges that do not batch.
+    """
+    assert options.overrun is not None
+    if options.edge_form == "unbatched":
+        raise ValueError("overrun is about windows; it cannot be asked for with unbatched edges")
+    begun_s = time.perf_counter()
+    inner = replace(options, overrun=None)
+    window_e = problem.edge_compute_e * problem.window_e
+    share_e = np.full(len(problem.edges), FIRST_SHARE)
+    best: tuple[float, Allocation, Solution] | None = None
+    trace: list[float] = []
+    iterations = 0
+    for _ in range(STEPS):
+        left_s = options.time_limit_s - (time.perf_counter() - begun_s)
+        if best is not None and left_s <= 0:
+            break
+        narrowed = replace(problem, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
+        solution = run(narrowed, replace(inner, time_limit_s=max(left_s, 0.1)))
+        iterations += solution.certificate.iterations
+        use_e = window_work_f11(problem, solution.allocation, options.overrun).use_n
+        thinned = thin(problem, solution.allocation, options.overrun)
+        value = evaluate(problem, thinned).objective
+        if best is None or value > best[0]:
+            best = (value, thinned, solution)
+        trace.append(best[0])
+        ratio_e = np.divide(use_e, window_e, out=np.ones_like(use_e), where=window_e > 0)
+        step_e = np.clip(1.0 / np.maximum(ratio_e, 1e-9), 0.7, 1.3)
+        moved_e = np.minimum(share_e * step_e, 1.0)
+        if np.allclose(moved_e, share_e, rtol=5e-3):
+            break
+        share_e = moved_e
+    assert best is not None
+    return _concluded(problem, options, best, tuple(trace), iterations, begun_s)
+
+
+def _concluded(
+    problem: Problem,
+    options: Options,
+    best: tuple[float, Allocation, Solution],
+    trace: tuple[float, ...],
+    iterations: int,
+    begun_s: float,
+) -> Solution:
+    objective, allocation, solution = best
+    overrun = options.overrun
+    evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
+    if not evaluation.feasible:
+        raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")
+    bound = relax_with(problem, lambda piece: headroom_cost(piece, overrun or 0.5), 1.0, options)
+    upper_bound = max(bound.bound_qps / max(problem.total_load_qps, 1e-300), objective)
+    if problem.total_load_qps == 0:
+        upper_bound = 0.0
+    gap = relative_gap(objective, upper_bound)
+    certificate = solution.certificate.model_copy(
+        update={
+            "objective": objective,
+            "upper_bound": upper_bound,
+            "gap": gap,
+            "status": Status.OPTIMAL if gap <= options.gap else Status.FEASIBLE,
+            "runtime_s": time.perf_counter() - begun_s,
+            "bound_method": "linear relaxation (F11, linear under-estimate)",
+            "iterations": iterations,
+        }
+    )
+    return Solution(
+        problem, solution.policy, options.fill, allocation, evaluation, certificate, trace,
+        solution.prices, overrun,
+    )  # fmt: skip
+
+
+def thin(problem: Problem, allocation: Allocation, overrun: float) -> Allocation:
+    """Shed edge queries of each edge in proportion until F11 holds there."""
+    window_e = problem.edge_compute_e * problem.window_e
+    low_e, high_e = np.zeros(len(problem.edges)), np.ones(len(problem.edges))
+
+    def scaled(factor_e: FloatArray) -> Allocation:
+        factor_c = factor_e[problem.edge_of_c]
+        return replace(allocation, edge_ctm=allocation.edge_ctm * factor_c[:, None, None])
+
+    if np.all(window_work_f11(problem, allocation, overrun).use_n <= window_e):
+        return allocation
+    for _ in range(40):
+        middle_e = 0.5 * (low_e + high_e)
+        holds_e = window_work_f11(problem, scaled(middle_e), overrun).use_n <= window_e
+        low_e, high_e = np.where(holds_e, middle_e, low_e), np.where(holds_e, high_e, middle_e)
+    whole_e = window_work_f11(problem, allocation, overrun).use_n <= window_e
+    return scaled(np.where(whole_e, 1.0, low_e))
+
+
+def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
+    """A linear row that every plan with F11 keeps (for bounds).
+
+    Concave terms lie above their chords: with at most N_m queries a window,
+    nu p(n) >= nu n p(N) / N, and with v = sum c^2 n <= V = c_max beta T_b,
+    sqrt(variance) >= sqrt(v) >= v / sqrt(V).
+    """
+    window_e = problem.edge_compute_e * problem.window_e
+    most_e = np.zeros(len(problem.edges))
+    np.add.at(most_e, problem.edge_of_c, offload_limit_ct(problem).sum(axis=1))
+    most_em = np.maximum(problem.window_e * most_e, 1e-9)[:, None]
+    marginal_em = problem.edge_marginal_em
+    setup_em = problem.edge_setup_em * -np.expm1(-most_em) / most_em
+    largest_e = marginal_em.max(axis=1) * window_e
+    z = max(NormalDist().inv_cdf(1 - overrun), 0.0)
+    spread_em = z * marginal_em**2 / np.sqrt(np.maximum(largest_e, 1e-300))[:, None]
+    return EdgeCost(np.zeros_like(setup_em), marginal_em + setup_em + spread_em)

@@ -1,0 +1,67 @@
+"""F11 by simulation: windows planned with it are overrun as rarely as promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planner_cases import one_client, random_problem
+
+from planner.allocation import Allocation
+from planner.evaluate import evaluate, window_work_f11
+from planner.instances import sample_problem
+from planner.policies import POLICIES, Options, solve
+from planner.problem import Problem
+
+WINDOWS = 20_000
+
+
+def overrun_shares(problem: Problem, allocation: Allocation) -> list[float]:
+    """Share of windows whose work exceeds the window, by edge, for Poisson arrivals."""
+    rng = np.random.default_rng(0)
+    rate_em = allocation.edge_rate_em(problem)
+    shares = []
+    for e in range(len(problem.edges)):
+        queries = rng.poisson(problem.window_e[e] * rate_em[e], (WINDOWS, len(rate_em[e])))
+        work = (queries > 0) @ problem.edge_setup_em[e] + queries @ problem.edge_marginal_em[e]
+        shares.append(float((work > problem.edge_compute_e[e] * problem.window_e[e]).mean()))
+    return shares
+
+
+@pytest.mark.parametrize("window_s", [0.1, 0.5])
+@pytest.mark.parametrize("policy", ["baj3o", "certified"])
+def test_windows_planned_with_headroom_are_rarely_overrun(policy: str, window_s: float) -> None:
+    problem = sample_problem("taskonomy", "compute", 2, 8, 1, window_s=window_s)
+    careful = solve(problem, policy, Options(overrun=0.05, gap=5e-3))
+    assert max(overrun_shares(problem, careful.allocation)) <= 0.07
+    mean = solve(problem, policy, Options(fill=1.0, gap=5e-3))
+    assert max(overrun_shares(problem, mean.allocation)) >= 0.3
+    assert careful.objective > 0.8 * mean.objective
+    assert careful.plan.overrun == 0.05
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_every_policy_honours_it_below_a_valid_bound(policy: str) -> None:
+    problem = random_problem(7)
+    solution = solve(problem, policy, Options(overrun=0.05))
+    checked = evaluate(problem, solution.plan, fill=0.6, overrun=0.05)
+    assert checked.feasible
+    assert evaluate(problem, solution.plan).feasible
+    assert solution.objective <= solution.certificate.upper_bound
+
+
+def test_the_work_of_a_window_by_hand() -> None:
+    plan = Allocation.empty(one_client())
+    plan.onloaded_em[0, 2] = True
+    plan.edge_ctm[0, 0, 2] = 1.0  # 3 queries a window at nu 0.02, c 0.003
+    p = 1 - np.exp(-3)
+    variance = 0.02**2 * p * (1 - p) + 0.003**2 * 3 + 2 * 0.02 * 0.003 * 3 * (1 - p)
+    expected = 0.02 * p + 0.003 * 3 + 1.6448536 * np.sqrt(variance)
+    usage = window_work_f11(one_client(), plan, 0.05)
+    assert usage.use_n[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_it_is_refused_where_there_are_no_windows_and_out_of_range() -> None:
+    with pytest.raises(ValueError, match="overrun is about windows"):
+        solve(one_client(), "j3o", Options(overrun=0.05, edge_form="unbatched"))
+    with pytest.raises(ValueError, match=r"overrun must lie in \(0, 0.5\]"):
+        Options(overrun=0.0)
