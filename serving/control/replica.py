@@ -79,6 +79,7 @@ class NodeReplica:
             preprocessing = list_models()[0].preprocessing
             http_port = self._open_door(
                 lambda body: decode_image(body, preprocessing),
+                (preprocessing.height, preprocessing.width),
                 await ledger.port.remote(node.name),
             )
             await ledger.claim_port.remote(node.name, http_port)
@@ -129,13 +130,16 @@ class NodeReplica:
             self._server.route(assignment.table)
 
     def _open_door(
-        self, decode: Callable[[bytes], NDArray[np.uint8]], former_port: int | None
+        self,
+        decode: Callable[[bytes], NDArray[np.uint8]],
+        size: tuple[int, int],
+        former_port: int | None,
     ) -> int:
         """Listen for HTTP, where it listened before if that is known; returns the port."""
         from serving.ingress.http import HttpIngress
 
         listener = socket.create_server((self._config.host, former_port or 0), backlog=4096)
-        app = HttpIngress(self._server, decode)
+        app = HttpIngress(self._server, decode, size)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
         self._door = asyncio.get_running_loop().create_task(
             uvicorn.Server(config).serve(sockets=[listener])

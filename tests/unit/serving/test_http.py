@@ -67,7 +67,7 @@ async def door():
     server.route(RouteTable(3, {"depth": ((local, 1.0),), "edges": ((away, 1.0),)}))
     listener = socket.create_server(("127.0.0.1", 0))
     web = uvicorn.Server(
-        uvicorn.Config(HttpIngress(server, decode), log_level="error", lifespan="off")
+        uvicorn.Config(HttpIngress(server, decode, (SIZE, SIZE)), log_level="error", lifespan="off")
     )
     serving = asyncio.ensure_future(web.serve(sockets=[listener]))
     try:
@@ -104,8 +104,12 @@ def test_an_image_comes_back_as_a_prediction_with_its_way() -> None:
     [
         (lambda: infer("dpeth", png()), 404, "there is no task 'dpeth'; tasks: depth, edges"),
         (lambda: infer("normals", png()), 404, "no onloaded model serves task 'normals'"),
-        (lambda: infer("depth", png(), "text/plain"), 415, "expected content-type image/png"),
-        (lambda: infer("depth", png(), ""), 415, "got none"),
+        (
+            lambda: infer("depth", png(), "text/plain"),
+            415,
+            "expected content-type one of",
+        ),
+        (lambda: infer("depth", png(), ""), 400, "the request is not JSON"),
         (lambda: infer("depth", b"nonsense"), 422, "not a PNG or JPEG"),
         (lambda: infer("depth", b""), 422, "not a PNG or JPEG"),
         (lambda: infer("depth", png(8)), 422, "expected an image of 4 x 4 pixels"),
@@ -126,7 +130,13 @@ def test_health_and_description() -> None:
     assert exchange("GET", "/v2/health/live").json() == {"live": True}
     assert exchange("GET", "/v2/health/ready").status_code == 200
     about = exchange("GET", "/v2").json()
-    assert about == {"name": "client", "plan_version": 3, "tasks": list(TASKS)}
+    assert (about["name"], about["plan_version"]) == ("client", 3)
+    assert about["tasks"] == list(TASKS)
+    assert exchange("GET", "/v2/models/depth/ready").status_code == 200
+    assert exchange("GET", "/v2/models/normals/ready").status_code == 503
+    tensors = exchange("GET", "/v2/models/depth").json()
+    assert tensors["inputs"][0]["shape"] == [-1, SIZE, SIZE, 3]
+    assert tensors["outputs"][0]["datatype"] == "FP16"
 
 
 def test_the_client_tells_answers_refusals_and_errors_apart() -> None:
@@ -151,9 +161,46 @@ def test_the_client_tells_answers_refusals_and_errors_apart() -> None:
     assert gone.outcome is Outcome.ERROR
 
 
+def test_an_unmodified_triton_client_is_served() -> None:
+    """The public client library, both encodings, over its own connection pool."""
+    from tritonclient import http as triton
+
+    image = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
+
+    def ask(url: str) -> list[np.ndarray]:
+        client = triton.InferenceServerClient(url.removeprefix("http://"))
+        try:
+            assert client.is_server_live()
+            assert client.is_server_ready()
+            assert client.is_model_ready("depth")
+            assert not client.is_model_ready("normals")
+            assert client.get_model_metadata("depth")["inputs"][0]["name"] == "image"
+            answers = []
+            for binary in (True, False):
+                tensor = triton.InferInput("image", list(image.shape), "UINT8")
+                tensor.set_data_from_numpy(image, binary_data=binary)
+                wanted = triton.InferRequestedOutput("prediction", binary_data=binary)
+                result = client.infer("depth", [tensor], outputs=[wanted], request_id="r1")
+                assert result.get_response()["id"] == "r1"
+                answers.append(result.as_numpy("prediction"))
+            with pytest.raises(triton.InferenceServerException, match="no onloaded model"):
+                client.infer("normals", [tensor])
+            return answers
+        finally:
+            client.close()
+
+    async def scenario():
+        async with door() as url:
+            return await asyncio.to_thread(ask, url)
+
+    for answer in asyncio.run(scenario()):
+        assert answer.dtype == np.float16
+        assert answer.tolist() == image[..., 0].tolist()
+
+
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=st.binary(max_size=200), kind=st.sampled_from(["image/png", "image/jpeg", "x/y", ""]))
 def test_no_body_makes_a_500(body, kind) -> None:
-    assert infer("depth", body, kind).status_code in {415, 422}
+    assert infer("depth", body, kind).status_code in {400, 415, 422}
