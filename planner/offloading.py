@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
-from planner.evaluate import accuracy_qps_t
+from planner.evaluate import TOLERANCE, accuracy_qps_t, edge_window_f9
 from planner.formulation import EdgeCost, Prices, build_formulation
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["Routing", "Tiers", "route", "route_batched", "route_form"]
+__all__ = ["Routing", "Tiers", "keep_both_forms", "route", "route_batched", "route_form"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -130,6 +130,23 @@ def route_batched(
         length_e[better_e], best_e[better_e] = tried_e[better_e], value_e[better_e]
     found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
     return _tidied(problem, found, options, batched=True)
+
+
+def keep_both_forms(problem: Problem, allocation: Allocation, options: Options) -> Allocation:
+    """A plan with F6 that keeps F9 too: at an edge whose setups overfill the window (models with
+    less than one query a window), the least used model goes and the rest is routed under F6."""
+    onloaded_em = allocation.onloaded_em.copy()
+    while True:
+        usage = edge_window_f9(problem, allocation, options.fill)
+        over_e = np.flatnonzero(usage.use_n > usage.budget_n * (1 + TOLERANCE))
+        if len(over_e) == 0:
+            return allocation
+        rate_em = allocation.edge_rate_em(problem)
+        for e in over_e:
+            active = np.flatnonzero(rate_em[e] > 0)
+            onloaded_em[e, active[np.argmin(rate_em[e, active])]] = False
+        models = (allocation.onloaded_cm, onloaded_em)
+        allocation = route_form(problem, *models, "unbatched", options, Tiers()).allocation
 
 
 def _tidied(problem: Problem, found: Routing, options: Options, *, batched: bool) -> Routing:

@@ -13,6 +13,13 @@ from planner.policies.baselines import all_cloud, all_edge, all_local, random_mo
 from planner.policies.certified import certified
 from planner.policies.exact import exact
 from planner.policies.j3o import j3o
+from planner.policies.restricted import (
+    greedy_accuracy,
+    greedy_density,
+    no_batching,
+    proteus_like,
+    single_task_only,
+)
 from planner.problem import Problem
 from planner.solution import Solution
 
@@ -32,23 +39,22 @@ class UnknownPolicyError(ValueError):
     """No policy has that name; the message lists the valid ones."""
 
 
-POLICIES: dict[str, Policy] = {
-    policy.name: policy
-    for policy in (
-        Policy(
-            "baj3o", "alternation with batching at the edges (surrogate of F9, repaired)", baj3o
-        ),
-        Policy("j3o", "alternation without batching at the edges (F6)", j3o),
-        Policy("certified", "decomposition with exact client subproblems, proven gap", certified),
-        Policy("exact", "mixed-integer program solved to a gap, edge by edge", exact),
-        Policy("all-local", "clients only", all_local),
-        Policy("all-edge", "edges only", all_edge),
-        Policy("all-cloud", "the cloud only", all_cloud),
-        Policy(
-            "random", "models drawn at random under memory, best routing among them", random_models
-        ),
-    )
-}
+_TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
+    ("baj3o", "alternation with batching at the edges (surrogate of F9, repaired)", baj3o),
+    ("j3o", "alternation without batching at the edges (F6)", j3o),
+    ("certified", "decomposition with exact client subproblems, proven gap", certified),
+    ("exact", "mixed-integer program solved to a gap, edge by edge", exact),
+    ("all-local", "clients only", all_local),
+    ("all-edge", "edges only", all_edge),
+    ("all-cloud", "the cloud only", all_cloud),
+    ("random", "models drawn at random under memory, best routing among them", random_models),
+    ("greedy-accuracy", "the most accurate models that fit, best routing", greedy_accuracy),
+    ("greedy-density", "the most accurate models per byte, best routing", greedy_density),
+    ("single-task-only", "optimum without multi-task models", single_task_only),
+    ("no-batching", "optimum of J3O (F6), charged the true batching cost", no_batching),
+    ("proteus-like", "optimum with one model a device, no memory knapsack", proteus_like),
+)
+POLICIES: dict[str, Policy] = {row[0]: Policy(*row) for row in _TABLE}
 
 
 def list_policies() -> tuple[Policy, ...]:

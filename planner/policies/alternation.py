@@ -22,7 +22,7 @@ from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
 
-__all__ = ["AlternationResult", "Start", "alternate", "starting_points"]
+__all__ = ["AlternationResult", "Start", "alternate", "pack", "starting_points"]
 
 BoolArray = NDArray[np.bool_]
 EPSILON_QUERIES = 1.0
@@ -195,12 +195,13 @@ def _cloud_net_ct(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
 def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolArray]:
     """Models of the relaxation, the fullest first, as memory allows."""
     return (
-        _pack(relaxation.onloaded_cm, problem.client_model_bytes_cm, problem.client_memory_c),
-        _pack(relaxation.onloaded_em, problem.edge_model_bytes_em, problem.edge_memory_e),
+        pack(relaxation.onloaded_cm, problem.client_model_bytes_cm, problem.client_memory_c),
+        pack(relaxation.onloaded_em, problem.edge_model_bytes_em, problem.edge_memory_e),
     )
 
 
-def _pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> BoolArray:
+def pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> BoolArray:
+    """Every node's models in order of falling score (above zero), as memory allows."""
     chosen_nm = np.zeros(score_nm.shape, dtype=bool)
     left_n = memory_n.copy()
     order_nm = np.argsort(-score_nm, axis=1, kind="stable")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from planner.allocation import Allocation, tidy
+from planner.allocation import Allocation
 from planner.bound import relax
 from planner.certificate import Status, relative_gap
-from planner.evaluate import accuracy_qps_t, evaluate
-from planner.offloading import Tiers, route_batched
+from planner.evaluate import accuracy_qps_t
+from planner.offloading import Tiers, keep_both_forms
 from planner.options import Options
 from planner.plan import allocation_of
 from planner.policies.alternation import alternate, starting_points
@@ -34,9 +34,8 @@ def j3o(problem: Problem, options: Options) -> Solution:
         problem, options, form, Tiers(), starts, target_qps=relaxation.bound_qps * (1 - options.gap)
     )
     allocation = result.allocation
-    must_batch = options.edge_form is None
-    if must_batch and not evaluate(problem, allocation, fill=options.fill).feasible:
-        allocation = _repaired(problem, allocation, options)
+    if options.edge_form is None:
+        allocation = keep_both_forms(problem, allocation, options)
     value_qps = float(accuracy_qps_t(problem, allocation).sum())
     proven = relative_gap(value_qps, relaxation.bound_qps) <= options.gap
     return conclude(
@@ -45,14 +44,6 @@ def j3o(problem: Problem, options: Options) -> Solution:
         status=Status.OPTIMAL if proven else Status.FEASIBLE, solver="HiGHS",
         iterations=result.iterations, trace_qps=result.trace, begun_s=begun_s,
     )  # fmt: skip
-
-
-def _repaired(problem: Problem, allocation: Allocation, options: Options) -> Allocation:
-    """The prefix scheme on the plan's models, then F6 again by scaling back."""
-    models = (allocation.onloaded_cm, allocation.onloaded_em)
-    order_em = allocation.edge_rate_em(problem)
-    found = route_batched(problem, *models, order_em, options, Tiers()).allocation
-    return tidy(problem, found, fill=options.fill, batched=False)
 
 
 def warm_allocation(problem: Problem, options: Options) -> Allocation | None:
