@@ -83,7 +83,8 @@ class ModelRuntime:
                 f"{self.card.name} was loaded for 1 to {self.max_batch} pictures a batch, "
                 f"got {len(images)}"
             )
-        answers = self._engine.run(np.ascontiguousarray(images))
+        # Arrays out of an object store are read-only, which torch does not take.
+        answers = self._engine.run(np.require(images, requirements=("C", "W")))
         return dict(zip(self.card.tasks, answers, strict=True))
 
     def close(self) -> None:
