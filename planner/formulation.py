@@ -219,11 +219,12 @@ class _Builder:
         for name, (start, stop) in zip(self.index, pairwise(ends.tolist()), strict=True):
             self.columns[name] = slice(start, stop)
         self.column_count = int(ends[-1])
-        share_ct = np.divide(limit_ct, p.load_ct, out=np.zeros_like(limit_ct), where=p.load_ct > 0)
         self.objective_v = np.zeros(self.column_count)
         self.upper_v = np.ones(self.column_count)
-        self.upper_v[self.columns["o"]] = share_ct[self.index["o"]]
-        self.upper_v[self.columns["r"]] = share_ct[self.index["r"]]
+        if not self.choose:
+            # F2 alone holds the shares down, so that its price is theirs (not that of a bound).
+            for name in ("p", "o", "r"):
+                self.upper_v[self.columns[name]] = 2.0
         c, t, m = self.index["p"]
         self.objective_v[self.columns["p"]] = p.load_ct[c, t] * p.accuracy_mt[m, t]
         c, t = self.index["r"]

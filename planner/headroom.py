@@ -107,7 +107,7 @@ def _concluded(
     )
     return Solution(
         problem, solution.policy, options.fill, allocation, evaluation, certificate, trace,
-        solution.prices, overrun,
+        solution.prices, overrun, solution.edge_form, solution.iterates,
     )  # fmt: skip
 
 

@@ -32,6 +32,10 @@ class Solution:
 
     overrun: float | None = None
     """delta of F11 when windows were planned with it."""
+    edge_form: str = "batched"
+    """Edge constraint the policy planned with: `batched` (F9) or `unbatched` (F6)."""
+    iterates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Objective of every iterate of an alternation, kept or not, by starting point."""
 
     @property
     def objective(self) -> float:

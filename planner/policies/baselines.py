@@ -48,6 +48,7 @@ def _one_tier(problem: Problem, options: Options, policy: str, tiers: Tiers) -> 
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
         status=Status.FEASIBLE, solver="HiGHS", iterations=result.iterations,
         trace_qps=result.trace, begun_s=begun_s,
+        iterates_qps=result.values_by_start,
     )  # fmt: skip
 
 

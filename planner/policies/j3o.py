@@ -43,6 +43,7 @@ def j3o(problem: Problem, options: Options) -> Solution:
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
         status=Status.OPTIMAL if proven else Status.FEASIBLE, solver="HiGHS",
         iterations=result.iterations, trace_qps=result.trace, begun_s=begun_s,
+        iterates_qps=result.values_by_start,
     )  # fmt: skip
 
 

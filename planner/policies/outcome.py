@@ -34,6 +34,7 @@ def conclude(
     trace_qps: tuple[float, ...],
     begun_s: float,
     prices: Mapping[str, FloatArray] | None = None,
+    iterates_qps: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Solution:
     """Evaluate `allocation` with the options' fill and certify it.
 
@@ -65,6 +66,11 @@ def conclude(
         iterations=iterations,
     )
     trace = tuple(value / load_qps for value in trace_qps)
+    iterates = {
+        start: tuple(value / load_qps for value in values)
+        for start, values in (iterates_qps or {}).items()
+    }
     return Solution(
-        problem, policy, options.fill, allocation, evaluation, certificate, trace, prices or {}
-    )
+        problem, policy, options.fill, allocation, evaluation, certificate, trace, prices or {},
+        edge_form=form, iterates=iterates,
+    )  # fmt: skip

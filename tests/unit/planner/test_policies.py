@@ -21,7 +21,7 @@ from planner.problem import Problem
 from planner.solution import Status
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=12, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
 @FEW

@@ -1,0 +1,266 @@
+"""Why a plan is as it is: what binds at each node and at what price, what is shed and why.
+
+Prices are duals of the routing program with the plan's models (F1 per unit of budget). The value
+of that program is concave in the budgets, so price x change is an upper bound on the gain.
+Axis letters: c client, e edge, t task, m model, n node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.bound import edge_cost
+from planner.evaluate import Evaluation, evaluate
+from planner.formulation import EdgeCost, Prices
+from planner.offloading import Tiers, route
+from planner.options import Options
+from planner.problem import Problem
+from planner.signatures import failure_signatures
+from planner.solution import Solution
+
+__all__ = ["Binding", "Explanation", "MissingModel", "TaskExplanation", "explain"]
+
+TIGHT = 0.999
+MORE = 0.1
+"""A tenth more of a budget is what gains are told for."""
+BUDGET_NAMES = {
+    "F5": "compute", "F6": "compute", "F7": "uplink", "F8": "compute", "F9": "window",
+    "F11": "window",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A budget that is used up. `price` is accuracy (F1) per unit of `unit`."""
+
+    node: str
+    label: str
+    budget_name: str
+    use: float
+    budget: float
+    unit: str
+    price: float
+
+    @property
+    def gain_of_tenth(self) -> float:
+        """Upper bound on what a tenth more of the budget adds to the objective."""
+        return self.price * MORE * self.budget
+
+    def __str__(self) -> str:
+        return (
+            f"{self.node}: {self.budget_name} is full ({self.label}, {self.budget:.4g} "
+            f"{self.unit}); 10 % more buys at most {self.gain_of_tenth:+.4f} accuracy"
+        )
+
+
+@dataclass(frozen=True)
+class MissingModel:
+    """Memory (F4): the model that the node lacks most, and at most what it would add."""
+
+    node: str
+    model: str
+    short_bytes: float
+    gain: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.node}: memory holds no more ({self.short_bytes / 1e6:.1f} MB short of "
+            f"{self.model}, which would add at most {self.gain:+.4f} accuracy)"
+        )
+
+
+@dataclass(frozen=True)
+class TaskExplanation:
+    """What of a task's load is shed, and the share of all its queries by reason."""
+
+    task: str
+    shed_share: float
+    reasons: dict[str, float]
+
+    def __str__(self) -> str:
+        ordered = sorted(self.reasons.items(), key=lambda item: -item[1])
+        why = "; ".join(f"{reason} ({share:.1%})" for reason, share in ordered)
+        return f"{self.task}: {self.shed_share:.1%} of its queries are shed: {why}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All of it; `lines` is the text that the command line prints."""
+
+    bindings: tuple[Binding, ...]
+    missing_models: tuple[MissingModel, ...]
+    tasks: tuple[TaskExplanation, ...]
+    signatures: tuple[str, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Failures first, then what binds (dearest first), memory, and what is shed."""
+        bindings = sorted(self.bindings, key=lambda item: -item.gain_of_tenth)
+        models = sorted(self.missing_models, key=lambda item: -item.gain)
+        told = (*self.signatures, *bindings, *models, *self.tasks)
+        return tuple(str(item) for item in told) or ("nothing binds and nothing is shed",)
+
+
+def explain(problem: Problem, solution: Solution) -> Explanation:
+    """Explain `solution`, a plan of `problem`."""
+    evaluation = evaluate(
+        problem, solution.allocation, fill=solution.fill, overrun=solution.overrun
+    )
+    prices = _prices(problem, solution, evaluation)
+    return Explanation(
+        bindings=_bindings(problem, solution, evaluation, prices),
+        missing_models=_missing_models(problem, solution, prices),
+        tasks=_shed_tasks(problem, solution, evaluation),
+        signatures=failure_signatures(problem, solution),
+    )
+
+
+def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Prices:
+    """Duals with the plan's models; each edge's window is what the plan made of it."""
+    allocation = solution.allocation
+    unbatched = solution.edge_form == "unbatched"
+    cost = edge_cost(problem, "unbatched" if unbatched else "batched")
+    if solution.overrun is not None:
+        # With headroom the window is full at what F9 uses of it.
+        use_e = evaluation.usages["F9"].use_n
+        full_e = evaluation.usages["F11"].tightness_n > TIGHT - 0.02
+        scale_e = np.divide(
+            use_e, solution.fill * problem.window_e, out=np.ones_like(use_e), where=use_e > 0
+        )
+        compute_e = np.where(full_e, scale_e, problem.edge_compute_e / solution.fill)
+        problem = replace(problem, edge_compute_e=compute_e)
+    active_em = allocation.edge_rate_em(problem) > 0
+    # Leave the fixed work of active models a hair of room for rounding.
+    cost = EdgeCost(cost.fixed_em * (1 - 1e-9), cost.marginal_em)
+    options = Options(fill=solution.fill)
+    return route(problem, allocation.onloaded_cm, active_em, cost, options, Tiers()).prices
+
+
+def _bindings(
+    problem: Problem, solution: Solution, evaluation: Evaluation, prices: Prices
+) -> tuple[Binding, ...]:
+    edge_label = "F6" if solution.edge_form == "unbatched" else "F9"
+    if solution.overrun is not None:
+        edge_label = "F11"
+    per_window_e = prices.window_e
+    if edge_label == "F6":
+        per_window_e = prices.window_e * problem.window_e
+    price_n = {
+        "F5": prices.compute_c,
+        "F7": np.concatenate([prices.uplink_c, prices.uplink_e]),
+        "F8": np.array([prices.cloud]),
+        edge_label: per_window_e,
+    }
+    total_qps = max(problem.total_load_qps, 1e-300)
+    found: list[Binding] = []
+    for label, price in price_n.items():
+        usage = evaluation.usages[label]
+        tight_n = (usage.tightness_n >= (TIGHT - 0.02 if label == "F11" else TIGHT)) & (price > 0)
+        found += [
+            Binding(
+                node=usage.names[n],
+                label=label,
+                budget_name=BUDGET_NAMES[label],
+                use=float(usage.use_n[n]),
+                budget=float(usage.budget_n[n]),
+                unit=usage.unit,
+                price=float(price[n]) / total_qps,
+            )
+            for n in np.flatnonzero(tight_n)
+        ]
+    return tuple(found)
+
+
+def _missing_models(
+    problem: Problem, solution: Solution, prices: Prices
+) -> tuple[MissingModel, ...]:
+    """At every node the absent model with the highest value at the prices, if it does not fit."""
+    allocation = solution.allocation
+    load_ct, total_qps = problem.load_ct, max(problem.total_load_qps, 1e-300)
+    # What a query earns now, beyond what its path's budgets are worth elsewhere.
+    worth_ct = np.divide(prices.share_ct, load_ct, out=np.zeros_like(load_ct), where=load_ct > 0)
+    cost_cm = problem.client_setup_cm + problem.client_marginal_cm
+    net_ctm = problem.accuracy_mt.T[None] - (prices.compute_c[:, None] * cost_cm)[:, None, :]
+    gain_ctm = np.where(problem.accuracy_mt.T > 0, net_ctm - worth_ct[:, :, None], 0.0)
+    gain_cm = (load_ct[:, :, None] * np.maximum(gain_ctm, 0.0)).sum(axis=1)
+    price_em = prices.window_e[:, None] * problem.window_e[:, None] * problem.edge_marginal_em
+    upward_ct = prices.uplink_c[:, None] * problem.query_bytes_t
+    gain_em = np.zeros((len(problem.edges), len(problem.models)))
+    for e in range(len(problem.edges)):
+        c = np.flatnonzero(problem.edge_of_c == e)
+        net_ctm = problem.accuracy_mt.T[None] - price_em[e] - (upward_ct + worth_ct)[c][:, :, None]
+        net_ctm = np.where(problem.accuracy_mt.T > 0, np.maximum(net_ctm, 0.0), 0.0)
+        fixed_m = prices.window_e[e] * problem.edge_setup_em[e]
+        gain_em[e] = (load_ct[c][:, :, None] * net_ctm).sum(axis=(0, 1)) - fixed_m
+    found = []
+    for names, gain_nm, held_nm, bytes_nm, memory_n in (
+        (problem.clients, gain_cm, allocation.onloaded_cm, problem.client_model_bytes_cm,
+         problem.client_memory_c),
+        (problem.edges, gain_em, allocation.onloaded_em, problem.edge_model_bytes_em,
+         problem.edge_memory_e),
+    ):  # fmt: skip
+        free_n = memory_n - np.where(held_nm, bytes_nm, 0.0).sum(axis=1)
+        fair_nm = np.where(held_nm | np.isinf(bytes_nm), -np.inf, gain_nm)
+        for n in np.flatnonzero(fair_nm.max(axis=1) > 1e-6 * total_qps):
+            m = int(fair_nm[n].argmax())
+            short = float(bytes_nm[n, m] - free_n[n])
+            if short > 0:
+                gain = float(fair_nm[n, m]) / total_qps
+                found.append(MissingModel(names[n], problem.models[m], short, gain))
+    return tuple(found)
+
+
+def _shed_tasks(
+    problem: Problem, solution: Solution, evaluation: Evaluation
+) -> tuple[TaskExplanation, ...]:
+    found = []
+    full = {
+        label: dict(zip(usage.names, usage.tightness_n >= TIGHT - 0.02, strict=True))
+        for label, usage in evaluation.usages.items()
+    }
+    load_t = problem.load_ct.sum(axis=0)
+    for t, task in enumerate(problem.tasks):
+        shed_c = evaluation.shed_qps_ct[:, t]
+        shed = float(shed_c.sum())
+        if shed <= 1e-6 * max(float(load_t[t]), 1e-300):
+            continue
+        reasons: dict[str, float] = {}
+        for c in np.flatnonzero(shed_c > 0):
+            reason = _reason(problem, solution, full, int(c), t)
+            reasons[reason] = reasons.get(reason, 0.0) + float(shed_c[c] / load_t[t])
+        found.append(TaskExplanation(task, shed / float(load_t[t]), reasons))
+    return tuple(found)
+
+
+def _reason(
+    problem: Problem, solution: Solution, full: dict[str, dict[str, bool]], c: int, t: int
+) -> str:
+    """Why client c sheds task t: what stops each of the three paths."""
+    allocation = solution.allocation
+    e = int(problem.edge_of_c[c])
+    client, edge = problem.clients[c], problem.edges[e]
+    serves_m = problem.accuracy_mt[:, t] > 0
+    in_cloud = problem.cloud_model_t[t] >= 0
+    if not serves_m.any() and not in_cloud:
+        return "no model serves it"
+    edge_label = "F6" if solution.edge_form == "unbatched" else "F9"
+    if solution.overrun is not None:
+        edge_label = "F11"
+    stops = []
+    local = bool((allocation.onloaded_cm[c] & serves_m).any())
+    stops.append("client compute full" if local and full["F5"][client] else "")
+    if not local:
+        stops.append("no local model")
+    if full["F7"][client] or problem.client_uplink_c[c] <= 0:
+        stops.append("client uplink full")
+    else:
+        at_edge = bool((allocation.onloaded_em[e] & serves_m).any())
+        window_full = at_edge and full[edge_label][edge]
+        stops.append("edge window full" if window_full else "" if at_edge else "no edge model")
+        if in_cloud:
+            stops.append("edge uplink full" if full["F7"][edge] else "")
+            stops.append("cloud compute full" if full["F8"][problem.cloud] else "")
+    told = ", ".join(stop for stop in stops if stop)
+    return told or "its best path earns less than the budget it would use"
