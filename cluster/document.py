@@ -74,7 +74,7 @@ class Document(FrozenModel):
         return write_atomically(path, text)
 
 
-def write_atomically(path: Path, content: str | bytes) -> Path:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Path:
     """Write `content` beside `path` and rename, so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
@@ -82,7 +82,7 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

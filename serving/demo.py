@@ -181,7 +181,9 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
         plan,
         stand.setting.problem,
         model_bytes_of(stand.setting.profiles),
-        ControllerOptions(policy=CHOSEN, options=Options(seed=stand.seed)),
+        ControllerOptions(
+            period_s=3.0, horizon_s=6.0, policy=CHOSEN, options=Options(seed=stand.seed)
+        ),
         clock=time.monotonic,
         on_decision=decisions.append,
     )

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.document import write_atomically
 from cluster.machine import check_capacity, read_machine
 from cluster.providers.state import (
     ClusterError,
@@ -48,36 +49,43 @@ def resource_of(node: str) -> str:
 
 def prepare_ray() -> None:
     """Set the environment that Ray reads when it is imported. Raises `ClusterError` if too late."""
-    missing = {key for key, value in _SETTINGS.items() if os.environ.get(key) != value}
+    settings = _settings()
+    missing = {key for key, value in settings.items() if os.environ.get(key) != value}
     if missing and "ray" in sys.modules:
         raise ClusterError(
             "ray was imported before `cluster.providers.local.prepare_ray()` was called; call it "
-            "first, or set " + ", ".join(f"{key}={_SETTINGS[key]}" for key in sorted(missing))
+            "first, or set " + ", ".join(f"{key}={settings[key]}" for key in sorted(missing))
         )
-    os.environ.update(_SETTINGS)
+    os.environ.update(settings)
 
 
-_SETTINGS = {
-    "OMP_NUM_THREADS": "1",
-    "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
-    # it is told that this is a single-host cluster, which is what this switch means.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
+def _settings() -> dict[str, str]:
+    """What drivers and the cluster's processes share."""
+    return {
+        "OMP_NUM_THREADS": "1",
+        "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(_token_path()),
+        # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
+        # it is told that this is a single-host cluster, which is what this switch means.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
 
 
-def _ray_environment(token: str) -> dict[str, str]:
+def _token_path() -> Path:
+    return state_path().with_name("ray-token")
+
+
+def _cluster_environment() -> dict[str, str]:
     """Environment of the cluster's processes."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {
-        **_SETTINGS,
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": token,
-    }
+    environment = {**os.environ, **_settings(), "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    for misleading in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        environment.pop(misleading, None)
+    return environment
 
 
 def up(
@@ -94,8 +102,9 @@ def up(
     _warn_of_stale_addresses(say)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     token = secrets.token_hex(24)
+    write_atomically(_token_path(), token, mode=0o600)
     say(f"starting Ray on {LOOPBACK}:{chosen}")
-    head = _start_head(topology, chosen, temp_dir, token)
+    head = _start_head(topology, chosen, temp_dir)
     state = ClusterState(
         topology=topology,
         address=f"{LOOPBACK}:{chosen}",
@@ -107,7 +116,6 @@ def up(
     )
     # Recorded before it is known to work: a crash from here on leaves something `down` can end.
     state.save(state_path())
-    os.chmod(state_path(), 0o600)
     try:
         _wait_until_ready(head, chosen, Path(temp_dir))
     except BaseException:
@@ -131,6 +139,7 @@ def down(say: Callable[[str], None] = lambda _: None) -> bool:
         _quietly(process.kill)
     psutil.wait_procs(list(stubborn), timeout=5)
     shutil.rmtree(state.temp_dir, ignore_errors=True)
+    _token_path().unlink(missing_ok=True)
     forget_cluster()
     return True
 
@@ -146,17 +155,20 @@ def connect(*, log_to_driver: bool = False) -> ClusterState:
             "run `testbed down`, then `testbed up`"
         )
     prepare_ray()
-    os.environ.update(_ray_environment(state.token))
     import ray
 
     if not ray.is_initialized():
-        ray.init(
-            address=state.address,
-            namespace="testbed",
-            log_to_driver=log_to_driver,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        try:
+            ray.init(
+                address=state.address,
+                namespace="testbed",
+                log_to_driver=log_to_driver,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
+        except (ConnectionError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ClusterError(f"the cluster at {state.address} refused: {reason}") from None
     return state
 
 
@@ -215,9 +227,7 @@ def _warn_of_stale_addresses(say: Callable[[str], None]) -> None:
                 say(f"note: {origin} names a Ray at {address} that does not answer; ignored")
 
 
-def _start_head(
-    topology: Topology, port: int, temp_dir: str, token: str
-) -> subprocess.Popen[bytes]:
+def _start_head(topology: Topology, port: int, temp_dir: str) -> subprocess.Popen[bytes]:
     resources = {resource_of(node.name): 1 for node in topology.nodes}
     command = [
         sys.executable, "-c", "from ray.scripts.scripts import main; main()",
@@ -229,8 +239,7 @@ def _start_head(
         f"--ray-client-server-port={_free_port()}",
         f"--dashboard-agent-listen-port={_free_port()}",
     ]  # fmt: skip
-    environment = {**os.environ, **_ray_environment(token)}
-    environment.pop("RAY_ADDRESS", None)
+    environment = _cluster_environment()
     with (Path(temp_dir) / "head.log").open("wb") as log:
         return subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,

@@ -46,6 +46,12 @@ def main() -> None:
         code = _complain(error, ExitCode.BAD_INPUT)
     except KeyboardInterrupt:
         code = 130
+    except Exception as error:
+        # Ray's own faults arrive as its own types, which are not imported where Ray is not.
+        if not type(error).__module__.startswith("ray."):
+            raise
+        words = " ".join(str(error).split())
+        code = _complain(ClusterError(f"Ray: {words[-400:]}"), ExitCode.FAILED)
     sys.exit(int(code or 0))
 
 

@@ -90,8 +90,11 @@ def test_a_missing_file_is_named() -> None:
 def test_capacity_counts_compute_memory_and_devices() -> None:
     topology = Topology.load(SPECS / "demo.yaml")
     check_capacity(topology, Machine(cores=2, memory_bytes=2**34))
+    data = demo()
+    data["nodes"][3]["compute"] = 1.0
+    heavier = Topology.parse(data)
     with pytest.raises(CapacityError, match="this machine has 1;"):
-        check_capacity(topology, Machine(cores=1, memory_bytes=2**34))
+        check_capacity(heavier, Machine(cores=1, memory_bytes=2**34))
     with pytest.raises(CapacityError, match="MiB free"):
         check_capacity(topology, Machine(cores=2, memory_bytes=2**24))
 
