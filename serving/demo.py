@@ -180,9 +180,10 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
         stand.fleet,
         plan,
         stand.setting.problem,
+        stand.setting.tasks,
         model_bytes_of(stand.setting.profiles),
         ControllerOptions(
-            period_s=3.0, horizon_s=6.0, policy=CHOSEN, options=Options(seed=stand.seed)
+            period_s=3.0, horizon_s=8.0, policy=CHOSEN, options=Options(seed=stand.seed)
         ),
         clock=time.monotonic,
         on_decision=decisions.append,

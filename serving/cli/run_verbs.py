@@ -219,6 +219,7 @@ def live(
         fleet,
         present,
         setting.problem,
+        setting.tasks,
         model_bytes_of(setting.profiles),
         ControllerOptions(period_s=period, policy=policy, options=Options(fill=fill)),
         clock=time.monotonic,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,10 @@ class ControllerOptions:
 
     period_s: float = 5.0
     horizon_s: float = 10.0
-    min_gain: float = 0.01
-    overload: float = 1.15
-    """use / budget above which the plan in force counts as broken by the load"""
+    min_gain: float = 0.015
+    overload: float = 1.35
+    """use / budget above which the plan in force counts as broken by the load. Budgets are planned
+    with headroom (`fill`, `budget_share`), and a few seconds of Poisson arrivals scatter widely."""
     policy: str = "baj3o"
     options: Options = field(default_factory=Options)
 
@@ -55,28 +56,45 @@ class Decision:
     change: Change | None = None
 
 
-class RateEstimator:
-    """Queries per second by client and task, over the last `horizon_s` of snapshots."""
+PRIOR_QUERIES = 0.5
+FEWEST_QUERIES = 20
+"""seen within the horizon, below which there is no load to plan for"""
 
-    def __init__(self, horizon_s: float) -> None:
+
+class RateEstimator:
+    """Queries per second by client and task, over the last `horizon_s` of snapshots.
+
+    Half a query is added to every count, so that a task that happened not to be asked for in the
+    last seconds still gets a way in the next plan.
+    """
+
+    def __init__(self, horizon_s: float, tasks: Collection[str]) -> None:
         self._horizon_s = horizon_s
+        self._tasks = tuple(tasks)
         self._seen: deque[Mapping[str, NodeSnapshot]] = deque()
 
     def update(self, clients: Mapping[str, NodeSnapshot]) -> Phase | None:
-        """Take in the clients' counters; None until two looks lie apart in time."""
+        """Take in the clients' counters; None until two looks show enough queries between them."""
         self._seen.append(clients)
         while len(self._seen) > 2 and self._age_s(1) >= self._horizon_s:
             self._seen.popleft()
         if len(self._seen) < 2 or self._age_s(0) <= 0:
             return None
         first, last = self._seen[0], self._seen[-1]
+        seen = sum(
+            sum(snapshot.arrived.values()) - sum(first[name].arrived.values())
+            for name, snapshot in last.items()
+        )
+        if seen < FEWEST_QUERIES:
+            return None
         rates: dict[str, dict[str, float]] = {}
         for name, snapshot in last.items():
             spent_s = snapshot.taken_s - first[name].taken_s
             before = first[name].arrived
             rates[name] = {
-                task: (count - before.get(task, 0)) / spent_s
-                for task, count in snapshot.arrived.items()
+                task: (snapshot.arrived.get(task, 0) - before.get(task, 0) + PRIOR_QUERIES)
+                / spent_s
+                for task in self._tasks
             }
         return Phase(duration_s=self._age_s(0), rates_qps=rates)
 
@@ -112,6 +130,7 @@ class Controller:
         fleet: Fleet,
         plan: Plan,
         build: Callable[[Phase], Problem],
+        tasks: Collection[str],
         model_bytes: Mapping[tuple[str, str], int],
         options: ControllerOptions,
         *,
@@ -125,7 +144,7 @@ class Controller:
         self._options = options
         self._clock = clock
         self._on_decision = on_decision
-        self._rates = RateEstimator(options.horizon_s)
+        self._rates = RateEstimator(options.horizon_s, tasks)
         self._clients = [node.name for node in fleet.topology.clients]
 
     async def run(self) -> None:
@@ -143,7 +162,7 @@ class Controller:
     def _step(self, started_s: float) -> None:
         snapshots = self._fleet.snapshots()
         phase = self._rates.update({name: snapshots[name] for name in self._clients})
-        if phase is None or phase.total_qps == 0:
+        if phase is None:
             return
         problem = self._build(phase)
         proposed = solve(problem, self._options.policy, self._options.options).plan

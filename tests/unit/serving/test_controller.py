@@ -18,15 +18,22 @@ def snapshot(node: str, taken_s: float, **arrived: int) -> NodeSnapshot:
 
 
 def test_rates_are_counted_over_the_horizon() -> None:
-    rates = RateEstimator(horizon_s=10.0)
+    rates = RateEstimator(10.0, ("depth", "edges"))
     assert rates.update({"c": snapshot("c", 0.0, depth=5)}) is None
-    phase = rates.update({"c": snapshot("c", 5.0, depth=15)})
-    assert phase.rates_qps == {"c": {"depth": 2.0}}
+    phase = rates.update({"c": snapshot("c", 5.0, depth=25)})
+    assert phase.rates_qps == {"c": {"depth": pytest.approx(4.1), "edges": pytest.approx(0.1)}}
     phase = rates.update({"c": snapshot("c", 10.0, depth=55, edges=10)})
-    assert phase.rates_qps["c"] == {"depth": 5.0, "edges": 1.0}
+    assert phase.rates_qps["c"]["depth"] == pytest.approx(5.05)
+    assert phase.rates_qps["c"]["edges"] == pytest.approx(1.05)
     phase = rates.update({"c": snapshot("c", 15.0, depth=55, edges=60)})
-    assert phase.rates_qps["c"]["depth"] == pytest.approx(4.0)
-    assert phase.rates_qps["c"]["edges"] == pytest.approx(6.0)
+    assert phase.rates_qps["c"]["depth"] == pytest.approx(4.05)
+    assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
+
+
+def test_an_idle_system_is_left_alone() -> None:
+    rates = RateEstimator(10.0, ("depth",))
+    for second in range(0, 60, 5):
+        assert rates.update({"c": snapshot("c", float(second), depth=second // 5)}) is None
 
 
 def problem(depth_qps: float, edges_qps: float) -> Problem:
