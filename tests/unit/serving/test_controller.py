@@ -26,7 +26,7 @@ def test_rates_are_counted_over_the_horizon() -> None:
     assert phase.rates_qps["c"]["depth"] == pytest.approx(5.05)
     assert phase.rates_qps["c"]["edges"] == pytest.approx(1.05)
     phase = rates.update({"c": snapshot("c", 15.0, depth=55, edges=60)})
-    assert phase.rates_qps["c"]["depth"] == pytest.approx(4.05)
+    assert phase.rates_qps["c"]["depth"] == pytest.approx(3.05)
     assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
 
 
