@@ -25,8 +25,6 @@ FloatArray = NDArray[np.float64]
 MAY_BE_INFINITE = (
     "client_model_bytes_cm",
     "edge_model_bytes_em",
-    "client_memory_c",
-    "edge_memory_e",
     "client_uplink_c",
     "edge_uplink_e",
     "cloud_compute",

@@ -30,8 +30,8 @@ class ProblemFile(Document):
     edge_of_c: tuple[int, ...]
     load_ct: Table
     accuracy_mt: Table
-    client_memory_c: OpenVector
-    edge_memory_e: OpenVector
+    client_memory_c: Vector
+    edge_memory_e: Vector
     client_model_bytes_cm: OpenTable
     edge_model_bytes_em: OpenTable
     client_compute_c: Vector

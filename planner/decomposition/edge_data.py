@@ -80,8 +80,9 @@ class EdgeData:
         self.bytes_m = p.edge_model_bytes_em[0][self.m]
         self.client_cost_cm = p.client_setup_cm + p.client_marginal_cm
         self.cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
-        self.cloud_net_t = np.where(p.cloud_model_t >= 0, self.cloud_net_t, 0.0)
         self.uplink = float(p.edge_uplink_e[0])
+        in_reach_t = (p.cloud_model_t >= 0) & (self.uplink > 0)
+        self.cloud_net_t = np.where(in_reach_t, self.cloud_net_t, 0.0)
         self._enumerate()
         self.last_remote_t = np.full(len(p.tasks), np.inf)
         # A client's optimum is found to a small part of the gap asked for; the bound includes it.

@@ -105,8 +105,8 @@ class Master:
             return
         backhaul_c = np.zeros(self.clients)
         if np.isfinite(self.backhaul):
-            scale = 1.0 / self.backhaul if self.backhaul > 0 else 1e9
-            backhaul_c = routing_c[:, T] * scale
+            # Without a backhaul no column uses it.
+            backhaul_c = routing_c[:, T] / max(self.backhaul, 1e-300)
         entry_rows = np.array([*range(self.task_row, self.task_row + T), self.backhaul_row])
         value = np.hstack([-routing_c[:, :T] * self.scale_t, backhaul_c[:, None]])[fresh]
         place, column = np.nonzero(value)
@@ -143,10 +143,11 @@ class Master:
         )
 
     def weights(self) -> list[dict[int, float]]:
-        """For each client the weight of each model set in the last solution."""
+        """For each client the weight of each model set in the last solution (columns that came
+        after it have none)."""
         share = np.array(self.solver.getSolution().col_value)[self.first_client_column :]
         weights: list[dict[int, float]] = [{} for _ in range(self.clients)]
-        for (client, chosen), weight in zip(self.columns, share, strict=True):
+        for (client, chosen), weight in zip(self.columns, share, strict=False):
             if weight > 1e-9:
                 weights[client][chosen] = weights[client].get(chosen, 0.0) + float(weight)
         return weights

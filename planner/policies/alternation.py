@@ -22,7 +22,14 @@ from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
 
-__all__ = ["AlternationResult", "Start", "alternate", "pack", "starting_points"]
+__all__ = [
+    "AlternationResult",
+    "Start",
+    "alternate",
+    "expected_queries_em",
+    "pack",
+    "starting_points",
+]
 
 BoolArray = NDArray[np.bool_]
 EPSILON_QUERIES = 1.0
@@ -95,7 +102,7 @@ def alternate(
     count, finished = 0, False
     for start in starts:
         run: list[float] = []
-        queries_em = _expected_queries_em(problem)
+        queries_em = expected_queries_em(problem)
         prices, models, stale = start.prices, start.models, 0
         for _ in range(options.iterations):
             if models is None:
@@ -216,7 +223,7 @@ def pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> Bo
     return chosen_nm
 
 
-def _expected_queries_em(problem: Problem) -> FloatArray:
+def expected_queries_em(problem: Problem) -> FloatArray:
     """First point of linearisation: a window's offloadable queries shared among four models."""
     rate_e = np.bincount(
         problem.edge_of_c, weights=offload_limit_ct(problem).sum(axis=1),

@@ -31,6 +31,7 @@ from planner.problem import Problem, ProblemError
         ({"clients": ()}, r"^clients: must not be empty"),
         ({"window_e": [0.0]}, r"^window_e\.0: must be greater than 0"),
         ({"client_memory_c": [-5.0]}, r"^client_memory_c\.0: must be at least 0"),
+        ({"edge_memory_e": [float("inf")]}, r"^edge_memory_e\.0: must be finite"),
         ({"cloud_compute": -1.0}, r"^cloud_compute: must be at least 0"),
     ],
 )

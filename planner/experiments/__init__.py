@@ -1,0 +1,32 @@
+"""The experiments at the planning level: each `run(out_dir, ...)` writes a CSV and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from planner.experiments import (
+    communication,
+    composition,
+    convergence,
+    heterogeneity,
+    optimality,
+    scaling,
+    sensitivity,
+    surrogate,
+    windows,
+)
+
+__all__ = ["EXPERIMENTS"]
+
+EXPERIMENTS: dict[str, Callable[..., Path]] = {
+    "convergence": convergence.run,
+    "optimality": optimality.run,
+    "windows": windows.run,
+    "communication": communication.run,
+    "heterogeneity": heterogeneity.run,
+    "composition": composition.run,
+    "sensitivity": sensitivity.run,
+    "surrogate": surrogate.run,
+    "scaling": scaling.run,
+}

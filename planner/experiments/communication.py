@@ -1,0 +1,56 @@
+"""Communication stress: uplinks of edges (and then of clients) down to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from planner.experiments.curves import draw_curves
+from planner.experiments.study import Case, Progress, Row, Study, run_study
+from planner.instances import sample_problem
+from planner.policies import Options, solve
+
+__all__ = ["run"]
+
+FACTORS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+POLICIES = ("certified", "baj3o", "all-local", "all-edge", "all-cloud")
+
+
+def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = None) -> Path:
+    """Writes communication.csv and communication.png: accuracy as kappa_e (or every uplink)
+    shrinks, against serving locally alone."""
+    cases = [
+        {"links": links, "factor": factor, "seed": seed}
+        for links, factor, seed in product(("edge", "all"), FACTORS, range(seeds))
+    ]
+    study = Study("communication", "accuracy as uplinks shrink", tuple(cases), _measure, _draw)
+    return run_study(study, out_dir, on_progress)
+
+
+def _measure(case: Case) -> Iterable[Row]:
+    problem = sample_problem("taskonomy", "mixed", 2, 10, case["seed"])
+    factor = case["factor"]
+    problem = replace(problem, edge_uplink_e=problem.edge_uplink_e * factor)
+    if case["links"] == "all":
+        problem = replace(problem, client_uplink_c=problem.client_uplink_c * factor)
+    for policy in POLICIES:
+        solution = solve(problem, policy, Options(gap=5e-3))
+        shares = solution.evaluation.share_by_tier
+        yield {
+            "policy": policy,
+            "objective": solution.objective,
+            "share_client": shares["client"],
+            "share_edge": shares["edge"],
+            "share_cloud": shares["cloud"],
+        }
+
+
+def _draw(rows: Sequence[Row], axes: Any) -> None:
+    told = [row for row in rows if row["links"] == "all"]
+    draw_curves(
+        told, axes, x="factor", y="objective", by="policy",
+        x_label="uplinks, relative", y_label="accuracy per sent query",
+    )  # fmt: skip
