@@ -25,12 +25,14 @@ def build_problem(
     *,
     query_bytes: Mapping[str, float],
     answer_bytes: Mapping[str, float],
+    deadline_s: Mapping[str, float] | None = None,
 ) -> Problem:
     """The problem of `phase` on `topology` with the models of `cards` as `profiles` measured them.
 
     Tasks are those of `query_bytes` (bytes of one query going up), in its order. A model without
     a profile on a node cannot run there. The cloud serves each task with its most accurate model
-    (the cheapest of equals) that its memory holds. Raises `ProblemError` for an unknown client or
+    (the cheapest of equals) that its memory holds. `deadline_s` are deadlines of tasks (F13; none
+    where left out). Raises `ProblemError` for an unknown client or
     task in the demand, a task without answer size, or profiles of another topology.
     """
     if profiles.topology != topology.name:
@@ -41,6 +43,8 @@ def build_problem(
     for task in tasks:
         _known(task, answer_bytes, "answer_bytes")
     clients, edges, cloud = topology.clients, topology.edges, topology.cloud
+    for task in deadline_s or {}:
+        _known(task, tasks, "deadline_s")
     load_ct = _loads(phase, [node.name for node in clients], tasks)
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
     position = {node.name: e for e, node in enumerate(edges)}
@@ -81,6 +85,9 @@ def build_problem(
         client_uplink_c=np.array([topology.uplink(n.name).budget_bytes_per_s for n in clients]),
         edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
         cloud_compute=cloud.compute,
+        deadline_t=np.array([(deadline_s or {}).get(task, np.inf) for task in tasks]),
+        client_rtt_c=np.array([topology.uplink(node.name).rtt_s for node in clients]),
+        edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
         provenance=profiles.provenance,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from planner.allocation import Allocation
 from planner.certificate import EvaluationSummary
+from planner.paths import cloud_open_ct, edge_open_ct, has_deadlines, local_open_cmt
 from planner.plan import Plan, allocation_of
 from planner.problem import FloatArray, Problem
 
@@ -259,6 +260,17 @@ def window_work_f11(problem: Problem, allocation: Allocation, overrun: float) ->
     return Usage("F11", problem.edges, use_e, problem.edge_compute_e * problem.window_e, "s/window")
 
 
+def deadlines_f13(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+    """F13: no share on a path that cannot keep its task's deadline."""
+    late_c = np.zeros(len(problem.clients))
+    if has_deadlines(problem):
+        local_ctm = local_open_cmt(problem).transpose(0, 2, 1)
+        late_c += np.where(local_ctm, 0.0, allocation.local_ctm).sum(axis=(1, 2))
+        late_c += np.where(edge_open_ct(problem), 0.0, allocation.edge_ctm.sum(axis=2)).sum(axis=1)
+        late_c += np.where(cloud_open_ct(problem), 0.0, allocation.cloud_ct).sum(axis=1)
+    return Usage("F13", problem.clients, late_c, np.zeros_like(late_c), "share")
+
+
 CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {
     "F2": shares_f2,
     "F3": served_by_onloaded_f3,
@@ -268,6 +280,7 @@ CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {
     "F7": uplinks_f7,
     "F8": cloud_compute_f8,
     "F9": edge_window_f9,
+    "F13": deadlines_f13,
 }
 
 

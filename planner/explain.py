@@ -16,6 +16,7 @@ from planner.evaluate import Evaluation, evaluate
 from planner.formulation import EdgeCost, Prices
 from planner.offloading import Tiers, route
 from planner.options import Options
+from planner.paths import cloud_open_ct, edge_open_ct, has_deadlines, local_open_cmt
 from planner.problem import Problem
 from planner.signatures import failure_signatures
 from planner.solution import Solution
@@ -248,6 +249,10 @@ def _reason(
     edge_label = "F6" if solution.edge_form == "unbatched" else "F9"
     if solution.overrun is not None:
         edge_label = "F11"
+    if has_deadlines(problem):
+        in_time = local_open_cmt(problem)[c, serves_m, t].any() or edge_open_ct(problem)[c, t]
+        if not in_time and not (in_cloud and cloud_open_ct(problem)[c, t]):
+            return "no path is in time for its deadline"
     stops = []
     local = bool((allocation.onloaded_cm[c] & serves_m).any())
     stops.append("client compute full" if local and full["F5"][client] else "")

@@ -17,10 +17,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation
+from planner.paths import cloud_open_ct, edge_limit_ct, has_deadlines, local_open_cmt
 from planner.problem import FloatArray, Problem
 from planner.solvers.program import LinearProgram
 
-__all__ = ["EdgeCost", "Formulation", "Prices", "build_formulation", "offload_limit_ct"]
+__all__ = ["EdgeCost", "Formulation", "Prices", "build_formulation"]
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -126,14 +127,6 @@ class Formulation:
         )
 
 
-def offload_limit_ct(problem: Problem) -> FloatArray:
-    """Largest queries/s of each client and task its uplink lets out: min(lambda, kappa / b)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        link_ct = problem.client_uplink_c[:, None] / problem.query_bytes_t
-    link_ct = np.where(problem.query_bytes_t > 0, link_ct, np.inf)
-    return np.asarray(np.minimum(problem.load_ct, link_ct))
-
-
 def build_formulation(
     problem: Problem,
     *,
@@ -197,7 +190,7 @@ class _Builder:
     def add_columns(self, use_cloud: bool, cloud_price: float) -> None:
         """Columns x, y (with `choose`), p, o, r, f with objective F1 (times the total load)."""
         p = self.problem
-        limit_ct = offload_limit_ct(p)
+        limit_ct = edge_limit_ct(p)
         self.cap_et = np.zeros((len(p.edges), len(p.tasks)))
         np.add.at(self.cap_et, p.edge_of_c, limit_ct)
         serves_tm = p.accuracy_mt.T > 0
@@ -206,12 +199,16 @@ class _Builder:
         )
         cloud_gain_t = p.cloud_accuracy_t - cloud_price * p.cloud_cost_t
         in_cloud_t = (p.cloud_model_t >= 0) & (cloud_gain_t > 0) & use_cloud
+        linked_c = (p.client_uplink_c > 0) & (p.edge_uplink_e > 0)[p.edge_of_c]
         masks = {
             "p": (p.load_ct > 0)[:, :, None] & serves_tm & self.allowed_cm[:, None, :],
             "o": (limit_ct > 0) & np.asarray(flow_etm.any(axis=2))[p.edge_of_c],
-            "r": (limit_ct > 0) & in_cloud_t & (p.edge_uplink_e > 0)[p.edge_of_c, None],
+            "r": (p.load_ct > 0) & in_cloud_t & linked_c[:, None],
             "f": flow_etm,
         }
+        if has_deadlines(p):
+            masks["p"] = masks["p"] & local_open_cmt(p).transpose(0, 2, 1)
+            masks["r"] = masks["r"] & cloud_open_ct(p)
         if self.choose:
             masks = {"x": self.allowed_cm, "y": self.allowed_em, **masks}
         self.index = {name: np.nonzero(mask) for name, mask in masks.items()}

@@ -24,8 +24,9 @@ from planner.allocation import Allocation
 from planner.bound import relax_with
 from planner.certificate import Status, relative_gap
 from planner.evaluate import evaluate, window_work_f11
-from planner.formulation import EdgeCost, offload_limit_ct
+from planner.formulation import EdgeCost
 from planner.options import Options
+from planner.paths import edge_limit_ct
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 
@@ -139,7 +140,7 @@ def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
     """
     window_e = problem.edge_compute_e * problem.window_e
     most_e = np.zeros(len(problem.edges))
-    np.add.at(most_e, problem.edge_of_c, offload_limit_ct(problem).sum(axis=1))
+    np.add.at(most_e, problem.edge_of_c, edge_limit_ct(problem).sum(axis=1))
     most_em = np.maximum(problem.window_e * most_e, 1e-9)[:, None]
     marginal_em = problem.edge_marginal_em
     setup_em = problem.edge_setup_em * -np.expm1(-most_em) / most_em

@@ -7,7 +7,7 @@ stand beside each field.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ MAY_BE_INFINITE = (
     "client_uplink_c",
     "edge_uplink_e",
     "cloud_compute",
+    "deadline_t",
 )
 NAME_FIELDS = ("clients", "edges", "tasks", "models")
 
@@ -93,6 +94,12 @@ class Problem:
     """kappa_e, bytes/s."""
     cloud_compute: float = float("inf")
     """beta_o, busy seconds per second; inf leaves F8 out."""
+    deadline_t: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """D_t, seconds; inf (all, by default) leaves F13 out."""
+    client_rtt_c: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Round trip client - edge, seconds (0 by default); only F13 uses it."""
+    edge_rtt_e: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Round trip edge - cloud, seconds (0 by default); only F13 uses it."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +107,10 @@ class Problem:
             object.__setattr__(self, name, tuple(getattr(self, name)))
             _check_names(name, getattr(self, name))
         _check_node_names(self.clients, self.edges, self.cloud)
+        for name, value in (("deadline_t", np.inf), ("client_rtt_c", 0.0), ("edge_rtt_e", 0.0)):
+            if len(getattr(self, name)) == 0:
+                count = self._length(name.rsplit("_", 1)[1])
+                object.__setattr__(self, name, np.full(count, value))
         for name in self.array_fields():
             integer = name in ("edge_of_c", "cloud_model_t")
             array = _as_array(name, getattr(self, name), np.int64 if integer else np.float64)
@@ -123,7 +134,7 @@ class Problem:
     def array_fields(cls) -> tuple[str, ...]:
         """Names of the array fields, in order."""
         skipped = {*NAME_FIELDS, "cloud", "cloud_compute", "provenance"}
-        return tuple(field.name for field in fields(cls) if field.name not in skipped)
+        return tuple(item.name for item in fields(cls) if item.name not in skipped)
 
     def _length(self, axis: str) -> int:
         return len({"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}[axis])

@@ -49,6 +49,9 @@ class ProblemFile(Document):
     client_uplink_c: OpenVector
     edge_uplink_e: OpenVector
     cloud_compute: float | None = None
+    deadline_t: OpenVector = ()
+    client_rtt_c: Vector = ()
+    edge_rtt_e: Vector = ()
     provenance: Provenance | None = None
 
     @classmethod

@@ -318,24 +318,27 @@ def best_of_sets(
 @compiled
 def price_clients(
     first_set_c: np.ndarray, start: np.ndarray, members: np.ndarray, bound_s: FloatArray,
-    guess_c: np.ndarray, beta_c: FloatArray, kappa_c: FloatArray, accuracy_mt: FloatArray,
-    cost_cm: FloatArray, load_ct: FloatArray, remote_t: FloatArray, last_remote_t: FloatArray,
-    in_cloud_t: np.ndarray, query_bytes_t: FloatArray, cloud_accuracy_t: FloatArray,
+    guess_c: np.ndarray, beta_c: FloatArray, kappa_c: FloatArray, accuracy_cmt: FloatArray,
+    cost_cm: FloatArray, load_ct: FloatArray, remote_ct: FloatArray, last_remote_ct: FloatArray,
+    in_cloud_ct: np.ndarray, query_bytes_t: FloatArray, cloud_accuracy_t: FloatArray,
     cloud_cost_t: FloatArray, tolerance_c: FloatArray, value_c: FloatArray, routing_c: FloatArray,
 ) -> None:  # fmt: skip
     """`best_of_sets` for every client; fills value_c, guess_c (best sets) and routing_c.
 
     A set's value rises by at most lambda_t per unit that remote_t rises, and never rises when it
-    falls: so the bounds of the last call, raised by that, are bounds now.
+    falls: so the bounds of the last call, raised by that, are bounds now. `accuracy_cmt` has one
+    row for all clients, or one a client where deadlines close paths (F13).
     """
     C, T = load_ct.shape
+    last = accuracy_cmt.shape[0] - 1
     for c in range(C):
         a, b = first_set_c[c], first_set_c[c + 1]
         drift = 0.0
         for t in range(T):
-            drift += load_ct[c, t] * max(remote_t[t] - last_remote_t[t], 0.0)
+            drift += load_ct[c, t] * max(remote_ct[c, t] - last_remote_ct[c, t], 0.0)
         bound_s[a:b] += drift * 1.000000001
         value_c[c], guess_c[c] = best_of_sets(
             start[a : b + 1], members, bound_s[a:b], guess_c[c], beta_c[c], kappa_c[c],
-            accuracy_mt, cost_cm[c], load_ct[c], remote_t, in_cloud_t, query_bytes_t,
-            cloud_accuracy_t, cloud_cost_t, tolerance_c[c], routing_c[c])  # fmt: skip
+            accuracy_cmt[min(c, last)], cost_cm[c], load_ct[c], remote_ct[c], in_cloud_ct[c],
+            query_bytes_t, cloud_accuracy_t, cloud_cost_t, tolerance_c[c],
+            routing_c[c])  # fmt: skip

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from planner.decomposition.client_kernel import enumerate_sets, price_clients
 from planner.decomposition.edge_kernel import edge_value, select_set
 from planner.decomposition.master import Master
-from planner.formulation import EdgeCost, offload_limit_ct
+from planner.formulation import EdgeCost
+from planner.paths import (
+    cloud_open_ct,
+    edge_limit_ct,
+    edge_open_ct,
+    has_deadlines,
+    local_open_cmt,
+)
 from planner.problem import FloatArray, Problem
 
 __all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions", "TooManySetsError"]
@@ -66,11 +73,16 @@ class EdgeData:
         p = problem
         self.problem, self.cost, self.options = p, cost, options
         # Writable copies: the kernels are compiled once, for one kind of array.
-        self.every_accuracy_mt, self.load_ct = np.array(p.accuracy_mt), np.array(p.load_ct)
+        self.load_ct = np.array(p.load_ct)
+        self.accuracy_cmt = np.array(p.accuracy_mt)[None]
+        self.edge_open_ct = self.cloud_open_ct = np.ones(p.load_ct.shape, dtype=bool)
+        if has_deadlines(p):
+            self.accuracy_cmt = np.where(local_open_cmt(p), p.accuracy_mt, 0.0)
+            self.edge_open_ct, self.cloud_open_ct = edge_open_ct(p), cloud_open_ct(p)
         self.query_bytes_t, self.cloud_cost_t = np.array(p.query_bytes_t), np.array(p.cloud_cost_t)
         self.client_bytes_cm = np.array(p.client_model_bytes_cm)
         self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
-        self.cap_t = offload_limit_ct(p).sum(axis=0)
+        self.cap_t = edge_limit_ct(p).sum(axis=0)
         self.window = options.fill * float(p.edge_compute_e[0] * p.window_e[0])
         self.memory = float(p.edge_memory_e[0])
         work_m = p.window_e[0] * cost.marginal_em[0]
@@ -84,7 +96,7 @@ class EdgeData:
         in_reach_t = (p.cloud_model_t >= 0) & (self.uplink > 0)
         self.cloud_net_t = np.where(in_reach_t, self.cloud_net_t, 0.0)
         self._enumerate()
-        self.last_remote_t = np.full(len(p.tasks), np.inf)
+        self.last_remote_ct = np.full(p.load_ct.shape, np.inf)
         # A client's optimum is found to a small part of the gap asked for; the bound includes it.
         self.tolerance_c = (0.01 * options.gap + 1e-9) * np.maximum(self.load_ct.sum(axis=1), 1e-9)
         self.master = Master(
@@ -101,7 +113,8 @@ class EdgeData:
         first, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
         for c in range(len(p.clients)):
             start, found = enumerate_sets(
-                self.client_bytes_cm[c], self.client_cost_cm[c], self.every_accuracy_mt,
+                self.client_bytes_cm[c], self.client_cost_cm[c],
+                self.accuracy_cmt[min(c, len(self.accuracy_cmt) - 1)],
                 self.load_ct[c] > 0, float(p.client_memory_c[c]), SET_LIMIT,
             )  # fmt: skip
             if len(start) == 0:
@@ -124,16 +137,18 @@ class EdgeData:
         """C at these prices; every client's best column joins the master, C joins the cuts."""
         p, C, T = self.problem, len(self.problem.clients), len(self.problem.tasks)
         cloud_t = self.cloud_net_t - backhaul * p.query_bytes_t
-        in_cloud_t = cloud_t > service_t
-        remote_t = np.maximum(np.maximum(service_t, cloud_t), 0.0)
+        edge_ct = np.where(self.edge_open_ct, service_t, 0.0)
+        cloud_ct = np.where(self.cloud_open_ct, cloud_t, 0.0)
+        in_cloud_ct = cloud_ct > edge_ct
+        remote_ct = np.maximum(np.maximum(edge_ct, cloud_ct), 0.0)
         value_c, routing_c = np.zeros(C), np.zeros((C, T + 5))
         price_clients(
             self.first_set_c, self.start, self.all_members, self.bound_s, self.guess_c,
-            self.compute_c, self.uplink_c, self.every_accuracy_mt, self.client_cost_cm,
-            self.load_ct, remote_t, self.last_remote_t, in_cloud_t, self.query_bytes_t,
+            self.compute_c, self.uplink_c, self.accuracy_cmt, self.client_cost_cm,
+            self.load_ct, remote_ct, self.last_remote_ct, in_cloud_ct, self.query_bytes_t,
             self.cloud_net_t, self.cloud_cost_t, self.tolerance_c, value_c, routing_c,
         )  # fmt: skip
-        self.last_remote_t = remote_t
+        self.last_remote_ct = remote_ct
         self.master.add(self.guess_c, routing_c)
         total = float(value_c.sum()) + (backhaul * self.uplink if backhaul > 0 else 0.0)
         total *= ROUNDING_UP

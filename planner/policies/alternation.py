@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation
 from planner.bound import Relaxation
-from planner.formulation import EdgeCost, Prices, offload_limit_ct
+from planner.formulation import EdgeCost, Prices
 from planner.offloading import Routing, Tiers, route, route_batched, route_form
 from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
+from planner.paths import (
+    cloud_open_ct,
+    edge_limit_ct,
+    edge_open_ct,
+    has_deadlines,
+    local_open_cmt,
+)
 from planner.problem import FloatArray, Problem
 
 __all__ = [
@@ -144,6 +151,8 @@ def onload(
     if tiers.client:
         upward_ct = prices.uplink_c[:, None] * problem.query_bytes_t
         service_ct = prices.service_et[problem.edge_of_c] - upward_ct
+        if has_deadlines(problem):
+            service_ct = service_ct * edge_open_ct(problem)
         outside_ct = np.maximum(cloud_ct, service_ct if tiers.edge else 0.0)
         load_ct = problem.load_ct
         onloaded_cm = greedy_cover_nodes(
@@ -162,7 +171,7 @@ def _onload_edges(
 ) -> BoolArray:
     """Greedy cover of each edge; a query is worth what it gains over the client's own best."""
     onloaded_em = np.zeros((len(problem.edges), len(problem.models)), dtype=bool)
-    limit_ct = offload_limit_ct(problem)
+    limit_ct = edge_limit_ct(problem)
     serves_tm = problem.accuracy_mt.T > 0
     for e in range(len(problem.edges)):
         c = np.flatnonzero(problem.edge_of_c == e)
@@ -188,7 +197,10 @@ def _local_net_ctm(problem: Problem, prices: Prices) -> FloatArray:
     cost_cm = problem.client_setup_cm + problem.client_marginal_cm
     price_cm = prices.compute_c[:, None] * cost_cm
     net_ctm = problem.accuracy_mt.T[None] - price_cm[:, None, :]
-    return np.where(problem.accuracy_mt.T > 0, np.maximum(net_ctm, 0.0), 0.0)
+    net_ctm = np.where(problem.accuracy_mt.T > 0, np.maximum(net_ctm, 0.0), 0.0)
+    if has_deadlines(problem):
+        net_ctm = net_ctm * local_open_cmt(problem).transpose(0, 2, 1)
+    return net_ctm
 
 
 def _cloud_net_ct(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
@@ -196,7 +208,8 @@ def _cloud_net_ct(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
         return np.zeros_like(problem.load_ct)
     link_c = prices.uplink_c + prices.uplink_e[problem.edge_of_c]
     net_ct = problem.cloud_accuracy_t - prices.cloud * problem.cloud_cost_t
-    return np.maximum(net_ct - link_c[:, None] * problem.query_bytes_t, 0.0)
+    net_ct = np.maximum(net_ct - link_c[:, None] * problem.query_bytes_t, 0.0)
+    return net_ct * cloud_open_ct(problem) if has_deadlines(problem) else net_ct
 
 
 def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolArray]:
@@ -226,7 +239,7 @@ def pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> Bo
 def expected_queries_em(problem: Problem) -> FloatArray:
     """First point of linearisation: a window's offloadable queries shared among four models."""
     rate_e = np.bincount(
-        problem.edge_of_c, weights=offload_limit_ct(problem).sum(axis=1),
+        problem.edge_of_c, weights=edge_limit_ct(problem).sum(axis=1),
         minlength=len(problem.edges),
     )  # fmt: skip
     per_model_e = problem.window_e * rate_e / 4
