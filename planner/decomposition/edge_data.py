@@ -25,18 +25,14 @@ from planner.paths import (
 )
 from planner.problem import FloatArray, Problem
 
-__all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions", "TooManySetsError"]
+__all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions"]
 
 BoolArray = NDArray[np.bool_]
-SET_LIMIT = 300_000
+SET_LIMIT = 100_000
 NODE_LIMIT = 3_000_000
 LATEST_CUTS, KEPT_PRICES = 4, 8
 ROUNDING_UP = 1 + 1e-12
 """Covers the rounding errors of the sums in double precision."""
-
-
-class TooManySetsError(ValueError):
-    """A client's memory allows more model sets than can be enumerated; no bound without all."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,8 @@ class Cuts:
 class EdgeData:
     """Data of one edge (F8 priced); its models are reduced to those that can matter.
 
-    Raises `TooManySetsError` when a client's model sets cannot all be enumerated.
+    A client whose memory allows more than `SET_LIMIT` model sets is bounded as if it held every
+    model (`roomy_c`): a truncated enumeration would be no bound, this is one.
     """
 
     def __init__(self, problem: Problem, cost: EdgeCost, options: EdgeOptions) -> None:
@@ -110,6 +107,7 @@ class EdgeData:
     def _enumerate(self) -> None:
         """All model sets of all clients, one after another: `first_set_c`, `start`, `members`."""
         p = self.problem
+        self.roomy_c = np.zeros(len(p.clients), dtype=bool)
         first, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
         for c in range(len(p.clients)):
             start, found = enumerate_sets(
@@ -118,10 +116,9 @@ class EdgeData:
                 self.load_ct[c] > 0, float(p.client_memory_c[c]), SET_LIMIT,
             )  # fmt: skip
             if len(start) == 0:
-                raise TooManySetsError(
-                    f"{p.clients[c]}: its memory allows more than {SET_LIMIT:,} model sets; "
-                    "use exact or baj3o"
-                )
+                self.roomy_c[c] = True
+                found = np.flatnonzero(self.client_bytes_cm[c] <= p.client_memory_c[c])
+                start = np.array([0, len(found)])
             first.append(first[-1] + len(start) - 1)
             starts.append(start[1:] + count)
             members.append(found)

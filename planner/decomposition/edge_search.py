@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
-from planner.decomposition.edge_data import ROUNDING_UP, EdgeData, EdgeOptions, TooManySetsError
+from planner.decomposition.edge_data import ROUNDING_UP, EdgeData, EdgeOptions
 from planner.decomposition.master import MasterPrices
 from planner.evaluate import accuracy_qps_t, cloud_compute_f8
 from planner.formulation import EdgeCost, Prices, build_formulation
 from planner.problem import FloatArray, Problem
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["EdgeOptions", "EdgeResult", "TooManySetsError", "search_edge"]
+__all__ = ["EdgeOptions", "EdgeResult", "search_edge"]
 
 BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
@@ -61,8 +61,6 @@ def search_edge(
     """Plan `problem` (one edge and its clients, F8 priced) to `options.gap`.
 
     `warm` is a previous plan of this edge, `warm_prices` the prices of its `EdgeResult`.
-
-    Raises `TooManySetsError` when a client's model sets cannot all be enumerated.
     """
     return _Search(EdgeData(problem, cost, options), warm, warm_prices).run()
 
@@ -197,7 +195,7 @@ class _Search:
         for c, weights in enumerate(edge.master.weights()):
             if weights:
                 x_cm[c, edge.members(c, max(weights, key=lambda s: weights[s]))] = True
-        self._try(x_cm, edge.full_mask(active_m), choose=False)
+        self._try(x_cm, edge.full_mask(active_m), choose=bool(edge.roomy_c.any()))
 
     def _polish(self, active_m: BoolArray) -> bool:
         """Let the solver choose among the models the master mixes; True if the plan improved."""

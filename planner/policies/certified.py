@@ -47,8 +47,7 @@ class _Joined:
 def certified(problem: Problem, options: Options) -> Solution:
     """Plan edge by edge to `options.gap`; F8, which couples edges, by one price.
 
-    Raises `TooManySetsError` when a client's model sets cannot all be enumerated (then no bound
-    would hold). `options.threads` processes work on the edges.
+    `options.threads` processes work on the edges.
     """
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"

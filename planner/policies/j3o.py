@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from planner.allocation import Allocation
 from planner.bound import relax
 from planner.certificate import Status, relative_gap
@@ -48,7 +50,20 @@ def j3o(problem: Problem, options: Options) -> Solution:
 
 
 def warm_allocation(problem: Problem, options: Options) -> Allocation | None:
-    """The previous plan of the options, as arrays of `problem`."""
+    """The options' previous plan as arrays of `problem`; None if its models no longer fit."""
+    found = _previous_allocation(problem, options)
+    if found is None:
+        return None
+    held = (found.onloaded_cm, found.onloaded_em)
+    sizes = (problem.client_model_bytes_cm, problem.edge_model_bytes_em)
+    budgets = (problem.client_memory_c, problem.edge_memory_e)
+    for held_nm, bytes_nm, memory_n in zip(held, sizes, budgets, strict=True):
+        if np.any(np.where(held_nm, bytes_nm, 0.0).sum(axis=1) > memory_n * (1 + 1e-9)):
+            return None
+    return found
+
+
+def _previous_allocation(problem: Problem, options: Options) -> Allocation | None:
     previous = options.warm_start
     if isinstance(previous, Solution):
         same = previous.problem

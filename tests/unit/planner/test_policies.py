@@ -150,6 +150,15 @@ def test_a_previous_plan_is_a_starting_point() -> None:
     )
 
 
+@pytest.mark.parametrize("policy", ["exact", "certified", "baj3o", "j3o"])
+def test_a_previous_plan_that_no_longer_fits_is_left_aside(policy: str) -> None:
+    problem = one_client()
+    first = solve(problem, policy)
+    smaller = replace(problem, client_memory_c=np.array([10.0]), edge_memory_e=np.array([10.0]))
+    for previous in (first, first.plan):
+        assert solve(smaller, policy, Options(warm_start=previous)).evaluation.feasible
+
+
 def test_names_and_options_are_checked() -> None:
     with pytest.raises(UnknownPolicyError, match=r"did you mean 'baj3o'.*all-local"):
         solve(one_client(), "baj3")
