@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from cluster.document import DocumentError
 from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
-from serving.cli import cluster_verbs, plan_verbs, run_verbs, train_verb
+from serving.cli import cluster_verbs, plan_verbs, problem_verbs, run_verbs, train_verb
 from serving.cli.console import ExitCode
-from serving.cli.problem_verbs import problems
 
 __all__ = ["app", "main"]
 
@@ -23,36 +21,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (cluster_verbs, plan_verbs, run_verbs, train_verb):
-    for verb in module.VERBS:
-        app.command(name=verb.__name__.rstrip("_"))(verb)
-app.add_typer(problems, name="problem")
+for verb in (
+    *cluster_verbs.VERBS,
+    *plan_verbs.VERBS,
+    *run_verbs.VERBS,
+    *train_verb.VERBS,
+    *problem_verbs.VERBS,
+):
+    app.command(name=verb.__name__)(verb)
+app.add_typer(problem_verbs.problems, name="problem")
 
 
 def main() -> None:
     """Entry point: a fault of input or system ends in one line on stderr and its exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.BAD_INPUT
-    except click.exceptions.Abort:
-        code = 130
+        app()  # ends by SystemExit, also for a wrong option or an unknown verb
+        code = 0
     except (DocumentError, CapacityError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
     except ClusterError as error:
         code = _complain(error, ExitCode.FAILED)
     except (ValueError, KeyError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
-    except KeyboardInterrupt:
-        code = 130
     except Exception as error:
         # Ray's own faults arrive as its own types, which are not imported where Ray is not.
         if not type(error).__module__.startswith("ray."):
             raise
         words = " ".join(str(error).split())
         code = _complain(ClusterError(f"Ray: {words[-400:]}"), ExitCode.FAILED)
-    sys.exit(int(code or 0))
+    sys.exit(int(code))
 
 
 def _complain(error: Exception, code: ExitCode) -> ExitCode:

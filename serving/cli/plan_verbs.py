@@ -14,6 +14,7 @@ from cluster.topology import Topology
 from models.zoo.registry import list_models
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
+from planner.explain import explain
 from planner.plan import Plan
 from planner.policies import Options, list_policies, solve
 from planner.problem import Problem
@@ -26,6 +27,7 @@ from serving.control.stages import Setting
 __all__ = ["VERBS", "load_setting"]
 
 SHOWN_NODES = 24
+SHOWN_REASONS = 12
 
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
@@ -58,6 +60,11 @@ def plan(
     fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
     time_limit: Annotated[float, typer.Option(help="seconds")] = 60.0,
     gap: Annotated[float, typer.Option(help="relative gap at which a solver may stop")] = 1e-4,
+    overrun: Annotated[
+        float | None,
+        typer.Option(help="share of windows that may overrun (F11), e.g. 0.05; instead of --fill"),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="processes or threads of the solver")] = 1,
     seed: int = 0,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
     list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
@@ -70,7 +77,9 @@ def plan(
             out.say(f"[bold]{entry.name}[/]  {entry.description}")
         out.result({entry.name: entry.description for entry in list_policies()})
         return
-    options = Options(fill=fill, time_limit_s=time_limit, gap=gap, seed=seed)
+    options = Options(
+        fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, overrun=overrun, threads=threads
+    )
     if problem is not None:
         stated = Problem.load(problem)
     else:
@@ -83,6 +92,11 @@ def plan(
         solution = solve(stated, policy, options)
     solution.plan.save(output)
     _show_solution(out, solution)
+    reasons = explain(stated, solution).lines
+    for line in reasons[:SHOWN_REASONS]:
+        out.say(f"· {line}")
+    if len(reasons) > SHOWN_REASONS:
+        out.say(f"· and {len(reasons) - SHOWN_REASONS} smaller reasons")
     out.say(f"wrote {output}")
     certificate = solution.certificate
     out.result(

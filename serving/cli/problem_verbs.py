@@ -1,4 +1,4 @@
-"""Verbs of planning problems that need no cluster: `testbed problem sample`."""
+"""Verbs of planning that need no cluster: `testbed problem sample`, `testbed experiment`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planner.instances import FAMILIES, REGIMES, sample_problem
 from serving.cli.cluster_verbs import Json
 from serving.cli.console import Output
 
-__all__ = ["problems"]
+__all__ = ["VERBS", "problems"]
 
 problems = typer.Typer(help="Planning problems from published figures.", no_args_is_help=True)
 
@@ -49,3 +49,33 @@ def sample(
             "models": len(drawn.models),
         }
     )
+
+
+def experiment(
+    name: Annotated[str | None, typer.Argument(help="see --list")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="default: the experiment's own")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/figures"),
+    list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
+    as_json: Json = False,
+) -> None:
+    """Repeat an experiment of the paper at the planning level; writes a CSV and a figure.
+
+    An interrupted run goes on where it stopped.
+    """
+    out = Output(as_json)
+    from planner.experiments import EXPERIMENTS
+
+    if list_ or name is None:
+        out.say("\n".join(EXPERIMENTS))
+        out.result({"experiments": list(EXPERIMENTS)})
+        return
+    if name not in EXPERIMENTS:
+        raise ValueError(f"no experiment {name!r} (valid: {', '.join(EXPERIMENTS)})")
+    with out.progress(name) as advance:
+        options = {} if seeds is None else {"seeds": seeds}
+        written = EXPERIMENTS[name](output, on_progress=advance, **options)
+    out.say(f"wrote {written} and its figure")
+    out.result({"experiment": name, "rows": str(written)})
+
+
+VERBS = (experiment,)
