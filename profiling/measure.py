@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from profiling.fit import AffineFit, fit_affine
+from profiling.fit import fit_affine
 from profiling.memory import peak_workspace_bytes
 from profiling.profile import BatchLatency, ModelProfile
 
@@ -96,9 +96,8 @@ def measure_model(
     load_s: float,
     target_s: float = 0.4,
 ) -> Measured:
-    """Run a loaded model on real inputs (n, h, w, 3), in batches up to the largest of
-    `max_batches`, and find its workspace at each of them."""
-    sizes = [batch for batch in BATCH_SIZES if batch <= max(max_batches)]
+    """Time a loaded model on real inputs (n, h, w, 3) at every size of `BATCH_SIZES`, and find its
+    workspace at each of `max_batches`."""
 
     def workspace(batch: int) -> int:
         inputs = images[np.arange(batch) % len(images)]
@@ -106,7 +105,7 @@ def measure_model(
 
     return Measured(
         model=model,
-        latency=measure_latency(runtime.run, images, sizes, target_s=target_s),
+        latency=measure_latency(runtime.run, images, target_s=target_s),
         weights_bytes=runtime.weights_bytes,
         workspace_bytes={batch: workspace(batch) for batch in sorted(set(max_batches))},
         load_s=load_s,
@@ -120,10 +119,7 @@ def profile_of(measured: Measured, *, node: str, measured_on: str, max_batch: in
     sizes give, and the same line for nodes that share the hardware.
     """
     sizes = [entry.batch for entry in measured.latency]
-    if len(sizes) > 1:
-        fit = fit_affine(sizes, [entry.p50_s for entry in measured.latency])
-    else:  # one batch size cannot tell set-up from marginal cost: all of it recurs per query
-        fit = AffineFit(setup_s=0.0, marginal_s=measured.latency[0].p50_s, residual=0.0)
+    fit = fit_affine(sizes, [entry.p50_s for entry in measured.latency])
     return ModelProfile(
         model=measured.model,
         node=node,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from testbed_process import Testbed, readme_commands
+from testbed_process import Testbed, commands_of, readme_blocks
 
 
 @pytest.fixture(scope="session")
 def walked(tmp_path_factory) -> Iterator[Testbed]:
     """A cluster on which every command of the README but the last (`down`) has run."""
     bench = Testbed(tmp_path_factory.mktemp("walk"))
-    commands = readme_commands()
+    commands = commands_of(readme_blocks()[1])
     assert commands[0] == ["testbed", "up"]
     assert commands[-1] == ["testbed", "down"]
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ROOT", "Testbed", "readme_commands"]
+__all__ = ["ROOT", "Testbed", "commands_of", "readme_blocks"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,10 +52,12 @@ class Testbed:
         ]
 
 
-def readme_commands() -> list[list[str]]:
-    """The commands of the README's walk through the stages, as argument lists."""
-    section = (ROOT / "README.md").read_text().split("## Stage by stage")[1]
-    block = re.search(r"```sh\n(.*?)```", section, re.S)
-    assert block is not None
-    lines = [line.split("#")[0].strip() for line in block.group(1).splitlines()]
-    return [shlex.split(line) for line in lines if line]
+def readme_blocks() -> list[str]:
+    """The shell blocks of the README, in order: make, the walk, planning alone, a query."""
+    return re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def commands_of(block: str) -> list[list[str]]:
+    """The commands of a block as argument lists, comments left out."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]

@@ -18,7 +18,7 @@ from cluster.provenance import collect_provenance
 from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
 from models.zoo.cards import ModelCard
-from profiling.measure import Measured, measure_model, profile_of
+from profiling.measure import BATCH_SIZES, Measured, measure_model, profile_of
 from profiling.profile import Profiles
 
 __all__ = ["profile_cluster"]
@@ -51,7 +51,7 @@ class _Bench:
         node = self._node
         started_s = time.perf_counter()
         runtime = ModelRuntime.load(
-            card, node.device, threads=node.threads, max_batch=max(max_batches)
+            card, node.device, threads=node.threads, max_batch=max(*max_batches, *BATCH_SIZES)
         )
         load_s = time.perf_counter() - started_s
         try:

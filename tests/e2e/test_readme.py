@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import httpx
+import numpy as np
 import pytest
-from testbed_process import ROOT, Testbed
+from testbed_process import ROOT, Testbed, commands_of, readme_blocks
 
+from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
 from planner.problem import Problem
 from profiling.profile import Profiles
 from serving.report.report import Report
+from serving.traffic.images import load_images
 from serving.traffic.measurement import Measurements
 
 
@@ -57,6 +61,19 @@ class TestWalk:
         assert refused.status_code == 422
         assert "PNG" in refused.json()["error"]
 
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+    def test_the_readmes_curl_gets_a_depth_map(self, walked) -> None:
+        url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
+        (command,) = commands_of(readme_blocks()[3])
+        body = load_images(Rooms("test"), 1).bodies[0]
+        (walked.folder / "room.png").write_bytes(body)
+        asked = [word.replace("http://127.0.0.1:PORT", url) for word in command]
+        shown = subprocess.run(asked, cwd=walked.folder, capture_output=True, text=True, check=True)
+        assert "200 OK" in shown.stdout
+        depth_m = np.frombuffer((walked.folder / "depth.f16").read_bytes(), np.float16)
+        assert depth_m.shape == (96 * 96,)
+        assert 0.3 < float(np.median(depth_m)) < 10
+
     def test_a_second_up_and_a_bad_topology_are_refused_in_one_line(self, walked) -> None:
         second = walked.run("up")
         assert second.returncode == 1
@@ -92,6 +109,7 @@ def test_without_a_cluster_verbs_say_how_to_get_one(tmp_path) -> None:
 
 
 def test_the_two_commands_of_the_readme_run_what_they_say() -> None:
+    assert commands_of(readme_blocks()[0]) == [["make", "demo"], ["make", "test"]]
     for target, words in {"demo": "testbed demo", "test": "pytest"}.items():
         shown = subprocess.run(
             ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True

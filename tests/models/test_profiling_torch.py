@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from profiling.measure import measure_latency, measure_model, profile_of
+from profiling.measure import BATCH_SIZES, measure_latency, measure_model, profile_of
 from profiling.memory import peak_workspace_bytes
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
@@ -49,7 +49,7 @@ def test_a_profile_is_cut_to_the_node() -> None:
     )
     small = profile_of(measured, node="client", measured_on="edge", max_batch=2)
     large = profile_of(measured, node="edge", measured_on="edge", max_batch=16)
-    assert max(entry.batch for entry in measured.latency) == 16
+    assert [entry.batch for entry in measured.latency] == list(BATCH_SIZES)
     assert small.measured_on == "edge"
     assert small.weights_bytes == 1_000
     assert 2 * 4_000 <= small.workspace_bytes < 2 * 4_000 + 4_096

@@ -88,3 +88,15 @@ def test_planner_brings_neither_ray_nor_torch() -> None:
 def test_python_is_capped_below_the_standard_library_named_profiling() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11,<3.15"
+
+
+def test_unit_tests_need_neither_ray_nor_torch() -> None:
+    code = (
+        "import sys, pytest\n"
+        "sys.modules.update(ray=None, torch=None, torchvision=None, timm=None)\n"
+        "sys.exit(pytest.main(['-q', '--collect-only', '-p', 'no:cacheprovider', 'tests/unit']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2_000:]

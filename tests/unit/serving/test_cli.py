@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from testbed_process import ROOT, Testbed
+from testbed_process import ROOT, Testbed, commands_of, readme_blocks
 
 
 @pytest.fixture
@@ -36,6 +36,16 @@ def test_a_sampled_problem_is_planned_checked_and_explained(bench) -> None:
     found = json.loads(checked.stdout)
     assert found["violations"] == []
     assert found["objective"] == pytest.approx(result["objective"], abs=1e-6)
+
+
+def test_the_readmes_commands_without_a_cluster_work(bench) -> None:
+    commands = commands_of(readme_blocks()[2])
+    assert len(commands) == 3
+    for program, *arguments in commands:
+        assert program == "testbed"
+        done = bench.run(*arguments)
+        assert done.returncode == 0, f"{arguments}\n{done.stderr}"
+    assert (bench.folder / "out" / "plan.json").exists()
 
 
 @pytest.mark.parametrize(
