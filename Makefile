@@ -8,7 +8,7 @@ LOCK := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 INSTALLED := $(VENV)/.dependencies-$(LOCK)
 SUITES := tests/unit tests/models tests/contract tests/e2e
 
-.PHONY: help setup demo test check format gpu-check bench-planner lock clean
+.PHONY: help setup demo test check format gpu-check bench-planner bench-serving lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ gpu-check: setup ## the tests that only a CUDA device can answer
 
 bench-planner: setup ## measure the planner; writes out/bench/planner.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json
+
+bench-serving: setup ## measure the data plane; writes out/bench/serving.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_serving.py --out out/bench/serving.json
 
 lock: setup ## rewrite constraints.txt from the installed environment
 	{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable; } > constraints.next
