@@ -24,6 +24,8 @@ from planner.solution import Solution
 __all__ = ["Binding", "Explanation", "MissingModel", "TaskExplanation", "explain"]
 
 TIGHT = 0.999
+LEAST_TOLD = 5e-4
+"""Reasons for a smaller share of a task's queries are left out of the text."""
 MORE = 0.1
 """A tenth more of a budget is what gains are told for."""
 BUDGET_NAMES = {
@@ -82,6 +84,7 @@ class TaskExplanation:
 
     def __str__(self) -> str:
         ordered = sorted(self.reasons.items(), key=lambda item: -item[1])
+        ordered = [item for item in ordered if item[1] >= LEAST_TOLD] or ordered[:1]
         why = "; ".join(f"{reason} ({share:.1%})" for reason, share in ordered)
         return f"{self.task}: {self.shed_share:.1%} of its queries are shed: {why}"
 
