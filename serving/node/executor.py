@@ -63,7 +63,8 @@ class Executor:
 
     `submit` raises `RefusedError` when the work that waits exceeds `backlog_limit_s` (seconds of
     device time), the queue is full, the model is not loaded, or the device failed. A cancelled
-    caller is taken out of the queue and never harms its batch-mates.
+    caller is taken out of the queue and never harms its batch-mates. `busy_clock`, read on the
+    device thread, counts `busy_s`: the thread's own CPU time where nodes share the cores.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Executor:
         backlog_limit_s: float = float("inf"),
         max_waiting: int = 1024,
         clock: Callable[[], float] = time.monotonic,
+        busy_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batcher = batcher
         self._load = load
         self._backlog = Backlog(backlog_limit_s)
         self._max_waiting = max_waiting
         self._clock = clock
+        self._busy_clock = busy_clock
         self._models: dict[str, Runtime] = {}
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
@@ -173,18 +176,18 @@ class Executor:
         return None
 
     def _run(self, batch: Batch[_Job]) -> None:
-        started_s = self._clock()
+        started_s, busy_from_s = self._clock(), self._busy_clock()
         try:
             runtime = self._models[batch.model]
             answers = runtime.run(np.stack([job.image for job in batch.items]))
         except Exception as error:
             # A failing batch is refused to its own callers and must not end the device thread.
-            self.busy_s += self._clock() - started_s
+            self.busy_s += self._busy_clock() - busy_from_s
             refusal = RefusedError("device_failed", f"{batch.model}: {error}")
             self._loop.call_soon_threadsafe(_settle, [(job, refusal) for job in batch.items])
             return
         compute_s = self._clock() - started_s
-        self.busy_s += compute_s
+        self.busy_s += self._busy_clock() - busy_from_s
         self.batches += 1
         self._backlog.learn(batch.model, compute_s / len(batch.items))
         served = [

@@ -106,6 +106,7 @@ class NodeServer:
             backlog_limit_s=backlog_limit_s(node.batching, node.window_s),
             max_waiting=config.max_waiting,
             clock=clock,
+            busy_clock=_busy_clock(node),
         )
         self._uplink = self._make_uplink(find_peer)
         self._peers = PeerServer(self._serve_forwarded, config.token)
@@ -245,3 +246,12 @@ class NodeServer:
             max_backlog_s=self.config.node.window_s,
         )
         return Uplink(pacer, find_peer, self.config.token)
+
+
+def _busy_clock(node: Node) -> Callable[[], float]:
+    """What a node's use of its device is counted by.
+
+    Nodes on one host share its cores, so time that another node's thread ran is no use of this
+    one's; a pass over several threads, or on a GPU, is counted by the clock on the wall.
+    """
+    return time.thread_time if node.device == "cpu" and node.threads == 1 else time.monotonic
