@@ -28,7 +28,7 @@ setup: $(INSTALLED) ## virtual environment and install; nothing to do the second
 	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
 	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
 
-demo: setup ## the whole system, end to end, on this machine (about six minutes)
+demo: setup ## the whole system, end to end, on this machine (about seven minutes)
 	$(VENV)/bin/testbed demo --out out/demo
 
 test: setup ## the whole test suite
@@ -45,6 +45,7 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff format .
 
 gpu-check: setup ## the tests that only a CUDA device can answer
+	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().cuda_memory_bytes else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(SUITES) -m gpu
 
 bench-planner: setup ## measure the planner; writes out/bench/planner.json

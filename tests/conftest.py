@@ -7,6 +7,16 @@ from collections.abc import Iterator
 import pytest
 from testbed_process import Testbed, commands_of, readme_blocks
 
+from cluster.machine import read_machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that only a GPU can answer are skipped, by name, where there is none."""
+    if any("gpu" in item.keywords for item in items) and not read_machine().cuda_memory_bytes:
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device; see make gpu-check"))
+
 
 @pytest.fixture(scope="session")
 def walked(tmp_path_factory) -> Iterator[Testbed]:
