@@ -15,6 +15,7 @@ from rich.table import Table
 __all__ = ["ExitCode", "Output"]
 
 Advance = Callable[..., None]
+LOG_WIDTH = 120
 
 
 class ExitCode(IntEnum):
@@ -35,6 +36,8 @@ class Output:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self._people = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        if not self._people.is_terminal:  # a log file has no width; tables need some
+            self._people.width = LOG_WIDTH
 
     def say(self, words: str) -> None:
         """A line for people."""

@@ -84,7 +84,7 @@ def comparison_table(
 ) -> Table:
     """The ranked rows for people."""
     table = Table(title=title, caption="accuracy = accuracy of answered × answered share")
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     for heading in (
         "promised", "accuracy", "of answered", "answered", "p50", "p95", "p99", "in time", "gap",
     ):  # fmt: skip
