@@ -14,13 +14,13 @@ from rich.table import Table
 from cluster.demand import Demand, Phase
 from cluster.providers import local
 from cluster.topology import Topology
-from models.benchmarks.rooms import Rooms
 from models.zoo.registry import list_models
 from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.solution import Solution
 from serving.cli.cluster_verbs import SPECS
 from serving.cli.console import ExitCode, Output
+from serving.cli.run_verbs import load_labelled
 from serving.control.controller import Controller, ControllerOptions, Decision
 from serving.control.fleet import Fleet
 from serving.control.profiler import profile_cluster
@@ -31,7 +31,7 @@ from serving.report.gallery import pick_examples
 from serving.report.live import LiveComparison, PlanChange, compare_live
 from serving.report.report import Report
 from serving.report.scene import build_scene
-from serving.traffic.images import LabelledImages, load_images
+from serving.traffic.images import LabelledImages
 from serving.traffic.schedule import Schedule, build_schedule
 
 __all__ = ["run_demo"]
@@ -62,9 +62,7 @@ def run_demo(out: Output, folder: Path, *, seed: int, duration_s: float | None) 
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
             fleet = Fleet.launch(topology, setting.tasks, setting.largest_query_bytes, state.token)
-        with out.progress("rendering labelled images") as advance:
-            images = load_images(Rooms("test"), IMAGES, advance)
-        stand = _Stand(out, setting, fleet, images, seed)
+        stand = _Stand(out, setting, fleet, load_labelled(out, IMAGES), seed)
         report = _measure(stand, folder, solutions, phases)
     finally:
         local.disconnect()
@@ -143,7 +141,7 @@ def _measure(
             policy_row(
                 name,
                 solution.evaluation.summary(),
-                measure_run(runs[name]),
+                measure_run(runs[name].measurements),
                 solution.certificate,
             )
         )
@@ -156,7 +154,7 @@ def _measure(
         folder,
         plan,
         run.measurements,
-        measure_run(run),
+        measure_run(run.measurements),
         command="testbed demo",
         topology=stand.setting.topology.name,
         scene=build_scene(stand.setting.topology, plan, phases[0], stand.setting.profiles),
@@ -203,8 +201,8 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
         live.measurements,
         frozen.measurements,
         changes,
-        live_busy_s=live.busy_s,
-        frozen_busy_s=frozen.busy_s,
+        live_busy_s=live.measurements.run.busy_s,
+        frozen_busy_s=frozen.measurements.run.busy_s,
     )
 
 

@@ -144,7 +144,7 @@ def down(say: Callable[[str], None] = lambda _: None) -> bool:
     return True
 
 
-def connect(*, log_to_driver: bool = False) -> ClusterState:
+def connect() -> ClusterState:
     """Make this process a driver of the running cluster. Raises `ClusterError` if there is none."""
     state = find_cluster()
     if state is None:
@@ -162,7 +162,7 @@ def connect(*, log_to_driver: bool = False) -> ClusterState:
             ray.init(
                 address=state.address,
                 namespace="testbed",
-                log_to_driver=log_to_driver,
+                log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=False,
             )

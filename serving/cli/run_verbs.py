@@ -11,6 +11,7 @@ import typer
 
 from cluster.demand import Demand, Phase
 from cluster.providers import local
+from cluster.providers.state import ClusterState
 from models.benchmarks.rooms import Rooms
 from planner.evaluate import evaluate
 from planner.plan import Plan
@@ -25,10 +26,11 @@ from serving.report.scene import build_scene
 from serving.traffic.images import LabelledImages, load_images
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
-from serving.traffic.summary import Measured, summarise
+from serving.traffic.summary import Measured
 
 if TYPE_CHECKING:
     from serving.control.controller import Controller
+    from serving.control.fleet import Fleet
 
 __all__ = ["VERBS", "load_labelled"]
 
@@ -52,15 +54,7 @@ def deploy(
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
     _refuse_infeasible(setting, wanted, demand, phase)
-    state = local.connect()
-    from serving.control.fleet import Fleet
-
-    fleet = Fleet.attach(state.topology)
-    if fleet is None:
-        with out.busy(f"starting {len(state.topology.nodes)} nodes"):
-            fleet = Fleet.launch(
-                state.topology, setting.tasks, setting.largest_query_bytes, state.token
-            )
+    fleet = _running_or_launched(out, local.connect(), setting)
     with out.busy("loading models and routing"):
         change = fleet.apply(wanted, model_bytes_of(setting.profiles))
     urls = fleet.urls()
@@ -85,13 +79,9 @@ def drive(
     out = Output(as_json)
     wanted = Plan.load(plan)
     schedule = build_schedule(_phases(demand, phase, duration), seed, images)
-    state = local.connect()
-    from serving.control.fleet import Fleet
+    fleet = _running(local.connect())
     from serving.control.session import run_traffic
 
-    fleet = Fleet.attach(state.topology)
-    if fleet is None:
-        raise ValueError("no plan is in force; run `testbed deploy` first")
     labelled = load_labelled(out, images)
     with out.progress("driving") as advance:
         run = run_traffic(
@@ -100,7 +90,7 @@ def drive(
         )  # fmt: skip
     run.measurements.save(output)
     pick_examples(schedule, run.records, labelled).save(output.with_name("gallery.json"))
-    measured = measure_run(run)
+    measured = measure_run(run.measurements)
     _say_measured(out, measured)
     out.say(f"wrote {output}")
     out.result(measured.model_dump(mode="json"))
@@ -125,7 +115,7 @@ def report(
     rows = Measurements.load(measurements)
     wanted = Plan.load(plan)
     gallery = measurements.with_name("gallery.json")
-    measured = summarise(rows, rows.run.duration_s, rows.run.busy_s)
+    measured = measure_run(rows)
     write_report(
         output,
         wanted,
@@ -159,13 +149,9 @@ def compare(
     setting = load_setting(None, profiles)
     phases = _phases(demand, phase, duration)
     schedule = build_schedule(phases, seed, images)
-    state = local.connect()
-    from serving.control.fleet import Fleet
+    fleet = _running_or_launched(out, local.connect(), setting)
     from serving.control.session import run_traffic
 
-    fleet = Fleet.attach(state.topology) or Fleet.launch(
-        state.topology, setting.tasks, setting.largest_query_bytes, state.token
-    )
     labelled = load_labelled(out, images)
     problem = setting.problem(phases[0])
     rows = []
@@ -178,7 +164,7 @@ def compare(
                 command="testbed compare", seed=seed, on_progress=advance,
             )  # fmt: skip
         summary = solution.evaluation.summary()
-        rows.append(policy_row(name, summary, measure_run(run), solution.certificate))
+        rows.append(policy_row(name, summary, measure_run(run.measurements), solution.certificate))
     out.table(comparison_table(rows))
     out.result({"policies": comparison_rows(rows)})
     local.disconnect()
@@ -197,13 +183,9 @@ def live(
     out = Output(as_json)
     setting = load_setting(None, profiles)
     present = Plan.load(plan)
-    state = local.connect()
+    fleet = _running(local.connect())
     from serving.control.controller import Controller, ControllerOptions, Decision
-    from serving.control.fleet import Fleet
 
-    fleet = Fleet.attach(state.topology)
-    if fleet is None:
-        raise ValueError("no plan is in force; run `testbed deploy` first")
     decisions: list[Decision] = []
 
     def note(decision: Decision) -> None:
@@ -259,6 +241,27 @@ def load_labelled(out: Output, count: int) -> LabelledImages:
     """The first `count` labelled images of the test split."""
     with out.progress("rendering images") as advance:
         return load_images(Rooms("test"), count, advance)
+
+
+def _running(state: ClusterState) -> Fleet:
+    """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
+    from serving.control.fleet import Fleet
+
+    fleet = Fleet.attach(state.topology)
+    if fleet is None:
+        raise ValueError("no plan is in force; run `testbed deploy` first")
+    return fleet
+
+
+def _running_or_launched(out: Output, state: ClusterState, setting: Setting) -> Fleet:
+    """The fleet of the connected cluster, its nodes started if they do not run yet."""
+    from serving.control.fleet import Fleet
+
+    fleet = Fleet.attach(state.topology)
+    if fleet is not None:
+        return fleet
+    with out.busy(f"starting {len(state.topology.nodes)} nodes"):
+        return Fleet.launch(state.topology, setting.tasks, setting.largest_query_bytes, state.token)
 
 
 def _refuse_infeasible(setting: Setting, plan: Plan, demand: Path, phase: int) -> None:

@@ -24,10 +24,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left: rows, device-busy seconds by node, and the scored records themselves."""
+    """What a run left: its rows, and the scored records with their predictions."""
 
     measurements: Measurements
-    busy_s: Mapping[str, float]
     records: list[Record]
 
 
@@ -49,18 +48,18 @@ def run_traffic(
     """
     before = fleet.snapshots()
     records = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
-    busy_s = _busy_between(before, fleet.snapshots())
+    after = fleet.snapshots()
     scored = score_records(schedule, records, images.labels)
     measurements = build_measurements(
         schedule,
         scored,
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
-        busy_s=busy_s,
+        busy_s=_busy_between(before, after),
         bounds_s=_bounds(records),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
     )
-    return Run(measurements, busy_s, scored)
+    return Run(measurements, scored)
 
 
 async def _drive(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
@@ -24,9 +23,6 @@ from serving.report.report import Report, build_report
 from serving.report.scene import Scene
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import Measured, summarise
-
-if TYPE_CHECKING:  # the planning verbs do without Ray
-    from serving.control.session import Run
 
 __all__ = ["Setting", "measure_run", "model_bytes_of", "write_report"]
 
@@ -66,10 +62,9 @@ def model_bytes_of(profiles: Profiles) -> dict[tuple[str, str], int]:
     return {(profile.node, profile.model): profile.resident_bytes for profile in profiles.profiles}
 
 
-def measure_run(run: Run) -> Measured:
-    """The summary of a run."""
-    rows = run.measurements
-    return summarise(rows, rows.run.duration_s, run.busy_s)
+def measure_run(rows: Measurements) -> Measured:
+    """The summary of a whole run."""
+    return summarise(rows, rows.run.duration_s, rows.run.busy_s)
 
 
 def write_report(

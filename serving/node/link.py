@@ -29,7 +29,3 @@ class LinkPacer:
         self.free_at_s = start_s + size_bytes / self.bandwidth_bytes_per_s
         self.sent_bytes += size_bytes
         return self.free_at_s
-
-    def bound_s(self, query_bytes: int) -> float:
-        """Latency the link adds to a query when nothing waits: transmission and round trip."""
-        return query_bytes / self.bandwidth_bytes_per_s + self.rtt_s
