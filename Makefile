@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
+# Isolated from PYTHONPATH: pip would take this folder's own metadata for the installed project.
+PIP := $(PY) -I -m pip --disable-pip-version-check
 export PYTHONPATH := $(CURDIR)
 
 LOCK := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
@@ -16,16 +18,16 @@ help: ## list the targets
 $(INSTALLED):
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Python 3.11 to 3.14 is needed, this is " + sys.version.split()[0] + "; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
-	$(PY) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt '.[train,dev]'
-	$(PY) -m pip uninstall --quiet --yes j3o-testbed
+	$(PIP) install --quiet -c constraints.txt setuptools
+	$(PIP) install --progress-bar off -c constraints.txt -e '.[train,dev]'
+	echo "$(CURDIR)" > $(VENV)/.checkout
 	touch $@
 
 # The dependencies are installed once per lock; the project itself, editable, once per checkout,
 # because one environment may serve several clones.
 setup: $(INSTALLED) ## virtual environment and install; nothing to do the second time
 	@if [ "$$(cat $(VENV)/.checkout 2>/dev/null)" != "$(CURDIR)" ] || [ ! -x $(VENV)/bin/testbed ]; then \
-	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
+	  $(PIP) install --quiet --no-deps --no-build-isolation -e . \
 	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
 
 demo: setup ## the whole system, end to end, on this machine (about seven minutes)
@@ -55,7 +57,7 @@ bench-serving: setup ## measure the data plane; writes out/bench/serving.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_serving.py --out out/bench/serving.json
 
 lock: setup ## rewrite constraints.txt from the installed environment
-	{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable; } > constraints.next
+	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable; } > constraints.next
 	mv constraints.next constraints.txt
 
 clean: ## remove the environment and everything a run wrote

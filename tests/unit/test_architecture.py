@@ -100,3 +100,12 @@ def test_unit_tests_need_neither_ray_nor_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2_000:]
+
+
+def test_the_installed_project_is_this_checkout_and_no_copy() -> None:
+    code = "import serving, planner; print(serving.__file__); print(planner.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd="/", capture_output=True, text=True, check=True
+    )
+    for line in done.stdout.splitlines():
+        assert Path(line).resolve().is_relative_to(ROOT), line
