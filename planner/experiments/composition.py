@@ -19,6 +19,7 @@ from planner.problem import Problem
 __all__ = ["run"]
 
 FAMILIES = ("taskonomy", "domainnet", "cityscapes3d")
+REGIMES = ("memory", "mixed")
 LIBRARIES = ("single-task", "multi-task", "both")
 
 
@@ -26,11 +27,9 @@ def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = 
     """Writes composition.csv and composition.png (regimes memory and mixed, policy certified)."""
     cases = [
         {"family": family, "regime": regime, "library": library, "seed": seed}
-        for family, regime, library, seed in product(
-            FAMILIES, ("memory", "mixed"), LIBRARIES, range(seeds)
-        )
+        for family, regime, library, seed in product(FAMILIES, REGIMES, LIBRARIES, range(seeds))
     ]
-    study = Study("composition", "accuracy by library", tuple(cases), _measure, _draw)
+    study = Study("composition", "accuracy by library", tuple(cases), _measure, _draw, panels=2)
     return run_study(study, out_dir, on_progress)
 
 
@@ -56,6 +55,9 @@ def _restrict(problem: Problem, library: str) -> Problem:
 
 
 def _draw(rows: Sequence[Row], axes: Any) -> None:
-    draw_boxes(
-        rows, axes, y="objective", by=("library", "family"), y_label="accuracy per sent query"
-    )
+    for panel, regime in zip(axes, REGIMES, strict=True):
+        told = [row for row in rows if row["regime"] == regime]
+        draw_boxes(
+            told, panel, y="objective", x="family", by="library",
+            y_label=f"accuracy per sent query, {regime} budgets",
+        )  # fmt: skip

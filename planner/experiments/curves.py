@@ -29,11 +29,22 @@ def draw_curves(
     axes.legend()
 
 
-def draw_boxes(rows: Sequence[Row], axes: Any, *, y: str, by: Sequence[str], y_label: str) -> None:
-    """Box plots of column `y`, one for each combination of the columns `by`."""
-    grouped: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        grouped["\n".join(str(row[column]) for column in by)].append(float(row[y]))
-    axes.boxplot(list(grouped.values()))
-    axes.set_xticks(range(1, len(grouped) + 1), list(grouped), fontsize=6)
+def draw_boxes(rows: Sequence[Row], axes: Any, *, y: str, x: str, by: str, y_label: str) -> None:
+    """Box plots of column `y`, side by side for the values of `by` at each value of `x`."""
+    places = list(dict.fromkeys(str(row[x]) for row in rows))
+    series = list(dict.fromkeys(str(row[by]) for row in rows))
+    width = 0.8 / len(series)
+    for number, name in enumerate(series):
+        values = [
+            [float(row[y]) for row in rows if (str(row[x]), str(row[by])) == (place, name)]
+            for place in places
+        ]
+        at = [place + (number - (len(series) - 1) / 2) * width for place in range(len(places))]
+        axes.boxplot(
+            values, positions=at, widths=0.85 * width, patch_artist=True, label=name,
+            boxprops={"facecolor": f"C{number}", "alpha": 0.5},
+            medianprops={"color": "black"}, flierprops={"markersize": 3},
+        )  # fmt: skip
+    axes.set_xticks(range(len(places)), places, rotation=20, ha="right")
     axes.set_ylabel(y_label)
+    axes.legend()

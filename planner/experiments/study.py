@@ -20,7 +20,8 @@ Progress = Callable[[int, int, str], None]
 class Study:
     """An experiment: what it varies, what it measures, how it is drawn.
 
-    `measure` gives rows without the case's own columns. `draw` puts all rows on matplotlib axes.
+    `measure` gives rows without the case's own columns. `draw` puts all rows on matplotlib axes:
+    one of them, or a list where there are several `panels` (beside one another).
     """
 
     name: str
@@ -28,6 +29,7 @@ class Study:
     cases: tuple[Case, ...]
     measure: Callable[[Case], Iterable[Row]]
     draw: Callable[[Sequence[Row], Any], None]
+    panels: int = 1
 
 
 def run_study(study: Study, out_dir: str | Path, on_progress: Progress | None = None) -> Path:
@@ -94,9 +96,9 @@ def _figure(study: Study, rows: Sequence[Row], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(6.4 * study.panels, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.set_title(study.title)
-    study.draw(rows, axes)
+    figure.suptitle(study.title)
+    axes = figure.subplots(1, study.panels)
+    study.draw(rows, axes if study.panels == 1 else list(axes))
     figure.savefig(path, dpi=150)

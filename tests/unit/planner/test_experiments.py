@@ -42,7 +42,7 @@ def test_an_experiment_measures_its_cases(name: str, tmp_path: Path, monkeypatch
         cases = given.cases[:: max(len(given.cases) // 2, 1)][:2]
         if name == "scaling":
             cases = tuple({"varied": "edges", "size": size, "seed": 0} for size in (1, 2))
-        small = Study(given.name, given.title, cases, given.measure, given.draw)
+        small = Study(given.name, given.title, cases, given.measure, given.draw, given.panels)
         return run_study(small, out_dir)
 
     module = __import__(f"planner.experiments.{name}", fromlist=["run"])
