@@ -6,12 +6,16 @@ __all__ = ["BadQueryError", "NotServedError", "RefusedError"]
 
 
 class RefusedError(Exception):
-    """The query was refused on purpose (HTTP 503); `reason` is a short machine-readable word."""
+    """The query was refused on purpose (HTTP 503); `reason` is a short machine-readable word.
 
-    def __init__(self, reason: str, message: str = "") -> None:
-        super().__init__(reason, message)
+    `retry_after_s` is when the refuser expects room again; 0 where it cannot say.
+    """
+
+    def __init__(self, reason: str, message: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(reason, message, retry_after_s)
         self.reason = reason
         self.message = message or reason
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return self.message

@@ -22,6 +22,7 @@ from serving.node.batching import make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.executor import Executor, Runtime
 from serving.node.link import LinkPacer
+from serving.node.observer import SILENT, NodeObserver
 from serving.node.peer import Forwarded, PeerServer, Uplink
 from serving.node.router import Router, RouteTable, Target
 
@@ -93,9 +94,11 @@ class NodeServer:
         find_peer: FindPeer | None = None,
         tasks_of: Callable[[str], Collection[str]] = lambda _: (),
         clock: Callable[[], float] = time.monotonic,
+        observer: NodeObserver = SILENT,
     ) -> None:
         node = config.node
         self.config = config
+        self._observer = observer
         self._image_shape = image_shape
         self._tasks_of = tasks_of
         self._clock = clock
@@ -157,15 +160,39 @@ class NodeServer:
         await asyncio.gather(*(self._executor.unload(model) for model in gone))
         return gone
 
-    async def answer(self, task: str, image: NDArray[np.uint8]) -> Routed:
+    async def answer(
+        self, task: str, image: NDArray[np.uint8], *, deadline_s: float | None = None
+    ) -> Routed:
         """Answer a query that arrived at this client node.
 
-        Raises `NotServedError` and `RefusedError`.
+        `deadline_s` is absolute, on the node's clock. Raises `NotServedError`, and `RefusedError`
+        (reason "deadline" once the answer can no longer come in time).
         """
+        return (await self.answer_all((task,), image, deadline_s=deadline_s))[task]
+
+    async def answer_all(
+        self, tasks: tuple[str, ...], image: NDArray[np.uint8], *, deadline_s: float | None = None
+    ) -> dict[str, Routed]:
+        """Answer several tasks of one image; all of them, or it raises as `answer` does."""
+        outcomes = await asyncio.gather(
+            *(self._answer(task, image, deadline_s) for task in tasks), return_exceptions=True
+        )
+        answers: dict[str, Routed] = {}
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            answers[task] = outcome
+        return answers
+
+    async def _answer(
+        self, task: str, image: NDArray[np.uint8], deadline_s: float | None
+    ) -> Routed:
         self._arrived[task] += 1
         version = self._plan_version
         self._in_flight[version] += 1
         try:
+            if deadline_s is not None and self._clock() >= deadline_s:
+                raise RefusedError("deadline", "the query's deadline has passed")
             target = self._router.pick(task)
             try:
                 forwarded = await self._dispatch(target, task, image)
