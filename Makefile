@@ -8,7 +8,9 @@ export PYTHONPATH := $(CURDIR)
 
 LOCK := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 INSTALLED := $(VENV)/.dependencies-$(LOCK)
-SUITES := tests/unit tests/models tests/contract tests/e2e
+# The fast suites run on every core; those that start a Ray cluster need the machine to themselves.
+FAST := tests/unit tests/models
+CLUSTER := tests/contract tests/e2e
 
 .PHONY: help setup demo test check format gpu-check bench-planner bench-serving lock clean
 
@@ -34,7 +36,8 @@ demo: setup ## the whole system, end to end, on this machine (about seven minute
 	$(VENV)/bin/testbed demo --out out/demo
 
 test: setup ## the whole test suite
-	$(PY) -m pytest $(SUITES) -m "not gpu and not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(FAST) -m "not gpu and not slow"
+	$(PY) -m pytest $(CLUSTER) -m "not gpu and not slow"
 
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
@@ -48,7 +51,7 @@ format: setup ## rewrite the code in the project's format
 
 gpu-check: setup ## the tests that only a CUDA device can answer
 	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().cuda_memory_bytes else "no CUDA device here: nothing was checked")'
-	$(PY) -m pytest $(SUITES) -m gpu
+	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 
 bench-planner: setup ## measure the planner; writes out/bench/planner.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json
