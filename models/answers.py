@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from models.tasks import Kind
+
 __all__ = ["ENCODERS"]
 
 DEEPEST_LOG_M = 6.0  # keeps float16 finite whatever the head says
@@ -29,10 +31,14 @@ def _chances(logit_b1hw: Tensor) -> Tensor:
     return (255 * logit_b1hw[:, 0].sigmoid()).round().to(torch.uint8)
 
 
-ENCODERS: dict[str, Callable[[Tensor], Tensor]] = {
-    "segmentation": _classes,
-    "depth": _metres,
-    "normals": _vectors,
-    "keypoints": _chances,
-    "edges": _chances,
+def _shares(score_bk: Tensor) -> Tensor:
+    return score_bk.softmax(dim=1).to(torch.float16)
+
+
+ENCODERS: dict[Kind, Callable[[Tensor], Tensor]] = {
+    Kind.CLASSES: _classes,
+    Kind.METRES: _metres,
+    Kind.VECTORS: _vectors,
+    Kind.CHANCES: _chances,
+    Kind.CATEGORY: _shares,
 }

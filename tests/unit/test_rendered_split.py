@@ -22,7 +22,7 @@ def test_a_split_is_rendered_once_and_equals_its_samples(tmp_path: Path) -> None
     assert len(split) == 5
     sample = SMALL.sample(3)
     assert np.array_equal(split.image_nhw3[3], sample.image)
-    assert all(np.array_equal(split.labels[task][3], sample.labels[task]) for task in TASKS)
+    assert all(np.array_equal(split.labels[task][3], sample.labels[task]) for task in SMALL.tasks)
     rendered_split(SMALL, folder=tmp_path, on_progress=lambda *p: seen.append(p))
     assert len(seen) == 1
     assert len(list(tmp_path.iterdir())) == 1
@@ -36,7 +36,7 @@ def test_parallel_rendering_gives_the_same_arrays(tmp_path: Path) -> None:
 
 def test_the_cache_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "j3o-testbed" / "rooms"
+    assert cache_folder("rooms") == tmp_path / "j3o-testbed" / "rooms"
 
 
 def test_the_constant_predictor_answers_in_the_tasks_form(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from models.benchmarks.rooms import SPLITS, Rooms, Sample
 from models.metrics import corners
-from models.tasks import SEGMENTATION_CLASSES, TASKS
+from models.tasks import SEGMENTATION_CLASSES, find_task, tasks_of
+
+TASKS = {name: find_task(name) for name in tasks_of("rooms")}
 
 COUNT = 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from models.benchmarks.rooms.dataset import DATA_SEED, SPLITS, Rooms, Sample
+from models.benchmarks.interface import Sample
+from models.benchmarks.rooms.dataset import DATA_SEED, SPLITS, Rooms
 
 __all__ = ["DATA_SEED", "SPLITS", "Rooms", "Sample"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.benchmarks.rooms.dataset import Sample
+from models.benchmarks.interface import Sample
 from models.tasks import TASKS
 
 __all__ = ["contact_sheet", "save_contact_sheet"]

@@ -1,0 +1,31 @@
+"""The tasks of every benchmark by name: encoding, score and picture of an answer (no torch)."""
+
+from __future__ import annotations
+
+from models.tasks.rooms import ROOMS_TASKS, SEGMENTATION_CLASSES
+from models.tasks.task import BOX_FIELDS, MOST_BOXES, Kind, Task
+
+__all__ = [
+    "BOX_FIELDS",
+    "MOST_BOXES",
+    "SEGMENTATION_CLASSES",
+    "TASKS",
+    "Kind",
+    "Task",
+    "find_task",
+    "tasks_of",
+]
+
+TASKS: dict[str, Task] = {task.name: task for task in (*ROOMS_TASKS,)}
+
+
+def find_task(name: str) -> Task:
+    """The task called `name`. Raises `KeyError` listing the valid names."""
+    if name not in TASKS:
+        raise KeyError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def tasks_of(benchmark: str) -> tuple[str, ...]:
+    """Names of a benchmark's tasks in their fixed order; () for one that has none here."""
+    return tuple(task.name for task in TASKS.values() if task.benchmark == benchmark)

@@ -1,0 +1,44 @@
+"""Answers and labels as pictures, one painter a kind of task.
+
+Axes: `h` rows, `w` columns, last axis `3` vector components or colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["paint_chances", "paint_classes", "paint_metres", "paint_normals"]
+
+Painter = Callable[[np.ndarray], np.ndarray]
+_STOPS = np.array([[18, 22, 70], [44, 110, 160], [150, 200, 140], [250, 220, 110]], np.float32)
+
+
+def paint_classes(palette_k3: np.ndarray) -> Painter:
+    """A painter of class ids in the palette's colours."""
+    return lambda id_hw: palette_k3[id_hw]
+
+
+def paint_metres(far_m: float) -> Painter:
+    """A painter of depths: near is warm, `far_m` and beyond dark blue."""
+
+    def paint(depth_hw: np.ndarray) -> np.ndarray:
+        near = 1 - np.clip(depth_hw.astype(np.float32) / far_m, 0, 1)
+        place = near * (len(_STOPS) - 1)
+        low = np.minimum(place.astype(int), len(_STOPS) - 2)
+        part = (place - low)[..., None]
+        return (_STOPS[low] * (1 - part) + _STOPS[low + 1] * part).astype(np.uint8)
+
+    return paint
+
+
+def paint_normals(vector_hw3: np.ndarray) -> np.ndarray:
+    """The usual colours: right is red, up is green, towards the camera is blue."""
+    signed = vector_hw3.astype(np.int16) * np.array([1, -1, -1], np.int16)
+    return np.clip(signed + 128, 0, 255).astype(np.uint8)
+
+
+def paint_chances(chance_hw: np.ndarray) -> np.ndarray:
+    """Grey, white where certain."""
+    return np.repeat(chance_hw[..., None].astype(np.uint8), 3, axis=2)
