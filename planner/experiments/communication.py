@@ -26,7 +26,7 @@ def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = 
         {"links": links, "factor": factor, "seed": seed}
         for links, factor, seed in product(("edge", "all"), FACTORS, range(seeds))
     ]
-    study = Study("communication", "accuracy as uplinks shrink", tuple(cases), _measure, _draw)
+    study = Study("communication", "accuracy as uplinks shrink", tuple(cases), _measure, _draw, 2)
     return run_study(study, out_dir, on_progress)
 
 
@@ -49,8 +49,9 @@ def _measure(case: Case) -> Iterable[Row]:
 
 
 def _draw(rows: Sequence[Row], axes: Any) -> None:
-    told = [row for row in rows if row["links"] == "all"]
-    draw_curves(
-        told, axes, x="factor", y="objective", by="policy",
-        x_label="uplinks, relative", y_label="accuracy per sent query",
-    )  # fmt: skip
+    panels = {"edge": "uplinks of edges, relative", "all": "uplinks of clients and edges, relative"}
+    for panel, (links, x_label) in zip(axes, panels.items(), strict=True):
+        draw_curves(
+            [row for row in rows if row["links"] == links], panel, x="factor", y="objective",
+            by="policy", x_label=x_label, y_label="accuracy per sent query",
+        )  # fmt: skip
