@@ -1,7 +1,7 @@
 """One loaded network on one device: numpy pictures in, numpy answers out.
 
-`CpuEngine` runs a frozen TorchScript trace; `CudaEngine` runs half-precision weights on a stream
-of its own with pinned staging buffers. Both run the same module, `Serving`.
+`CpuEngine` runs a frozen TorchScript trace; `models.graph_engine` drives accelerators. Both run
+the same module, `Serving`.
 Axes: `b` images, `h` rows, `w` columns, `3` colours.
 """
 
@@ -16,14 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from models.answers import ENCODERS
-from models.networks import DenseNetwork, normalise
+from models.preprocessing import normalisation, standardise
+from models.tasks import find_task
 from models.zoo.cards import Preprocessing
 
-__all__ = ["CpuEngine", "CudaEngine", "Engine", "Serving"]
+__all__ = ["CpuEngine", "Engine", "Serving", "bytes_of"]
 
 
 class Engine(Protocol):
     """What `ModelRuntime` needs of a device."""
+
+    weights_bytes: int
+    resident_bytes: int
+    """held between batches beyond the weights"""
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
         """Answers of a batch, one array a task."""
@@ -33,20 +38,36 @@ class Engine(Protocol):
 
 
 class Serving(nn.Module):
-    """Preprocess, forward and postprocess as one module: (b, h, w, 3) uint8 to answer tensors."""
+    """Preprocess, forward and postprocess as one module: (b, h, w, 3) uint8 to answer tensors.
 
-    def __init__(self, network: DenseNetwork, preprocessing: Preprocessing) -> None:
+    `network` maps (b, 3, h, w) normalised pictures to a tuple of raw maps, one a task of `tasks`.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self, network: nn.Module, tasks: Sequence[str], preprocessing: Preprocessing
+    ) -> None:
         super().__init__()
         self.network = network.eval()
-        self.preprocessing = preprocessing
+        self.tasks = tuple(tasks)
+        self.shape = (preprocessing.height, preprocessing.width, 3)
+        # On the device from the start: a copy within a pass would wait for the host.
+        scale, shift = normalisation(preprocessing.mean, preprocessing.std)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def maps(self, image_bhw3: Tensor) -> tuple[Tensor, ...]:
+        """The network's raw maps, in task order."""
+        maps: tuple[Tensor, ...] = self.network(standardise(image_bhw3, self.scale, self.shift))
+        return maps
 
     def forward(self, image_bhw3: Tensor) -> tuple[Tensor, ...]:
         """Answers in task order."""
-        picture = normalise(image_bhw3, self.preprocessing.mean, self.preprocessing.std)
-        outputs = self.network(picture.to(next(self.network.parameters()).dtype))
         return tuple(
-            ENCODERS[task](output.float())
-            for task, output in zip(self.network.tasks, outputs, strict=True)
+            ENCODERS[find_task(task).kind](output.float())
+            for task, output in zip(self.tasks, self.maps(image_bhw3), strict=True)
         )
 
 
@@ -56,8 +77,9 @@ class CpuEngine:
     def __init__(self, serving: Serving, threads: int, warm_batches: Sequence[int]) -> None:
         torch.set_num_threads(threads)
         serving = serving.to(memory_format=torch.channels_last)
-        shape = (serving.preprocessing.height, serving.preprocessing.width, 3)
-        example = torch.zeros((2, *shape), dtype=torch.uint8)
+        self.weights_bytes = bytes_of(serving)
+        self.resident_bytes = 0
+        example = torch.zeros((2, *serving.shape), dtype=torch.uint8)
         with torch.inference_mode(), warnings.catch_warnings():
             # TorchScript is deprecated in favour of torch.export, whose CPU path needs a
             # compiler on the node; users can do nothing about the warning.
@@ -68,7 +90,7 @@ class CpuEngine:
             traced = torch.jit.trace(serving, example, check_trace=False)
             self._module = torch.jit.freeze(traced.eval())
         for batch in warm_batches:
-            self.run(np.zeros((batch, *shape), np.uint8))
+            self.run(np.zeros((batch, *serving.shape), np.uint8))
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
         """Answers of a batch, one array a task."""
@@ -80,39 +102,6 @@ class CpuEngine:
         del self._module
 
 
-class CudaEngine:
-    """Half-precision weights on `device`; copies overlap nothing but never block other streams."""
-
-    def __init__(self, serving: Serving, device: str, warm_batches: Sequence[int]) -> None:
-        self._device = torch.device(device)
-        torch.cuda.set_device(self._device)
-        self._module = serving.half().to(self._device).to(memory_format=torch.channels_last)
-        self._stream = torch.cuda.Stream(self._device)
-        shape = (serving.preprocessing.height, serving.preprocessing.width, 3)
-        self._staging = torch.empty((max(warm_batches), *shape), dtype=torch.uint8, pin_memory=True)
-        self._answers: list[Tensor] = []
-        for batch in sorted(warm_batches, reverse=True):
-            self.run(np.zeros((batch, *shape), np.uint8))
-
-    def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Answers of a batch, one array a task."""
-        batch = len(image_bhw3)
-        staged = self._staging[:batch]
-        staged.copy_(torch.from_numpy(image_bhw3))
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            answers = self._module(staged.to(self._device, non_blocking=True))
-            if not self._answers:
-                self._answers = [
-                    torch.empty((len(self._staging), *a.shape[1:]), dtype=a.dtype, pin_memory=True)
-                    for a in answers
-                ]
-            for pinned, answer in zip(self._answers, answers, strict=True):
-                pinned[:batch].copy_(answer, non_blocking=True)
-        self._stream.synchronize()
-        # Pinned memory is overwritten by the next batch, so the caller gets its own copy.
-        return tuple(pinned[:batch].numpy().copy() for pinned in self._answers)
-
-    def close(self) -> None:
-        """Free weights and staging buffers and return cached blocks to the driver."""
-        del self._module, self._staging, self._answers
-        torch.cuda.empty_cache()
+def bytes_of(module: nn.Module) -> int:
+    """What the module's parameters and buffers take."""
+    return sum(t.numel() * t.element_size() for t in module.state_dict().values())

@@ -1,4 +1,9 @@
-"""Bodies of requests to pictures: decode, and refuse what the model cannot take (no torch)."""
+"""Bodies of requests to pictures of the models' size; what is none is refused with reasons.
+
+Data sets on disk are read by the same code, so a picture is the same in training and serving.
+Pillow decodes: torchvision's decoders are deprecated since 0.29, and its PNG decoder ends the
+process on a file with a wrong checksum.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,14 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from models.preprocessing import fit
 from models.zoo.cards import Preprocessing
 
-__all__ = ["FORMATS", "ImageError", "decode_image"]
+__all__ = ["FORMATS", "MAX_PIXELS", "ImageError", "decode_image"]
 
 FORMATS = ("PNG", "JPEG")
+MAX_PIXELS = 2**23
+"""of a picture that is decoded: 3840 x 2160 and a little more"""
 
 
 class ImageError(ValueError):
@@ -19,12 +27,12 @@ class ImageError(ValueError):
 
 
 def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
-    """(h, w, 3) uint8 RGB of an encoded picture of exactly the model's input size.
+    """(h, w, 3) uint8 RGB of an encoded picture, stretched to the card's size by `fit`.
 
     Size and format are read from the header before any pixel is decoded, so a small body cannot
-    ask for a large picture. Raises `ImageError`.
+    ask for a large picture. Turning by EXIF is not applied. Raises `ImageError`.
     """
-    wanted = f"expected a PNG or JPEG of {preprocessing.width}x{preprocessing.height} pixels"
+    wanted = f"expected a PNG or JPEG of at most {MAX_PIXELS} pixels"
     if not body:
         raise ImageError(f"{wanted}, got an empty body")
     try:
@@ -33,11 +41,13 @@ def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
         raise ImageError(f"{wanted}, got {len(body)} bytes of something else") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{wanted}, the header is unreadable: {error}") from None
-    if picture.size != (preprocessing.width, preprocessing.height):
-        raise ImageError(
-            f"{wanted}, got a {picture.format} of {picture.width}x{picture.height} pixels"
-        )
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{wanted}, got a {picture.format} of {width}x{height}")
+    if picture.mode.startswith(("I", "F")):
+        raise ImageError(f"{wanted} with 8 bits a colour, got more in a {picture.format}")
     try:
-        return np.array(picture.convert("RGB"))
+        image = np.array(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"{wanted}, the {picture.format} is damaged: {error}") from None
+    return fit(image[None], preprocessing)[0]

@@ -8,15 +8,14 @@ from typing import Self
 import numpy as np
 import torch
 
-from models.engines import CpuEngine, CudaEngine, Engine, Serving
+from models.accelerator import CudaAccelerator, DeviceMemoryError
+from models.engines import CpuEngine, Engine, Serving
+from models.graph_engine import GraphEngine
 from models.images import ImageError, decode_image
-from models.networks import build_network
-from models.specs import ARCHITECTURES
+from models.zoo.assembly import load_network
 from models.zoo.cards import ModelCard
-from models.zoo.checkpoint import CheckpointError, load_checkpoint
-from models.zoo.registry import checkpoint_path
 
-__all__ = ["ImageError", "ModelRuntime", "decode_image"]
+__all__ = ["DeviceMemoryError", "ImageError", "ModelRuntime", "decode_image"]
 
 WARM_BATCHES = (1, 2, 1)
 
@@ -28,9 +27,10 @@ class ModelRuntime:
     whole process (torch has one pool), so runtimes of one process should agree on it.
     """
 
-    def __init__(self, card: ModelCard, engine: Engine, weights_bytes: int, max_batch: int) -> None:
+    def __init__(self, card: ModelCard, engine: Engine, max_batch: int) -> None:
         self.card = card
-        self.weights_bytes = weights_bytes
+        self.weights_bytes = engine.weights_bytes + engine.resident_bytes
+        """held between batches: the weights, and on CUDA the captured passes and their buffers"""
         self.max_batch = max_batch
         self._engine = engine
 
@@ -43,29 +43,29 @@ class ModelRuntime:
         max_batch: int = 32,
         *,
         checkpoint: Path | None = None,
+        memory_bytes: int | None = None,
     ) -> Self:
         """Read the checkpoint (default: the zoo's), put it on `device` and run it warm.
 
-        `device` is "cpu" or "cuda:k". Raises `CheckpointError` if the checkpoint is missing,
-        changed, or does not fit the card, `ValueError` on a device this machine does not have.
+        `device` is "cpu" or "cuda:k"; of a CUDA device the process may reserve `memory_bytes`
+        (default: all of it). Raises `CheckpointError` if the checkpoint is missing, changed, or
+        does not fit the card, `ValueError` on a device this machine does not have or that has
+        less memory, `DeviceMemoryError` if the model does not fit in it.
         """
         _check_device(device)
-        path = checkpoint or checkpoint_path(card)
-        state = load_checkpoint(path, card.checkpoint_sha256)
-        network = build_network(ARCHITECTURES[card.size_class], card.tasks)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{path}: not a {card.name}: {reason[:200]}") from None
-        serving = Serving(network, card.preprocessing)
+        network = load_network(card, checkpoint)
+        serving = Serving(network, card.tasks, card.preprocessing)
         engine: Engine
         if device == "cpu":
             engine = CpuEngine(serving, threads, [min(b, max_batch) for b in WARM_BATCHES])
         else:
-            engine = CudaEngine(serving, device, (*WARM_BATCHES, max_batch))
-        held = sum(t.numel() * t.element_size() for t in serving.state_dict().values())
-        return cls(card, engine, held, max_batch)
+            try:
+                engine = GraphEngine(serving, CudaAccelerator(device, memory_bytes), max_batch)
+            except DeviceMemoryError as error:
+                raise DeviceMemoryError(
+                    f"{card.name} with batches of {max_batch}: {error}"
+                ) from None
+        return cls(card, engine, max_batch)
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Answers of (b, h, w, 3) uint8 pictures by task, each (b, ...) as in `models.tasks`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from cluster.document import Document, FrozenModel
@@ -10,13 +12,16 @@ __all__ = ["ModelCard", "Preprocessing", "TaskMetric"]
 
 
 class Preprocessing(FrozenModel):
-    """How an image becomes the network's input; applied alike in training and serving."""
+    """How an image becomes the network's input (`models.preprocessing`), in training and serving.
+
+    A picture of another size is stretched to it, `bilinear` and `bicubic` with antialiasing.
+    """
 
     height: int = Field(gt=0)
     width: int = Field(gt=0)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: str = "bilinear"
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
 
 
 class TaskMetric(FrozenModel):
@@ -34,13 +39,17 @@ class ModelCard(Document):
     benchmark: str
     tasks: tuple[str, ...] = Field(min_length=1)
     backbone: str
-    size_class: str = Field(description="small, middle or large")
+    size_class: str = Field(description="small, middle, large, ..., or own")
     preprocessing: Preprocessing
     parameters: int = Field(gt=0)
     metrics: dict[str, TaskMetric]
     checkpoint: str = Field(description="file name beside the cards, fp16 safetensors")
     checkpoint_sha256: str
-    steps: int = Field(gt=0)
+    builder: str | None = Field(
+        default=None, description="file in the zoo's `builders` that makes a network of one's own"
+    )
+    builder_sha256: str | None = None
+    steps: int = Field(ge=0, description="training steps; 0 for a network that came trained")
     seed: int
     pretrained: str = Field(description="origin of the initial weights, or 'none'")
     train_command: str

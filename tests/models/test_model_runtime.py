@@ -11,11 +11,12 @@ import torch
 
 from models.benchmarks.cache import RenderedSplit
 from models.engines import Serving
-from models.networks import build_network, normalise
+from models.networks import build_network
+from models.preprocessing import normalise
 from models.runtime import ModelRuntime
 from models.score import per_image_scores
-from models.specs import ARCHITECTURES
-from models.tasks import TASKS
+from models.specs import find_architecture
+from models.tasks import find_task, tasks_of
 from models.zoo.cards import ModelCard
 from models.zoo.checkpoint import CheckpointError
 from models.zoo.registry import find_model, list_models
@@ -31,10 +32,10 @@ def test_answers_have_the_form_of_the_tasks(
 ) -> None:
     for batch in (1, 3, 8):
         answers = runtime.run(np.asarray(few_test_images.image_nhw3[:batch]))
-        assert list(answers) == list(TASKS)
+        assert list(answers) == list(tasks_of("rooms"))
         for name, answer in answers.items():
-            assert answer.dtype == TASKS[name].answer_dtype
-            assert answer.shape == (batch, *TASKS[name].answer_shape(96, 96))
+            assert answer.dtype == find_task(name).answer_dtype
+            assert answer.shape == (batch, *find_task(name).answer_shape(96, 96))
     assert runtime.weights_bytes > 4 * runtime.card.parameters
 
 
@@ -77,7 +78,8 @@ def test_metrics_of_the_card_come_back(card: ModelCard, few_test_images: Rendere
 
 def test_serving_preprocesses_as_training_does(few_test_images: RenderedSplit) -> None:
     card = find_model("rooms-small-all")
-    serving = Serving(build_network(ARCHITECTURES["small"], card.tasks), card.preprocessing)
+    network = build_network(find_architecture("rooms", "small"), card.tasks)
+    serving = Serving(network, card.tasks, card.preprocessing)
     seen = []
     serving.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     image = torch.from_numpy(np.array(few_test_images.image_nhw3[:2]))
@@ -110,20 +112,3 @@ def test_a_wrong_device_or_card_is_refused() -> None:
         ModelRuntime.load(card, device="cuda:99")
     with pytest.raises(CheckpointError, match="not a rooms-small-all"):
         ModelRuntime.load(card.model_copy(update={"tasks": ("depth",)}))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_answers_as_the_cpu_does(
-    runtime: ModelRuntime, few_test_images: RenderedSplit
-) -> None:
-    on_gpu = ModelRuntime.load(runtime.card, device="cuda:0", max_batch=8)
-    images = few_test_images.image_nhw3
-    for task, values in per_image_scores(on_gpu, few_test_images).items():
-        wanted = per_image_scores(runtime, few_test_images)[task]
-        assert values.mean() == pytest.approx(wanted.mean(), abs=0.01)
-    first = on_gpu.run(np.asarray(images[:2]))
-    kept = {task: answer.copy() for task, answer in first.items()}
-    on_gpu.run(np.asarray(images[2:4]))
-    assert all(np.array_equal(first[task], kept[task]) for task in first)
-    on_gpu.close()

@@ -74,7 +74,7 @@ def test_an_unknown_name_is_answered_with_near_ones() -> None:
 
 def test_cards_tasks_and_pictures_need_no_torch() -> None:
     script = (
-        "import sys, models.tasks, models.specs, models.images, models.benchmarks.cache, "
+        "import sys, models.tasks, models.specs, models.benchmarks.cache, "
         "models.zoo.registry; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
