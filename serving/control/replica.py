@@ -57,7 +57,11 @@ class NodeReplica:
 
         def load(model: str) -> ModelRuntime:
             return ModelRuntime.load(
-                find_model(model), node.device, threads=node.threads, max_batch=node.max_batch
+                find_model(model),
+                node.device,
+                threads=node.threads,
+                max_batch=node.max_batch,
+                memory_bytes=int(node.memory),
             )
 
         @cache  # asked for every forwarded query
