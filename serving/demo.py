@@ -38,6 +38,7 @@ __all__ = ["run_demo"]
 
 CHOSEN = "baj3o"
 POLICIES = (CHOSEN, "all-local", "all-edge", "all-cloud", "random")
+BENCHMARK = "rooms"
 IMAGES = 240
 PROFILE_S = 0.25
 LIVE_SHARE = 2 / 3
@@ -62,7 +63,7 @@ def run_demo(out: Output, folder: Path, *, seed: int, duration_s: float | None) 
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
             fleet = Fleet.launch(topology, setting.tasks, setting.largest_query_bytes, state.token)
-        stand = _Stand(out, setting, fleet, load_labelled(out, IMAGES), seed)
+        stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
         report = _measure(stand, folder, solutions, phases)
     finally:
         local.disconnect()
@@ -86,7 +87,7 @@ class _Stand:
     seed: int
 
     def schedule(self, phases: list[Phase]) -> Schedule:
-        return build_schedule(phases, self.seed, len(self.images))
+        return build_schedule(phases, self.seed, len(self.images), self.images.labelled)
 
     def apply(self, plan: Plan) -> None:
         self.fleet.apply(plan, model_bytes_of(self.setting.profiles))
@@ -106,7 +107,7 @@ class _Stand:
 
 
 def _profile(out: Output, folder: Path, topology: Topology) -> Setting:
-    cards = list_models()
+    cards = list_models(BENCHMARK)
     with out.progress("2 profile") as advance:
         profiles = profile_cluster(topology, cards, target_s=PROFILE_S, on_progress=advance)
     profiles.save(folder / "profiles.json")

@@ -11,6 +11,7 @@ from rich.table import Table
 from cluster.providers import local
 from cluster.providers.state import find_cluster
 from cluster.topology import Topology
+from models.zoo.cards import ModelCard
 from models.zoo.registry import find_model, list_models
 from serving.cli.console import Output
 
@@ -92,13 +93,14 @@ def status(as_json: Json = False) -> None:
 
 def profile(
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
-    model: Annotated[list[str] | None, typer.Option(help="only these models")] = None,
+    benchmark: Annotated[str, typer.Option(help="models trained on this benchmark")] = "rooms",
+    model: Annotated[list[str] | None, typer.Option(help="these models instead; repeat")] = None,
     seconds: Annotated[float, typer.Option(help="time per model and batch size")] = 0.25,
     as_json: Json = False,
 ) -> None:
-    """Measure every model of the zoo on the nodes of the running cluster."""
+    """Measure a benchmark's models on the nodes of the running cluster."""
     out = Output(as_json)
-    cards = tuple(find_model(name) for name in model) if model else list_models()
+    cards = tuple(find_model(name) for name in model) if model else _models_of(benchmark)
     state = local.connect()
     from serving.control.profiler import profile_cluster
 
@@ -123,6 +125,14 @@ def profile(
     out.table(table)
     out.say(f"wrote {output}")
     out.result({"profiles": str(output), "models": len(cards), "measured": len(shown)})
+
+
+def _models_of(benchmark: str) -> tuple[ModelCard, ...]:
+    found = list_models(benchmark)
+    if not found:
+        known = ", ".join(sorted({card.benchmark for card in list_models()}))
+        raise ValueError(f"--benchmark {benchmark}: the zoo has no model of it, only of {known}")
+    return found
 
 
 VERBS = (up, down, status, profile)

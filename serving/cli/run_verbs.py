@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,8 @@ import typer
 from cluster.demand import Demand, Phase
 from cluster.providers import local
 from cluster.providers.state import ClusterState
-from models.benchmarks.rooms import Rooms
+from models.benchmarks.registry import open_benchmark
+from models.tasks import find_task
 from planner.evaluate import evaluate
 from planner.plan import Plan
 from planner.policies import Options, solve
@@ -78,11 +80,12 @@ def drive(
     """Send labelled traffic through the clients' doors and score what comes back."""
     out = Output(as_json)
     wanted = Plan.load(plan)
-    schedule = build_schedule(_phases(demand, phase, duration), seed, images)
+    phases = _phases(demand, phase, duration)
     fleet = _running(local.connect())
     from serving.control.session import run_traffic
 
-    labelled = load_labelled(out, images)
+    labelled = load_labelled(out, phases, images)
+    schedule = build_schedule(phases, seed, images, labelled.labelled)
     with out.progress("driving") as advance:
         run = run_traffic(
             fleet, wanted, schedule, labelled,
@@ -148,11 +151,11 @@ def compare(
     out = Output(as_json)
     setting = load_setting(None, profiles)
     phases = _phases(demand, phase, duration)
-    schedule = build_schedule(phases, seed, images)
     fleet = _running_or_launched(out, local.connect(), setting)
     from serving.control.session import run_traffic
 
-    labelled = load_labelled(out, images)
+    labelled = load_labelled(out, phases, images)
+    schedule = build_schedule(phases, seed, images, labelled.labelled)
     problem = setting.problem(phases[0])
     rows = []
     for name in policy or ["baj3o", "all-local", "all-edge", "all-cloud", "random"]:
@@ -237,10 +240,12 @@ def demo(
         raise typer.Exit(code)
 
 
-def load_labelled(out: Output, count: int) -> LabelledImages:
-    """The first `count` labelled images of the test split."""
+def load_labelled(out: Output, phases: Sequence[Phase], count: int) -> LabelledImages:
+    """The first `count` labelled images of the test splits that the demand's tasks belong to."""
+    tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
+    benchmarks = sorted({find_task(task).benchmark for task in tasks})
     with out.progress("rendering images") as advance:
-        return load_images(Rooms("test"), count, advance)
+        return load_images([open_benchmark(name, "test") for name in benchmarks], count, advance)
 
 
 def _running(state: ClusterState) -> Fleet:

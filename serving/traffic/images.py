@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class _Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Images with the true answer of every task; position i is image i of a schedule."""
+    """Images with the true answers of their tasks; position i is image i of a schedule."""
 
     images: tuple[NDArray[np.uint8], ...]
     """each (h, w, 3)"""
@@ -41,25 +41,39 @@ class LabelledImages:
         return len(self.bodies)
 
     @property
+    def labelled(self) -> dict[str, list[int]]:
+        """For each task, the positions of the images that have its label."""
+        found: dict[str, list[int]] = {}
+        for position, labels in enumerate(self.labels):
+            for task in labels:
+                found.setdefault(task, []).append(position)
+        return found
+
+    @property
     def mean_body_bytes(self) -> float:
         """b_t: mean bytes of a query going up."""
         return float(np.mean([len(body) for body in self.bodies]))
 
 
 def load_images(
-    dataset: _Dataset, count: int, on_progress: Callable[[int, int], None] | None = None
+    datasets: Sequence[_Dataset], count: int, on_progress: Callable[[int, int], None] | None = None
 ) -> LabelledImages:
-    """The first `count` samples of `dataset`. Raises `ValueError` if it has fewer than that."""
-    if not 0 < count <= len(dataset):
-        raise ValueError(f"asked for {count} labelled images, the data set has {len(dataset)}")
+    """`count` images: the first of every data set, an equal number of each (to one).
+
+    Raises `ValueError` if a data set has fewer than its part.
+    """
     images, bodies, labels = [], [], []
-    for index in range(count):
-        sample: _Sample = dataset.sample(index)
-        images.append(sample.image)
-        bodies.append(_encode_png(sample.image))
-        labels.append(sample.labels)
-        if on_progress is not None:
-            on_progress(index + 1, count)
+    for number, dataset in enumerate(datasets):
+        part = count * (number + 1) // len(datasets) - count * number // len(datasets)
+        if not 0 < part <= len(dataset):
+            raise ValueError(f"asked for {part} labelled images, the data set has {len(dataset)}")
+        for index in range(part):
+            sample: _Sample = dataset.sample(index)
+            images.append(sample.image)
+            bodies.append(_encode_png(sample.image))
+            labels.append(sample.labels)
+            if on_progress is not None:
+                on_progress(len(images), count)
     return LabelledImages(tuple(images), tuple(bodies), tuple(labels))
 
 

@@ -6,7 +6,7 @@ Axes: q = query, in order of scheduled time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,15 +56,22 @@ class Schedule:
         )
 
 
-def build_schedule(phases: Sequence[Phase], seed: int, image_count: int) -> Schedule:
+def build_schedule(
+    phases: Sequence[Phase],
+    seed: int,
+    image_count: int,
+    labelled: Mapping[str, Sequence[int]] | None = None,
+) -> Schedule:
     """Draw the traffic of `phases`, one after another.
+
+    `labelled` names for each task the images that have its label; without it all of them have.
 
     Every (phase, client, task) has its own random stream, keyed by the names: adding a client or
     a task, or lengthening the last phase, leaves all other queries as they were. A stream walks
     the images in a shuffled order without repeats until all were shown, which keeps the measured
     accuracy closer to the mean over the test split than independent draws would.
 
-    Raises `ValueError` if there is no image or no phase.
+    Raises `ValueError` if there is no image, none with a task's label, or no phase.
     """
     if image_count < 1:
         raise ValueError(f"a schedule needs at least one labelled image, got {image_count}")
@@ -82,7 +89,8 @@ def build_schedule(phases: Sequence[Phase], seed: int, image_count: int) -> Sche
                 arrivals = _generator(seed, position, client, task, _ARRIVALS)
                 offset_s = _poisson_times(arrivals, rate_qps, phase.duration_s)
                 order = _generator(seed, position, client, task, _IMAGES)
-                image = _walk_images(order, len(offset_s), image_count)
+                shown = _images_of(task, image_count, labelled)
+                image = _walk_images(order, len(offset_s), shown)
                 columns.append(
                     np.stack(
                         [
@@ -137,8 +145,20 @@ def _poisson_times(
     return times_s[times_s < duration_s]
 
 
-def _walk_images(generator: np.random.Generator, count: int, image_count: int) -> NDArray[np.int64]:
-    rounds = -(-count // image_count)
+def _images_of(
+    task: str, image_count: int, labelled: Mapping[str, Sequence[int]] | None
+) -> NDArray[np.int64]:
+    if labelled is None:
+        return np.arange(image_count)
+    if not labelled.get(task):
+        raise ValueError(f"none of the {image_count} labelled images has a label of {task!r}")
+    return np.asarray(labelled[task])
+
+
+def _walk_images(
+    generator: np.random.Generator, count: int, images: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    rounds = -(-count // len(images))
     if not rounds:
         return np.empty(0, dtype=np.int64)
-    return np.concatenate([generator.permutation(image_count) for _ in range(rounds)])[:count]
+    return np.concatenate([generator.permutation(images) for _ in range(rounds)])[:count]

@@ -70,7 +70,7 @@ def case(request, walked):
         request.param,
         Plan.load(walked.folder / "out/plan.json"),
         Topology.load(ROOT / "cluster/specs/demo.yaml"),
-        list(load_images(Rooms("test"), 4).bodies),
+        list(load_images([Rooms("test")], 4).bodies),
         walked,
     )
 

@@ -43,7 +43,7 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
     urls = {name: node["url"] for name, node in before.items() if node["url"]}
     clients = {name: {"depth": 2.0, "segmentation": 2.0} for name in urls}
     schedule = build_schedule([Phase(duration_s=10.0, rates_qps=clients)], 4, 4)
-    bodies = load_images(Rooms("test"), 4).bodies
+    bodies = load_images([Rooms("test")], 4).bodies
 
     async def scenario():
         async with HttpSystem(urls) as system:

@@ -65,7 +65,7 @@ class TestWalk:
     def test_the_readmes_curl_gets_a_depth_map(self, walked) -> None:
         url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
         (command,) = commands_of(readme_blocks()[3])
-        body = load_images(Rooms("test"), 1).bodies[0]
+        body = load_images([Rooms("test")], 1).bodies[0]
         (walked.folder / "room.png").write_bytes(body)
         asked = [word.replace("http://127.0.0.1:PORT", url) for word in command]
         shown = subprocess.run(asked, cwd=walked.folder, capture_output=True, text=True, check=True)

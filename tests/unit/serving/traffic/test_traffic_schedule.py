@@ -98,3 +98,13 @@ def test_a_stream_shows_every_image_before_any_twice() -> None:
 def test_an_impossible_schedule_is_refused(phases: list[Phase], images: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_schedule(phases, 0, images)
+
+
+def test_a_task_is_asked_only_of_images_that_have_its_label() -> None:
+    labelled = {"depth": [2, 5], "normals": [0, 1, 3, 4]}
+    rates = {"c1": {"depth": 10.0, "normals": 10.0}}
+    schedule = build_schedule([phase(rates, 10.0)], 0, 6, labelled)
+    for t, task in enumerate(schedule.tasks):
+        assert set(schedule.image_q[schedule.task_q == t]) == set(labelled[task])
+    with pytest.raises(ValueError, match="6 labelled images has a label of 'depth'"):
+        build_schedule([phase(rates, 10.0)], 0, 6, {"normals": [1]})

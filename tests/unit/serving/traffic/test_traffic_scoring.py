@@ -91,11 +91,22 @@ class Dataset:
 
 def test_images_are_encoded_once_with_their_labels() -> None:
     seen: list[tuple[int, int]] = []
-    loaded = load_images(Dataset(), 2, on_progress=lambda *at: seen.append(at))
+    loaded = load_images([Dataset()], 2, on_progress=lambda *at: seen.append(at))
     assert len(loaded) == 2
     assert loaded.bodies[1].startswith(b"\x89PNG")
     assert loaded.labels[1]["depth"][0, 0] == 1.0
     assert loaded.mean_body_bytes == sum(map(len, loaded.bodies)) / 2
     assert seen == [(1, 2), (2, 2)]
     with pytest.raises(ValueError, match="the data set has 3"):
-        load_images(Dataset(), 4)
+        load_images([Dataset()], 4)
+
+
+def test_two_benchmarks_share_the_images_and_tell_which_has_which_label() -> None:
+    class Other(Dataset):
+        def sample(self, index: int) -> object:
+            sample = super().sample(index)
+            sample.labels = {"sketch": np.zeros(4)}
+            return sample
+
+    loaded = load_images([Dataset(), Other()], 5)
+    assert loaded.labelled == {"depth": [0, 1], "sketch": [2, 3, 4]}
