@@ -1,4 +1,4 @@
-"""Per-image scores in [0, 1] of the dense tasks, higher is better (numpy only).
+"""Per-image scores in [0, 1] of the tasks, higher is better (numpy only).
 
 Axes: `h` rows, `w` columns, `n` points. Answers and labels are in the encoding of `models.tasks`.
 """
@@ -14,6 +14,7 @@ __all__ = [
     "edge_f1",
     "mean_iou",
     "normals_within_angle",
+    "same_class",
 ]
 
 DEPTH_RATIO = 1.1
@@ -107,6 +108,12 @@ def corners(heat: np.ndarray) -> np.ndarray:
     found = np.argwhere(peak)
     strength = heat[found[:, 0], found[:, 1]].astype(int)
     return found[np.argsort(-strength, kind="stable")]
+
+
+def same_class(answer: np.ndarray, label: np.ndarray) -> float:
+    """1 if the largest of the answer's (k,) class shares is where the label's is, else 0."""
+    answer, label = _same_shape(answer, label)
+    return float(answer.argmax() == label.argmax())
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:

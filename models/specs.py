@@ -101,11 +101,31 @@ def _rooms(
     return TrainingSpec(name, size_class, _ROOMS_SETS[subset], steps, seed, learning_rate, **other)
 
 
+_DOMAINS_SETS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in tasks_of("domains")},
+    "all": tasks_of("domains"),
+}
+
+
+def _domains(
+    size_class: str, subset: str, steps: int, seed: int, learning_rate: float
+) -> TrainingSpec:
+    return TrainingSpec(
+        f"domains-{size_class}-{subset}", size_class, _DOMAINS_SETS[subset], steps, seed,
+        learning_rate, batch=48, benchmark="domains", train_images=9_600, test_images=3_000,
+        size=(64, 64),
+    )  # fmt: skip
+
+
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
     _rooms("middle", "all", 3_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
     *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("geometry", "layout")),
     _rooms("large", "all", 1_800, 13, 1.5e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
+    *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
+    _domains("small", "all", 1_500, 21, 4e-3),
+    _domains("middle", "all", 1_500, 22, 3e-3),
+    _domains("large", "all", 1_000, 23, 2e-3),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}

@@ -20,8 +20,11 @@ def contact_sheet(samples: Sequence[Sample], sheet_columns: int = 1) -> np.ndarr
     """(H, W, 3) uint8: per sample a strip of the picture and one panel a label."""
     strips = []
     for sample in samples:
+        height = sample.image.shape[0]
         panels = [sample.image]
-        panels += [TASKS[task].render(label) for task, label in sample.labels.items()]
+        panels += [
+            _of_height(TASKS[task].render(label), height) for task, label in sample.labels.items()
+        ]
         strips.append(_join([_frame(panel) for panel in panels], axis=1))
     height, width = strips[0].shape[:2]
     rows = -(-len(strips) // sheet_columns)
@@ -37,6 +40,13 @@ def save_contact_sheet(samples: Sequence[Sample], path: str | Path, sheet_column
     path = Path(path)
     Image.fromarray(contact_sheet(samples, sheet_columns)).save(path, optimize=True)
     return path
+
+
+def _of_height(panel: np.ndarray, height: int) -> np.ndarray:
+    if panel.shape[0] == height:
+        return panel
+    width = max(1, round(panel.shape[1] * height / panel.shape[0]))
+    return np.asarray(Image.fromarray(panel).resize((width, height)))
 
 
 def _frame(panel: np.ndarray) -> np.ndarray:

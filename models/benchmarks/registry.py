@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 
+from models.benchmarks.domains import Domains
 from models.benchmarks.procedural import ProceduralBenchmark
 from models.benchmarks.rooms import Rooms
 
 __all__ = ["BENCHMARKS", "open_benchmark"]
 
 BENCHMARKS: dict[str, type[ProceduralBenchmark]] = {
-    benchmark.name: benchmark for benchmark in (Rooms,)
+    benchmark.name: benchmark for benchmark in (Rooms, Domains)
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from models.tasks.domains import DOMAINS_CLASSES, DOMAINS_TASKS
 from models.tasks.rooms import ROOMS_TASKS, SEGMENTATION_CLASSES
 from models.tasks.task import BOX_FIELDS, MOST_BOXES, Kind, Task
 
 __all__ = [
     "BOX_FIELDS",
+    "DOMAINS_CLASSES",
     "MOST_BOXES",
     "SEGMENTATION_CLASSES",
     "TASKS",
@@ -16,7 +18,7 @@ __all__ = [
     "tasks_of",
 ]
 
-TASKS: dict[str, Task] = {task.name: task for task in (*ROOMS_TASKS,)}
+TASKS: dict[str, Task] = {task.name: task for task in (*ROOMS_TASKS, *DOMAINS_TASKS)}
 
 
 def find_task(name: str) -> Task:

@@ -5,13 +5,16 @@ Axes: `h` rows, `w` columns, last axis `3` vector components or colours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-__all__ = ["paint_chances", "paint_classes", "paint_metres", "paint_normals"]
+__all__ = ["paint_category", "paint_chances", "paint_classes", "paint_metres", "paint_normals"]
 
 Painter = Callable[[np.ndarray], np.ndarray]
+CATEGORY_PX = 96
+SHOWN = 5
 _STOPS = np.array([[18, 22, 70], [44, 110, 160], [150, 200, 140], [250, 220, 110]], np.float32)
 
 
@@ -37,6 +40,22 @@ def paint_normals(vector_hw3: np.ndarray) -> np.ndarray:
     """The usual colours: right is red, up is green, towards the camera is blue."""
     signed = vector_hw3.astype(np.int16) * np.array([1, -1, -1], np.int16)
     return np.clip(signed + 128, 0, 255).astype(np.uint8)
+
+
+def paint_category(class_names: Sequence[str]) -> Painter:
+    """A painter of class shares: the most probable classes as named bars."""
+
+    def paint(share_k: np.ndarray) -> np.ndarray:
+        sheet = Image.new("RGB", (CATEGORY_PX, CATEGORY_PX), (255, 255, 255))
+        pen = ImageDraw.Draw(sheet)
+        for line, k in enumerate(np.argsort(-share_k.astype(float), kind="stable")[:SHOWN]):
+            top = line * (CATEGORY_PX // SHOWN)
+            length = round(float(share_k[k]) * (CATEGORY_PX - 1))
+            pen.rectangle((0, top + 13, length, top + 17), fill=(44, 110, 160))
+            pen.text((1, top), f"{class_names[k]} {float(share_k[k]):.2f}", fill=(20, 20, 30))
+        return np.array(sheet)
+
+    return paint
 
 
 def paint_chances(chance_hw: np.ndarray) -> np.ndarray:
