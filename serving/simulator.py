@@ -1,5 +1,7 @@
 """The system without devices: the same routing, batching, admission and links on a virtual clock.
 
+Tasks of one request share passes and their image's way up, as they do live.
+
 Only time is modelled: a batch takes what its profile measured (F15: linear between the measured
 batch sizes), an uplink takes what its pacer says. Run it with `run_in_virtual_time`.
 """
@@ -8,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 
@@ -17,11 +20,11 @@ from planner.plan import Plan
 from profiling.profile import Profiles
 from serving.control.promise import promised_bounds_s
 from serving.control.transition import route_tables
-from serving.node.admission import Backlog, backlog_limit_s
+from serving.node.admission import HoldOff, find_refusal
 from serving.node.batching import Batch, Batcher, make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.link import LinkPacer
-from serving.node.router import Router
+from serving.node.router import Ask, Router
 from serving.system import Answer, Outcome, Query, Timing
 
 __all__ = ["BatchLog", "SimulatedSystem", "profiled_latency"]
@@ -55,6 +58,7 @@ class BatchLog:
     closed_s: float
     started_s: float
     spent_s: float
+    release: str
 
 
 _Waiting = asyncio.Future[tuple[Timing, int]]
@@ -69,21 +73,19 @@ class _Device:
         self._batcher: Batcher[_Waiting] = make_batcher(
             node.batching, node.window_s, node.max_batch
         )
-        self._backlog = Backlog(backlog_limit_s(node.batching, node.window_s))
-        self._models: set[str] = set()
         self._wake: asyncio.TimerHandle | None = None
         self._busy = False
+        self._free_s = 0.0
         self.log: list[BatchLog] = []
 
-    async def submit(self, model: str) -> tuple[Timing, int]:
-        """Where the query's time went, and the size of its batch."""
-        self._models.add(model)
-        waiting = {name: self._batcher.waiting(name) for name in self._models}
-        if not self._backlog.admits(waiting):
-            raise RefusedError("overloaded", "the node could not answer within its bound")
+    async def submit(self, model: str, deadline_s: float) -> tuple[Timing, int]:
+        """Where the image's time went, and the size of its batch."""
         loop = asyncio.get_running_loop()
+        refusal = find_refusal(self._batcher, model, loop.time(), self._free_s, deadline_s)
+        if refusal is not None:
+            raise refusal
         future: _Waiting = loop.create_future()
-        self._batcher.push(model, future, loop.time())
+        self._batcher.push(model, future, loop.time(), deadline_s)
         self._look()
         return await future
 
@@ -95,26 +97,29 @@ class _Device:
             self._wake.cancel()
             self._wake = None
         loop = asyncio.get_running_loop()
-        batch = self._batcher.pop(loop.time())
+        now_s = loop.time()
+        for late in self._batcher.take_late(now_s):
+            late.set_exception(RefusedError("deadline", "the deadline passed while it waited"))
+        batch = self._batcher.pop(now_s)
         if batch is not None:
             self._start(batch)
             return
-        wake_s = self._batcher.wake_s(loop.time())
+        wake_s = self._batcher.wake_s(now_s)
         if wake_s is not None:
             self._wake = loop.call_at(wake_s, self._look)
 
     def _start(self, batch: Batch[_Waiting]) -> None:
-        loop = asyncio.get_running_loop()
-        spent_s = self._latency_s(self._node.name, batch.model, len(batch.items))
+        now_s, size = asyncio.get_running_loop().time(), len(batch.items)
+        spent_s = self._latency_s(self._node.name, batch.model, size)
         self._busy = True
-        self.log.append(
-            BatchLog(batch.model, len(batch.items), batch.closed_s, loop.time(), spent_s)
-        )
-        loop.call_later(spent_s, self._finish, batch, loop.time(), spent_s)
+        self._free_s = now_s + self._batcher.pace.batch_s(batch.model, size)
+        self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
+        asyncio.get_running_loop().call_later(spent_s, self._finish, batch, now_s, spent_s)
 
     def _finish(self, batch: Batch[_Waiting], started_s: float, spent_s: float) -> None:
         self._busy = False
-        self._backlog.learn(batch.model, spent_s / len(batch.items))
+        self._free_s = started_s + spent_s
+        self._batcher.pace.learn(batch.model, len(batch.items), spent_s)
         for future, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
             if future.done():
                 continue
@@ -127,9 +132,18 @@ class _Device:
         self._look()
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What became of one ask."""
+
+    ask: Ask
+    timing: Timing
+    batch_size: int
+
+
 @dataclass
 class SimulatedSystem:
-    """`System` for a plan on a topology. Answers carry no prediction, only their way and time.
+    """`SharingSystem` for a plan on a topology. Answers carry no prediction, only way and time.
 
     `query_bytes` is b_t by task, framing included. Use on a `VirtualTimeLoop`.
     """
@@ -139,19 +153,22 @@ class SimulatedSystem:
     latency_s: LatencyModel
     query_bytes: Mapping[str, float]
     version: int = 1
+    shared_passes: bool = True
     _devices: dict[str, _Device] = field(init=False)
 
     def __post_init__(self) -> None:
         clients = tuple(node.name for node in self.topology.clients)
         tables = route_tables(self.plan, self.version, clients)
-        self._routers = {client: Router(tables[client]) for client in clients}
+        self._routers = {client: Router(tables[client], self.shared_passes) for client in clients}
         self._devices = {node.name: _Device(node, self.latency_s) for node in self.topology.nodes}
+        self._above = {link.source: link.target for link in self.topology.links}
         self._pacers = {
             link.source: LinkPacer(
                 float(link.bandwidth), link.rtt_s, self.topology.node(link.source).window_s
             )
             for link in self.topology.links
         }
+        self._hold_offs = {link.source: HoldOff() for link in self.topology.links}
         largest = max(self.query_bytes.values(), default=0.0)
         self._bounds_s = {
             client: promised_bounds_s(self.topology, client, largest) for client in clients
@@ -163,46 +180,87 @@ class SimulatedSystem:
 
     async def send(self, query: Query) -> Answer:
         """Route, cross the links, wait in the batcher and compute, in simulated time."""
+        return (await self.send_all(query, (query.task,)))[query.task]
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """The same for several tasks of one image: all are answered, or all refused."""
+        now_s = asyncio.get_running_loop().time()
+        deadline_s = inf if query.within_s is None else now_s + query.within_s
+        size = int(max(self.query_bytes.get(task, 0.0) for task in tasks))
         try:
-            target = self._routers[query.client].pick(query.task)
-            link_s = await self._climb(query, target.node)
-            timing, batch_size = await self._devices[target.node].submit(target.model)
+            asks = self._routers[query.client].pick_all(tasks)
+            replies = await self._serve(query.client, asks, size, deadline_s)
         except RefusedError as refusal:
-            return Answer(Outcome.SHED, reason=refusal.reason)
+            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
         except NotServedError:
-            return Answer(Outcome.SHED, reason="not_served")
-        down_s = self._round_trips_s(query.client, target.node) / 2
-        await asyncio.sleep(down_s)
+            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason="not_served"))
+        return {
+            task: self._answer(query.client, reply) for reply in replies for task in reply.ask.tasks
+        }
+
+    async def _serve(
+        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
+    ) -> list[_Reply]:
+        """Run what is asked of `node` there, and send the rest up in one frame, or in one each."""
+        above = tuple(ask for ask in asks if ask.target.node != node)
+        aggregates = ([above] if above else []) if self.shared_passes else [(a,) for a in above]
+        parts = [
+            *(self._run(ask, deadline_s) for ask in asks if ask.target.node == node),
+            *(self._climb(node, aggregate, size, deadline_s) for aggregate in aggregates),
+        ]
+        if len(parts) == 1:
+            return await parts[0]
+        done = await asyncio.gather(*parts, return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [reply for outcome in done if isinstance(outcome, list) for reply in outcome]
+
+    async def _run(self, ask: Ask, deadline_s: float) -> list[_Reply]:
+        device = self._devices[ask.target.node]
+        timing, batch_size = await device.submit(ask.target.model, deadline_s)
+        return [_Reply(ask, timing, batch_size)]
+
+    async def _climb(
+        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
+    ) -> list[_Reply]:
+        """Take the image up one link, have it served there, and bring the answers down."""
+        loop, pacer, hold_off = (
+            asyncio.get_running_loop(),
+            self._pacers[node],
+            self._hold_offs[node],
+        )
+        for ask in asks:
+            refusal = hold_off.refusal(ask.target.node, loop.time())
+            if refusal is not None:
+                raise refusal
+        started_s = loop.time()
+        left_s = pacer.reserve(started_s, size, deadline_s)
+        up_s = left_s - started_s + pacer.rtt_s / 2
+        await asyncio.sleep(up_s)
+        try:
+            replies = await self._serve(self._above[node], asks, size, deadline_s - pacer.rtt_s / 2)
+        except RefusedError as refusal:
+            for ask in asks:
+                hold_off.note(ask.target.node, refusal, loop.time())
+            raise
+        finally:
+            await asyncio.sleep(pacer.rtt_s / 2)
+        link_s = up_s + pacer.rtt_s / 2
+        return [
+            replace(reply, timing=replace(reply.timing, link_s=reply.timing.link_s + link_s))
+            for reply in replies
+        ]
+
+    def _answer(self, client: str, reply: _Reply) -> Answer:
+        target = reply.ask.target
         return Answer(
             Outcome.ANSWERED,
             tier=target.tier,
             node=target.node,
             model=target.model,
             plan_version=self.version,
-            batch_size=batch_size,
-            bound_s=self._bounds_s[query.client][target.node],
-            timing=Timing(timing.queue_s, timing.batch_wait_s, timing.compute_s, link_s + down_s),
+            batch_size=reply.batch_size,
+            bound_s=self._bounds_s[client][target.node],
+            timing=reply.timing,
         )
-
-    async def _climb(self, query: Query, target: str) -> float:
-        """Take the query up link by link to `target`; returns the seconds that took."""
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        size = int(self.query_bytes.get(query.task, 0.0))
-        for node in self.topology.path_to_cloud(query.client):
-            if node.name == target:
-                break
-            pacer = self._pacers[node.name]
-            sent_s = pacer.reserve(loop.time(), size)
-            if sent_s is None:
-                raise RefusedError("link_full", "the uplink's backlog is full")
-            await asyncio.sleep(sent_s - loop.time() + pacer.rtt_s / 2)
-        return loop.time() - started_s
-
-    def _round_trips_s(self, client: str, target: str) -> float:
-        total_s = 0.0
-        for node in self.topology.path_to_cloud(client):
-            if node.name == target:
-                break
-            total_s += self._pacers[node.name].rtt_s
-        return total_s

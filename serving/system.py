@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "Outcome", "Query", "System", "Timing"]
+__all__ = ["Answer", "Outcome", "Query", "SharingSystem", "System", "Timing"]
 
 
 class Outcome(StrEnum):
@@ -32,6 +32,8 @@ class Query:
     task: str
     body: bytes
     content_type: str = "image/png"
+    within_s: float | None = None
+    """seconds from its arrival after which an answer is worth nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +72,12 @@ class System(Protocol):
 
     async def send(self, query: Query) -> Answer:
         """Answer or refuse `query`."""
+        ...
+
+
+class SharingSystem(System, Protocol):
+    """A system that takes several tasks of one image in one request (F14)."""
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """Answer or refuse all of `tasks`, asked of the query's image at its client."""
         ...

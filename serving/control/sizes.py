@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from models.tasks import find_task
 from models.zoo.cards import ModelCard
-from serving.node.peer import QUERY_OVERHEAD_BYTES
+from serving.node.uplink import QUERY_OVERHEAD_BYTES
 
 __all__ = ["answer_bytes_of", "query_bytes_of"]
 

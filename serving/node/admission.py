@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from math import inf
+from typing import Any
 
-from cluster.topology import Batching
+from serving.node.batching import Batcher
+from serving.node.errors import RefusedError
 
-__all__ = ["Backlog", "backlog_limit_s"]
+__all__ = ["HoldOff", "find_refusal"]
 
-SMOOTHING = 0.2
+HELD_BACK = frozenset({"overloaded", "queue_full"})
+"""refusals that the node below repeats by itself until room is expected"""
 
 
-def backlog_limit_s(batching: Batching, window_s: float) -> float:
-    """Device seconds that may wait so that what is admitted is answered within 2 T_b.
+def find_refusal(
+    batcher: Batcher[Any],
+    model: str,
+    now_s: float,
+    free_s: float,
+    deadline_s: float = inf,
+    max_waiting: int = 1024,
+) -> RefusedError | None:
+    """Why one more query of `model` may not be queued at `now_s`; None if it may.
 
-    With gated windows a query waits for its window's end, at most T_b, so the work ahead of it
-    may take another T_b; a work-conserving device may have 2 T_b of work ahead.
+    The device is busy until `free_s`. A query is refused that could not be answered by its own
+    deadline, or could not be answered, or would keep others from being, within 2 T_b.
     """
-    return window_s if batching is Batching.WINDOW else 2 * window_s
+    if batcher.waiting() >= max_waiting:
+        wait_s = max(0.0, free_s - now_s)
+        return RefusedError("queue_full", f"{max_waiting} queries are waiting", wait_s)
+    done_s = batcher.done_s(model, now_s, free_s)
+    excess_s = done_s - batcher.promise_s(now_s)
+    if excess_s > 0:
+        message = "the node could not answer within its bound"
+        return RefusedError("overloaded", message, excess_s)
+    if done_s > deadline_s:
+        message = f"the answer would come {done_s - deadline_s:.3f} s after the query's deadline"
+        return RefusedError("deadline", message, done_s - deadline_s)
+    return None
 
 
-@dataclass
-class Backlog:
-    """Seconds of work that wait, from each model's recent device time per query."""
+class HoldOff:
+    """Refuses in place of a node above that said when it has room again.
 
-    limit_s: float
-    per_query_s: dict[str, float] = field(default_factory=dict)
+    Without it every query beyond a full node's capacity would still cross the link, and cost that
+    node the time to say no.
+    """
 
-    def learn(self, model: str, per_query_s: float) -> None:
-        """Take in what a batch of `model` took, per query."""
-        known = self.per_query_s.get(model, per_query_s)
-        self.per_query_s[model] = known + SMOOTHING * (per_query_s - known)
+    def __init__(self, longest_s: float = 0.5) -> None:
+        self._longest_s = longest_s
+        self._until_s: dict[str, tuple[float, RefusedError]] = {}
 
-    def waiting_s(self, waiting: Mapping[str, int]) -> float:
-        """Device seconds that the queued queries (model -> count) will take."""
-        return sum(count * self.per_query_s.get(model, 0.0) for model, count in waiting.items())
+    def note(self, node: str, refusal: RefusedError, now_s: float) -> None:
+        """Remember what `node` answered at `now_s`."""
+        if refusal.reason in HELD_BACK and refusal.retry_after_s > 0:
+            wait_s = min(refusal.retry_after_s, self._longest_s)
+            self._until_s[node] = (now_s + wait_s, refusal)
 
-    def admits(self, waiting: Mapping[str, int]) -> bool:
-        """Whether one more query may be queued."""
-        return self.waiting_s(waiting) <= self.limit_s
+    def refusal(self, node: str, now_s: float) -> RefusedError | None:
+        """The refusal of `node` that still holds, if one does."""
+        held = self._until_s.get(node)
+        if held is None:
+            return None
+        if now_s >= held[0]:
+            del self._until_s[node]
+            return None
+        return RefusedError(held[1].reason, held[1].message, held[0] - now_s)

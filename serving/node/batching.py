@@ -1,20 +1,42 @@
 """When queued queries become batches: the decision, without threads, clocks or devices.
 
 The live executor and the simulator drive the same objects. A batcher is told of arrivals with
-their times and asked, whenever the device is free, for the next batch.
+their times and asked, whenever the device is free, for the next batch. It also says by when a new
+query would be done, from what batches took so far: admission rests on that.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from cluster.topology import Batching
+from serving.node.pace import Pace
 
-__all__ = ["Batch", "Batcher", "GreedyBatcher", "WindowBatcher", "make_batcher"]
+__all__ = ["Batch", "Batcher", "GreedyBatcher", "Release", "WindowBatcher", "make_batcher"]
 
 Item = TypeVar("Item")
+
+PROMISED = 0.9
+"""part of 2 T_b that queued work may fill; the rest is for what the estimate misses"""
+
+
+class Release(StrEnum):
+    """Why a batch stopped taking queries."""
+
+    FULL = "full"
+    """it reached the largest size that memory allows"""
+    WINDOW = "window"
+    """its window closed"""
+    FREE = "free"
+    """the device was free and nothing more was queued"""
+    DEADLINE = "deadline"
+    """one more image would have made one of its queries late"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +48,25 @@ class Batch(Generic[Item]):
     arrived_s: tuple[float, ...]
     closed_s: float
     """when the batch stopped taking queries"""
+    release: Release
 
 
 class Batcher(Protocol[Item]):
-    """Queues per model and the rule that releases them."""
+    """Queues per model and the rule that releases them. Times never decrease between calls."""
 
-    def push(self, model: str, item: Item, now_s: float) -> None:
-        """Queue `item`, which arrived at `now_s` (never decreasing)."""
+    pace: Pace
+    """what batches took; the owner teaches it"""
+
+    def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
+        """Queue `item`, which arrived at `now_s` and is worth nothing after `deadline_s`."""
         ...
 
     def pop(self, now_s: float) -> Batch[Item] | None:
         """The batch a free device should run at `now_s`, or None."""
+        ...
+
+    def take_late(self, now_s: float) -> list[Item]:
+        """Take out the queued items that could not make their deadline even alone."""
         ...
 
     def wake_s(self, now_s: float) -> float | None:
@@ -47,54 +77,141 @@ class Batcher(Protocol[Item]):
         """Queries queued, of one model or of all."""
         ...
 
+    def done_s(self, model: str, now_s: float, free_s: float) -> float:
+        """When a query of `model` that arrives at `now_s` would be done, behind everything that
+        is queued, on a device that is busy until `free_s`."""
+        ...
+
+    def promise_s(self, now_s: float) -> float:
+        """When it must be done for 2 T_b to hold for it and for those queued before it."""
+        ...
+
     def remove(self, item: Item) -> bool:
         """Take a queued item out (its caller has gone); False if it is queued no more."""
         ...
 
 
-class GreedyBatcher(Generic[Item]):
-    """Work-conserving: a free device takes what is queued, the longest-waiting model first."""
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[Item]):
+    item: Item
+    arrived_s: float
+    deadline_s: float
+
+
+_Queue = deque[_Entry[Item]]
+
+
+class _Queues(Generic[Item]):
+    """What both batchers do with their queues, however those are kept."""
 
     def __init__(self, max_batch: int) -> None:
         self._max_batch = max_batch
-        self._queues: dict[str, deque[tuple[float, Item]]] = {}
+        self._hurried = False  # whether any query ever came with a deadline
+        self.pace = Pace()
 
-    def push(self, model: str, item: Item, now_s: float) -> None:
-        """Queue `item` under `model`."""
-        self._queues.setdefault(model, deque()).append((now_s, item))
-
-    def pop(self, now_s: float) -> Batch[Item] | None:
-        """Up to `max_batch` queries of the model whose oldest query has waited longest."""
-        if not self._queues:
-            return None
-        model = min(self._queues, key=lambda name: self._queues[name][0][0])
-        queue = self._queues[model]
-        taken = [queue.popleft() for _ in range(min(self._max_batch, len(queue)))]
-        if not queue:
-            del self._queues[model]
-        return _batch(model, taken, now_s)
-
-    def wake_s(self, now_s: float) -> float | None:
-        """Now if anything is queued."""
-        return now_s if self._queues else None
+    def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
+        raise NotImplementedError
 
     def waiting(self, model: str | None = None) -> int:
         """Queries queued, of one model or of all."""
-        if model is not None:
-            return len(self._queues.get(model, ()))
-        return sum(len(queue) for queue in self._queues.values())
+        return sum(len(queue) for name, queue in self._queues() if model is None or model == name)
 
     def remove(self, item: Item) -> bool:
         """Take a queued item out."""
-        for model, queue in self._queues.items():
-            if _discard(queue, item):
-                if not queue:
-                    del self._queues[model]
-                return True
+        for _, queue in self._queues():
+            for entry in queue:
+                if entry.item is item:
+                    queue.remove(entry)
+                    return True
         return False
 
+    def take_late(self, now_s: float) -> list[Item]:
+        """Take out the queued items that could not make their deadline even alone."""
+        late: list[Item] = []
+        if not self._hurried:
+            return late
+        for model, queue in self._queues():
+            last_s = now_s + self.pace.batch_s(model, 1)
+            hopeless = [entry for entry in queue if entry.deadline_s < last_s]
+            for entry in hopeless:
+                queue.remove(entry)
+                late.append(entry.item)
+        return late
 
-class WindowBatcher(Generic[Item]):
+    def _entry(self, item: Item, now_s: float, deadline_s: float) -> _Entry[Item]:
+        self._hurried = self._hurried or deadline_s < inf
+        return _Entry(item, now_s, deadline_s)
+
+    def _cut(
+        self, model: str, queue: _Queue[Item], now_s: float, closed_s: float, drained: Release
+    ) -> Batch[Item]:
+        """Take a batch from the head of `queue`, as large as memory and its deadlines allow."""
+        size = min(self._max_batch, len(queue))
+        release = drained if size == len(queue) and size < self._max_batch else Release.FULL
+        if self._hurried:
+            fitting = self._fitting(model, queue, now_s, size)
+            if fitting < size:
+                size, release = fitting, Release.DEADLINE
+        taken = [queue.popleft() for _ in range(size)]
+        return Batch(
+            model=model,
+            items=tuple(entry.item for entry in taken),
+            arrived_s=tuple(entry.arrived_s for entry in taken),
+            closed_s=closed_s,
+            release=release,
+        )
+
+    def _fitting(self, model: str, queue: _Queue[Item], now_s: float, size: int) -> int:
+        earliest_s = inf
+        for count, entry in enumerate(islice(queue, size)):
+            earliest_s = min(earliest_s, entry.deadline_s)
+            if count and now_s + self.pace.batch_s(model, count + 1) > earliest_s:
+                return count
+        return size
+
+
+class GreedyBatcher(_Queues[Item]):
+    """Work-conserving: a free device takes what is queued, the longest-waiting model first."""
+
+    def __init__(self, max_batch: int, window_s: float = inf) -> None:
+        super().__init__(max_batch)
+        self._window_s = window_s
+        self._by_model: dict[str, _Queue[Item]] = {}
+
+    def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
+        """Queue `item` under `model`."""
+        queue = self._by_model.get(model)
+        if queue is None:
+            queue = self._by_model[model] = deque()
+        queue.append(self._entry(item, now_s, deadline_s))
+
+    def pop(self, now_s: float) -> Batch[Item] | None:
+        """Up to `max_batch` queries of the model whose oldest query has waited longest."""
+        queued = [(queue[0].arrived_s, model) for model, queue in self._queues() if queue]
+        if not queued:
+            return None
+        model = min(queued)[1]
+        return self._cut(model, self._by_model[model], now_s, now_s, Release.FREE)
+
+    def wake_s(self, now_s: float) -> float | None:
+        """Now if anything is queued."""
+        return now_s if self.waiting() else None
+
+    def done_s(self, model: str, now_s: float, free_s: float) -> float:
+        """After all that is queued, of whatever model."""
+        counts = {name: len(queue) for name, queue in self._queues()}
+        counts[model] = counts.get(model, 0) + 1
+        return max(now_s, free_s) + self.pace.work_s(counts.items(), self._max_batch)
+
+    def promise_s(self, now_s: float) -> float:
+        """2 T_b from now, less a margin."""
+        return now_s + PROMISED * 2 * self._window_s
+
+    def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
+        return iter(self._by_model.items())
+
+
+class WindowBatcher(_Queues[Item]):
     """The paper's gated windows (F9): what arrives in one window of T_b runs in the next.
 
     Windows are [k T_b, (k+1) T_b) on the clock's own zero. When one closes, its queries become
@@ -105,76 +222,69 @@ class WindowBatcher(Generic[Item]):
     def __init__(self, window_s: float, max_batch: int) -> None:
         if window_s <= 0:
             raise ValueError(f"window_s must be positive, got {window_s}")
+        super().__init__(max_batch)
         self._window_s = window_s
-        self._max_batch = max_batch
-        self._open: dict[str, deque[tuple[float, Item]]] = {}
+        self._open: dict[str, _Queue[Item]] = {}
         self._open_index = 0
-        self._closed: deque[tuple[str, deque[tuple[float, Item]], float]] = deque()
+        self._closed: deque[tuple[str, _Queue[Item], float]] = deque()
 
-    def push(self, model: str, item: Item, now_s: float) -> None:
+    def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
         """Queue `item` in the window that `now_s` falls in."""
         self._roll(now_s)
-        if not self._open:
-            self._open_index = int(now_s // self._window_s)
-        self._open.setdefault(model, deque()).append((now_s, item))
+        queue = self._open.get(model)
+        if queue is None:
+            queue = self._open[model] = deque()
+        queue.append(self._entry(item, now_s, deadline_s))
 
     def pop(self, now_s: float) -> Batch[Item] | None:
         """The next batch of the windows that have closed."""
         self._roll(now_s)
         while self._closed:
             model, queue, closed_s = self._closed[0]
-            taken = [queue.popleft() for _ in range(min(self._max_batch, len(queue)))]
-            if not queue:
-                self._closed.popleft()
-            if taken:
-                return _batch(model, taken, closed_s)
+            if queue:
+                return self._cut(model, queue, now_s, closed_s, Release.WINDOW)
+            self._closed.popleft()
         return None
 
     def wake_s(self, now_s: float) -> float | None:
         """Now if a closed window has work left, else the end of the open window if it has any."""
-        if self._closed:
+        if any(queue for _, queue, _ in self._closed):
             return now_s
-        return self._end_s if self._open else None
+        return self._end_s if any(self._open.values()) else None
 
-    def waiting(self, model: str | None = None) -> int:
-        """Queries queued, of one model or of all."""
-        queues = [*self._open.items(), *((name, queue) for name, queue, _ in self._closed)]
-        return sum(len(queue) for name, queue in queues if model in (None, name))
+    def done_s(self, model: str, now_s: float, free_s: float) -> float:
+        """After the closed windows' work and this window's, which starts when it closes."""
+        self._roll(now_s)
+        closed = ((name, len(queue)) for name, queue, _ in self._closed)
+        ready_s = max(now_s, free_s) + self.pace.work_s(closed, self._max_batch)
+        counts = {name: len(queue) for name, queue in self._open.items()}
+        counts[model] = counts.get(model, 0) + 1
+        return max(ready_s, self._end_s) + self.pace.work_s(counts.items(), self._max_batch)
 
-    def remove(self, item: Item) -> bool:
-        """Take a queued item out."""
-        queues = [*self._open.values(), *(queue for _, queue, _ in self._closed)]
-        return any(_discard(queue, item) for queue in queues)
+    def promise_s(self, now_s: float) -> float:
+        """The end of the next window: what arrived first in this one, T_b ago at most, may be
+        served last, and its 2 T_b end there at the earliest."""
+        self._roll(now_s)
+        return self._end_s + self._window_s
+
+    def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
+        yield from ((model, queue) for model, queue, _ in self._closed)
+        yield from self._open.items()
 
     @property
     def _end_s(self) -> float:
         return (self._open_index + 1) * self._window_s
 
     def _roll(self, now_s: float) -> None:
-        if self._open and now_s >= self._end_s:
-            self._closed.extend((m, queue, self._end_s) for m, queue in self._open.items())
-            self._open = {}
+        if now_s < self._end_s:
+            return
+        self._closed.extend((m, queue, self._end_s) for m, queue in self._open.items() if queue)
+        self._open = {}
+        self._open_index = int(min(now_s, 1e15) // self._window_s)
 
 
 def make_batcher(batching: Batching, window_s: float, max_batch: int) -> Batcher[Item]:
     """The batcher that a node of a topology asks for."""
     if batching is Batching.WINDOW:
         return WindowBatcher(window_s, max_batch)
-    return GreedyBatcher(max_batch)
-
-
-def _batch(model: str, taken: list[tuple[float, Item]], closed_s: float) -> Batch[Item]:
-    return Batch(
-        model=model,
-        items=tuple(item for _, item in taken),
-        arrived_s=tuple(arrived_s for arrived_s, _ in taken),
-        closed_s=closed_s,
-    )
-
-
-def _discard(queue: deque[tuple[float, Item]], item: Item) -> bool:
-    for entry in queue:
-        if entry[1] is item:
-            queue.remove(entry)
-            return True
-    return False
+    return GreedyBatcher(max_batch, window_s)

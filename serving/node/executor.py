@@ -12,18 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.node.admission import Backlog
+from serving.node.admission import find_refusal
 from serving.node.batching import Batch, Batcher
 from serving.node.errors import RefusedError
+from serving.node.observer import SILENT, NodeObserver
 
-__all__ = ["Executor", "Runtime", "Served"]
+__all__ = ["Executor", "Image", "Runtime", "Served"]
 
 Image = NDArray[np.uint8]
+FAILING = 8
+"""batches that failed one after another, from which on the device is taken to be broken"""
 
 
 class Runtime(Protocol):
@@ -50,10 +54,12 @@ class Served:
 
 
 class _Job:
-    __slots__ = ("future", "image", "task")
+    __slots__ = ("future", "image", "tasks")
 
-    def __init__(self, task: str, image: Image, future: asyncio.Future[Served]) -> None:
-        self.task = task
+    def __init__(
+        self, tasks: tuple[str, ...], image: Image, future: asyncio.Future[dict[str, Served]]
+    ) -> None:
+        self.tasks = tasks
         self.image = image
         self.future = future
 
@@ -61,10 +67,10 @@ class _Job:
 class Executor:
     """Batching executor of one device.
 
-    `submit` raises `RefusedError` when the work that waits exceeds `backlog_limit_s` (seconds of
-    device time), the queue is full, the model is not loaded, or the device failed. A cancelled
-    caller is taken out of the queue and never harms its batch-mates. `busy_clock`, read on the
-    device thread, counts `busy_s`: the thread's own CPU time where nodes share the cores.
+    `submit` raises `RefusedError` where `find_refusal` does not admit the query, the model is not
+    loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken out
+    of the queue and never harms its batch-mates. `busy_clock`, read on the device thread, counts
+    `busy_s`: the thread's own CPU time where nodes share the cores.
     """
 
     def __init__(
@@ -72,23 +78,28 @@ class Executor:
         batcher: Batcher[_Job],
         load: Callable[[str], Runtime],
         *,
-        backlog_limit_s: float = float("inf"),
+        shared_passes: bool = True,
         max_waiting: int = 1024,
         clock: Callable[[], float] = time.monotonic,
         busy_clock: Callable[[], float] = time.monotonic,
+        observer: NodeObserver = SILENT,
     ) -> None:
         self._batcher = batcher
         self._load = load
-        self._backlog = Backlog(backlog_limit_s)
+        self._shared_passes = shared_passes
         self._max_waiting = max_waiting
         self._clock = clock
         self._busy_clock = busy_clock
+        self._observer = observer
         self._models: dict[str, Runtime] = {}
+        self._leaving: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._stopped = False
         self._running: str | None = None
+        self._free_s = 0.0
         self._loading = asyncio.Lock()
+        self._failed = 0
         self.busy_s = 0.0
         self.batches = 0
         self._thread = threading.Thread(target=self._drive, name="device", daemon=True)
@@ -96,8 +107,19 @@ class Executor:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models that are loaded."""
-        return tuple(self._models)
+        """Names of the models that are loaded and not about to go."""
+        return tuple(model for model in self._models if model not in self._leaving)
+
+    @property
+    def failing(self) -> bool:
+        """Whether so many batches failed in a row that the device is taken to be broken."""
+        return self._failed >= FAILING
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Queries queued, by loaded model."""
+        with self._changed:
+            return {model: self._batcher.waiting(model) for model in self._models}
 
     async def load(self, model: str) -> float:
         """Load and warm `model` unless it is there; returns the seconds it took."""
@@ -106,31 +128,64 @@ class Executor:
                 return 0.0
             started_s = self._clock()
             self._models[model] = await asyncio.to_thread(self._load, model)
-            return self._clock() - started_s
+            spent_s = self._clock() - started_s
+            self._observer.on_load(model, spent_s)
+            return spent_s
 
     async def unload(self, model: str) -> None:
-        """Let the queries of `model` that are queued or running finish, then free it."""
+        """Take no more queries of `model`, let those queued or running finish, then free it."""
+        if model not in self._models:
+            return
+        started_s = self._clock()
+        self._leaving.add(model)
         while self._batcher_waiting(model) or self._running == model:
             await asyncio.sleep(0.01)
         runtime = self._models.pop(model, None)
+        self._leaving.discard(model)
         if runtime is not None:
             await asyncio.to_thread(runtime.close)
+            self._observer.on_unload(model, self._clock() - started_s)
 
-    async def submit(self, model: str, task: str, image: Image) -> Served:
-        """Queue one query and wait for its answer."""
-        if model not in self._models:
+    def check(self, model: str, deadline_s: float | None = None) -> None:
+        """Raise the `RefusedError` that a query which arrived now would meet."""
+        if model not in self._models or model in self._leaving:
             raise RefusedError("model_not_loaded", f"model {model!r} is not loaded here")
-        future: asyncio.Future[Served] = self._loop.create_future()
-        job = _Job(task, image, future)
         with self._changed:
             if self._stopped:
                 raise RefusedError("stopping", "the node is shutting down")
-            if self._batcher.waiting() >= self._max_waiting:
-                raise RefusedError("queue_full", f"{self._max_waiting} queries are waiting")
-            waiting = {name: self._batcher.waiting(name) for name in self._models}
-            if not self._backlog.admits(waiting):
-                raise RefusedError("overloaded", "the node could not answer within its bound")
-            self._batcher.push(model, job, self._clock())
+            refusal = find_refusal(
+                self._batcher,
+                model,
+                self._clock(),
+                self._free_s,
+                inf if deadline_s is None else deadline_s,
+                self._max_waiting,
+            )
+        if refusal is not None:
+            raise refusal
+
+    async def submit(
+        self, model: str, task: str, image: Image, deadline_s: float | None = None
+    ) -> Served:
+        """Queue one query and wait for its answer. `deadline_s` is on the executor's clock."""
+        return (await self.submit_all(model, (task,), lambda: image, deadline_s))[task]
+
+    async def submit_all(
+        self,
+        model: str,
+        tasks: tuple[str, ...],
+        image: Callable[[], Image],
+        deadline_s: float | None = None,
+    ) -> dict[str, Served]:
+        """Queue one image for `tasks` of `model`, which share a pass, and wait for the answers.
+
+        `image` is called once the query has been admitted.
+        """
+        self.check(model, deadline_s)
+        future: asyncio.Future[dict[str, Served]] = self._loop.create_future()
+        job = _Job(tasks, image(), future)
+        with self._changed:
+            self._batcher.push(model, job, self._clock(), inf if deadline_s is None else deadline_s)
             self._changed.notify()
         try:
             return await future
@@ -167,9 +222,14 @@ class Executor:
     def _next_batch(self) -> Batch[_Job] | None:
         """Wait (holding the lock) until the batcher gives a batch; None once stopped."""
         while not self._stopped:
-            now_s = self._clock()
+            now_s = self._free_s = self._clock()
+            late = self._batcher.take_late(now_s)
+            if late:
+                refusal = RefusedError("deadline", "the deadline passed while the query waited")
+                self._hand_over(_settle, [(job, refusal) for job in late])
             batch = self._batcher.pop(now_s)
             if batch is not None:
+                self._free_s = now_s + self._batcher.pace.batch_s(batch.model, len(batch.items))
                 return batch
             wake_s = self._batcher.wake_s(now_s)
             self._changed.wait(None if wake_s is None else max(0.0, wake_s - now_s))
@@ -177,47 +237,68 @@ class Executor:
 
     def _run(self, batch: Batch[_Job]) -> None:
         started_s, busy_from_s = self._clock(), self._busy_clock()
+        images, rows = self._gather(batch.items)
         try:
             runtime = self._models[batch.model]
-            answers = runtime.run(np.stack([job.image for job in batch.items]))
+            answers = runtime.run(np.stack(images))
         except Exception as error:
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
+            self._failed += 1
             refusal = RefusedError("device_failed", f"{batch.model}: {error}")
-            self._loop.call_soon_threadsafe(_settle, [(job, refusal) for job in batch.items])
+            self._hand_over(_settle, [(job, refusal) for job in batch.items])
             return
         compute_s = self._clock() - started_s
         self.busy_s += self._busy_clock() - busy_from_s
         self.batches += 1
-        self._backlog.learn(batch.model, compute_s / len(batch.items))
-        served = [
-            (
-                job,
-                Served(
-                    prediction=answers[job.task][index],
-                    batch_size=len(batch.items),
-                    queue_s=max(0.0, batch.closed_s - arrived_s),
-                    batch_wait_s=max(0.0, started_s - batch.closed_s),
-                    compute_s=compute_s,
-                ),
+        self._failed = 0
+        with self._changed:
+            self._batcher.pace.learn(batch.model, len(images), compute_s)
+        batch_wait_s = max(0.0, started_s - batch.closed_s)
+        queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
+        served: list[tuple[_Job, dict[str, Served] | RefusedError]] = []
+        for job, row, waited_s in zip(batch.items, rows, queue_s, strict=True):
+            if not answers.keys() >= set(job.tasks):
+                refusal = RefusedError("not_served", f"{batch.model} does not serve {job.tasks}")
+                served.append((job, refusal))
+                continue
+            where = (len(images), waited_s, batch_wait_s, compute_s)
+            served.append((job, {task: Served(answers[task][row], *where) for task in job.tasks}))
+
+        def hand_back() -> None:
+            _settle(served)
+            self._observer.on_batch(
+                batch.model, len(images), batch.release, queue_s, batch_wait_s, compute_s
             )
-            for index, (job, arrived_s) in enumerate(zip(batch.items, batch.arrived_s, strict=True))
-        ]
-        self._loop.call_soon_threadsafe(_settle, served)
+
+        self._hand_over(hand_back)
+
+    def _gather(self, jobs: Sequence[_Job]) -> tuple[list[Image], Sequence[int]]:
+        """The images of one pass, and the row of each job's image in it."""
+        if not self._shared_passes:
+            return [job.image for job in jobs], range(len(jobs))
+        distinct: dict[int, int] = {}
+        rows = [distinct.setdefault(id(job.image), len(distinct)) for job in jobs]
+        if len(distinct) == len(jobs):
+            return [job.image for job in jobs], rows
+        return list({id(job.image): job.image for job in jobs}.values()), rows
 
     def _refuse_all(self) -> None:
         refusal = RefusedError("stopping", "the node is shutting down")
         while (batch := self._batcher.pop(float("inf"))) is not None:
-            refused = [(job, refusal) for job in batch.items]
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(_settle, refused)
+            self._hand_over(_settle, [(job, refusal) for job in batch.items])
+
+    def _hand_over(self, call: Callable[..., None], *arguments: object) -> None:
+        """Have the event loop do `call`, unless it ended before its node was closed."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
 
 
-def _settle(results: Sequence[tuple[_Job, Served | RefusedError]]) -> None:
+def _settle(results: Sequence[tuple[_Job, dict[str, Served] | RefusedError]]) -> None:
     for job, result in results:
         if job.future.done():  # its caller was cancelled or timed out
             continue
-        if isinstance(result, Served):
-            job.future.set_result(result)
-        else:
+        if isinstance(result, RefusedError):
             job.future.set_exception(result)
+        else:
+            job.future.set_result(result)

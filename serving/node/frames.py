@@ -1,40 +1,57 @@
 """Length-prefixed msgpack frames over a stream, many to a write.
 
 A frame is a 4-byte big-endian length and a msgpack array. Frames sent within one turn of the
-event loop leave in one write, so a burst of queries crosses a hop as one aggregate, and answers
-come back one by one as they are ready. Nothing here can run code from the wire.
+event loop leave in one write, so a burst of queries crosses a hop as an aggregate, of at most
+`AGGREGATE_BYTES` and one more frame; none waits longer than that turn. Nothing here can run code
+from the wire.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from collections.abc import Callable
 from typing import Any, cast
 
 import msgpack
 
+from serving.node.messages import FrameError
+
 __all__ = ["MAX_FRAME_BYTES", "FrameProtocol"]
 
 MAX_FRAME_BYTES = 32 * 2**20
+STRANGER_FRAME_BYTES = 1024
+"""longest frame of a connection that has not shown the token yet"""
+AGGREGATE_BYTES = 256 * 2**10
 _LENGTH = struct.Struct("!I")
+_log = logging.getLogger(__name__)
 
 
 class FrameProtocol(asyncio.Protocol):
     """Both ends of a connection. `on_frame(self, fields)` is called for each whole frame.
 
-    A frame over `MAX_FRAME_BYTES` or one that is not msgpack closes the connection.
+    A frame that is too long, not msgpack, or for which `on_frame` raises `FrameError`, is logged
+    and closes this connection. `trusted` is set by its owner once the far side has shown the
+    token. With `echoes_pressure` nothing is read from a far side that does not take what it is
+    sent; only one of two ends may do so, or both could wait for each other.
     """
 
     def __init__(
         self,
         on_frame: Callable[[FrameProtocol, list[Any]], None],
         on_lost: Callable[[FrameProtocol], None] = lambda _: None,
+        *,
+        trusted: bool = True,
+        echoes_pressure: bool = False,
     ) -> None:
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self.trusted = trusted
+        self._echoes_pressure = echoes_pressure
         self._received = bytearray()
         self._outgoing: list[bytes] = []
+        self._outgoing_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -50,6 +67,9 @@ class FrameProtocol(asyncio.Protocol):
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing += (_LENGTH.pack(len(packed)), packed)
+        self._outgoing_bytes += len(packed)
+        if self._outgoing_bytes >= AGGREGATE_BYTES:
+            self._flush()
 
     async def drain(self) -> None:
         """Wait until the far side keeps up with what was sent."""
@@ -60,6 +80,12 @@ class FrameProtocol(asyncio.Protocol):
         if self._transport is not None:
             self._flush()
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever was queued."""
+        self._received.clear()
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is up."""
@@ -76,29 +102,38 @@ class FrameProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """asyncio: the far side is slow."""
         self._writable.clear()
+        if self._echoes_pressure and self._transport is not None:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """asyncio: the far side has caught up."""
         self._writable.set()
+        if self._echoes_pressure and self._transport is not None:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: cut what arrived into frames."""
+        self._received += data
+        try:
+            self._cut()
+        except FrameError as error:
+            who = self._transport and self._transport.get_extra_info("peername")
+            _log.warning("closed the connection with %s: %s", who, error)
+            self.abort()
+
+    def _cut(self) -> None:
         received = self._received
-        received += data
         start = 0
         while len(received) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(received, start)
-            if length > MAX_FRAME_BYTES:
-                self._abort()
-                return
+            longest = MAX_FRAME_BYTES if self.trusted else STRANGER_FRAME_BYTES
+            if length > longest:
+                raise FrameError(f"a frame of {length} bytes, at most {longest} are taken")
             end = start + _LENGTH.size + length
             if len(received) < end:
                 break
-            with memoryview(received) as view:
-                fields = _unpack(view[start + _LENGTH.size : end])
-            if fields is None:
-                self._abort()
-                return
+            with memoryview(received) as view, view[start + _LENGTH.size : end] as packed:
+                fields = _unpack(packed)
             start = end
             self._on_frame(self, fields)
         del received[:start]
@@ -107,16 +142,14 @@ class FrameProtocol(asyncio.Protocol):
         if self._transport is not None and self._outgoing:
             self._transport.writelines(self._outgoing)
         self._outgoing = []
-
-    def _abort(self) -> None:
-        self._received.clear()
-        if self._transport is not None:
-            self._transport.abort()
+        self._outgoing_bytes = 0
 
 
-def _unpack(view: memoryview) -> list[Any] | None:
+def _unpack(packed: memoryview) -> list[Any]:
     try:
-        fields = msgpack.unpackb(view, raw=False)
-    except (ValueError, msgpack.UnpackException):
-        return None
-    return fields if isinstance(fields, list) and fields else None
+        fields = msgpack.unpackb(packed, raw=False)
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise FrameError(f"a frame is not msgpack: {error}") from None
+    if not isinstance(fields, list) or not fields:
+        raise FrameError("a frame is not an array with a kind")
+    return fields

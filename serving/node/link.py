@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serving.node.errors import RefusedError
+
 __all__ = ["LinkPacer"]
 
 
@@ -21,11 +23,24 @@ class LinkPacer:
     sent_bytes: int = 0
     free_at_s: float = 0.0
 
-    def reserve(self, now_s: float, size_bytes: int) -> float | None:
-        """The time at which `size_bytes` will have left, or None if the backlog is full."""
-        start_s = max(now_s, self.free_at_s)
-        if start_s - now_s > self.max_backlog_s:
-            return None
-        self.free_at_s = start_s + size_bytes / self.bandwidth_bytes_per_s
+    def check(self, now_s: float) -> None:
+        """Raise the `RefusedError` that a message would meet at `now_s`."""
+        excess_s = self.free_at_s - now_s - self.max_backlog_s
+        if excess_s > 0:
+            raise RefusedError("link_full", "the uplink's backlog is full", excess_s)
+
+    def reserve(self, now_s: float, size_bytes: int, deadline_s: float | None = None) -> float:
+        """The time at which `size_bytes` will have left.
+
+        Raises `RefusedError`, and takes nothing, if the backlog is full or the round trip alone
+        would end after `deadline_s`.
+        """
+        self.check(now_s)
+        left_s = max(now_s, self.free_at_s) + size_bytes / self.bandwidth_bytes_per_s
+        if deadline_s is not None and left_s + self.rtt_s > deadline_s:
+            late_s = left_s + self.rtt_s - deadline_s
+            message = f"the link alone would take {late_s:.3f} s longer than the query's deadline"
+            raise RefusedError("deadline", message, late_s)
+        self.free_at_s = left_s
         self.sent_bytes += size_bytes
-        return self.free_at_s
+        return left_s

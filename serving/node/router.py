@@ -1,13 +1,23 @@
-"""Which way the next query goes: shares of the plan turned into a sequence, without coin flips."""
+"""Which way the next request goes: shares of the plan turned into a sequence, without coin flips.
+
+A request may ask for several tasks of one image. Its tasks take their ways together, each still
+by its own shares: as much as these allow, tasks that one model serves meet there in one pass (F14),
+and what the plan sheds of each is shed at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from operator import itemgetter
 
 from serving.node.errors import NotServedError, RefusedError
 
-__all__ = ["RouteTable", "Router", "Target"]
+__all__ = ["Ask", "RouteTable", "Router", "Target"]
+
+DUST = 1e-6
+"""share below which it is rounding"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +27,18 @@ class Target:
     tier: str
     node: str
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Tasks of one image that go to one target together."""
+
+    target: Target
+    tasks: tuple[str, ...]
+
+
+Way = tuple[Ask, ...]
+"""the asks of one request; empty if it is shed"""
 
 
 @dataclass(frozen=True)
@@ -39,17 +61,40 @@ class RouteTable:
         return {node: frozenset(models) for node, models in found.items()}
 
 
-class Router:
-    """Follows the shares of a `RouteTable` as closely as whole queries can.
+class _Course:
+    """The ways of requests for one set of tasks, with their shares, and whose turn it is.
 
-    Each choice goes to the target whose count lags furthest behind its share (smooth weighted
-    round robin), so after n queries of a task every count is within one of n x share, times the
-    number of targets at worst. A burst is spread the way the plan's mean load is.
+    Each choice goes to the way whose count lags furthest behind its share (smooth weighted round
+    robin), so after n requests every count is within one of n x share, times the number of ways
+    at worst. A burst is spread the way the plan's mean load is.
     """
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, ways: Sequence[tuple[Way, float]]) -> None:
+        self._ways = [way for way, _ in ways]
+        self._shares = [share for _, share in ways]
+        self._credit = [0.0] * len(ways)
+
+    def pick(self) -> Way:
+        """The next request's way."""
+        credit, best, choice = self._credit, -inf, 0
+        for index, share in enumerate(self._shares):
+            credit[index] += share
+            if credit[index] > best + 1e-9:
+                best, choice = credit[index], index
+        credit[choice] -= 1.0
+        return self._ways[choice]
+
+
+class Router:
+    """Follows the shares of a `RouteTable` as closely as whole requests can.
+
+    Without `shared_passes` every task of a request takes a way of its own.
+    """
+
+    def __init__(self, table: RouteTable, shared_passes: bool = True) -> None:
         self._table = table
-        self._credit: dict[str, list[float]] = {}
+        self._shared_passes = shared_passes
+        self._courses: dict[tuple[str, ...], _Course] = {}
 
     @property
     def table(self) -> RouteTable:
@@ -59,24 +104,31 @@ class Router:
     def replace(self, table: RouteTable) -> None:
         """Follow `table` from the next query on."""
         self._table = table
-        self._credit = {}
+        self._courses = {}
 
     def pick(self, task: str) -> Target:
-        """The way of the next query of `task`.
+        """The way of the next query of `task`; raises as `pick_all` does."""
+        return self.pick_all((task,))[0].target
 
-        Raises `NotServedError` if no onloaded model serves the task, `RefusedError` if this
-        query falls into the share that the plan sheds.
+    def pick_all(self, tasks: tuple[str, ...]) -> Way:
+        """The way of the next request for `tasks`.
+
+        Raises `NotServedError` if no onloaded model serves one of the tasks, `RefusedError` if
+        one falls into the share that the plan sheds.
         """
-        targets = self._table.routes.get(task, ())
-        if not targets:
-            raise NotServedError(_not_served(task, self._table.routes))
-        credit = self._credit.get(task)
-        if credit is None:
-            credit = self._credit[task] = [0.0] * (len(targets) + 1)
-        choice = _advance(credit, _with_shed([share for _, share in targets]))
-        if choice == len(targets):
+        if len(tasks) > 1 and not self._shared_passes:
+            return tuple(ask for task in tasks for ask in self.pick_all((task,)))
+        key = tasks if len(tasks) == 1 else tuple(sorted(set(tasks)))
+        course = self._courses.get(key)
+        if course is None:
+            for task in key:
+                if not self._table.routes.get(task):
+                    raise NotServedError(_not_served(task, self._table.routes))
+            course = self._courses[key] = _Course(_lay_out(key, self._table.routes))
+        way = course.pick()
+        if not way:
             raise RefusedError("shed", "refused: the plan sheds this share of the load")
-        return targets[choice][0]
+        return way
 
     def others(self, task: str, failed: str) -> tuple[Target, ...]:
         """The task's targets on nodes other than `failed`, largest share first."""
@@ -84,17 +136,55 @@ class Router:
         return tuple(target for target, _ in targets if target.node != failed)
 
 
-def _with_shed(shares: Sequence[float]) -> list[float]:
-    shed = 1.0 - sum(shares)
-    return [*shares, shed if shed > 1e-6 else 0.0]
+def _lay_out(
+    tasks: tuple[str, ...], routes: dict[str, tuple[tuple[Target, float], ...]]
+) -> list[tuple[Way, float]]:
+    """Every way that requests for `tasks` take, with its share; the shares of a task over all of
+    them are its own. Each step takes the way on which most tasks meet, as often as it is left."""
+    left = {task: _shares_of(routes[task]) for task in tasks}
+    ways: list[tuple[Way, float]] = []
+    while all(left.values()):
+        chosen = _meet(left)
+        share = min(left[task][target] for task, target in chosen.items())
+        for task, target in chosen.items():
+            left[task][target] -= share
+            if left[task][target] < DUST:
+                del left[task][target]
+        ways.append((_way(chosen), share))
+    return ways
 
 
-def _advance(credit: list[float], shares: Sequence[float]) -> int:
-    for index, share in enumerate(shares):
-        credit[index] += share
-    choice = max(range(len(credit)), key=lambda index: (credit[index], shares[index]))
-    credit[choice] -= 1.0
-    return choice
+def _shares_of(targets: Sequence[tuple[Target, float]]) -> dict[Target | None, float]:
+    """Shares by target, what is shed (None) among them."""
+    shares: dict[Target | None, float] = {}
+    for target, share in targets:
+        shares[target] = shares.get(target, 0.0) + share
+    shares[None] = 1.0 - sum(shares.values())
+    return {target: share for target, share in shares.items() if share > DUST}
+
+
+def _meet(left: Mapping[str, Mapping[Target | None, float]]) -> dict[str, Target | None]:
+    """A target for each task: first what most of them can take together, and being shed before
+    all else, since one task that is shed takes the others with it."""
+    chosen: dict[str, Target | None] = {}
+    while len(chosen) < len(left):
+        free = {task: shares for task, shares in left.items() if task not in chosen}
+        found: dict[Target | None, list[float]] = {}
+        for shares in free.values():
+            for target, share in shares.items():
+                found.setdefault(target, []).append(share)
+        best = max(found, key=lambda t: (t is None, len(found[t]), sum(found[t])))
+        chosen.update({task: best for task, shares in free.items() if best in shares})
+    return chosen
+
+
+def _way(chosen: Mapping[str, Target | None]) -> Way:
+    asked: dict[Target, list[str]] = {}
+    for task, target in sorted(chosen.items(), key=itemgetter(0)):
+        if target is None:
+            return ()
+        asked.setdefault(target, []).append(task)
+    return tuple(Ask(target, tuple(names)) for target, names in asked.items())
 
 
 def _not_served(task: str, routes: dict[str, tuple[tuple[Target, float], ...]]) -> str:

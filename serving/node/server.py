@@ -13,22 +13,30 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cluster.topology import Link, Node
-from serving.node.admission import backlog_limit_s
 from serving.node.batching import make_batcher
 from serving.node.errors import NotServedError, RefusedError
-from serving.node.executor import Executor, Runtime
+from serving.node.executor import Executor, Runtime, Served
 from serving.node.link import LinkPacer
+from serving.node.messages import Outcome, Reply
 from serving.node.observer import SILENT, NodeObserver
-from serving.node.peer import Forwarded, PeerServer, Uplink
-from serving.node.router import Router, RouteTable, Target
+from serving.node.peer import PeerServer
+from serving.node.picture import ImageSource, Picture
+from serving.node.router import Ask, Router, RouteTable, Target
+from serving.node.uplink import Patience, Uplink
 
-__all__ = ["NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
+__all__ = ["Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
 
-FAULTS = frozenset({"peer_lost", "peer_unreachable", "peer_silent", "device_failed", "stopping"})
+FAULTS = frozenset(
+    {
+        "peer_lost",
+        "peer_unreachable",
+        "peer_silent",
+        "device_failed",
+        "model_not_loaded",
+        "stopping",
+    }
+)
 """refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
@@ -46,6 +54,10 @@ class NodeConfig:
     """promised latency of an answer, by the node that serves it"""
     host: str = "127.0.0.1"
     max_waiting: int = 512
+    shared_passes: bool = True
+    """whether tasks asked of one image share its passes and its way up (F14)"""
+    patience: Patience = field(default_factory=Patience)
+    """how long the node waits for the one above"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,16 @@ class NodeSnapshot:
     """queries refused by reason (client nodes)"""
     loads_s: Mapping[str, float]
     """seconds the latest load of each model took"""
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """queries queued here by model"""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """An answer and the time it spent on links, both ways, in seconds."""
+
+    served: Served
+    link_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +124,15 @@ class NodeServer:
         self._image_shape = image_shape
         self._tasks_of = tasks_of
         self._clock = clock
-        self._router = Router(RouteTable(version=0, routes={}))
+        self._router = Router(RouteTable(version=0, routes={}), config.shared_passes)
         self._executor = Executor(
             make_batcher(node.batching, node.window_s, node.max_batch),
             load,
-            backlog_limit_s=backlog_limit_s(node.batching, node.window_s),
+            shared_passes=config.shared_passes,
             max_waiting=config.max_waiting,
             clock=clock,
             busy_clock=_busy_clock(node),
+            observer=observer,
         )
         self._uplink = self._make_uplink(find_peer)
         self._peers = PeerServer(self._serve_forwarded, config.token)
@@ -142,6 +165,7 @@ class NodeServer:
         if table.version >= self._plan_version:
             self._plan_version = table.version
             self._router.replace(table)
+            self._observer.on_plan(table)
 
     @property
     def table(self) -> RouteTable:
@@ -153,6 +177,11 @@ class NodeServer:
         while any(self._in_flight[old] for old in list(self._in_flight) if old < version):
             await asyncio.sleep(0.01)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the device fails batch after batch: the node should be started anew."""
+        return self._executor.failing
+
     async def retire(self, version: int, keep: frozenset[str]) -> tuple[str, ...]:
         """Unload every model not in `keep`, once its queries are done; returns their names."""
         self._plan_version = max(self._plan_version, version)
@@ -161,55 +190,52 @@ class NodeServer:
         return gone
 
     async def answer(
-        self, task: str, image: NDArray[np.uint8], *, deadline_s: float | None = None
+        self, task: str, image: ImageSource, *, deadline_s: float | None = None
     ) -> Routed:
-        """Answer a query that arrived at this client node.
-
-        `deadline_s` is absolute, on the node's clock. Raises `NotServedError`, and `RefusedError`
-        (reason "deadline" once the answer can no longer come in time).
-        """
+        """Answer a query that arrived at this client node; see `answer_all`."""
         return (await self.answer_all((task,), image, deadline_s=deadline_s))[task]
 
     async def answer_all(
-        self, tasks: tuple[str, ...], image: NDArray[np.uint8], *, deadline_s: float | None = None
+        self, tasks: tuple[str, ...], image: ImageSource, *, deadline_s: float | None = None
     ) -> dict[str, Routed]:
-        """Answer several tasks of one image; all of them, or it raises as `answer` does."""
-        outcomes = await asyncio.gather(
-            *(self._answer(task, image, deadline_s) for task in tasks), return_exceptions=True
-        )
-        answers: dict[str, Routed] = {}
-        for task, outcome in zip(tasks, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-            answers[task] = outcome
-        return answers
+        """Answer several tasks of one image, all of them or none.
 
-    async def _answer(
-        self, task: str, image: NDArray[np.uint8], deadline_s: float | None
-    ) -> Routed:
-        self._arrived[task] += 1
+        `image` may be a function that decodes it: it is called only once a query is admitted, and
+        what it raises is passed on. `deadline_s` is absolute, on the node's clock. Raises
+        `NotServedError`, and `RefusedError` (reason "deadline" once an answer can no longer come
+        in time).
+        """
+        self._arrived.update(tasks)
         version = self._plan_version
         self._in_flight[version] += 1
+        arrived_s = self._clock()
         try:
-            if deadline_s is not None and self._clock() >= deadline_s:
+            if deadline_s is not None and arrived_s >= deadline_s:
                 raise RefusedError("deadline", "the query's deadline has passed")
-            target = self._router.pick(task)
-            try:
-                forwarded = await self._dispatch(target, task, image)
-            except RefusedError as refusal:
-                if refusal.reason not in FAULTS:
-                    raise
-                target, forwarded = await self._try_others(target, task, image, refusal)
+            asks = self._router.pick_all(tasks)
+            outcomes = await self._dispatch(asks, Picture(image), deadline_s)
+            replies = []
+            for outcome in outcomes:
+                if isinstance(outcome, RefusedError):
+                    raise outcome
+                replies.append(outcome)
         except RefusedError as refusal:
-            self._refused[refusal.reason] += 1
+            self._count_refusal(tasks, refusal.reason)
             raise
         except NotServedError:
-            self._refused["not_served"] += 1
+            self._count_refusal(tasks, "not_served")
             raise
         finally:
             self._in_flight[version] -= 1
-        bound_s = self.config.bounds_s.get(target.node, 0.0)
-        return Routed(target, forwarded, version, bound_s)
+        spent_s = self._clock() - arrived_s
+        answers: dict[str, Routed] = {}
+        for reply in replies:
+            bound_s = self.config.bounds_s.get(reply.target.node, 0.0)
+            for task, served in reply.served.items():
+                forwarded = Forwarded(served, reply.link_s)
+                answers[task] = Routed(reply.target, forwarded, version, bound_s)
+                self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
+        return answers
 
     def snapshot(self) -> NodeSnapshot:
         """Counters as they stand."""
@@ -225,43 +251,103 @@ class NodeServer:
             served=dict(self._served),
             refused=dict(self._refused),
             loads_s=dict(self._loads_s),
+            waiting=self._executor.waiting,
         )
 
-    async def _dispatch(self, target: Target, task: str, image: NDArray[np.uint8]) -> Forwarded:
-        if target.node == self.config.node.name:
-            served = await self._executor.submit(target.model, task, image)
-            self._served[target.model] += 1
-            return Forwarded(served, 0.0)
-        if self._uplink is None:
-            raise RefusedError("no_way", f"{self.config.node.name} has no link to {target.node}")
-        return await self._uplink.call(target, task, image.tobytes())
+    def _count_refusal(self, tasks: tuple[str, ...], reason: str) -> None:
+        for task in tasks:
+            self._refused[reason] += 1
+            self._observer.on_refusal(task, reason)
 
-    async def _try_others(
-        self, failed: Target, task: str, image: NDArray[np.uint8], refusal: RefusedError
-    ) -> tuple[Target, Forwarded]:
-        """Another way for a query whose node failed: the task's other targets, then any model
-        held here that serves it. Raises the last refusal if none of them answers."""
+    async def _dispatch(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """An outcome for each ask; one that met a fault has been tried elsewhere."""
+        if len(asks) == 1:  # as nearly always: no task of its own
+            outcomes = await self._send(asks, picture, deadline_s)
+        else:
+            outcomes = await self._send_parts(asks, picture, deadline_s)
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, RefusedError) and outcome.reason in FAULTS:
+                outcomes[index] = await self._detour(asks[index], picture, deadline_s, outcome)
+        return outcomes
+
+    async def _send_parts(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """Each model here gets its ask; all that go up share one image on the link, unless passes
+        are not shared."""
         here = self.config.node.name
-        ways = [
-            *self._router.others(task, failed.node),
-            *(
-                Target(str(self.config.node.tier), here, model)
-                for model in self._executor.models
-                if task in self._tasks_of(model)
-            ),
+        parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == here]
+        above = tuple(ask for ask in asks if ask.target.node != here)
+        try:
+            for part in parts:  # nothing is begun of what is refused anyway
+                self._executor.check(part[0].target.model, deadline_s)
+        except RefusedError as refusal:
+            if refusal.reason not in FAULTS:
+                return [refusal] * len(asks)
+        if self.config.shared_passes:
+            parts += [above] if above else []
+        else:
+            parts += [(ask,) for ask in above]
+        done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
+        by_ask = {
+            ask: outcome
+            for part, outcomes in zip(parts, done, strict=True)
+            for ask, outcome in zip(part, outcomes, strict=True)
+        }
+        return [by_ask[ask] for ask in asks]
+
+    async def _send(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """One ask to the executor, or any number of them up the link, in one frame."""
+        target = asks[0].target
+        try:
+            if target.node != self.config.node.name:
+                if self._uplink is None:
+                    here = self.config.node.name
+                    raise RefusedError("no_way", f"{here} has no link to {target.node}")
+                return await self._uplink.call(asks, picture.packed, deadline_s)
+            (ask,) = asks
+            served = await self._executor.submit_all(
+                target.model,
+                ask.tasks,
+                lambda: picture.pixels(self._image_shape(target.model)),
+                deadline_s,
+            )
+        except RefusedError as refusal:
+            return [refusal] * len(asks)
+        self._served[target.model] += len(ask.tasks)
+        return [Reply(target, served, 0.0)]
+
+    async def _detour(
+        self, ask: Ask, picture: Picture, deadline_s: float | None, refusal: RefusedError
+    ) -> Outcome:
+        """Another way for an ask whose node failed: its tasks' other targets, then any model held
+        here that serves them. The last refusal if none of them answers."""
+        here = self.config.node.name
+        elsewhere = [self._router.others(task, ask.target.node) for task in ask.tasks]
+        ways = [target for target in elsewhere[0] if all(target in found for found in elsewhere)]
+        ways += [
+            Target(str(self.config.node.tier), here, model)
+            for model in self._executor.models
+            if set(ask.tasks) <= set(self._tasks_of(model))
         ]
         for target in dict.fromkeys(ways):
-            try:
-                return target, await self._dispatch(target, task, image)
-            except RefusedError as another:
-                refusal = another
-        raise refusal
+            if target == ask.target:
+                continue
+            (outcome,) = await self._send((Ask(target, ask.tasks),), picture, deadline_s)
+            if not isinstance(outcome, RefusedError):
+                return outcome
+            refusal = outcome
+        return refusal
 
-    async def _serve_forwarded(self, target: Target, task: str, body: bytes) -> Forwarded:
-        if target.node != self.config.node.name and self._uplink is not None:
-            return await self._uplink.call(target, task, body)
-        image = np.frombuffer(body, dtype=np.uint8).reshape(self._image_shape(target.model))
-        return await self._dispatch(target, task, image)
+    async def _serve_forwarded(
+        self, asks: tuple[Ask, ...], image: bytes, remaining_s: float | None
+    ) -> list[Outcome]:
+        deadline_s = None if remaining_s is None else self._clock() + remaining_s
+        return await self._dispatch(asks, Picture(image), deadline_s)
 
     def _make_uplink(self, find_peer: FindPeer | None) -> Uplink | None:
         link = self.config.uplink
@@ -272,7 +358,14 @@ class NodeServer:
             rtt_s=link.rtt_s,
             max_backlog_s=self.config.node.window_s,
         )
-        return Uplink(pacer, find_peer, self.config.token)
+        return Uplink(
+            pacer,
+            find_peer,
+            self.config.token,
+            patience=self.config.patience,
+            clock=self._clock,
+            on_sent=lambda spent_s, size: self._observer.on_link(link.target, spent_s, size),
+        )
 
 
 def _busy_clock(node: Node) -> Callable[[], float]:

@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.topology import Batching
+from serving.node.admission import HoldOff, find_refusal
 from serving.node.batching import Batch, GreedyBatcher, WindowBatcher, make_batcher
+from serving.node.errors import RefusedError
+from serving.node.pace import Pace
 
 
 def drain(batcher, now_s: float) -> list[Batch]:
@@ -95,3 +98,105 @@ def test_a_window_never_mixes_queries_of_two_windows(arrivals, window_s) -> None
     for batch in drain(batcher, 1_000.0):
         assert len({int(arrived_s // window_s) for arrived_s in batch.arrived_s}) == 1
         assert batch.closed_s - batch.arrived_s[0] <= window_s + 1e-9
+
+
+def taught(batcher, setup_s: float = 0.1, marginal_s: float = 0.01):
+    """`batcher` after batches of model "a" of many sizes."""
+    for size in (1, 4, 8, 16) * 5:
+        batcher.pace.learn("a", size, setup_s + marginal_s * size)
+    return batcher
+
+
+def test_pace_finds_setup_and_marginal_time() -> None:
+    pace = taught(GreedyBatcher(8)).pace
+    assert pace.batch_s("a", 16) == pytest.approx(0.1 + 0.16, rel=0.02)
+    assert pace.batch_s("a", 1) == pytest.approx(0.11, rel=0.05)
+    assert pace.work_s([("a", 20), ("never ran", 9)], max_batch=8) == pytest.approx(0.5, rel=0.02)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10)), min_size=1, max_size=40),
+    size=st.integers(1, 64),
+)
+def test_pace_expects_finite_time_and_never_less_of_a_larger_batch(runs, size) -> None:
+    pace = Pace()
+    for batch, spent_s in runs:
+        pace.learn("a", batch, spent_s)
+    assert 0 <= pace.batch_s("a", size) <= pace.batch_s("a", size + 1) < 1e4
+
+
+def test_a_batch_says_why_it_closed() -> None:
+    greedy, window = taught(GreedyBatcher(2)), WindowBatcher(1.0, 2)
+    for batcher in (greedy, window):
+        for number in range(3):
+            batcher.push("a", number, 0.1)
+    assert [batch.release for batch in drain(greedy, 0.2)] == ["full", "free"]
+    assert [batch.release for batch in drain(window, 1.0)] == ["full", "window"]
+    for number in range(3):
+        greedy.push("a", number, 2.0, deadline_s=2.11)
+    first = greedy.pop(2.0)
+    assert (first.items, first.release) == ((0,), "deadline")
+
+
+def test_a_batch_grows_no_larger_than_its_most_urgent_query_allows() -> None:
+    batcher = taught(GreedyBatcher(16))
+    for number in range(10):
+        batcher.push("a", number, 0.0, deadline_s=5.0 if number else 0.155)
+    assert drain(batcher, 0.0)[0].items == (0, 1, 2, 3, 4)
+
+
+def test_what_cannot_make_its_deadline_any_more_is_taken_out() -> None:
+    for batcher in (taught(GreedyBatcher(16)), taught(WindowBatcher(1.0, 16))):
+        batcher.push("a", "soon", 0.0, deadline_s=1.05)
+        batcher.push("a", "later", 0.0, deadline_s=3.0)
+        batcher.push("a", "whenever", 0.0)
+        assert batcher.take_late(0.5) == []
+        assert batcher.take_late(1.0) == ["soon"]
+        assert [batch.items for batch in drain(batcher, 1.0)] == [("later", "whenever")]
+
+
+def test_admission_refuses_what_would_break_the_promise_and_says_for_how_long() -> None:
+    batcher = taught(GreedyBatcher(1, window_s=0.5))
+    admitted = 0
+    while (refusal := find_refusal(batcher, "a", 10.0, 10.2)) is None:
+        batcher.push("a", admitted, 10.0)
+        admitted += 1
+    assert admitted == 6  # 0.2 s of a running batch and 6 of 0.11 s in 0.9 of 2 x 0.5 s
+    assert refusal.reason == "overloaded"
+    assert refusal.retry_after_s == pytest.approx(0.2 + 7 * 0.11 - 0.9, abs=0.01)
+
+
+def test_a_window_admits_what_the_next_one_can_work_off() -> None:
+    """Whatever is still left of the windows before takes its part of that."""
+    batcher = taught(WindowBatcher(1.0, 1))
+
+    def fill(now_s: float, free_s: float) -> int:
+        count = 0
+        while find_refusal(batcher, "a", now_s, free_s) is None:
+            batcher.push("a", count, now_s)
+            count += 1
+        return count
+
+    assert fill(0.1, 0.0) == 9
+    assert batcher.pop(1.0).items == (0,)
+    assert fill(1.0, 1.11) == 9
+    drain(batcher, 2.0)
+    assert fill(2.1, 3.5) == 4
+
+
+def test_a_query_that_cannot_make_its_deadline_is_refused_when_it_arrives() -> None:
+    batcher = taught(GreedyBatcher(8, window_s=1.0))
+    assert find_refusal(batcher, "a", 0.0, 0.0, deadline_s=0.2) is None
+    refusal = find_refusal(batcher, "a", 0.0, 0.15, deadline_s=0.2)
+    assert refusal.reason == "deadline"
+    assert taught(WindowBatcher(1.0, 8)).done_s("a", 0.3, 0.0) == pytest.approx(1.11, rel=0.01)
+
+
+def test_a_full_node_is_not_asked_again_before_it_has_room() -> None:
+    hold_off = HoldOff()
+    hold_off.note("edge", RefusedError("overloaded", "", 0.2), 5.0)
+    hold_off.note("cloud", RefusedError("deadline", "", 0.2), 5.0)
+    assert hold_off.refusal("edge", 5.1).retry_after_s == pytest.approx(0.1)
+    assert hold_off.refusal("cloud", 5.1) is None
+    assert hold_off.refusal("edge", 5.2) is None

@@ -15,6 +15,7 @@ from serving.node.errors import RefusedError
 from serving.node.frames import FrameProtocol
 from serving.node.router import RouteTable, Target
 from serving.node.server import NodeConfig, NodeServer
+from serving.node.uplink import Patience
 
 TOKEN = "a-token"
 NODES = {
@@ -33,7 +34,7 @@ ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
 
 
 @asynccontextmanager
-async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN):
+async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
     """Client -> edge -> cloud; yields the client's server and all servers by name."""
     servers: dict[str, NodeServer] = {}
     ports: dict[str, int] = {}
@@ -49,7 +50,12 @@ async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN):
         target = above[name]
         link = target and Link(source=name, target=target, bandwidth=bandwidth, rtt_s=rtt_s)
         config = NodeConfig(
-            NODES[name], link, TASKS, token if name == "client" else TOKEN, {"edge": 0.4}
+            NODES[name],
+            link,
+            TASKS,
+            token if name == "client" else TOKEN,
+            {"edge": 0.4},
+            **options,
         )
         servers[name] = NodeServer(
             config,
@@ -129,26 +135,35 @@ def test_a_link_that_is_too_small_refuses() -> None:
 
 def test_a_refusal_of_the_far_side_reaches_the_caller() -> None:
     async def scenario():
+        async with hierarchy(models()) as (client, _):
+            client.route(RouteTable(1, {"depth": ((Target("cloud", "cloud", "three"), 1.0),)}))
+            with pytest.raises(RefusedError, match="'three' is not loaded here") as caught:
+                await client.answer("depth", image(1))
+            return caught.value.reason, client.snapshot().refused
+
+    assert asyncio.run(scenario()) == ("model_not_loaded", {"model_not_loaded": 1})
+
+
+def test_what_a_node_does_not_hold_is_answered_by_another() -> None:
+    async def scenario():
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
             await servers["cloud"].retire(1, frozenset())
-            outcomes = await asyncio.gather(
-                *(client.answer("depth", image(1)) for _ in range(3)), return_exceptions=True
-            )
-            return [getattr(outcome, "reason", "answered") for outcome in outcomes]
+            return await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(3)))
 
-    assert sorted(asyncio.run(scenario())) == ["answered", "answered", "model_not_loaded"]
+    routed = asyncio.run(scenario())
+    assert {answer.target.node for answer in routed} == {"client", "edge"}
 
 
 def test_a_peer_without_the_token_is_turned_away() -> None:
     async def scenario():
         async with hierarchy(models(), token="wrong") as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
-            with pytest.raises(RefusedError) as caught:
+            with pytest.raises(RefusedError, match="closed the connection before") as caught:
                 await asyncio.wait_for(client.answer("depth", image(1)), 5)
             return caught.value.reason
 
-    assert asyncio.run(scenario()) == "peer_lost"
+    assert asyncio.run(scenario()) == "peer_unreachable"
 
 
 def test_a_node_that_went_away_is_refused_and_found_again() -> None:
@@ -197,9 +212,9 @@ def test_queries_of_a_failed_node_are_answered_elsewhere() -> None:
 def test_a_silent_node_is_given_up_on() -> None:
     async def scenario():
         runtimes = models()
-        async with hierarchy(runtimes) as (client, servers):
+        patience = Patience(answer_s=0.1, beat_s=0.02)
+        async with hierarchy(runtimes, patience=patience) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
-            client._uplink._timeout_s = 0.1
             runtimes["two"].gate.clear()
             with pytest.raises(RefusedError) as caught:
                 await client.answer("depth", image(1))
