@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -96,6 +97,12 @@ class CpuEngine:
         """Answers of a batch, one array a task."""
         with torch.inference_mode():
             return tuple(answer.numpy() for answer in self._module(torch.from_numpy(image_bhw3)))
+
+    def save(self, path: Path) -> None:
+        """Write the trace; `torch.jit.load` reads it without any code of this project."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as above
+            torch.jit.save(self._module, str(path))
 
     def close(self) -> None:
         """Drop the trace; its memory goes back to the allocator."""
