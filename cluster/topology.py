@@ -1,4 +1,4 @@
-"""The hierarchy: nodes with their budgets, links with theirs, and who is attached to whom.
+"""The hierarchy: nodes with their budgets, links with theirs, and who reaches whom.
 
 Symbols of `docs/formulation.md`: `memory` is mu_n, `compute` is beta_n, `window_s` is T_b,
 a link's `bandwidth` times its `budget_share` is kappa.
@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import ByteSize, Field, StringConstraints, model_validator
 
-from cluster.document import Document, FrozenModel
+from cluster.document import Document, DocumentError, FrozenModel
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
 
@@ -90,18 +90,21 @@ class Topology(Document):
                     raise ValueError(f"links.{position}: no node is named {end!r}{hint}")
         if len(self.clouds) != 1:
             raise ValueError(f"expected exactly one cloud node, found {len(self.clouds)}")
-        self._check_uplinks(self.clients, Tier.EDGE)
-        self._check_uplinks(self.edges, Tier.CLOUD)
+        for node in self.clients:
+            self._check_uplinks(node, Tier.EDGE, "at least one link, each to its own")
+        for node in self.edges:
+            self._check_uplinks(node, Tier.CLOUD, "exactly one link to a")
         return self
 
-    def _check_uplinks(self, nodes: tuple[Node, ...], target_tier: Tier) -> None:
-        for node in nodes:
-            ups = [link for link in self.links if link.source == node.name]
-            if len(ups) != 1 or self.node(ups[0].target).tier is not target_tier:
-                raise ValueError(
-                    f"{node.tier} {node.name!r} needs exactly one link to a node of tier "
-                    f"{target_tier}, found {[link.target for link in ups]}"
-                )
+    def _check_uplinks(self, node: Node, target_tier: Tier, wanted: str) -> None:
+        targets = [link.target for link in self.uplinks(node.name)]
+        right = all(self.node(target).tier is target_tier for target in targets)
+        counted = len(targets) == 1 or (node.tier is Tier.CLIENT and len(targets) > 0)
+        if not (right and counted and len(set(targets)) == len(targets)):
+            raise ValueError(
+                f"{node.tier} {node.name!r} needs {wanted} node of tier {target_tier}, "
+                f"found {targets}"
+            )
 
     @cached_property
     def clients(self) -> tuple[Node, ...]:
@@ -130,12 +133,23 @@ class Topology(Document):
                 return node
         raise KeyError(f"no node {name!r}; nodes: {', '.join(n.name for n in self.nodes)}")
 
+    def uplinks(self, name: str) -> tuple[Link, ...]:
+        """The links that leave `name` towards the cloud: one for each edge a client reaches."""
+        return tuple(link for link in self.links if link.source == name)
+
     def uplink(self, name: str) -> Link:
-        """The link that leaves `name` towards the cloud. Raises `KeyError` for the cloud."""
-        for link in self.links:
-            if link.source == name:
-                return link
-        raise KeyError(f"node {name!r} has no uplink")
+        """The link that leaves `name` towards the cloud. Raises `KeyError` for the cloud, and
+        `DocumentError` where there are several, which only plans can use so far."""
+        links = self.uplinks(name)
+        if not links:
+            raise KeyError(f"node {name!r} has no uplink")
+        if len(links) > 1:
+            edges = ", ".join(link.target for link in links)
+            raise DocumentError(
+                f"topology {self.name}: {name!r} reaches several edges ({edges}); plans can use "
+                f"them (F12), the running system cannot yet: leave it one link"
+            )
+        return links[0]
 
     def path_to_cloud(self, name: str) -> tuple[Node, ...]:
         """Nodes from `name` up to the cloud, both included."""

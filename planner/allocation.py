@@ -1,6 +1,6 @@
 """A plan as arrays: which models each node holds and which share of each load goes where.
 
-Axis letters: c client, e edge, t task, m model.
+Axis letters: c client, e edge, a attachment, t task, m model.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.attachments import Component, by_client, by_edge
 from planner.problem import FloatArray, Problem
 
 __all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "tidy"]
@@ -26,35 +27,41 @@ class Allocation:
     onloaded_cm: NDArray[np.bool_]
     onloaded_em: NDArray[np.bool_]
     local_ctm: FloatArray
-    edge_ctm: FloatArray
-    cloud_ct: FloatArray
+    edge_atm: FloatArray
+    """q: share of the attachment's client answered by model m at the attachment's edge."""
+    cloud_at: FloatArray
+    """r: share answered in the cloud by way of the attachment's edge."""
 
     @classmethod
     def empty(cls, problem: Problem) -> Allocation:
         """Nothing onloaded, everything shed."""
-        C, E = len(problem.clients), len(problem.edges)
+        C, E, A = len(problem.clients), len(problem.edges), len(problem.client_of_a)
         T, M = len(problem.tasks), len(problem.models)
         return cls(
             np.zeros((C, M), dtype=bool),
             np.zeros((E, M), dtype=bool),
             np.zeros((C, T, M)),
-            np.zeros((C, T, M)),
-            np.zeros((C, T)),
+            np.zeros((A, T, M)),
+            np.zeros((A, T)),
         )
 
-    def part(self, clients: NDArray[np.int64], edge: int) -> Allocation:
-        """The rows of one edge and its clients, as of `Problem.edge_piece`."""
+    def part(self, component: Component) -> Allocation:
+        """The rows of one component, as of `Component.piece`."""
+        c, a = component.clients, component.attachments
         return Allocation(
-            self.onloaded_cm[clients], self.onloaded_em[edge : edge + 1],
-            self.local_ctm[clients], self.edge_ctm[clients], self.cloud_ct[clients],
+            self.onloaded_cm[c], self.onloaded_em[component.edges],
+            self.local_ctm[c], self.edge_atm[a], self.cloud_at[a],
         )  # fmt: skip
+
+    def share_ct(self, problem: Problem) -> FloatArray:
+        """Share of each client's load of each task that is answered at all (F2)."""
+        sent_at = self.edge_atm.sum(axis=2) + self.cloud_at
+        return np.asarray(self.local_ctm.sum(axis=2) + by_client(problem, sent_at))
 
     def edge_rate_em(self, problem: Problem) -> FloatArray:
         """Queries/s each model receives at each edge."""
-        rate_cm = np.einsum("ct,ctm->cm", problem.load_ct, self.edge_ctm)
-        rate_em = np.zeros(self.onloaded_em.shape)
-        np.add.at(rate_em, problem.edge_of_c, rate_cm)
-        return rate_em
+        load_at = problem.load_ct[problem.client_of_a]
+        return by_edge(problem, np.einsum("at,atm->am", load_at, self.edge_atm))
 
 
 def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool) -> Allocation:
@@ -65,29 +72,29 @@ def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool
     nothing, and without them y stands for the indicator of F9.
     """
     local_ctm = _without_dust(allocation.local_ctm)
-    edge_ctm = _without_dust(allocation.edge_ctm)
-    cloud_ct = _without_dust(allocation.cloud_ct)
-    load_ct, e = problem.load_ct, problem.edge_of_c
-    shrink_ct = 1.0 / np.maximum(local_ctm.sum(axis=2) + edge_ctm.sum(axis=2) + cloud_ct, 1.0)
+    edge_atm = _without_dust(allocation.edge_atm)
+    cloud_at = _without_dust(allocation.cloud_at)
+    load_ct, c, e = problem.load_ct, problem.client_of_a, problem.edge_of_a
+    found = Allocation(
+        allocation.onloaded_cm, allocation.onloaded_em, local_ctm, edge_atm, cloud_at
+    )
+    shrink_ct = 1.0 / np.maximum(found.share_ct(problem), 1.0)
     local_ctm *= shrink_ct[:, :, None]
-    edge_ctm *= shrink_ct[:, :, None]
-    cloud_ct *= shrink_ct
+    edge_atm *= shrink_ct[c][:, :, None]
+    cloud_at *= shrink_ct[c]
     cost_cm = problem.client_setup_cm + problem.client_marginal_cm
     busy_c = np.einsum("ct,ctm,cm->c", load_ct, local_ctm, cost_cm, optimize=True)
     local_ctm *= _shrink(busy_c, fill * problem.client_compute_c)[:, None, None]
-    sent_ct = load_ct * problem.query_bytes_t
-    up_c = (sent_ct * (edge_ctm.sum(axis=2) + cloud_ct)).sum(axis=1)
-    shrink_c = _shrink(up_c, problem.client_uplink_c)
-    edge_ctm *= shrink_c[:, None, None]
-    cloud_ct *= shrink_c[:, None]
-    up_e = np.zeros(len(problem.edges))
-    np.add.at(up_e, e, (sent_ct * cloud_ct).sum(axis=1))
-    cloud_ct *= _shrink(up_e, problem.edge_uplink_e)[e, None]
-    busy = np.array([(load_ct * cloud_ct * problem.cloud_cost_t).sum()])
-    cloud_ct *= _shrink(busy, np.array([fill * problem.cloud_compute]))[0]
-    found = Allocation(
-        allocation.onloaded_cm, allocation.onloaded_em, local_ctm, edge_ctm, cloud_ct
-    )
+    sent_at = (load_ct * problem.query_bytes_t)[c]
+    up_a = (sent_at * (edge_atm.sum(axis=2) + cloud_at)).sum(axis=1)
+    shrink_a = _shrink(up_a, problem.uplink_a)
+    shrink_a *= _shrink(by_client(problem, up_a * shrink_a), problem.client_uplink_c)[c]
+    edge_atm *= shrink_a[:, None, None]
+    cloud_at *= shrink_a[:, None]
+    up_e = by_edge(problem, (sent_at * cloud_at).sum(axis=1))
+    cloud_at *= _shrink(up_e, problem.edge_uplink_e)[e, None]
+    busy = np.array([(load_ct[c] * cloud_at * problem.cloud_cost_t).sum()])
+    cloud_at *= _shrink(busy, np.array([fill * problem.cloud_compute]))[0]
     queries_em = problem.window_e[:, None] * found.edge_rate_em(problem)
     budget_e = fill * problem.edge_compute_e * problem.window_e
     if batched:
@@ -97,11 +104,11 @@ def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool
     else:
         cost_em = problem.edge_setup_em + problem.edge_marginal_em
     variable_e = (cost_em * queries_em).sum(axis=1)
-    edge_ctm *= _shrink(variable_e, budget_e)[e, None, None]
+    edge_atm *= _shrink(variable_e, budget_e)[e, None, None]
     used_em = np.zeros(allocation.onloaded_em.shape, dtype=bool)
-    np.logical_or.at(used_em, e, edge_ctm.any(axis=1))
+    np.logical_or.at(used_em, e, edge_atm.any(axis=1))
     used_cm = np.asarray(local_ctm.any(axis=1), dtype=bool)
-    return Allocation(used_cm, used_em, local_ctm, edge_ctm, cloud_ct)
+    return Allocation(used_cm, used_em, local_ctm, edge_atm, cloud_at)
 
 
 def _without_dust(share: FloatArray) -> FloatArray:
@@ -114,15 +121,13 @@ def _shrink(use_n: FloatArray, budget_n: FloatArray) -> FloatArray:
     return np.divide(budget_n, use_n, out=np.ones_like(use_n), where=over_n)
 
 
-def join_pieces(
-    problem: Problem, pieces: Iterable[tuple[int, NDArray[np.int64], Allocation]]
-) -> Allocation:
-    """The allocation of the whole problem from (edge index, client indices, allocation) pieces."""
+def join_pieces(problem: Problem, pieces: Iterable[tuple[Component, Allocation]]) -> Allocation:
+    """The allocation of the whole problem from those of its components."""
     whole = Allocation.empty(problem)
-    for edge, c, piece in pieces:
-        whole.onloaded_cm[c] = piece.onloaded_cm
-        whole.onloaded_em[edge] = piece.onloaded_em[0]
-        whole.local_ctm[c] = piece.local_ctm
-        whole.edge_ctm[c] = piece.edge_ctm
-        whole.cloud_ct[c] = piece.cloud_ct
+    for component, piece in pieces:
+        whole.onloaded_cm[component.clients] = piece.onloaded_cm
+        whole.onloaded_em[component.edges] = piece.onloaded_em
+        whole.local_ctm[component.clients] = piece.local_ctm
+        whole.edge_atm[component.attachments] = piece.edge_atm
+        whole.cloud_at[component.attachments] = piece.cloud_at
     return whole

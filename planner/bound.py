@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.attachments import components
+from planner.edge_cost import EdgeCost, edge_cost
+from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
+from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 
-__all__ = ["Relaxation", "edge_cost", "relax", "relax_with", "trivial_bound_qps"]
+__all__ = ["Relaxation", "relax", "relax_with", "trivial_bound_qps"]
 
 CostOf = Callable[[Problem], EdgeCost]
 JOINT_SIZE = 50_000
@@ -33,11 +36,6 @@ class Relaxation:
     cloud_busy: float
 
 
-def edge_cost(problem: Problem, form: EdgeForm) -> EdgeCost:
-    """The edge row of a form: F9 for `batched`, F6 for `unbatched`."""
-    return EdgeCost.batched(problem) if form == "batched" else EdgeCost.unbatched(problem)
-
-
 def trivial_bound_qps(problem: Problem) -> float:
     """Every query answered by the best model there is for its task."""
     best_t = np.maximum(problem.accuracy_mt.max(axis=0), problem.cloud_accuracy_t)
@@ -52,13 +50,13 @@ def relax(problem: Problem, form: EdgeForm, options: Options) -> Relaxation:
 
 
 def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Options) -> Relaxation:
-    """Linear relaxation, edge by edge; where F8 couples the edges, jointly or by one price.
+    """Linear relaxation by component; where F8 couples components, jointly or by one price.
 
     `cost_of` gives the edge row of a piece of the problem, `edge_fill` the share of the windows
     it may use. Any price of F8 gives a valid bound, so the search over it need not be exact.
     """
     scaled = replace(problem, edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
-    free = _by_edge(scaled, cost_of, options, 0.0)
+    free = _by_component(scaled, cost_of, options, 0.0)
     limit = options.fill * problem.cloud_compute
     if free.cloud_busy <= limit:
         best = free
@@ -90,34 +88,37 @@ def _solve(problem: Problem, cost_of: CostOf, options: Options, cloud_price: flo
     onloaded_em = np.zeros(model.allowed_em.shape)
     onloaded_cm[model.index["x"]] = x_v[model.columns["x"]]
     onloaded_em[model.index["y"]] = x_v[model.columns["y"]]
-    c, t = model.index["r"]
-    busy = float((x_v[model.columns["r"]] * problem.load_ct[c, t] * problem.cloud_cost_t[t]).sum())
+    a, t = model.index["r"]
+    load_r = problem.load_ct[problem.client_of_a[a], t]
+    busy = float((x_v[model.columns["r"]] * load_r * problem.cloud_cost_t[t]).sum())
     prices = model.prices(problem, dual_r)
     prices = replace(prices, cloud=prices.cloud + cloud_price)
     return Relaxation(result.bound, "", prices, onloaded_cm, onloaded_em, busy)
 
 
-def _by_edge(problem: Problem, cost_of: CostOf, options: Options, cloud_price: float) -> Relaxation:
-    """Sum over the edges, each alone, when a busy second of the cloud costs `cloud_price`."""
-    C, E = len(problem.clients), len(problem.edges)
-    T, M = len(problem.tasks), len(problem.models)
-    prices = Prices(
-        np.zeros((C, T)), np.zeros(C), np.zeros(C), np.zeros(E), np.zeros(E), np.zeros((E, T)),
-        cloud_price,
-    )  # fmt: skip
-    onloaded_cm, onloaded_em = np.zeros((C, M)), np.zeros((E, M))
+def _by_component(
+    problem: Problem, cost_of: CostOf, options: Options, cloud_price: float
+) -> Relaxation:
+    """Sum over the components, each alone, when a busy second of the cloud costs `cloud_price`."""
+    M = len(problem.models)
+    prices = replace(Prices.zero(problem), cloud=cloud_price)
+    onloaded_cm = np.zeros((len(problem.clients), M))
+    onloaded_em = np.zeros((len(problem.edges), M))
     bound_qps, busy = 0.0, 0.0
-    for edge in problem.loaded_edges:
-        c, piece = problem.edge_piece(edge)
-        found = _solve(piece, cost_of, options, cloud_price)
+    parts = components(problem)
+    for part in parts:
+        found = _solve(part.piece(problem), cost_of, options, cloud_price)
         bound_qps += found.bound_qps
         busy += found.cloud_busy
-        onloaded_cm[c], onloaded_em[edge] = found.onloaded_cm, found.onloaded_em[0]
-        for name in ("share_ct", "compute_c", "uplink_c"):
-            getattr(prices, name)[c] = getattr(found.prices, name)
-        for name in ("uplink_e", "window_e", "service_et"):
-            getattr(prices, name)[edge] = getattr(found.prices, name)[0]
-    bound_qps *= 1 + 1e-14 * E
+        onloaded_cm[part.clients], onloaded_em[part.edges] = found.onloaded_cm, found.onloaded_em
+        for place, names in (
+            (part.clients, ("share_ct", "compute_c", "uplink_c")),
+            (part.edges, ("uplink_e", "window_e", "service_et")),
+            (part.attachments, ("uplink_a",)),
+        ):
+            for name in names:
+                getattr(prices, name)[place] = getattr(found.prices, name)
+    bound_qps *= 1 + 1e-14 * len(parts)
     return Relaxation(bound_qps, "", prices, onloaded_cm, onloaded_em, busy)
 
 
@@ -132,7 +133,7 @@ def _price_search(
     best = free
     for _ in range(PRICE_STEPS):
         price = 0.5 * (low + high)
-        found = _by_edge(problem, cost_of, options, price)
+        found = _by_component(problem, cost_of, options, price)
         value = (found.bound_qps + price * limit) * (1 + 1e-14)
         if value < best.bound_qps:
             best = replace(found, bound_qps=value)

@@ -48,6 +48,7 @@ def build_problem(
     load_ct = _loads(phase, [node.name for node in clients], tasks)
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
     position = {node.name: e for e, node in enumerate(edges)}
+    reach = [topology.uplinks(node.name) for node in clients]
     client_tables = [_costs(node, cards, profiles) for node in clients]
     edge_tables = [_costs(node, cards, profiles) for node in edges]
     bytes_m, setup_m, marginal_m = _costs(cloud, cards, profiles)
@@ -63,7 +64,8 @@ def build_problem(
         cloud=cloud.name,
         tasks=tasks,
         models=tuple(card.name for card in cards),
-        edge_of_c=np.array([position[topology.uplink(node.name).target] for node in clients]),
+        client_of_a=np.array([c for c, links in enumerate(reach) for _ in links]),
+        edge_of_a=np.array([position[link.target] for links in reach for link in links]),
         load_ct=load_ct,
         accuracy_mt=accuracy_mt,
         client_memory_c=np.array([float(node.memory) for node in clients]),
@@ -82,11 +84,15 @@ def build_problem(
         cloud_cost_t=np.where(serves_t, (setup_m + marginal_m)[cloud_model_t], 0.0),
         query_bytes_t=np.array([float(query_bytes[task]) for task in tasks]),
         answer_bytes_t=np.array([float(answer_bytes[task]) for task in tasks]),
-        client_uplink_c=np.array([topology.uplink(n.name).budget_bytes_per_s for n in clients]),
+        client_uplink_c=np.array([sum(up.budget_bytes_per_s for up in links) for links in reach]),
+        uplink_a=np.array(
+            # A client's only link is its budget; of several each has its own.
+            [up.budget_bytes_per_s if len(links) > 1 else np.inf for links in reach for up in links]
+        ),
         edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
         cloud_compute=cloud.compute,
         deadline_t=np.array([(deadline_s or {}).get(task, np.inf) for task in tasks]),
-        client_rtt_c=np.array([topology.uplink(node.name).rtt_s for node in clients]),
+        rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
         provenance=profiles.provenance,
     )

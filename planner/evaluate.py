@@ -1,6 +1,7 @@
 """What a plan does, independent of every solver: F1 and the slack of each of F2..F9.
 
-One function a label. Axis letters: c client, e edge, t task, m model, n any node or row.
+One function a label. Axis letters: c client, e edge, a attachment, t task, m model, n any node or
+row.
 The cost of batching is the true one, nu once per window for every model that gets a query.
 """
 
@@ -14,8 +15,9 @@ from statistics import NormalDist
 import numpy as np
 
 from planner.allocation import Allocation
+from planner.attachments import by_client, by_edge
 from planner.certificate import EvaluationSummary
-from planner.paths import cloud_open_ct, edge_open_ct, has_deadlines, local_open_cmt
+from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
 from planner.plan import Plan, allocation_of
 from planner.problem import FloatArray, Problem
 
@@ -135,9 +137,10 @@ def evaluate(
     load_t = load_ct.sum(axis=0)
     right_t = accuracy_qps_t(problem, allocation)
     local = float((load_ct * allocation.local_ctm.sum(axis=2)).sum()) / total_qps
-    edge = float((load_ct * allocation.edge_ctm.sum(axis=2)).sum()) / total_qps
-    cloud = float((load_ct * allocation.cloud_ct).sum()) / total_qps
-    shed_qps_ct = load_ct * np.maximum(1.0 - _share_ct(allocation), 0.0)
+    load_at = load_ct[problem.client_of_a]
+    edge = float((load_at * allocation.edge_atm.sum(axis=2)).sum()) / total_qps
+    cloud = float((load_at * allocation.cloud_at).sum()) / total_qps
+    shed_qps_ct = load_ct * np.maximum(1.0 - allocation.share_ct(problem), 0.0)
     usages = {label: check(problem, allocation, fill) for label, check in CONSTRAINTS.items()}
     if overrun is not None:
         usages["F9"] = edge_window_f9(problem, allocation, 1.0)
@@ -164,17 +167,24 @@ def evaluate(
 
 def accuracy_qps_t(problem: Problem, allocation: Allocation) -> FloatArray:
     """F1 by task before division by the load: expected right answers per second."""
-    by_model_ct = np.einsum(
-        "ctm,mt->ct", allocation.local_ctm + allocation.edge_ctm, problem.accuracy_mt
-    )
-    by_cloud_ct = problem.cloud_accuracy_t * allocation.cloud_ct
-    return np.asarray((problem.load_ct * (by_model_ct + by_cloud_ct)).sum(axis=0))
+    local_t, sent_t = right_qps(problem, allocation)
+    return np.asarray(local_t.sum(axis=0) + sent_t.sum(axis=0))
+
+
+def right_qps(problem: Problem, allocation: Allocation) -> tuple[FloatArray, FloatArray]:
+    """Expected right answers per second: those of each client itself (c x t), and those that
+    left by each attachment (a x t)."""
+    accuracy_mt = problem.accuracy_mt
+    local_ct = np.einsum("ctm,mt->ct", allocation.local_ctm, accuracy_mt)
+    sent_at = np.einsum("atm,mt->at", allocation.edge_atm, accuracy_mt)
+    sent_at += problem.cloud_accuracy_t * allocation.cloud_at
+    return problem.load_ct * local_ct, problem.load_ct[problem.client_of_a] * sent_at
 
 
 def shares_f2(problem: Problem, allocation: Allocation, fill: float) -> Usage:
     """F2: shares of each (client, task) sum to at most 1."""
     names = tuple(f"{client}/{task}" for client in problem.clients for task in problem.tasks)
-    share_n = _share_ct(allocation).ravel()
+    share_n = allocation.share_ct(problem).ravel()
     return Usage("F2", names, share_n, np.ones_like(share_n), "share")
 
 
@@ -182,13 +192,14 @@ def served_by_onloaded_f3(problem: Problem, allocation: Allocation, fill: float)
     """F3: no share goes to a model that is not onloaded, does not serve the task, or is < 0."""
     serves_tm = problem.accuracy_mt.T > 0
     held_ctm = allocation.onloaded_cm[:, None, :] & serves_tm
-    edge_held_ctm = allocation.onloaded_em[problem.edge_of_c][:, None, :] & serves_tm
+    edge_held_atm = allocation.onloaded_em[problem.edge_of_a][:, None, :] & serves_tm
     wrong_c = np.where(held_ctm, 0.0, np.abs(allocation.local_ctm)).sum(axis=(1, 2))
-    wrong_c += np.where(edge_held_ctm, 0.0, np.abs(allocation.edge_ctm)).sum(axis=(1, 2))
-    wrong_c += np.where(problem.cloud_model_t >= 0, 0.0, np.abs(allocation.cloud_ct)).sum(axis=1)
-    for share in (allocation.local_ctm, allocation.edge_ctm):
-        wrong_c += np.maximum(-share, 0.0).sum(axis=(1, 2))
-    wrong_c += np.maximum(-allocation.cloud_ct, 0.0).sum(axis=1)
+    wrong_c += np.maximum(-allocation.local_ctm, 0.0).sum(axis=(1, 2))
+    wrong_a = np.where(edge_held_atm, 0.0, np.abs(allocation.edge_atm)).sum(axis=(1, 2))
+    wrong_a += np.maximum(-allocation.edge_atm, 0.0).sum(axis=(1, 2))
+    wrong_a += np.where(problem.cloud_model_t >= 0, 0.0, np.abs(allocation.cloud_at)).sum(axis=1)
+    wrong_a += np.maximum(-allocation.cloud_at, 0.0).sum(axis=1)
+    wrong_c += by_client(problem, wrong_a)
     return Usage("F3", problem.clients, wrong_c, np.zeros_like(wrong_c), "share")
 
 
@@ -217,23 +228,24 @@ def edge_compute_f6(problem: Problem, allocation: Allocation, fill: float) -> Us
 
 
 def uplinks_f7(problem: Problem, allocation: Allocation, fill: float) -> Usage:
-    """F7: bytes/s up from clients (edge and cloud queries) and from edges (cloud queries)."""
-    sent_ct = problem.load_ct * problem.query_bytes_t
-    use_c = (sent_ct * (allocation.edge_ctm.sum(axis=2) + allocation.cloud_ct)).sum(axis=1)
-    use_e = np.bincount(
-        problem.edge_of_c,
-        weights=(sent_ct * allocation.cloud_ct).sum(axis=1),
-        minlength=len(problem.edges),
+    """F7: bytes/s up from clients (edge and cloud queries), from edges (cloud queries), and by
+    each attachment that has a limit of its own."""
+    sent_at = (problem.load_ct * problem.query_bytes_t)[problem.client_of_a]
+    use_a = (sent_at * (allocation.edge_atm.sum(axis=2) + allocation.cloud_at)).sum(axis=1)
+    use_e = by_edge(problem, (sent_at * allocation.cloud_at).sum(axis=1))
+    limited = problem.limited_attachments
+    names = (*problem.clients, *problem.edges, *(problem.attachment_name(a) for a in limited))
+    use_n = np.concatenate([by_client(problem, use_a), use_e, use_a[limited]])
+    budget_n = np.concatenate(
+        [problem.client_uplink_c, problem.edge_uplink_e, problem.uplink_a[limited]]
     )
-    budget_n = np.concatenate([problem.client_uplink_c, problem.edge_uplink_e])
-    return Usage(
-        "F7", problem.clients + problem.edges, np.concatenate([use_c, use_e]), budget_n, "bytes/s"
-    )
+    return Usage("F7", names, use_n, budget_n, "bytes/s")
 
 
 def cloud_compute_f8(problem: Problem, allocation: Allocation, fill: float) -> Usage:
     """F8: busy seconds per second of the cloud; no limit where the budget is inf."""
-    use = float((problem.load_ct * allocation.cloud_ct * problem.cloud_cost_t).sum())
+    load_at = problem.load_ct[problem.client_of_a]
+    use = float((load_at * allocation.cloud_at * problem.cloud_cost_t).sum())
     budget = fill * problem.cloud_compute
     return Usage("F8", (problem.cloud,), np.array([use]), np.array([budget]), "s/s")
 
@@ -266,8 +278,9 @@ def deadlines_f13(problem: Problem, allocation: Allocation, fill: float) -> Usag
     if has_deadlines(problem):
         local_ctm = local_open_cmt(problem).transpose(0, 2, 1)
         late_c += np.where(local_ctm, 0.0, allocation.local_ctm).sum(axis=(1, 2))
-        late_c += np.where(edge_open_ct(problem), 0.0, allocation.edge_ctm.sum(axis=2)).sum(axis=1)
-        late_c += np.where(cloud_open_ct(problem), 0.0, allocation.cloud_ct).sum(axis=1)
+        late_at = np.where(edge_open_at(problem), 0.0, allocation.edge_atm.sum(axis=2))
+        late_at += np.where(cloud_open_at(problem), 0.0, allocation.cloud_at)
+        late_c += by_client(problem, late_at).sum(axis=1)
     return Usage("F13", problem.clients, late_c, np.zeros_like(late_c), "share")
 
 
@@ -282,9 +295,3 @@ CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {
     "F9": edge_window_f9,
     "F13": deadlines_f13,
 }
-
-
-def _share_ct(allocation: Allocation) -> FloatArray:
-    return np.asarray(
-        allocation.local_ctm.sum(axis=2) + allocation.edge_ctm.sum(axis=2) + allocation.cloud_ct
-    )

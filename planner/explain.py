@@ -2,7 +2,7 @@
 
 Prices are duals of the routing program with the plan's models (F1 per unit of budget). The value
 of that program is concave in the budgets, so price x change is an upper bound on the gain.
-Axis letters: c client, e edge, t task, m model, n node.
+Axis letters: c client, e edge, a attachment, t task, m model, n node.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.bound import edge_cost
+from planner.edge_cost import EdgeCost, edge_cost
 from planner.evaluate import Evaluation, evaluate
-from planner.formulation import EdgeCost, Prices
 from planner.offloading import Tiers, route
 from planner.options import Options
-from planner.paths import cloud_open_ct, edge_open_ct, has_deadlines, local_open_cmt
+from planner.paths import cloud_open_at, edge_open_at, has_deadlines, link_a, local_open_cmt
+from planner.prices import Prices
 from planner.problem import Problem
 from planner.signatures import failure_signatures
 from planner.solution import Solution
@@ -153,7 +153,9 @@ def _bindings(
         per_window_e = prices.window_e * problem.window_e
     price_n = {
         "F5": prices.compute_c,
-        "F7": np.concatenate([prices.uplink_c, prices.uplink_e]),
+        "F7": np.concatenate(
+            [prices.uplink_c, prices.uplink_e, prices.uplink_a[problem.limited_attachments]]
+        ),
         "F8": np.array([prices.cloud]),
         edge_label: per_window_e,
     }
@@ -190,14 +192,16 @@ def _missing_models(
     gain_ctm = np.where(problem.accuracy_mt.T > 0, net_ctm - worth_ct[:, :, None], 0.0)
     gain_cm = (load_ct[:, :, None] * np.maximum(gain_ctm, 0.0)).sum(axis=1)
     price_em = prices.window_e[:, None] * problem.window_e[:, None] * problem.edge_marginal_em
-    upward_ct = prices.uplink_c[:, None] * problem.query_bytes_t
+    upward_at = prices.link_a(problem)[:, None] * problem.query_bytes_t
+    load_at = load_ct[problem.client_of_a]
+    least_at = upward_at + worth_ct[problem.client_of_a]
     gain_em = np.zeros((len(problem.edges), len(problem.models)))
     for e in range(len(problem.edges)):
-        c = np.flatnonzero(problem.edge_of_c == e)
-        net_ctm = problem.accuracy_mt.T[None] - price_em[e] - (upward_ct + worth_ct)[c][:, :, None]
-        net_ctm = np.where(problem.accuracy_mt.T > 0, np.maximum(net_ctm, 0.0), 0.0)
+        a = np.flatnonzero(problem.edge_of_a == e)
+        net_atm = problem.accuracy_mt.T[None] - price_em[e] - least_at[a][:, :, None]
+        net_atm = np.where(problem.accuracy_mt.T > 0, np.maximum(net_atm, 0.0), 0.0)
         fixed_m = prices.window_e[e] * problem.edge_setup_em[e]
-        gain_em[e] = (load_ct[c][:, :, None] * net_ctm).sum(axis=(0, 1)) - fixed_m
+        gain_em[e] = (load_at[a][:, :, None] * net_atm).sum(axis=(0, 1)) - fixed_m
     found = []
     for names, gain_nm, held_nm, bytes_nm, memory_n in (
         (problem.clients, gain_cm, allocation.onloaded_cm, problem.client_model_bytes_cm,
@@ -243,32 +247,44 @@ def _reason(
 ) -> str:
     """Why client c sheds task t: what stops each of the three paths."""
     allocation = solution.allocation
-    e = int(problem.edge_of_c[c])
-    client, edge = problem.clients[c], problem.edges[e]
+    client, own = problem.clients[c], np.flatnonzero(problem.client_of_a == c)
     serves_m = problem.accuracy_mt[:, t] > 0
     in_cloud = problem.cloud_model_t[t] >= 0
     if not serves_m.any() and not in_cloud:
         return "no model serves it"
-    edge_label = "F6" if solution.edge_form == "unbatched" else "F9"
-    if solution.overrun is not None:
-        edge_label = "F11"
     if has_deadlines(problem):
-        in_time = local_open_cmt(problem)[c, serves_m, t].any() or edge_open_ct(problem)[c, t]
-        if not in_time and not (in_cloud and cloud_open_ct(problem)[c, t]):
+        in_time = local_open_cmt(problem)[c, serves_m, t].any()
+        in_time |= edge_open_at(problem)[own, t].any()
+        if not in_time and not (in_cloud and cloud_open_at(problem)[own, t].any()):
             return "no path is in time for its deadline"
-    stops = []
     local = bool((allocation.onloaded_cm[c] & serves_m).any())
-    stops.append("client compute full" if local and full["F5"][client] else "")
-    if not local:
-        stops.append("no local model")
+    stops = ["client compute full" if full["F5"][client] else ""] if local else ["no local model"]
     if full["F7"][client] or problem.client_uplink_c[c] <= 0:
         stops.append("client uplink full")
     else:
-        at_edge = bool((allocation.onloaded_em[e] & serves_m).any())
-        window_full = at_edge and full[edge_label][edge]
-        stops.append("edge window full" if window_full else "" if at_edge else "no edge model")
-        if in_cloud:
-            stops.append("edge uplink full" if full["F7"][edge] else "")
-            stops.append("cloud compute full" if full["F8"][problem.cloud] else "")
-    told = ", ".join(stop for stop in stops if stop)
+        for a in own:
+            stops += _stops_beyond(problem, solution, full, int(a), t)
+    told = ", ".join(dict.fromkeys(stop for stop in stops if stop))
     return told or "its best path earns less than the budget it would use"
+
+
+def _stops_beyond(
+    problem: Problem, solution: Solution, full: dict[str, dict[str, bool]], a: int, t: int
+) -> list[str]:
+    """What stops the paths that leave the client by attachment a."""
+    e = int(problem.edge_of_a[a])
+    edge = problem.edges[e]
+    if full["F7"].get(problem.attachment_name(a), False) or link_a(problem)[a] <= 0:
+        return [f"link to {edge} full"]
+    edge_label = "F6" if solution.edge_form == "unbatched" else "F9"
+    if solution.overrun is not None:
+        edge_label = "F11"
+    serves_m = problem.accuracy_mt[:, t] > 0
+    if (solution.allocation.onloaded_em[e] & serves_m).any():
+        stops = ["edge window full" if full[edge_label][edge] else ""]
+    else:
+        stops = ["no edge model"]
+    if problem.cloud_model_t[t] >= 0:
+        stops.append("edge uplink full" if full["F7"][edge] else "")
+        stops.append("cloud compute full" if full["F8"][problem.cloud] else "")
+    return stops

@@ -1,10 +1,10 @@
 """The linear and mixed-integer programs of J3O and BAJ3O, as sparse matrices built by numpy.
 
-Axis letters: c client, e edge, t task, m model, v variable, r row. All variables lie in [0, 1]:
-x_cm, y_em (only where models are to be chosen), p_ctm (local share), o_ct (share offloaded to
-the edge), r_ct (share to the cloud) and f_etm, the edge's flow through a model as a share of
-cap_et = sum_i min(lambda_it, kappa_i / b_t). Accuracy at the edge does not depend on the client,
-so edge flow is aggregated over clients without loss.
+Axis letters: c client, e edge, a attachment (F12), t task, m model, v variable, r row. All
+variables lie in [0, 1]: x_cm, y_em (only where models are to be chosen), p_ctm (local share), o_at
+(share offloaded to the attachment's edge), r_at (share to the cloud by way of it) and f_etm, the
+edge's flow through a model as a share of cap_et = sum_a min(lambda_it, kappa_a / b_t). Accuracy at
+the edge does not depend on the client, so edge flow is aggregated over clients without loss.
 """
 
 from __future__ import annotations
@@ -17,60 +17,17 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation
-from planner.paths import cloud_open_ct, edge_limit_ct, has_deadlines, local_open_cmt
+from planner.attachments import by_edge
+from planner.edge_cost import EdgeCost
+from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, link_a, local_open_cmt
+from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 from planner.solvers.program import LinearProgram
 
-__all__ = ["EdgeCost", "Formulation", "Prices", "build_formulation"]
+__all__ = ["Formulation", "build_formulation"]
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class EdgeCost:
-    """Work one window brings an edge: sum_m fixed_em 1[active] + marginal_em n_em, seconds."""
-
-    fixed_em: FloatArray
-    marginal_em: FloatArray
-
-    @classmethod
-    def batched(cls, problem: Problem) -> EdgeCost:
-        """F9: setup once per window, marginal per query."""
-        return cls(problem.edge_setup_em, problem.edge_marginal_em)
-
-    @classmethod
-    def unbatched(cls, problem: Problem) -> EdgeCost:
-        """F6 (times T_b): setup and marginal per query."""
-        return cls(
-            np.zeros_like(problem.edge_setup_em), problem.edge_setup_em + problem.edge_marginal_em
-        )
-
-    @classmethod
-    def surrogate(cls, problem: Problem, queries_em: FloatArray, epsilon: float) -> EdgeCost:
-        """The paper's linear row: nu n / (n^(k) + epsilon) + c n around n^(k) = `queries_em`."""
-        slope_em = problem.edge_setup_em / (queries_em + epsilon)
-        return cls(np.zeros_like(slope_em), slope_em + problem.edge_marginal_em)
-
-
-@dataclass(frozen=True, eq=False)
-class Prices:
-    """Dual prices of a linear program, in accuracy-weighted queries/s per unit of each budget."""
-
-    share_ct: FloatArray
-    """F2, per unit of share."""
-    compute_c: FloatArray
-    """F5, per busy second/s."""
-    uplink_c: FloatArray
-    """F7 at clients, per byte/s."""
-    uplink_e: FloatArray
-    """F7 at edges, per byte/s."""
-    window_e: FloatArray
-    """F9 (or F6), per second of work in a window."""
-    service_et: FloatArray
-    """Value of one more query/s of edge service, per query/s."""
-    cloud: float
-    """F8, per busy second/s."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,30 +54,56 @@ class Formulation:
             found.onloaded_em[self.index["y"]] = x_v[self.columns["y"]] > 0.5
         found.local_ctm[self.index["p"]] = x_v[self.columns["p"]]
         found.local_ctm[:] *= found.onloaded_cm[:, None, :]
-        found.cloud_ct[self.index["r"]] = x_v[self.columns["r"]]
-        offloaded_ct = np.zeros_like(found.cloud_ct)
-        offloaded_ct[self.index["o"]] = x_v[self.columns["o"]]
+        found.cloud_at[self.index["r"]] = x_v[self.columns["r"]]
+        offloaded_at = np.zeros_like(found.cloud_at)
+        offloaded_at[self.index["o"]] = x_v[self.columns["o"]]
         E, T = self.cap_et.shape
         flow_etm = np.zeros((E, T, len(problem.models)))
         flow_etm[self.index["f"]] = x_v[self.columns["f"]]
         flow_etm *= self.cap_et[:, :, None] * found.onloaded_em[:, None, :]
-        offered_et = np.zeros((E, T))
-        np.add.at(offered_et, problem.edge_of_c, problem.load_ct * offloaded_ct)
+        offered_et = by_edge(problem, problem.load_ct[problem.client_of_a] * offloaded_at)
         basis_et = np.maximum(np.maximum(offered_et, flow_etm.sum(axis=2)), 1e-300)
         portion_etm = flow_etm / basis_et[:, :, None]
-        found.edge_ctm[:] = offloaded_ct[:, :, None] * portion_etm[problem.edge_of_c]
+        found.edge_atm[:] = offloaded_at[:, :, None] * portion_etm[problem.edge_of_a]
         return found
+
+    def point(self, problem: Problem, allocation: Allocation) -> FloatArray | None:
+        """The columns' values for a plan, to start a search from (needs `choose`); None if the
+        plan holds a model that the program leaves out."""
+        held = (
+            (allocation.onloaded_cm, self.allowed_cm),
+            (allocation.onloaded_em, self.allowed_em),
+        )
+        if any(np.any(onloaded & ~allowed) for onloaded, allowed in held):
+            return None
+        load_at = problem.load_ct[problem.client_of_a]
+        flow_etm = by_edge(problem, load_at[:, :, None] * allocation.edge_atm)
+        values = {
+            "x": allocation.onloaded_cm,
+            "y": allocation.onloaded_em,
+            "p": allocation.local_ctm,
+            "o": allocation.edge_atm.sum(axis=2),
+            "r": allocation.cloud_at,
+            "f": flow_etm / np.maximum(self.cap_et, 1e-300)[:, :, None],
+        }
+        x_v = np.zeros(len(self.program.upper_v))
+        for name, value in values.items():
+            x_v[self.columns[name]] = value[self.index[name]]
+        return x_v
 
     def prices(self, problem: Problem, dual_r: FloatArray) -> Prices:
         """Duals in the units of the budgets."""
         price_r = dual_r * self.program.row_scale_r
         C, E, T = len(problem.clients), len(problem.edges), len(problem.tasks)
         uplink_n = price_r[self.rows["F7"]]
+        uplink_a = np.zeros(len(problem.client_of_a))
+        uplink_a[problem.limited_attachments] = uplink_n[C + E :]
         return Prices(
             share_ct=price_r[self.rows["F2"]].reshape(C, T),
             compute_c=price_r[self.rows["F5"]],
             uplink_c=uplink_n[:C],
-            uplink_e=uplink_n[C:],
+            uplink_e=uplink_n[C : C + E],
+            uplink_a=uplink_a,
             window_e=price_r[self.rows["F9"]],
             service_et=price_r[self.rows["flow"]].reshape(E, T),
             cloud=float(price_r[self.rows["F8"]][0]),
@@ -190,25 +173,25 @@ class _Builder:
     def add_columns(self, use_cloud: bool, cloud_price: float) -> None:
         """Columns x, y (with `choose`), p, o, r, f with objective F1 (times the total load)."""
         p = self.problem
-        limit_ct = edge_limit_ct(p)
-        self.cap_et = np.zeros((len(p.edges), len(p.tasks)))
-        np.add.at(self.cap_et, p.edge_of_c, limit_ct)
+        c_of_a, e_of_a = p.client_of_a, p.edge_of_a
+        limit_at = edge_limit_at(p)
+        self.cap_et = by_edge(p, limit_at)
         serves_tm = p.accuracy_mt.T > 0
         flow_etm: BoolArray = (
             (self.cap_et > 0)[:, :, None] & serves_tm & self.allowed_em[:, None, :]
         )
         cloud_gain_t = p.cloud_accuracy_t - cloud_price * p.cloud_cost_t
         in_cloud_t = (p.cloud_model_t >= 0) & (cloud_gain_t > 0) & use_cloud
-        linked_c = (p.client_uplink_c > 0) & (p.edge_uplink_e > 0)[p.edge_of_c]
+        linked_a = (link_a(p) > 0) & (p.edge_uplink_e > 0)[e_of_a]
         masks = {
             "p": (p.load_ct > 0)[:, :, None] & serves_tm & self.allowed_cm[:, None, :],
-            "o": (limit_ct > 0) & np.asarray(flow_etm.any(axis=2))[p.edge_of_c],
-            "r": (p.load_ct > 0) & in_cloud_t & linked_c[:, None],
+            "o": (limit_at > 0) & np.asarray(flow_etm.any(axis=2))[e_of_a],
+            "r": (p.load_ct > 0)[c_of_a] & in_cloud_t & linked_a[:, None],
             "f": flow_etm,
         }
         if has_deadlines(p):
             masks["p"] = masks["p"] & local_open_cmt(p).transpose(0, 2, 1)
-            masks["r"] = masks["r"] & cloud_open_ct(p)
+            masks["r"] = masks["r"] & cloud_open_at(p)
         if self.choose:
             masks = {"x": self.allowed_cm, "y": self.allowed_em, **masks}
         self.index = {name: np.nonzero(mask) for name, mask in masks.items()}
@@ -224,8 +207,8 @@ class _Builder:
                 self.upper_v[self.columns[name]] = 2.0
         c, t, m = self.index["p"]
         self.objective_v[self.columns["p"]] = p.load_ct[c, t] * p.accuracy_mt[m, t]
-        c, t = self.index["r"]
-        self.objective_v[self.columns["r"]] = p.load_ct[c, t] * cloud_gain_t[t]
+        a, t = self.index["r"]
+        self.objective_v[self.columns["r"]] = p.load_ct[c_of_a[a], t] * cloud_gain_t[t]
         e, t, m = self.index["f"]
         self.objective_v[self.columns["f"]] = self.cap_et[e, t] * p.accuracy_mt[m, t]
 
@@ -249,7 +232,8 @@ class _Builder:
         p, T = self.problem, len(self.problem.tasks)
         terms = []
         for name in ("p", "o", "r"):
-            c, t = self.index[name][:2]
+            n, t = self.index[name][:2]
+            c = n if name == "p" else p.client_of_a[n]
             terms.append((name, c * T + t, np.ones(len(c))))
         self.add_rows("F2", np.ones(len(p.clients) * T), *terms)
 
@@ -286,17 +270,25 @@ class _Builder:
 
     def uplinks_f7(self) -> None:
         p, C = self.problem, len(self.problem.clients)
-        (co, to), (cr, tr) = self.index["o"], self.index["r"]
-        rate_r = p.load_ct[cr, tr] * p.query_bytes_t[tr]
-        rhs_r = np.concatenate([p.client_uplink_c, p.edge_uplink_e])
-        self.add_rows("F7", rhs_r, ("o", co, p.load_ct[co, to] * p.query_bytes_t[to]),
-                      ("r", cr, rate_r), ("r", C + p.edge_of_c[cr], rate_r))  # fmt: skip
+        sent_ct = p.load_ct * p.query_bytes_t
+        limited = p.limited_attachments
+        row_a = np.full(len(p.client_of_a), -1)
+        row_a[limited] = C + len(p.edges) + np.arange(len(limited))
+        terms = []
+        for name in ("o", "r"):
+            a, t = self.index[name]
+            c, rate = p.client_of_a[a], sent_ct[p.client_of_a[a], t]
+            terms += [(name, c, rate), (name, row_a[a], np.where(row_a[a] >= 0, rate, 0.0))]
+            if name == "r":
+                terms.append((name, C + p.edge_of_a[a], rate))
+        rhs_r = np.concatenate([p.client_uplink_c, p.edge_uplink_e, p.uplink_a[limited]])
+        self.add_rows("F7", rhs_r, *terms)
 
     def cloud_compute_f8(self) -> None:
         p = self.problem
-        c, t = self.index["r"]
-        cost = p.load_ct[c, t] * p.cloud_cost_t[t]
-        self.add_rows("F8", np.array([self.fill * p.cloud_compute]), ("r", np.zeros_like(c), cost))
+        a, t = self.index["r"]
+        cost = p.load_ct[p.client_of_a[a], t] * p.cloud_cost_t[t]
+        self.add_rows("F8", np.array([self.fill * p.cloud_compute]), ("r", np.zeros_like(a), cost))
 
     def edge_work_f6_f9(self) -> None:
         p, cost = self.problem, self.edge_cost
@@ -317,12 +309,12 @@ class _Builder:
     def edge_flow(self) -> None:
         """Edge service of a task is at most what its clients offload."""
         p, T = self.problem, len(self.problem.tasks)
-        (e, t, _), (c, u) = self.index["f"], self.index["o"]
+        (e, t, _), (a, u) = self.index["f"], self.index["o"]
         self.add_rows(
             "flow",
             np.zeros(len(p.edges) * T),
             ("f", e * T + t, self.cap_et[e, t]),
-            ("o", p.edge_of_c[c] * T + u, -p.load_ct[c, u]),
+            ("o", p.edge_of_a[a] * T + u, -p.load_ct[p.client_of_a[a], u]),
         )
 
     def finish(self) -> Formulation:

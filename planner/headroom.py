@@ -8,7 +8,7 @@ p_m = 1 - exp(-n_m), the work of a window has
 
 and F11 asks mean + z_delta sqrt(variance) <= beta T_b. A policy plans under F9 with a share s_e
 of each window; s_e is moved until F11 is tight where the edge is full.
-Axis letters: e edge, m model.
+Axis letters: e edge, a attachment, m model.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from statistics import NormalDist
 import numpy as np
 
 from planner.allocation import Allocation
+from planner.attachments import by_edge
 from planner.bound import relax_with
 from planner.certificate import Status, relative_gap
+from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
-from planner.formulation import EdgeCost
 from planner.options import Options
-from planner.paths import edge_limit_ct
+from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 
@@ -118,8 +119,8 @@ def thin(problem: Problem, allocation: Allocation, overrun: float) -> Allocation
     low_e, high_e = np.zeros(len(problem.edges)), np.ones(len(problem.edges))
 
     def scaled(factor_e: FloatArray) -> Allocation:
-        factor_c = factor_e[problem.edge_of_c]
-        return replace(allocation, edge_ctm=allocation.edge_ctm * factor_c[:, None, None])
+        factor_a = factor_e[problem.edge_of_a]
+        return replace(allocation, edge_atm=allocation.edge_atm * factor_a[:, None, None])
 
     if np.all(window_work_f11(problem, allocation, overrun).use_n <= window_e):
         return allocation
@@ -139,8 +140,7 @@ def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
     sqrt(variance) >= sqrt(v) >= v / sqrt(V).
     """
     window_e = problem.edge_compute_e * problem.window_e
-    most_e = np.zeros(len(problem.edges))
-    np.add.at(most_e, problem.edge_of_c, edge_limit_ct(problem).sum(axis=1))
+    most_e = by_edge(problem, edge_limit_at(problem).sum(axis=1))
     most_em = np.maximum(problem.window_e * most_e, 1e-9)[:, None]
     marginal_em = problem.edge_marginal_em
     setup_em = problem.edge_setup_em * -np.expm1(-most_em) / most_em

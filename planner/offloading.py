@@ -1,6 +1,6 @@
 """Offloading: the best routing for given models (F1-F9 in p, q, r), and repair to the true F9.
 
-Axis letters: c client, e edge, t task, m model.
+Axis letters: c client, e edge, a attachment, g component, t task, m model.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
-from planner.evaluate import TOLERANCE, accuracy_qps_t, edge_window_f9
-from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.attachments import group_of_edges
+from planner.edge_cost import EdgeCost
+from planner.evaluate import TOLERANCE, accuracy_qps_t, edge_window_f9, right_qps
+from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
+from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 from planner.solvers import SolverLimits, solve_program
 
@@ -102,8 +105,8 @@ def route_batched(
 ) -> Routing:
     """Repair to the true F9: each edge keeps its k most used models, for the best k.
 
-    Edges do not couple (F8 aside), so all edges try the same k in one program and each keeps its
-    own best; a last program with those prefixes gives the routing.
+    Components do not couple (F8 aside), so all edges try the same k in one program and each
+    component keeps its own best; a last program with those prefixes gives the routing.
     """
     budget_e = options.fill * problem.edge_compute_e * problem.window_e
     held_em = onloaded_em & (order_em > 0) & (problem.edge_setup_em <= budget_e[:, None])
@@ -120,14 +123,15 @@ def route_batched(
         np.put_along_axis(kept_em, sorted_em, first_em & fits_em, axis=1)
         return kept_em
 
-    best_e = np.full(len(problem.edges), -np.inf)
+    group_e = group_of_edges(problem)
+    best_g = np.full(int(group_e.max()) + 1, -np.inf)
     length_e = np.zeros(len(problem.edges), dtype=np.int64)
     for k in range(int(longest_e.max(initial=0)), -1, -1):
         tried_e = np.minimum(longest_e, k)
         found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
-        value_e = _value_by_edge(problem, found.allocation)
-        better_e = value_e > best_e
-        length_e[better_e], best_e[better_e] = tried_e[better_e], value_e[better_e]
+        value_g = _value_by_group(problem, found.allocation, group_e)
+        length_e = np.where((value_g > best_g)[group_e], tried_e, length_e)
+        best_g = np.maximum(best_g, value_g)
     found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
     return _tidied(problem, found, options, batched=True)
 
@@ -155,12 +159,16 @@ def _tidied(problem: Problem, found: Routing, options: Options, *, batched: bool
     return replace(found, allocation=allocation, value_qps=value_qps)
 
 
-def _value_by_edge(problem: Problem, allocation: Allocation) -> FloatArray:
-    by_model_ct = np.einsum(
-        "ctm,mt->ct", allocation.local_ctm + allocation.edge_ctm, problem.accuracy_mt
+def _value_by_group(
+    problem: Problem, allocation: Allocation, group_e: NDArray[np.int64]
+) -> FloatArray:
+    """Right answers/s of each component of edges and clients."""
+    local_ct, sent_at = right_qps(problem, allocation)
+    group_a = group_e[problem.edge_of_a]
+    group_c = np.zeros(len(problem.clients), dtype=np.int64)
+    group_c[problem.client_of_a] = group_a
+    count = int(group_e.max()) + 1
+    return np.asarray(
+        np.bincount(group_c, weights=local_ct.sum(axis=1), minlength=count)
+        + np.bincount(group_a, weights=sent_at.sum(axis=1), minlength=count)
     )
-    by_cloud_ct = problem.cloud_accuracy_t * allocation.cloud_ct
-    value_c = (problem.load_ct * (by_model_ct + by_cloud_ct)).sum(axis=1)
-    value_e = np.zeros(len(problem.edges))
-    np.add.at(value_e, problem.edge_of_c, value_c)
-    return value_e

@@ -1,8 +1,9 @@
 """F13: which paths keep a task's deadline. A path that cannot is closed to the task everywhere.
 
 The bound on a path's latency is its links (round trip and the time a query takes up) plus
-service: nu + c at a client, 2 T_b at an edge, nu + c in the cloud.
-Axis letters: c client, e edge, t task, m model.
+service: nu + c at a client, 2 T_b at an edge, nu + c in the cloud. A client that reaches several
+edges (F12) has a path through each.
+Axis letters: c client, e edge, a attachment, t task, m model.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 
 from planner.problem import FloatArray, Problem
 
-__all__ = ["cloud_open_ct", "edge_limit_ct", "edge_open_ct", "has_deadlines", "local_open_cmt"]
+__all__ = [
+    "cloud_open_at",
+    "edge_limit_at",
+    "edge_open_at",
+    "has_deadlines",
+    "link_a",
+    "local_open_cmt",
+]
 
 BoolArray = NDArray[np.bool_]
 
@@ -22,43 +30,48 @@ def has_deadlines(problem: Problem) -> bool:
     return bool(np.isfinite(problem.deadline_t).any())
 
 
+def link_a(problem: Problem) -> FloatArray:
+    """Largest bytes/s an attachment can carry: its own limit or its client's whole budget."""
+    return np.minimum(problem.uplink_a, problem.client_uplink_c[problem.client_of_a])
+
+
 def local_open_cmt(problem: Problem) -> BoolArray:
     """Service by model m at the client itself is in time."""
     service_cm = problem.client_setup_cm + problem.client_marginal_cm
     return np.asarray(service_cm[:, :, None] <= problem.deadline_t)
 
 
-def edge_open_ct(problem: Problem) -> BoolArray:
-    """Service at the client's edge within two windows is in time."""
-    window_c = problem.window_e[problem.edge_of_c]
-    return np.asarray(_first_hop_ct(problem) + 2 * window_c[:, None] <= problem.deadline_t)
+def edge_open_at(problem: Problem) -> BoolArray:
+    """Service at the attachment's edge within two windows is in time."""
+    window_a = problem.window_e[problem.edge_of_a]
+    return np.asarray(_first_hop_at(problem) + 2 * window_a[:, None] <= problem.deadline_t)
 
 
-def cloud_open_ct(problem: Problem) -> BoolArray:
-    """Service in the cloud is in time."""
-    e = problem.edge_of_c
+def cloud_open_at(problem: Problem) -> BoolArray:
+    """Service in the cloud by way of the attachment's edge is in time."""
     second_et = problem.edge_rtt_e[:, None] + _transfer(
         problem.query_bytes_t, problem.edge_uplink_e
     )
-    latency_ct = _first_hop_ct(problem) + second_et[e] + problem.cloud_cost_t
-    return np.asarray(latency_ct <= problem.deadline_t)
+    second_at = second_et[problem.edge_of_a]
+    latency_at = _first_hop_at(problem) + second_at + problem.cloud_cost_t
+    return np.asarray(latency_at <= problem.deadline_t)
 
 
-def edge_limit_ct(problem: Problem) -> FloatArray:
-    """Largest queries/s of each client and task that its edge can get: min(lambda, kappa / b),
-    0 where the edge is not in time."""
+def edge_limit_at(problem: Problem) -> FloatArray:
+    """Largest queries/s of each task that an edge can get by an attachment:
+    min(lambda, kappa / b), 0 where the edge is not in time."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        link_ct = problem.client_uplink_c[:, None] / problem.query_bytes_t
-    link_ct = np.where(problem.query_bytes_t > 0, link_ct, np.inf)
-    limit_ct = np.minimum(problem.load_ct, link_ct)
+        link_at = link_a(problem)[:, None] / problem.query_bytes_t
+    link_at = np.where(problem.query_bytes_t > 0, link_at, np.inf)
+    limit_at = np.minimum(problem.load_ct[problem.client_of_a], link_at)
     if has_deadlines(problem):
-        limit_ct = np.where(edge_open_ct(problem), limit_ct, 0.0)
-    return np.asarray(limit_ct)
+        limit_at = np.where(edge_open_at(problem), limit_at, 0.0)
+    return np.asarray(limit_at)
 
 
-def _first_hop_ct(problem: Problem) -> FloatArray:
-    transfer_ct = _transfer(problem.query_bytes_t, problem.client_uplink_c)
-    return np.asarray(problem.client_rtt_c[:, None] + transfer_ct)
+def _first_hop_at(problem: Problem) -> FloatArray:
+    transfer_at = _transfer(problem.query_bytes_t, link_a(problem))
+    return np.asarray(problem.rtt_a[:, None] + transfer_at)
 
 
 def _transfer(bytes_t: FloatArray, rate_n: FloatArray) -> FloatArray:

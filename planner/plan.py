@@ -12,6 +12,7 @@ from pydantic import Field
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.provenance import Provenance
 from planner.allocation import Allocation
+from planner.attachments import several_edges_c
 from planner.certificate import Certificate, EvaluationSummary
 from planner.problem import Problem
 
@@ -33,6 +34,9 @@ class Route(FrozenModel):
     node: str
     model: str
     share: float = Field(gt=0, le=1 + 1e-9)
+    via: str | None = Field(
+        default=None, description="edge a cloud query passes, where its client reaches several"
+    )
 
 
 class Plan(Document):
@@ -90,31 +94,40 @@ def _routes(problem: Problem, allocation: Allocation) -> list[Route]:
     clients, tasks, models = problem.clients, problem.tasks, problem.models
     keyed: list[tuple[tuple[int, int, int], Route]] = []
 
-    def add(c: int, t: int, order: int, tier: TierName, node: str, m: int, share: float) -> None:
+    def add(
+        c: int, t: int, order: int, tier: TierName, node: str, m: int, share: float,
+        via: str | None = None,
+    ) -> None:  # fmt: skip
         route = Route(
             client=clients[c], task=tasks[t], tier=tier, node=node, model=models[m],
-            share=min(share, 1.0),
+            share=min(share, 1.0), via=via,
         )  # fmt: skip
         keyed.append(((c, t, order), route))
 
     for c, t, m in zip(*np.nonzero(allocation.local_ctm), strict=True):
         add(c, t, 0, "client", clients[c], m, float(allocation.local_ctm[c, t, m]))
-    for c, t, m in zip(*np.nonzero(allocation.edge_ctm), strict=True):
-        edge = problem.edges[problem.edge_of_c[c]]
-        add(c, t, 1, "edge", edge, m, float(allocation.edge_ctm[c, t, m]))
-    for c, t in zip(*np.nonzero(allocation.cloud_ct), strict=True):
-        m = int(problem.cloud_model_t[t])
-        add(c, t, 2, "cloud", problem.cloud, m, float(allocation.cloud_ct[c, t]))
+    edge_a = [problem.edges[e] for e in problem.edge_of_a]
+    several_c = several_edges_c(problem)
+    for a, t, m in zip(*np.nonzero(allocation.edge_atm), strict=True):
+        c = problem.client_of_a[a]
+        add(c, t, 1, "edge", edge_a[a], m, float(allocation.edge_atm[a, t, m]))
+    for a, t in zip(*np.nonzero(allocation.cloud_at), strict=True):
+        c, m = problem.client_of_a[a], int(problem.cloud_model_t[t])
+        via = edge_a[a] if several_c[c] else None
+        add(c, t, 2, "cloud", problem.cloud, m, float(allocation.cloud_at[a, t]), via)
     keyed.sort(key=lambda item: item[0])
     return [route for _, route in keyed]
 
 
 def allocation_of(problem: Problem, plan: Plan) -> Allocation:
     """The arrays of `plan`. Raises `PlanError` for a name the problem does not know, a route to
-    an edge the client is not attached to, or a cloud model the problem does not serve there."""
+    or by way of an edge the client does not reach, or a cloud model that is not served there."""
     found = Allocation.empty(problem)
     c_of, e_of = _index(problem.clients), _index(problem.edges)
     t_of, m_of = _index(problem.tasks), _index(problem.models)
+    reach_c: list[dict[str, int]] = [{} for _ in problem.clients]
+    for a, (c, e) in enumerate(zip(problem.client_of_a, problem.edge_of_a, strict=True)):
+        reach_c[c][problem.edges[e]] = a
     for node, names in plan.onloading.items():
         ms = [_find(m_of, name, f"onloading.{node}", "model") for name in names]
         if node in c_of:
@@ -128,25 +141,35 @@ def allocation_of(problem: Problem, plan: Plan) -> Allocation:
         c = _find(c_of, route.client, f"{where}.client", "client")
         t = _find(t_of, route.task, f"{where}.task", "task")
         m = _find(m_of, route.model, f"{where}.model", "model")
-        ends = {
-            "client": route.client,
-            "edge": problem.edges[problem.edge_of_c[c]],
-            "cloud": problem.cloud,
-        }
-        if route.node != ends[route.tier]:
-            raise PlanError(
-                f"{where}.node: {route.tier} path of {route.client!r} ends at "
-                f"{ends[route.tier]!r}, not {route.node!r}"
-            )
+        a = _attachment(reach_c[c], route, where, problem.cloud)
         if route.tier == "client":
             found.local_ctm[c, t, m] += route.share
         elif route.tier == "edge":
-            found.edge_ctm[c, t, m] += route.share
+            found.edge_atm[a, t, m] += route.share
         elif m == problem.cloud_model_t[t]:
-            found.cloud_ct[c, t] += route.share
+            found.cloud_at[a, t] += route.share
         else:
             raise PlanError(f"{where}.model: the cloud does not serve {route.task!r} with it")
     return found
+
+
+def _attachment(reach: dict[str, int], route: Route, where: str, cloud: str) -> int:
+    """The attachment a route leaves its client by (any, for a route that stays there); `reach` is
+    edge -> attachment of the client."""
+    ends = {"client": [route.client], "edge": list(reach), "cloud": [cloud]}[route.tier]
+    if route.node not in ends:
+        raise PlanError(
+            f"{where}.node: {route.tier} path of {route.client!r} ends at "
+            f"{' or '.join(map(repr, ends))}, not {route.node!r}"
+        )
+    if route.tier == "cloud" and (route.via is not None or len(reach) > 1):
+        if route.via not in reach:
+            raise PlanError(
+                f"{where}.via: cloud path of {route.client!r} passes "
+                f"{' or '.join(map(repr, reach))}, not {route.via!r}"
+            )
+        return reach[route.via]
+    return reach[route.node] if route.tier == "edge" else next(iter(reach.values()))
 
 
 def _index(names: Sequence[str]) -> dict[str, int]:

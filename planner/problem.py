@@ -1,13 +1,13 @@
 """The planning problem as numpy arrays, and `problem.json`.
 
-Axis letters in field names: c client, e edge, t task, m model. Symbols of `docs/formulation.md`
-stand beside each field.
+Axis letters in field names: c client, e edge, a attachment (a client and an edge it reaches),
+t task, m model. Symbols of `docs/formulation.md` stand beside each field.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +26,15 @@ MAY_BE_INFINITE = (
     "client_model_bytes_cm",
     "edge_model_bytes_em",
     "client_uplink_c",
+    "uplink_a",
     "edge_uplink_e",
     "cloud_compute",
     "deadline_t",
 )
 NAME_FIELDS = ("clients", "edges", "tasks", "models")
+INDEX_FIELDS = ("client_of_a", "edge_of_a", "cloud_model_t")
+LEFT_OUT = {"deadline_t": np.inf, "rtt_a": 0.0, "uplink_a": np.inf, "edge_rtt_e": 0.0}
+"""What an optional field holds where it is left out."""
 
 
 class ProblemError(DocumentError):
@@ -42,7 +46,7 @@ class Problem:
     """One planning problem. Arrays are read-only; shapes follow the axis letters of the names.
 
     Raises `ProblemError` on a wrong shape, NaN, negative value, accuracy outside [0, 1],
-    duplicate name, or a client attached to no edge.
+    duplicate name, or a client attached to no edge or twice to one.
     """
 
     clients: tuple[str, ...]
@@ -50,8 +54,8 @@ class Problem:
     cloud: str
     tasks: tuple[str, ...]
     models: tuple[str, ...]
-    edge_of_c: NDArray[np.int64]
-    """Index of the edge client c is attached to, e(i)."""
+    edge_of_a: NDArray[np.int64]
+    """Index of the edge of attachment a."""
     load_ct: FloatArray
     """lambda_it, queries/s."""
     accuracy_mt: FloatArray
@@ -89,14 +93,18 @@ class Problem:
     answer_bytes_t: FloatArray
     """d_t, bytes coming down."""
     client_uplink_c: FloatArray
-    """kappa_i, bytes/s."""
+    """kappa_i, bytes/s: what all attachments of the client share."""
     edge_uplink_e: FloatArray
     """kappa_e, bytes/s."""
     cloud_compute: float = float("inf")
     """beta_o, busy seconds per second; inf leaves F8 out."""
     deadline_t: FloatArray = field(default_factory=lambda: np.zeros(0))
     """D_t, seconds; inf (all, by default) leaves F13 out."""
-    client_rtt_c: FloatArray = field(default_factory=lambda: np.zeros(0))
+    client_of_a: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Index of the client of attachment a; left out, attachment a is the only one of client a."""
+    uplink_a: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """kappa_a, bytes/s: limit of one attachment (inf by default, the client's budget alone)."""
+    rtt_a: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Round trip client - edge, seconds (0 by default); only F13 uses it."""
     edge_rtt_e: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Round trip edge - cloud, seconds (0 by default); only F13 uses it."""
@@ -107,12 +115,14 @@ class Problem:
             object.__setattr__(self, name, tuple(getattr(self, name)))
             _check_names(name, getattr(self, name))
         _check_node_names(self.clients, self.edges, self.cloud)
-        for name, value in (("deadline_t", np.inf), ("client_rtt_c", 0.0), ("edge_rtt_e", 0.0)):
+        if len(self.client_of_a) == 0:
+            object.__setattr__(self, "client_of_a", np.arange(len(self.clients)))
+        for name, value in LEFT_OUT.items():
             if len(getattr(self, name)) == 0:
                 count = self._length(name.rsplit("_", 1)[1])
                 object.__setattr__(self, name, np.full(count, value))
         for name in self.array_fields():
-            integer = name in ("edge_of_c", "cloud_model_t")
+            integer = name in INDEX_FIELDS
             array = _as_array(name, getattr(self, name), np.int64 if integer else np.float64)
             expected = tuple(self._length(axis) for axis in name.rsplit("_", 1)[1])
             if array.shape != expected:
@@ -122,7 +132,9 @@ class Problem:
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         _check_values("cloud_compute", np.asarray(self.cloud_compute, dtype=np.float64))
-        _check_index("edge_of_c", self.edge_of_c, 0, self.edges)
+        _check_index("edge_of_a", self.edge_of_a, 0, self.edges)
+        _check_index("client_of_a", self.client_of_a, 0, self.clients)
+        self._check_attachments()
         _check_index("cloud_model_t", self.cloud_model_t, -1, self.models)
         for name in ("accuracy_mt", "cloud_accuracy_t"):
             _refuse(name, getattr(self, name), getattr(self, name) > 1, "must be at most 1")
@@ -137,7 +149,26 @@ class Problem:
         return tuple(item.name for item in fields(cls) if item.name not in skipped)
 
     def _length(self, axis: str) -> int:
-        return len({"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}[axis])
+        names = {"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}
+        return len(self.client_of_a) if axis == "a" else len(names[axis])
+
+    def _check_attachments(self) -> None:
+        pair_a = self.client_of_a * len(self.edges) + self.edge_of_a
+        _, first = np.unique(pair_a, return_index=True)
+        again_a = ~np.isin(np.arange(len(pair_a)), first)
+        _refuse("edge_of_a", self.edge_of_a, again_a, "its client is attached to this edge twice")
+        alone = np.setdiff1d(np.arange(len(self.clients)), self.client_of_a)
+        if len(alone):
+            raise ProblemError(f"client_of_a: {self.clients[alone[0]]!r} is attached to no edge")
+
+    @cached_property
+    def limited_attachments(self) -> NDArray[np.int64]:
+        """Attachments with a limit of their own beside their client's budget (F7)."""
+        return np.flatnonzero(np.isfinite(self.uplink_a))
+
+    def attachment_name(self, a: int) -> str:
+        """`client > edge` of attachment a."""
+        return f"{self.clients[self.client_of_a[a]]} > {self.edges[self.edge_of_a[a]]}"
 
     @property
     def total_load_qps(self) -> float:
@@ -154,29 +185,6 @@ class Problem:
             state.update(name.encode())
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return state.hexdigest()[:32]
-
-    @property
-    def loaded_edges(self) -> tuple[int, ...]:
-        """Indices of the edges whose clients have any load."""
-        asking_c = self.load_ct.any(axis=1)
-        return tuple(int(e) for e in np.unique(self.edge_of_c[asking_c]))
-
-    def edge_piece(self, edge: int) -> tuple[NDArray[np.int64], Problem]:
-        """Edge `edge` (index) with its clients alone and F8 left out; also the clients' indices."""
-        c = np.flatnonzero(self.edge_of_c == edge)
-        changes: dict[str, Any] = {}
-        for name in self.array_fields():
-            axis = name.rsplit("_", 1)[1][0]
-            if axis == "c":
-                changes[name] = getattr(self, name)[c]
-            elif axis == "e":
-                changes[name] = getattr(self, name)[edge : edge + 1]
-        changes["edge_of_c"] = np.zeros(len(c), dtype=np.int64)
-        names = tuple(self.clients[i] for i in c)
-        piece = replace(
-            self, clients=names, edges=(self.edges[edge],), cloud_compute=float("inf"), **changes
-        )
-        return c, piece
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

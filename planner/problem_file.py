@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import AliasChoices, Field
 
 from cluster.document import Document
 from cluster.provenance import Provenance
@@ -20,14 +21,19 @@ P = TypeVar("P", bound=Problem)
 
 
 class ProblemFile(Document):
-    """The stored form of a `Problem`; tables are lists of rows along the first axis letter."""
+    """The stored form of a `Problem`; tables are lists of rows along the first axis letter.
+
+    Files from before attachments name the edge of each client's only one `edge_of_c`, and its
+    round trip `client_rtt_c`.
+    """
 
     clients: tuple[str, ...]
     edges: tuple[str, ...]
     cloud: str
     tasks: tuple[str, ...]
     models: tuple[str, ...]
-    edge_of_c: tuple[int, ...]
+    edge_of_a: tuple[int, ...] = Field(validation_alias=AliasChoices("edge_of_a", "edge_of_c"))
+    client_of_a: tuple[int, ...] = ()
     load_ct: Table
     accuracy_mt: Table
     client_memory_c: Vector
@@ -50,7 +56,8 @@ class ProblemFile(Document):
     edge_uplink_e: OpenVector
     cloud_compute: float | None = None
     deadline_t: OpenVector = ()
-    client_rtt_c: Vector = ()
+    uplink_a: OpenVector = ()
+    rtt_a: Vector = Field(default=(), validation_alias=AliasChoices("rtt_a", "client_rtt_c"))
     edge_rtt_e: Vector = ()
     provenance: Provenance | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from planner.attachments import by_client
+from planner.paths import link_a
 from planner.problem import Problem
 from planner.solution import Solution
 
@@ -26,9 +28,8 @@ def failure_signatures(problem: Problem, solution: Solution) -> tuple[str, ...]:
 
 def _uplinks_too_small(problem: Problem) -> list[str]:
     sent_c = (problem.load_ct * problem.query_bytes_t).sum(axis=1)
-    carried_c = np.divide(
-        problem.client_uplink_c, sent_c, out=np.ones_like(sent_c), where=sent_c > 0
-    )
+    link_c = np.minimum(problem.client_uplink_c, by_client(problem, link_a(problem)))
+    carried_c = np.divide(link_c, sent_c, out=np.ones_like(sent_c), where=sent_c > 0)
     lines = [
         f"uplink too small: {problem.clients[c]} can send {carried_c[c]:.1%} of its load"
         for c in np.flatnonzero(carried_c < LITTLE)

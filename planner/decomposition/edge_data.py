@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from planner.decomposition.client_kernel import enumerate_sets, price_clients
 from planner.decomposition.edge_kernel import edge_value, select_set
 from planner.decomposition.master import Master
-from planner.formulation import EdgeCost
+from planner.edge_cost import EdgeCost
 from planner.paths import (
-    cloud_open_ct,
-    edge_limit_ct,
-    edge_open_ct,
+    cloud_open_at,
+    edge_limit_at,
+    edge_open_at,
     has_deadlines,
+    link_a,
     local_open_cmt,
 )
 from planner.problem import FloatArray, Problem
@@ -62,6 +63,8 @@ class Cuts:
 class EdgeData:
     """Data of one edge (F8 priced); its models are reduced to those that can matter.
 
+    The problem is a component of one edge: attachments and clients are the same, in one order.
+
     A client whose memory allows more than `SET_LIMIT` model sets is bounded as if it held every
     model (`roomy_c`): a truncated enumeration would be no bound, this is one.
     """
@@ -75,11 +78,11 @@ class EdgeData:
         self.edge_open_ct = self.cloud_open_ct = np.ones(p.load_ct.shape, dtype=bool)
         if has_deadlines(p):
             self.accuracy_cmt = np.where(local_open_cmt(p), p.accuracy_mt, 0.0)
-            self.edge_open_ct, self.cloud_open_ct = edge_open_ct(p), cloud_open_ct(p)
+            self.edge_open_ct, self.cloud_open_ct = edge_open_at(p), cloud_open_at(p)
         self.query_bytes_t, self.cloud_cost_t = np.array(p.query_bytes_t), np.array(p.cloud_cost_t)
         self.client_bytes_cm = np.array(p.client_model_bytes_cm)
         self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
-        self.cap_t = edge_limit_ct(p).sum(axis=0)
+        self.cap_t = edge_limit_at(p).sum(axis=0)
         self.window = options.fill * float(p.edge_compute_e[0] * p.window_e[0])
         self.memory = float(p.edge_memory_e[0])
         work_m = p.window_e[0] * cost.marginal_em[0]
@@ -128,7 +131,7 @@ class EdgeData:
         self.bound_s = np.full(first[-1], np.inf)
         self.guess_c = np.zeros(len(p.clients), dtype=np.int64)
         self.compute_c = self.options.fill * p.client_compute_c
-        self.uplink_c = np.array(p.client_uplink_c)
+        self.uplink_c = link_a(p)
 
     def price(self, service_t: FloatArray, backhaul: float) -> float:
         """C at these prices; every client's best column joins the master, C joins the cuts."""

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from planner.allocation import Allocation, tidy
 from planner.decomposition.edge_data import ROUNDING_UP, EdgeData, EdgeOptions
 from planner.decomposition.master import MasterPrices
+from planner.edge_cost import EdgeCost
 from planner.evaluate import accuracy_qps_t, cloud_compute_f8
-from planner.formulation import EdgeCost, Prices, build_formulation
+from planner.formulation import build_formulation
+from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 from planner.solvers import SolverLimits, solve_program
 

@@ -7,10 +7,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from planner.edge_cost import EdgeCost
 from planner.evaluate import edge_window_f9
 from planner.experiments.curves import draw_curves
 from planner.experiments.study import Case, Progress, Row, Study, run_study
-from planner.formulation import EdgeCost
 from planner.instances import sample_problem
 from planner.offloading import Tiers, route
 from planner.options import Options

@@ -1,14 +1,14 @@
 """Draw a problem: a family's models, real devices and links, budgets that bite as the regime says.
 
-Axis letters: c client, e edge, t task, m model. Devices and links are measured; what the operator
-grants this service (share of a device, memory, slice of a link) is set relative to the drawn load,
-so that the regime's budget binds at every scale.
+Axis letters: c client, e edge, a attachment, t task, m model. Devices and links are measured; what
+the operator grants this service (share of a device, memory, slice of a link) is set relative to the
+drawn load, so that the regime's budget binds at every scale.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ __all__ = ["FAMILIES", "REGIMES", "Regime", "sample_problem"]
 FAMILIES = ("taskonomy", "domainnet", "cityscapes3d", "random")
 REFERENCE_GMACS = 4.089
 MEDIAN_LOAD_QPS = 30.0
+FARTHER = 0.6
+"""Rate of the link to the next nearest edge, relative (F12)."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,49 @@ def sample_problem(
     models: int = 36,
     tasks: int = 5,
     cloud_capacity: float | None = None,
+    reach: int = 1,
 ) -> Problem:
     """A problem of `family` (one of `FAMILIES`) under `regime` (one of `REGIMES`).
 
     `models` and `tasks` size the random family only. `cloud_capacity` is F8's budget as a share
-    of the work of the whole load in the cloud; None leaves F8 out. Raises `ProblemError` for an
-    unknown family or regime or a count below one.
+    of the work of the whole load in the cloud; None leaves F8 out. With `reach` above 1 a client
+    reaches that many edges (F12), see `_attach`; all else is as for 1. Raises `ProblemError` for
+    an unknown family or regime, a count below one, or more edges to reach than there are.
     """
     _check(family, FAMILIES, "family")
     _check(regime, tuple(REGIMES), "regime")
     for name, count in (("edges", edges), ("clients_per_edge", clients_per_edge)):
         if count < 1:
             raise ProblemError(f"{name}: must be at least 1, got {count}")
+    if not 1 <= reach <= edges:
+        raise ProblemError(f"reach: must be from 1 to the {edges} edges, got {reach}")
     library = random_library(seed, models, tasks) if family == "random" else load_library(family)
-    return _draw(library, REGIMES[regime], edges, clients_per_edge, seed, window_s, cloud_capacity)
+    drawn = _draw(library, REGIMES[regime], edges, clients_per_edge, seed, window_s, cloud_capacity)
+    return drawn if reach == 1 else _attach(drawn, reach, seed)
+
+
+def _attach(problem: Problem, reach: int, seed: int) -> Problem:
+    """Every client reaches its own edge and the nearest others on a map drawn from `seed`.
+
+    The uplink is one radio, shared by all attachments; over the k-th nearest edge it carries at
+    most `FARTHER` ** (k - 1) of what it carries to the client's own. The attachments for one
+    reach are among those of every larger one.
+    """
+    rng = np.random.default_rng([seed, 13])
+    C, E = len(problem.clients), len(problem.edges)
+    place_e = rng.random((E, 2))
+    place_c = place_e[problem.edge_of_a] + rng.normal(0, 0.5 / np.sqrt(E), (C, 2))
+    distance_ce = np.linalg.norm(place_c[:, None] - place_e, axis=2)
+    distance_ce[np.arange(C), problem.edge_of_a] = -1.0
+    nearest_ce = np.argsort(distance_ce, axis=1, kind="stable")[:, :reach]
+    quality_k = FARTHER ** np.arange(reach)
+    return replace(
+        problem,
+        client_of_a=np.repeat(np.arange(C), reach),
+        edge_of_a=nearest_ce.ravel(),
+        uplink_a=(problem.client_uplink_c[:, None] * quality_k).ravel(),
+        rtt_a=np.repeat(problem.rtt_a, reach),
+    )
 
 
 def _draw(
@@ -119,7 +150,7 @@ def _draw(
         cloud="cloud",
         tasks=library.tasks,
         models=tuple(model.name for model in library.models),
-        edge_of_c=edge_of_c,
+        edge_of_a=edge_of_c,
         load_ct=load_ct,
         accuracy_mt=accuracy_mt,
         client_memory_c=rng.uniform(*regime.client_models, C) * middle_bytes * 2,

@@ -1,8 +1,8 @@
 """The alternation of J3O and BAJ3O: onload at fixed prices, route with fixed models, repeat.
 
-Axis letters: c client, e edge, t task, m model. Prices are the duals of the offloading program:
-they tell a client what its query would earn at the edge or in the cloud (its outside option) and
-each node what a second of compute is worth.
+Axis letters: c client, e edge, a attachment, t task, m model. Prices are the duals of the
+offloading program: they tell a client what its query would earn at the edge or in the cloud (its
+outside option) and each node what a second of compute is worth.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation
+from planner.attachments import best_by_client, best_of_others, by_edge
 from planner.bound import Relaxation
-from planner.formulation import EdgeCost, Prices
+from planner.edge_cost import EdgeCost
 from planner.offloading import Routing, Tiers, route, route_batched, route_form
 from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
 from planner.paths import (
-    cloud_open_ct,
-    edge_limit_ct,
-    edge_open_ct,
+    cloud_open_at,
+    edge_limit_at,
+    edge_open_at,
     has_deadlines,
     local_open_cmt,
 )
+from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 
 __all__ = [
@@ -71,7 +73,7 @@ def starting_points(
 ) -> list[Start]:
     """Local first, edge first, and (where known) a previous plan and the relaxation's prices."""
     starts = []
-    zero = _zero_prices(problem)
+    zero = Prices.zero(problem)
     if relaxation is not None:
         starts.append(Start("relaxation", relaxation.prices, _rounded(problem, relaxation)))
     if warm is not None:
@@ -79,7 +81,7 @@ def starting_points(
     if tiers.client:
         starts.append(Start("local first", zero))
     if tiers.edge or tiers.cloud:
-        remote = _zero_prices(problem)
+        remote = Prices.zero(problem)
         if tiers.edge:
             remote.service_et[:] = problem.accuracy_mt.max(axis=0)
         starts.append(Start("remote first", remote))
@@ -103,7 +105,7 @@ def alternate(
     at `target_qps`, the value from which a bound proves the plan good enough.
     """
     deadline = time.perf_counter() + options.time_limit_s
-    best = Routing(Allocation.empty(problem), 0.0, _zero_prices(problem))
+    best = Routing(Allocation.empty(problem), 0.0, Prices.zero(problem))
     trace: list[float] = []
     values: dict[str, tuple[float, ...]] = {}
     count, finished = 0, False
@@ -144,16 +146,13 @@ def onload(
     problem: Problem, prices: Prices, form: EdgeForm, tiers: Tiers
 ) -> tuple[BoolArray, BoolArray]:
     """Models of every client, then of every edge given what its clients now hold (F3, F4)."""
-    cloud_ct = _cloud_net_ct(problem, prices, tiers)
+    cloud_ct = best_by_client(problem, _cloud_net_at(problem, prices, tiers))
+    service_at = _service_net_at(problem, prices, tiers)
     local_ctm = _local_net_ctm(problem, prices)
     C, E, M = len(problem.clients), len(problem.edges), len(problem.models)
     onloaded_cm, onloaded_em = np.zeros((C, M), dtype=bool), np.zeros((E, M), dtype=bool)
     if tiers.client:
-        upward_ct = prices.uplink_c[:, None] * problem.query_bytes_t
-        service_ct = prices.service_et[problem.edge_of_c] - upward_ct
-        if has_deadlines(problem):
-            service_ct = service_ct * edge_open_ct(problem)
-        outside_ct = np.maximum(cloud_ct, service_ct if tiers.edge else 0.0)
+        outside_ct = np.maximum(cloud_ct, best_by_client(problem, service_at))
         load_ct = problem.load_ct
         onloaded_cm = greedy_cover_nodes(
             load_ct[:, :, None] * local_ctm, load_ct * np.maximum(outside_ct, 0.0),
@@ -162,31 +161,33 @@ def onload(
     if tiers.edge:
         held_ctm = np.where(onloaded_cm[:, None, :], local_ctm, 0.0)
         own_ct = np.maximum(held_ctm.max(axis=2, initial=0.0), cloud_ct)
-        onloaded_em = _onload_edges(problem, prices, form, own_ct)
+        own_at = np.maximum(own_ct[problem.client_of_a], best_of_others(problem, service_at))
+        onloaded_em = _onload_edges(problem, prices, form, own_at)
     return onloaded_cm, onloaded_em
 
 
 def _onload_edges(
-    problem: Problem, prices: Prices, form: EdgeForm, own_ct: FloatArray
+    problem: Problem, prices: Prices, form: EdgeForm, own_at: FloatArray
 ) -> BoolArray:
-    """Greedy cover of each edge; a query is worth what it gains over the client's own best."""
+    """Greedy cover of each edge; a query is worth what it gains over the best its client has
+    without this edge."""
     onloaded_em = np.zeros((len(problem.edges), len(problem.models)), dtype=bool)
-    limit_ct = edge_limit_ct(problem)
+    limit_at = edge_limit_at(problem)
+    upward_at = prices.link_a(problem)[:, None] * problem.query_bytes_t
     serves_tm = problem.accuracy_mt.T > 0
     for e in range(len(problem.edges)):
-        c = np.flatnonzero(problem.edge_of_c == e)
+        a = np.flatnonzero(problem.edge_of_a == e)
         work_m = problem.edge_marginal_em[e]
         fixed_m = prices.window_e[e] * problem.edge_setup_em[e]
         if form == "unbatched":
             work_m, fixed_m = work_m + problem.edge_setup_em[e], np.zeros_like(fixed_m)
         price_m = prices.window_e[e] * problem.window_e[e] * work_m
         net_tm = np.where(serves_tm, problem.accuracy_mt.T - price_m, 0.0)
-        upward_ct = prices.uplink_c[c, None] * problem.query_bytes_t
-        net_ctm = np.maximum(net_tm - upward_ct[:, :, None], 0.0)
-        weight_ct = limit_ct[c]
+        net_atm = np.maximum(net_tm - upward_at[a][:, :, None], 0.0)
+        weight_at = limit_at[a]
         onloaded_em[e] = greedy_cover(
-            (weight_ct[:, :, None] * net_ctm).reshape(-1, net_ctm.shape[2]),
-            (weight_ct * own_ct[c]).ravel(),
+            (weight_at[:, :, None] * net_atm).reshape(-1, net_atm.shape[2]),
+            (weight_at * own_at[a]).ravel(),
             problem.edge_model_bytes_em[e], float(problem.edge_memory_e[e]), fixed_m,
         )  # fmt: skip
     return onloaded_em
@@ -203,13 +204,23 @@ def _local_net_ctm(problem: Problem, prices: Prices) -> FloatArray:
     return net_ctm
 
 
-def _cloud_net_ct(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
+def _cloud_net_at(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
+    """What a query earns in the cloud by way of each attachment, its path paid for."""
     if not tiers.cloud:
-        return np.zeros_like(problem.load_ct)
-    link_c = prices.uplink_c + prices.uplink_e[problem.edge_of_c]
-    net_ct = problem.cloud_accuracy_t - prices.cloud * problem.cloud_cost_t
-    net_ct = np.maximum(net_ct - link_c[:, None] * problem.query_bytes_t, 0.0)
-    return net_ct * cloud_open_ct(problem) if has_deadlines(problem) else net_ct
+        return np.zeros((len(problem.client_of_a), len(problem.tasks)))
+    byte_a = prices.link_a(problem) + prices.uplink_e[problem.edge_of_a]
+    net_t = problem.cloud_accuracy_t - prices.cloud * problem.cloud_cost_t
+    net_at = np.maximum(net_t - byte_a[:, None] * problem.query_bytes_t, 0.0)
+    return net_at * cloud_open_at(problem) if has_deadlines(problem) else net_at
+
+
+def _service_net_at(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
+    """What a query earns at the edge of each attachment, its path paid for."""
+    if not tiers.edge:
+        return np.zeros((len(problem.client_of_a), len(problem.tasks)))
+    upward_at = prices.link_a(problem)[:, None] * problem.query_bytes_t
+    net_at = prices.service_et[problem.edge_of_a] - upward_at
+    return net_at * edge_open_at(problem) if has_deadlines(problem) else net_at
 
 
 def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolArray]:
@@ -238,19 +249,9 @@ def pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> Bo
 
 def expected_queries_em(problem: Problem) -> FloatArray:
     """First point of linearisation: a window's offloadable queries shared among four models."""
-    rate_e = np.bincount(
-        problem.edge_of_c, weights=edge_limit_ct(problem).sum(axis=1),
-        minlength=len(problem.edges),
-    )  # fmt: skip
+    rate_e = by_edge(problem, edge_limit_at(problem).sum(axis=1))
     per_model_e = problem.window_e * rate_e / 4
     return np.repeat(per_model_e[:, None], len(problem.models), axis=1)
-
-
-def _zero_prices(problem: Problem) -> Prices:
-    C, E, T = len(problem.clients), len(problem.edges), len(problem.tasks)
-    return Prices(
-        np.zeros((C, T)), np.zeros(C), np.zeros(C), np.zeros(E), np.zeros(E), np.zeros((E, T)), 0.0
-    )
 
 
 def _blend(old: Prices, new: Prices, weight: float) -> Prices:

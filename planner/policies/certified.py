@@ -1,4 +1,4 @@
-"""Certified: exact client subproblems and edge model sets by decomposition, edges in parallel."""
+"""Certified: exact client subproblems and edge model sets by decomposition, in parallel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.allocation import Allocation, join_pieces, tidy
-from planner.bound import edge_cost
+from planner.attachments import components, several_edges_c
 from planner.certificate import Status, relative_gap
 from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
+from planner.decomposition.joined import search_joined
+from planner.edge_cost import edge_cost
 from planner.evaluate import accuracy_qps_t
 from planner.formulation import build_formulation
 from planner.offloading import Tiers, route_form
@@ -30,8 +32,8 @@ PRICE_STEPS = 8
 POLISH_MODELS, POLISH_S = 2000, 10.0
 ROUGH_GAP = 0.02
 """Gap of the searches that only look for the price of F8."""
-FEWEST_EDGES = 8
-"""Below this many edges, starting processes costs more than it saves."""
+FEWEST_PARTS = 8
+"""Below this many components, starting processes costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +47,10 @@ class _Joined:
 
 
 def certified(problem: Problem, options: Options) -> Solution:
-    """Plan edge by edge to `options.gap`; F8, which couples edges, by one price.
+    """Plan component by component to `options.gap`; F8, which couples them, by one price.
 
-    `options.threads` processes work on the edges.
+    Edges that share no client are decomposed, edges that do are planned by branch and bound
+    (F12). `options.threads` processes work on the components.
     """
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
@@ -63,6 +66,8 @@ def certified(problem: Problem, options: Options) -> Solution:
         found = search(options.gap, 0.0, True)
         limit = options.fill * problem.cloud_compute
         method = "decomposition, every client and edge model set bounded"
+        if several_edges_c(problem).any():
+            method += ", branch and bound where edges share clients"
         if found.cloud_busy > limit:
             found = _price_cloud(problem, form, options, limit, found, search)
             method += ", F8 priced"
@@ -154,10 +159,11 @@ def _routed(problem: Problem, form: EdgeForm, options: Options, found: _Joined) 
 
 
 class _Pool:
-    """Worker processes for the edges, or none when one thread is asked for or edges are few."""
+    """Worker processes for the components, or none when one thread is asked for or they are few."""
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        self.workers = options.threads if len(problem.loaded_edges) >= FEWEST_EDGES else 1
+        many = len(components(problem)) >= FEWEST_PARTS
+        self.workers = options.threads if many else 1
         self.executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> _Pool:
@@ -176,6 +182,8 @@ _Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | None, FloatArray | Non
 
 def _run_job(job: _Job) -> EdgeResult:
     piece, form, edge_options, warm, prices = job
+    if len(piece.edges) > 1:
+        return search_joined(piece, edge_cost(piece, form), edge_options, warm)
     return search_edge(piece, edge_cost(piece, form), edge_options, warm, prices)
 
 
@@ -189,27 +197,22 @@ def _search(
     left_s: float,
     pool: _Pool,
 ) -> _Joined:
-    """Every edge on its own at a price of the cloud; values and bounds add up."""
-    loaded = problem.loaded_edges
-    share_s = max(left_s, 0.1) * pool.workers / max(len(loaded), 1)
+    """Every component on its own at a price of the cloud; values and bounds add up."""
+    parts = components(problem)
+    share_s = max(left_s, 0.1) * pool.workers / max(len(parts), 1)
     edge_options = EdgeOptions(options.fill, options.gap, share_s, price, polish)
     previous = options.warm_start
     warm_prices = previous.prices if isinstance(previous, Solution) else {}
     jobs: list[_Job] = []
-    clients = []
-    for e in loaded:
-        c, piece = problem.edge_piece(e)
-        part = None if warm is None else warm.part(c, e)
-        prices = warm_prices.get(problem.edges[e])
-        jobs.append((piece, form, edge_options, part, prices))
-        clients.append(c)
+    for part in parts:
+        held = None if warm is None else warm.part(part)
+        prices = warm_prices.get(problem.edges[part.edges[0]])
+        jobs.append((part.piece(problem), form, edge_options, held, prices))
     if pool.executor is None:
         results = [_run_job(job) for job in jobs]
     else:
         results = list(pool.executor.map(_run_job, jobs, chunksize=1))
-    pieces = [
-        (e, c, found.allocation) for e, c, found in zip(loaded, clients, results, strict=True)
-    ]
+    pieces = [(part, found.allocation) for part, found in zip(parts, results, strict=True)]
     allocation = join_pieces(problem, pieces)
     return _Joined(
         allocation=allocation,
@@ -217,5 +220,9 @@ def _search(
         bound_qps=sum(found.bound_qps for found in results) * (1 + 1e-14 * len(results)),
         cloud_busy=sum(found.cloud_busy for found in results),
         rounds=sum(found.rounds for found in results),
-        prices={problem.edges[e]: found.prices for e, found in zip(loaded, results, strict=True)},
+        prices={
+            problem.edges[part.edges[0]]: found.prices
+            for part, found in zip(parts, results, strict=True)
+            if len(part.edges) == 1
+        },
     )

@@ -1,21 +1,20 @@
-"""Exact: the mixed-integer program in y-form with aggregated edge flows, edge by edge."""
+"""Exact: the mixed-integer program in y-form with aggregated edge flows, by component."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from planner.allocation import Allocation, join_pieces, tidy
-from planner.bound import edge_cost
+from planner.attachments import components
 from planner.certificate import Status
+from planner.edge_cost import edge_cost
 from planner.evaluate import accuracy_qps_t, cloud_compute_f8
-from planner.formulation import Formulation, build_formulation
+from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
-from planner.problem import FloatArray, Problem
+from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import ProgramStatus, solve_program
 
@@ -32,20 +31,20 @@ class _Solved:
 
 
 def exact(problem: Problem, options: Options) -> Solution:
-    """Solve to `options.gap`, edges apart; all together only when F8 binds across them.
+    """Solve to `options.gap`, components apart; all together only when F8 binds across them.
 
     A run that the clock stops returns the incumbent with its true gap.
     """
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
     warm = warm_allocation(problem, options)
-    found = _by_edge(problem, form, options, warm, begun_s)
-    method = "branch and bound by edge"
+    found = _by_component(problem, form, options, warm, begun_s)
+    method = "branch and bound by component"
     use = cloud_compute_f8(problem, found.allocation, options.fill)
     if use.use_n[0] > use.budget_n[0]:
         free_bound_qps = found.bound_qps
         found = _solve(problem, form, options, warm, _left(options, begun_s))
-        method = "branch and bound, edges joined by F8"
+        method = "branch and bound, components joined by F8"
         found = _Solved(
             found.allocation, min(found.bound_qps, free_bound_qps), found.optimal,
             found.solvers, found.nodes,
@@ -61,25 +60,24 @@ def exact(problem: Problem, options: Options) -> Solution:
     )  # fmt: skip
 
 
-def _by_edge(
+def _by_component(
     problem: Problem, form: EdgeForm, options: Options, warm: Allocation | None, begun_s: float
 ) -> _Solved:
     pieces = []
     bound_qps, optimal, nodes = 0.0, True, 0
     solvers: frozenset[str] = frozenset()
-    loaded = problem.loaded_edges
-    for position, e in enumerate(loaded):
-        c, piece = problem.edge_piece(e)
-        # Time an earlier edge did not need goes to the later ones.
-        share_s = _left(options, begun_s) / (len(loaded) - position)
-        part = None if warm is None else warm.part(c, e)
-        found = _solve(piece, form, options, part, share_s)
-        pieces.append((e, c, found.allocation))
+    parts = components(problem)
+    for position, part in enumerate(parts):
+        # Time an earlier component did not need goes to the later ones.
+        share_s = _left(options, begun_s) / (len(parts) - position)
+        held = None if warm is None else warm.part(part)
+        found = _solve(part.piece(problem), form, options, held, share_s)
+        pieces.append((part, found.allocation))
         bound_qps += found.bound_qps
         optimal &= found.optimal
         solvers |= found.solvers
         nodes += found.nodes
-    bound_qps *= 1 + 1e-14 * len(loaded)
+    bound_qps *= 1 + 1e-14 * len(parts)
     return _Solved(join_pieces(problem, pieces), bound_qps, optimal, solvers, nodes)
 
 
@@ -89,30 +87,13 @@ def _solve(
     model = build_formulation(
         problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True
     )
-    start_v = None if warm is None else _start(problem, model, warm)
+    start_v = None if warm is None else model.point(problem, warm)
     result = solve_program(model.program, options.limits(time_s), options.solver, start_v)
     allocation = Allocation.empty(problem)
     if result.x_v is not None:
         allocation = model.allocation(problem, result.x_v)
     optimal = result.status is ProgramStatus.OPTIMAL
     return _Solved(allocation, result.bound, optimal, frozenset({result.solver}), result.nodes)
-
-
-def _start(problem: Problem, model: Formulation, warm: Allocation) -> FloatArray | None:
-    """A feasible point with the models of `warm`; nothing is routed yet, the solver will."""
-    if np.any(warm.onloaded_cm & ~model.allowed_cm) or np.any(warm.onloaded_em & ~model.allowed_em):
-        return None
-    start_v = np.zeros(len(model.program.upper_v))
-    start_v[model.columns["x"]] = warm.onloaded_cm[model.index["x"]]
-    start_v[model.columns["y"]] = warm.onloaded_em[model.index["y"]]
-    start_v[model.columns["p"]] = warm.local_ctm[model.index["p"]]
-    start_v[model.columns["r"]] = warm.cloud_ct[model.index["r"]]
-    start_v[model.columns["o"]] = warm.edge_ctm.sum(axis=2)[model.index["o"]]
-    flow_etm = np.zeros((len(problem.edges), len(problem.tasks), len(problem.models)))
-    np.add.at(flow_etm, problem.edge_of_c, problem.load_ct[:, :, None] * warm.edge_ctm)
-    cap_etm = np.maximum(model.cap_et, 1e-300)[:, :, None]
-    start_v[model.columns["f"]] = (flow_etm / cap_etm)[model.index["f"]]
-    return start_v
 
 
 def _left(options: Options, begun_s: float) -> float:

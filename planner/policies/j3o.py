@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,6 +70,15 @@ def _previous_allocation(problem: Problem, options: Options) -> Allocation | Non
         same = previous.problem
         names = (problem.clients, problem.edges, problem.tasks, problem.models)
         if names == (same.clients, same.edges, same.tasks, same.models):
-            return previous.allocation
+            held = previous.allocation
+            if np.array_equal(problem.client_of_a, same.client_of_a) and np.array_equal(
+                problem.edge_of_a, same.edge_of_a
+            ):
+                return held
+            # Clients have moved between edges: the models stay where they are.
+            return replace(
+                Allocation.empty(problem),
+                onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em,
+            )  # fmt: skip
         previous = previous.plan
     return None if previous is None else allocation_of(problem, previous)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.allocation import Allocation
+from planner.attachments import by_edge
 from planner.bound import relax
 from planner.certificate import Status
 from planner.offloading import Tiers, keep_both_forms, route_form
@@ -87,8 +88,7 @@ def greedy_density(problem: Problem, options: Options) -> Solution:
 def _greedy(problem: Problem, options: Options, policy: str, *, per_byte: bool) -> Solution:
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
-    load_et = np.zeros((len(problem.edges), len(problem.tasks)))
-    np.add.at(load_et, problem.edge_of_c, problem.load_ct)
+    load_et = by_edge(problem, problem.load_ct[problem.client_of_a])
     onloaded_cm = _fill(
         problem, problem.load_ct, problem.client_model_bytes_cm, problem.client_memory_c, per_byte
     )

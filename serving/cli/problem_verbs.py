@@ -27,13 +27,14 @@ def sample(
     regime: Annotated[str, typer.Option(help=", ".join(REGIMES))] = "mixed",
     edges: Annotated[int, typer.Option(min=1)] = 4,
     clients_per_edge: Annotated[int, typer.Option(min=1)] = 10,
+    reach: Annotated[int, typer.Option(min=1, help="edges that a client reaches (F12)")] = 1,
     seed: int = 0,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/problem.json"),
     as_json: Json = False,
 ) -> None:
     """Draw a problem: real model figures, real devices and links, random mixes of tasks."""
     out = Output(as_json)
-    drawn = sample_problem(family, regime, edges, clients_per_edge, seed)
+    drawn = sample_problem(family, regime, edges, clients_per_edge, seed, reach=reach)
     drawn.save(output)
     out.say(
         f"{family}, {regime}: {len(drawn.edges)} edges, {len(drawn.clients)} clients, "

@@ -61,8 +61,10 @@ def test_an_unknown_key_is_named_with_its_path_and_the_nearest_valid_one() -> No
         (lambda d: d["nodes"][0].update(device="gpu"), "nodes.0.device"),
         (lambda d: d["nodes"][1].update(name="client-0"), "'client-0' is used twice"),
         (lambda d: d["links"][0].update(target="egde-0"), "did you mean 'edge-0'?"),
-        (lambda d: d["links"].pop(0), "client 'client-0' needs exactly one link"),
-        (lambda d: d["links"][0].update(target="cloud"), "needs exactly one link to a node of"),
+        (lambda d: d["links"].pop(0), "client 'client-0' needs at least one link"),
+        (lambda d: d["links"][0].update(target="cloud"), "each to its own node of tier edge"),
+        (lambda d: d["links"].append(d["links"][0]), "each to its own node of tier edge, found"),
+        (lambda d: d["links"].append(d["links"][3]), "'edge-0' needs exactly one link to a node"),
         (lambda d: d["nodes"].pop(), "no node is named 'cloud'"),
     ],
 )
@@ -70,6 +72,21 @@ def test_a_bad_topology_is_refused_with_the_place(change, words) -> None:
     data = demo()
     change(data)
     assert words in refused(data)
+
+
+def test_a_client_may_reach_several_edges_but_has_no_one_uplink_then() -> None:
+    data = demo()
+    data["nodes"].append({**data["nodes"][3], "name": "edge-1"})
+    data["links"].append({**data["links"][3], "source": "edge-1"})
+    data["links"].append({**data["links"][0], "target": "edge-1"})
+    topology = Topology.parse(data)
+    assert [link.target for link in topology.uplinks("client-0")] == ["edge-0", "edge-1"]
+    assert topology.uplink("client-1").target == "edge-0"
+    for ask in (topology.uplink, topology.path_to_cloud):
+        with pytest.raises(
+            DocumentError, match=r"'client-0' reaches several edges \(edge-0, edge-1"
+        ):
+            ask("client-0")
 
 
 @pytest.mark.parametrize("text", ["nodes: [", "- a\n- b\n", ""])

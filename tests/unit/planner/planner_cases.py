@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def one_client(**changes: Any) -> Problem:
     fields: dict[str, Any] = {
         "clients": ("c0",), "edges": ("e0",), "cloud": "sky", "tasks": ("a", "b"),
         "models": ("small-a", "small-b", "big"),
-        "edge_of_c": [0], "load_ct": [[6.0, 4.0]],
+        "edge_of_a": [0], "load_ct": [[6.0, 4.0]],
         "accuracy_mt": [[0.5, 0.0], [0.0, 0.4], [0.8, 0.8]],
         "client_memory_c": [1000.0], "edge_memory_e": [1000.0],
         "client_model_bytes_cm": [[10.0, 10.0, 100.0]],
@@ -34,9 +35,13 @@ def one_client(**changes: Any) -> Problem:
 
 
 def random_problem(
-    seed: int, *, edges: int = 2, clients: int = 4, models: int = 6, tasks: int = 3
+    seed: int, *, edges: int = 2, clients: int = 4, models: int = 6, tasks: int = 3, reach: int = 1
 ) -> Problem:
-    """A seeded problem in which every budget may bind; every model serves some task."""
+    """A seeded problem in which every budget may bind; every model serves some task.
+
+    With `reach` above 1 every client reaches that many edges (F12), some by links with a limit
+    and a round trip of their own; the rest of the problem is the same for every reach.
+    """
     rng = np.random.default_rng(seed)
     C, E, T, M = clients, edges, tasks, models
     serves_mt = rng.random((M, T)) < 0.5
@@ -46,13 +51,13 @@ def random_problem(
     load_ct = rng.uniform(0, 8, (C, T)) * (rng.random((C, T)) < 0.8)
     cloud_t = rng.uniform(0.6, 1.0, T)
     served_t = rng.random(T) < 0.8
-    return Problem(
+    drawn = Problem(
         clients=tuple(f"client-{c}" for c in range(C)),
         edges=tuple(f"edge-{e}" for e in range(E)),
         cloud="cloud",
         tasks=tuple(f"task-{t}" for t in range(T)),
         models=tuple(f"model-{m}" for m in range(M)),
-        edge_of_c=rng.integers(E, size=C),
+        edge_of_a=rng.integers(E, size=C),
         load_ct=load_ct,
         accuracy_mt=accuracy_mt,
         client_memory_c=rng.uniform(1, 8, C),
@@ -74,4 +79,16 @@ def random_problem(
         client_uplink_c=rng.uniform(5, 60, C),
         edge_uplink_e=rng.uniform(10, 60, E),
         cloud_compute=float(rng.choice([0.05, 0.2, np.inf])),
+    )
+    if reach == 1:
+        return drawn
+    rng = np.random.default_rng([seed, reach])
+    first_c = drawn.edge_of_a
+    order_ce = (first_c[:, None] + np.arange(E)) % E
+    return replace(
+        drawn,
+        client_of_a=np.repeat(np.arange(C), reach),
+        edge_of_a=order_ce[:, :reach].ravel(),
+        uplink_a=np.where(rng.random(C * reach) < 0.5, np.inf, rng.uniform(2, 20, C * reach)),
+        rtt_a=rng.uniform(0, 0.02, C * reach),
     )

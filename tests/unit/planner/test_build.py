@@ -91,6 +91,26 @@ def test_the_cloud_serves_each_task_with_its_best_model_and_the_cheaper_of_equal
     assert problem.cloud_cost_t.tolist() == pytest.approx([0.05, 0.03])
 
 
+def test_a_client_with_two_links_has_two_attachments() -> None:
+    data = TOPOLOGY.model_dump(mode="json")
+    box = next(node for node in data["nodes"] if node["name"] == "box")
+    data["nodes"].append({**box, "name": "shed"})
+    data["links"] += [
+        {"source": "phone", "target": "shed", "bandwidth": "3MB", "rtt_s": 0.2},
+        {"source": "shed", "target": "hall", "bandwidth": "2MB"},
+    ]
+    sizes = {"depth": 100.0, "edges": 50.0}
+    problem = build_problem(
+        Topology.parse(data), CARDS, profiles(), PHASE, query_bytes=sizes, answer_bytes=sizes
+    )
+    assert problem.client_of_a.tolist() == [0, 0]
+    assert problem.edge_of_a.tolist() == [0, 1]
+    assert problem.uplink_a.tolist() == pytest.approx([0.7e6, 2.1e6])
+    assert problem.client_uplink_c.tolist() == pytest.approx([2.8e6])
+    assert problem.rtt_a.tolist() == [0.0, 0.2]
+    assert build().uplink_a.tolist() == [float("inf")]
+
+
 def test_a_model_without_a_profile_cannot_run_there() -> None:
     assert "both" not in solve(build(), "exact").plan.onloading["phone"]
 

@@ -106,7 +106,7 @@ def test_evaluate_names_the_broken_constraint(label: str, changes: dict[str, Any
 
 def test_evaluate_sees_shares_that_are_too_many_or_have_no_model() -> None:
     plan = _all_local_big()
-    plan.cloud_ct[0, 0] = 0.5
+    plan.cloud_at[0, 0] = 0.5
     assert [v.label for v in evaluate(one_client(), plan).violations()] == ["F2"]
     missing = replace(_all_local_big(), onloaded_cm=np.zeros((1, 3), dtype=bool))
     assert [v.label for v in evaluate(one_client(), missing).violations()] == ["F3"]
@@ -115,8 +115,8 @@ def test_evaluate_sees_shares_that_are_too_many_or_have_no_model() -> None:
 def test_evaluate_charges_a_setup_per_window_and_active_model() -> None:
     plan = Allocation.empty(one_client())
     plan.onloaded_em[0, :] = True
-    plan.edge_ctm[0, 0, 0] = 1.0  # 3 queries a window at small-a
-    plan.edge_ctm[0, 1, 2] = 0.5  # 1 query a window at big
+    plan.edge_atm[0, 0, 0] = 1.0  # 3 queries a window at small-a
+    plan.edge_atm[0, 1, 2] = 0.5  # 1 query a window at big
     usages = evaluate(one_client(), plan).usages
     assert usages["F9"].use_n[0] == pytest.approx(0.01 + 3 * 0.001 + 0.02 + 0.003)
     assert usages["F6"].use_n[0] == pytest.approx(6 * 0.011 + 2 * 0.023)
@@ -125,8 +125,8 @@ def test_evaluate_charges_a_setup_per_window_and_active_model() -> None:
 def test_f7_and_f8_count_what_passes_through() -> None:
     plan = Allocation.empty(one_client())
     plan.onloaded_em[0, 2] = True
-    plan.cloud_ct[0, 0] = 0.5
-    plan.edge_ctm[0, 1, 2] = 1.0
+    plan.cloud_at[0, 0] = 0.5
+    plan.edge_atm[0, 1, 2] = 1.0
     usages = evaluate(one_client(), plan).usages
     assert usages["F7"].use_n.tolist() == pytest.approx([700.0, 300.0])
     assert usages["F8"].use_n[0] == pytest.approx(3 * 0.01)

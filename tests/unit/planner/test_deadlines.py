@@ -14,7 +14,7 @@ from planner_cases import one_client, random_problem
 from planner.allocation import Allocation
 from planner.evaluate import evaluate
 from planner.explain import explain
-from planner.paths import cloud_open_ct, edge_open_ct, local_open_cmt
+from planner.paths import cloud_open_at, edge_open_at, local_open_cmt
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
 
@@ -25,7 +25,7 @@ def test_the_latency_bound_of_each_path_by_hand() -> None:
     # client: big takes 0.05 s; edge: rtt 0.1 + 100 B / 1 kB/s + 2 x 0.5 = 1.2 s;
     # cloud: 0.2 + (0.2 + 100 B / 1 kB/s) + 0.01 = 0.51 s.
     problem = one_client(
-        client_rtt_c=[0.1], edge_rtt_e=[0.2], client_uplink_c=[1000.0], edge_uplink_e=[1000.0]
+        rtt_a=[0.1], edge_rtt_e=[0.2], client_uplink_c=[1000.0], edge_uplink_e=[1000.0]
     )
     for deadline_s, local, edge, cloud in (
         (0.04, False, False, False), (0.06, True, False, False),
@@ -33,8 +33,8 @@ def test_the_latency_bound_of_each_path_by_hand() -> None:
     ):  # fmt: skip
         timed = replace(problem, deadline_t=np.full(2, deadline_s))
         assert local_open_cmt(timed)[0, 2, 0] == local
-        assert edge_open_ct(timed)[0, 0] == edge
-        assert cloud_open_ct(timed)[0, 0] == cloud
+        assert edge_open_at(timed)[0, 0] == edge
+        assert cloud_open_at(timed)[0, 0] == cloud
 
 
 def test_a_deadline_moves_the_optimum_to_the_paths_in_time() -> None:
@@ -51,7 +51,7 @@ def test_a_deadline_moves_the_optimum_to_the_paths_in_time() -> None:
 def test_evaluate_sees_a_late_share() -> None:
     plan = Allocation.empty(one_client())
     plan.onloaded_em[0, 2] = True
-    plan.edge_ctm[0, 0, 2] = 1.0
+    plan.edge_atm[0, 0, 2] = 1.0
     labels = [v.label for v in evaluate(one_client(deadline_t=[0.9, 0.9]), plan).violations()]
     assert labels == ["F13"]
 
@@ -64,7 +64,7 @@ def test_every_policy_honours_deadlines(seed: int) -> None:
     problem = replace(
         problem,
         deadline_t=rng.choice([0.02, 0.12, 0.5, np.inf], len(problem.tasks)),
-        client_rtt_c=rng.uniform(0, 0.02, len(problem.clients)),
+        rtt_a=rng.uniform(0, 0.02, len(problem.clients)),
         edge_rtt_e=rng.uniform(0, 0.05, len(problem.edges)),
     )
     best = solve(problem, "exact", Options(gap=1e-6)).certificate
@@ -77,7 +77,7 @@ def test_every_policy_honours_deadlines(seed: int) -> None:
 
 
 def test_deadlines_survive_the_file(tmp_path: Path) -> None:
-    problem = one_client(deadline_t=[0.5, np.inf], client_rtt_c=[0.01])
+    problem = one_client(deadline_t=[0.5, np.inf], rtt_a=[0.01])
     again = Problem.load(problem.save(tmp_path / "problem.json"))
     assert again.digest == problem.digest
     assert again.deadline_t.tolist() == [0.5, np.inf]

@@ -52,7 +52,7 @@ def test_every_policy_honours_it_below_a_valid_bound(policy: str) -> None:
 def test_the_work_of_a_window_by_hand() -> None:
     plan = Allocation.empty(one_client())
     plan.onloaded_em[0, 2] = True
-    plan.edge_ctm[0, 0, 2] = 1.0  # 3 queries a window at nu 0.02, c 0.003
+    plan.edge_atm[0, 0, 2] = 1.0  # 3 queries a window at nu 0.02, c 0.003
     p = 1 - np.exp(-3)
     variance = 0.02**2 * p * (1 - p) + 0.003**2 * 3 + 2 * 0.02 * 0.003 * 3 * (1 - p)
     expected = 0.02 * p + 0.003 * 3 + 1.6448536 * np.sqrt(variance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from planner.instances import FAMILIES, REGIMES, load_devices, load_library, sample_problem
@@ -67,6 +68,20 @@ def test_unknown_names_and_counts_are_refused() -> None:
         sample_problem("random", "bandwidth")
     with pytest.raises(ProblemError, match="edges: must be at least 1"):
         sample_problem("random", edges=0)
+
+
+def test_clients_can_reach_several_edges() -> None:
+    one = sample_problem("random", edges=3, clients_per_edge=4, seed=2)
+    two = sample_problem("random", edges=3, clients_per_edge=4, seed=2, reach=2)
+    assert two.edge_of_a[::2].tolist() == one.edge_of_a.tolist()
+    assert (two.edge_of_a[1::2] != one.edge_of_a).all()
+    np.testing.assert_array_equal(two.load_ct, one.load_ct)
+    np.testing.assert_allclose(two.uplink_a[1::2], 0.6 * one.client_uplink_c)
+    three = sample_problem("random", edges=3, clients_per_edge=4, seed=2, reach=3)
+    kept = three.edge_of_a.reshape(-1, 3)[:, :2]
+    np.testing.assert_array_equal(kept.ravel(), two.edge_of_a)
+    with pytest.raises(ProblemError, match="reach: must be from 1 to the 3 edges, got 4"):
+        sample_problem("random", edges=3, reach=4)
 
 
 def test_the_cloud_can_be_given_a_budget() -> None:

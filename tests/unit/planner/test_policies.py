@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from planner_cases import one_client, random_problem
 
 from planner.bound import relax
+from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
-from planner.formulation import EdgeCost
 from planner.offloading import Tiers, route
 from planner.plan import Plan
 from planner.policies import POLICIES, Options, UnknownPolicyError, list_policies, solve
@@ -120,6 +120,7 @@ def test_the_order_of_clients_and_models_does_not_matter(seed: int) -> None:
         changes[name] = array
     old = problem.cloud_model_t
     changes["cloud_model_t"] = np.where(old >= 0, place_m[old], -1)
+    changes["client_of_a"] = np.argsort(c)[problem.client_of_a]
     shuffled = replace(
         problem,
         clients=tuple(problem.clients[i] for i in c),

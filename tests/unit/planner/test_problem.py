@@ -22,7 +22,7 @@ from planner.problem import Problem, ProblemError
         ({"load_ct": [[1.0], [1.0, 2.0]]}, r"^load_ct: not a rectangular table"),
         ({"load_ct": [[1.0, float("inf")]]}, r"^load_ct\.0\.1: must be finite"),
         ({"accuracy_mt": [[1.5, 0], [0, 1], [1, 1]]}, r"^accuracy_mt\.0\.0: must be at most 1"),
-        ({"edge_of_c": [1]}, r"^edge_of_c\.0: must be an index from 0 to 0"),
+        ({"edge_of_a": [1]}, r"^edge_of_a\.0: must be an index from 0 to 0"),
         ({"cloud_model_t": [5, -1]}, r"^cloud_model_t\.0: must be an index from -1 to 2"),
         ({"cloud_model_t": [-1, -1]}, r"^cloud_model_t\.0: no model, but an accuracy"),
         ({"models": ("x", "y", "x")}, r"^models\.2: 'x' is used twice"),

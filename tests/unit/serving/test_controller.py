@@ -41,7 +41,7 @@ def problem(depth_qps: float, edges_qps: float) -> Problem:
     one = np.ones
     return Problem(
         clients=("c",), edges=("e",), cloud="o", tasks=("depth", "edges"), models=("d", "x"),
-        edge_of_c=np.array([0]),
+        edge_of_a=np.array([0]),
         load_ct=np.array([[depth_qps, edges_qps]]),
         accuracy_mt=np.array([[0.9, 0.0], [0.0, 0.8]]),
         client_memory_c=one(1), edge_memory_e=0.5 * one(1),
