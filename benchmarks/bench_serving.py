@@ -1,168 +1,234 @@
-"""Serving benchmark: rows S1.., written to out/bench/serving.json and printed as a table.
+"""Serving benchmark: rows S1 to S10, written to out/bench/serving.json and printed as a table.
 
-Run with `make bench-serving`. Servers run pinned to one core and the load generator to another;
-all rows are taken in turn within one run, `--repetitions` times, and every ratio is taken within
-a repetition. "bare" is the same model in a plain loop at the same batch cap, on the servers' core.
+Run with `make bench-serving`, after `make bench-peers` for the rows that compare with others.
+Every server runs on one core and the load generator on another (on a machine with two or more);
+a repetition measures every row once, starting each server for its turn and ending it after, and
+every ratio is taken within a repetition. docs/benchmarks.md says what each row means.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import statistics
 import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import aiohttp
 import numpy as np
 import uvloop
-from serving_process import MAX_BATCH, MODEL, TASK, node, one_hop, two_hops
+from load import Door, Load, await_ready, closed_loop, open_loop
+from oip_door import oip_door, tensor_request
+from own_rows import bare_qps, export_frozen, generator_floor, in_process_qps, protocol_cost_s
+from peers.catalog import PEERS, Peer
+from peers.process import running
+from serving_process import MAX_BATCH, MODEL, ONE_HOP_BOUND_S, TASK, one_hop, two_hops, windows
+from serving_rows import collect_rows, print_rows, write_rows
+from window_plan import plan_window, topology
+from wrk import WrkError, drive_with_wrk
 
-from cluster.demand import Phase
 from cluster.provenance import collect_provenance
+from cluster.topology import Batching
 from models.benchmarks.rooms import Rooms
 from models.runtime import ModelRuntime
 from models.zoo.registry import find_model
-from serving.ingress.http import HttpIngress
-from serving.node.batching import make_batcher
-from serving.node.executor import Executor
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
-from serving.traffic.driver import measure_floor
-from serving.traffic.schedule import build_schedule
 
 CALLERS = 64
-SERVER_CORE, GENERATOR_CORE = 0, 1
+CALM, OVERLOAD = 0.7, 3.0
+PACKAGES = ("torch", "ray", "uvicorn", "aiohttp")
+T = TypeVar("T")
 
 
-def images(count: int = 64) -> np.ndarray:
-    """Real inputs, (n, h, w, 3) uint8."""
-    rooms = Rooms("test")
-    return np.stack([rooms.sample(index).image for index in range(count)])
+@dataclass
+class Bench:
+    """What the turns of all repetitions share, and what they found."""
+
+    seconds: float
+    """of a closed loop"""
+    open_s: float
+    """of an open loop"""
+    folder: Path
+    runtime: ModelRuntime
+    images: np.ndarray
+    """(n, h, w, 3) uint8"""
+    server_core: int | None
+    generator_core: int | None
+    found: dict[str, list[float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def note(self, identity: str, value: float) -> None:
+        """One more figure of a row."""
+        self.found.setdefault(identity, []).append(value)
+
+    @property
+    def model_file(self) -> Path:
+        """The frozen model that the peers serve."""
+        return self.folder / "peers" / "model.pt"
+
+    def at(self, core: int | None, measure: Callable[[], T]) -> T:
+        """Run `measure` on `core`, then be free again."""
+        free = os.sched_getaffinity(0)
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+        try:
+            return measure()
+        finally:
+            os.sched_setaffinity(0, free)
+
+    def drive(self, door: Door, session: Callable[[Door], Coroutine[Any, Any, T]]) -> T:
+        """Wait for a server, check its answer, warm it, and run `session` on our own core."""
+        expected = self.runtime.run(self.images[:1])[TASK][0].tobytes()
+
+        async def main() -> T:
+            async with door:
+                await await_ready(door, expected)
+                await closed_loop(door, CALLERS, min(1.0, self.seconds))
+                return await session(door)
+
+        return self.at(self.generator_core, lambda: run(main()))
+
+    def drive_ours(self, port: int, session: Callable[[Door], Coroutine[Any, Any, T]]) -> T:
+        """The same at the HTTP door of one of our client nodes."""
+        return self.drive(oip_door(port, TASK, self.images), session)
+
+    async def closed(self, door: Door) -> Load:
+        """The load of every row of throughput."""
+        return await closed_loop(door, CALLERS, self.seconds)
+
+    async def arrivals(self, door: Door, rate_qps: float) -> Load:
+        """The load of every row with Poisson arrivals."""
+        return await open_loop(door, rate_qps, self.open_s)
 
 
-def bare_qps(runtime: ModelRuntime, inputs: np.ndarray, seconds: float) -> float:
-    """Images per second of the model alone, in batches of `MAX_BATCH`."""
-    begun_s, done = time.perf_counter(), 0
-    while time.perf_counter() - begun_s < seconds:
-        runtime.run(inputs[:MAX_BATCH])
-        done += MAX_BATCH
-    return done / (time.perf_counter() - begun_s)
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop that replicas use."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
-async def closed_loop(ask: Any, seconds: float) -> tuple[float, np.ndarray]:
-    """Queries per second and latencies (s) of `CALLERS` callers, each with one query out."""
-    latencies_s: list[float] = []
-    end_s = time.perf_counter() + seconds
-
-    async def caller(number: int) -> None:
-        while (sent_s := time.perf_counter()) < end_s:
-            await ask(number)
-            latencies_s.append(time.perf_counter() - sent_s)
-
-    begun_s = time.perf_counter()
-    await asyncio.gather(*(caller(number) for number in range(CALLERS)))
-    return len(latencies_s) / (time.perf_counter() - begun_s), np.array(latencies_s)
-
-
-async def in_process(inputs: np.ndarray, seconds: float) -> float:
-    """S1: callers on the executor's own loop."""
-    what = node("client", "client")
-    executor = Executor(
-        make_batcher(what.batching, what.window_s, what.max_batch),
-        lambda name: ModelRuntime.load(find_model(name), max_batch=MAX_BATCH),
-    )
-    await executor.load(MODEL)
-
-    async def ask(number: int) -> None:
-        await executor.submit(MODEL, TASK, inputs[number % len(inputs)])
-
-    await closed_loop(ask, 0.3)
-    qps, _ = await closed_loop(ask, seconds)
-    executor.close()
-    return qps
+def repeat(bench: Bench) -> None:
+    """Every row once."""
+    core = bench.server_core
+    bare = bench.at(core, lambda: bare_qps(bench.runtime, bench.images, bench.seconds))
+    bench.note("S0.bare", bare)
+    inside = bench.at(core, lambda: run(in_process_qps(bench.images, CALLERS, bench.seconds)))
+    bench.note("S1", inside / bare)
+    bench.note("S10", 1e3 * bench.at(core, lambda: run(protocol_cost_s(bench.images))))
+    rivals = {peer.name: seen for peer in PEERS if (seen := measure_peer(bench, peer)) is not None}
+    measure_one_hop(bench, bare, rivals)
+    with two_hops(core) as port:
+        load = bench.drive_ours(port, bench.closed)
+    bench.note("S3", load.answered_qps / bare)
+    bench.note("S3.p50", load.quantile_ms(0.5))
+    bench.note("S3.p99", load.quantile_ms(0.99))
+    measure_windows(bench)
+    for identity, rate_qps in (("S9.", 200.0), ("S9.fast_", 2_000.0)):
+        floor = bench.at(
+            bench.generator_core, lambda rate_qps=rate_qps: run(generator_floor(rate_qps, 2.0))
+        )
+        bench.note(f"{identity}p50", 1e3 * floor.lateness_p50_s)
+        bench.note(f"{identity}p99", 1e3 * floor.lateness_p99_s)
 
 
-def tensor_body(image: np.ndarray) -> tuple[bytes, dict[str, str]]:
-    """An Open Inference Protocol request with raw tensors, and its headers."""
-    raw = image.tobytes()
-    header = json.dumps(
-        {
-            "inputs": [
-                {
-                    "name": "image", "datatype": "UINT8", "shape": list(image.shape),
-                    "parameters": {"binary_data_size": len(raw)},
-                }
-            ],
-            "parameters": {"binary_data_output": True},
-        }
-    ).encode()  # fmt: skip
-    return header + raw, {
-        "inference-header-content-length": str(len(header)),
-        "content-type": "application/octet-stream",
-    }
+@dataclass(frozen=True)
+class Rival:
+    """What a peer did in this repetition."""
+
+    peak_qps: float
+    calm_p99_ms: float
 
 
-async def over_http(port: int, inputs: np.ndarray, seconds: float) -> tuple[float, np.ndarray]:
-    """Binary tensors to a door on `port`."""
+def measure_peer(bench: Bench, peer: Peer) -> Rival | None:
+    """Peak, and p99 at 70 % of it; None where the peer is missing or fails, which is noted."""
+    row = "S4" if peer.name == "ray_serve" else f"S5.{peer.name}"
+
+    async def session(door: Door) -> Rival:
+        peak = await bench.closed(door)
+        calm = await bench.arrivals(door, CALM * peak.answered_qps)
+        return Rival(peak.answered_qps, calm.quantile_ms(0.99))
+
+    reason = peer.missing()
+    if reason is not None:
+        bench.errors[row] = reason
+        return None
+    log = bench.folder / "peers" / f"{peer.name}.log"
+    try:
+        with running(peer, bench.model_file, MAX_BATCH, bench.server_core, log) as port:
+            return bench.drive(peer.make_door(port, bench.images), session)
+    except RuntimeError as error:
+        # A peer that does not run must not end the run of all others.
+        bench.errors[row] = f"{error}; see {log}"
+        return None
+
+
+def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None:
+    """S2, S4, S5, S6, S7: one server, one load after another."""
+    named = {name: rival for name, rival in rivals.items() if name != "ray_serve"}
+    fastest = max(named.values(), key=lambda rival: rival.peak_qps, default=None)
+
+    async def session(door: Door) -> tuple[Load, Load, Load | None, Load]:
+        peak = await bench.closed(door)
+        calm = await bench.arrivals(door, CALM * peak.answered_qps)
+        same = await bench.arrivals(door, CALM * fastest.peak_qps) if fastest else None
+        flood = await bench.arrivals(door, OVERLOAD * peak.answered_qps)
+        return peak, calm, same, flood
+
+    with one_hop(bench.server_core) as port:
+        peak, calm, same, flood = bench.drive_ours(port, session)
+        measure_with_wrk(bench, port, bare)
+    bench.note("S2", peak.answered_qps / bare)
+    bench.note("S2.p50", peak.quantile_ms(0.5))
+    bench.note("S2.p99", peak.quantile_ms(0.99))
+    for name, rival in rivals.items():
+        if name == "ray_serve":
+            bench.note("S4", peak.answered_qps / rival.peak_qps)
+            bench.note("S4.ray_serve", rival.peak_qps / bare)
+        else:
+            bench.note(f"S5.{name}", peak.answered_qps / rival.peak_qps)
+            bench.note(f"S6.{name}", rival.calm_p99_ms)
+    bench.note("S6.ours", calm.quantile_ms(0.99))
+    if fastest and same:
+        lowest_ms = min(rival.calm_p99_ms for rival in named.values())
+        bench.note("S6", calm.quantile_ms(0.99) / lowest_ms)
+        bench.note("S6.same_load", same.quantile_ms(0.99) / fastest.calm_p99_ms)
+    bench.note("S7", flood.within_qps(ONE_HOP_BOUND_S) / peak.answered_qps)
+    bench.note("S7.refused", flood.refused / flood.sent)
+    bench.note("S7.p99", flood.quantile_ms(0.99))
+    bench.note("S7.lateness", 1e3 * flood.lateness_p99_s)
+
+
+def measure_with_wrk(bench: Bench, port: int, bare: float) -> None:
+    """S2.wrk: one image, again and again."""
+    body, headers = tensor_request(bench.images[0])
     url = f"http://127.0.0.1:{port}/v2/models/{TASK}/infer"
-    bodies = [tensor_body(image) for image in inputs]
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def ask(number: int) -> None:
-            body, headers = bodies[number % len(bodies)]
-            async with session.post(url, data=body, headers=headers) as response:
-                await response.read()
-                assert response.status == 200
-
-        await closed_loop(ask, 0.3)
-        return await closed_loop(ask, seconds)
+    try:
+        qps = drive_with_wrk(
+            url, body, headers, callers=CALLERS, seconds=bench.seconds, core=bench.generator_core,
+            folder=bench.folder / "wrk",
+        )  # fmt: skip
+    except WrkError as error:
+        bench.errors["S2.wrk"] = str(error)
+        return
+    bench.note("S2.wrk", qps / bare)
 
 
-class Echo:
-    """A device that takes no time: what is left is router and protocol."""
-
-    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """The red channel."""
-        return {TASK: batch[..., 0]}
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-async def protocol_cost_s(inputs: np.ndarray, count: int = 400) -> float:
-    """S10: seconds a query spends in the ASGI application, router and executor, no socket."""
-    what = node("client", "client")
-    shape = inputs.shape[1:]
-    server = NodeServer(NodeConfig(what, None, (TASK,), "t"), lambda _: Echo(), lambda _: shape)
-    await server.load((MODEL,))
-    server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
-    app = HttpIngress(server, lambda body: inputs[0], shape[:2])
-    body, headers = tensor_body(inputs[0])
-    scope = {
-        "type": "http", "method": "POST", "path": f"/v2/models/{TASK}/infer",
-        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
-    }  # fmt: skip
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body}
-
-    async def send(message: Any) -> None:
-        assert message.get("status", 200) == 200
-
-    # Many at once, as under load, so that the hand-over to the device thread is shared.
-    async def burst(size: int) -> float:
-        begun_s = time.process_time()
-        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(size)))
-        return (time.process_time() - begun_s) / size
-
-    await burst(64)
-    cost_s = statistics.median([await burst(64) for _ in range(count // 64 + 1)])
-    server.close()
-    return cost_s
+def measure_windows(bench: Bench) -> None:
+    """S8: the same arrivals for an edge with gated windows and for a work-conserving one."""
+    plan = bench.at(bench.server_core, lambda: plan_window(bench.runtime, bench.images, MAX_BATCH))
+    loads = {}
+    for batching in Batching:
+        with windows(topology(batching, MAX_BATCH), bench.server_core) as port:
+            loads[batching] = bench.drive_ours(
+                port, lambda door: bench.arrivals(door, plan.rate_qps)
+            )
+    window, greedy = loads[Batching.WINDOW], loads[Batching.GREEDY]
+    bench.note("S8.rate", plan.rate_qps)
+    bench.note("S8.within", window.within_qps(plan.bound_s) * window.seconds / window.sent)
+    bench.note("S8.within_greedy", greedy.within_qps(plan.bound_s) * greedy.seconds / greedy.sent)
+    bench.note("S8.window_p50", window.quantile_ms(0.5))
+    bench.note("S8.median_ratio", greedy.quantile_ms(0.5) / window.quantile_ms(0.5))
 
 
 def main() -> None:
@@ -170,75 +236,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/bench/serving.json"))
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each closed loop")
+    parser.add_argument("--open-seconds", type=float, default=5.0, help="of each open loop")
     options = parser.parse_args()
-    found: dict[str, list[float]] = {}
-    inputs = images()
-
-    def note(identity: str, value: float) -> None:
-        found.setdefault(identity, []).append(value)
-
-    runtime = ModelRuntime.load(find_model(MODEL), max_batch=MAX_BATCH)
-    with one_hop(SERVER_CORE) as single, two_hops(SERVER_CORE) as double:
-        for repetition in range(options.repetitions):
-            os.sched_setaffinity(0, {SERVER_CORE})
-            bare = bare_qps(runtime, inputs, options.seconds)
-            note("S0.bare", bare)
-            note("S1", run(in_process(inputs, options.seconds)) / bare)
-            note("S10", 1e3 * run(protocol_cost_s(inputs)))
-            os.sched_setaffinity(0, {GENERATOR_CORE})
-            for identity, ports in (("S2", single), ("S3", double)):
-                qps, latency_s = run(over_http(ports.http, inputs, options.seconds))
-                note(identity, qps / bare)
-                note(f"{identity}.p50", 1e3 * float(np.median(latency_s)))
-                note(f"{identity}.p99", 1e3 * float(np.quantile(latency_s, 0.99)))
-            print(f"repetition {repetition + 1} of {options.repetitions}", flush=True)
-    phase = Phase(duration_s=5, rates_qps={"c": {TASK: 200.0}})
-    floor = run(measure_floor(build_schedule([phase], 1, 1), [b""], duration_s=5))
-    note("S9.p50", 1e3 * floor.lateness_p50_s)
-    note("S9.p99", 1e3 * floor.lateness_p99_s)
-    write(options.out, found)
-
-
-WHAT = {
-    "S0.bare": ("the model in a plain loop, batches of 32", "queries/s"),
-    "S1": ("in-process executor / bare, 64 callers", "ratio"),
-    "S2": ("HTTP one hop / bare, binary tensors, 64 callers", "ratio"),
-    "S2.p50": ("latency there", "ms"),
-    "S2.p99": ("latency there", "ms"),
-    "S3": ("client -> edge / bare, both nodes on one core", "ratio"),
-    "S3.p50": ("latency there", "ms"),
-    "S3.p99": ("latency there", "ms"),
-    "S9.p50": ("load generator's lateness at 200 queries/s, null system", "ms"),
-    "S9.p99": ("load generator's lateness at 200 queries/s, null system", "ms"),
-    "S10": ("router and protocol, CPU time a query in bursts of 64", "ms"),
-}
-
-
-def run(main_: Any) -> Any:
-    """Run a coroutine on the loop that replicas use."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main_)
-
-
-def write(path: Path, found: dict[str, list[float]]) -> None:
-    """The JSON that is committed as benchmarks/results/serving.json, and a table."""
-    rows = [
-        {
-            "id": identity, "what": WHAT[identity][0], "value": statistics.median(values),
-            "unit": WHAT[identity][1], "n": len(values), "spread": [min(values), max(values)],
-        }
-        for identity, values in found.items()
-    ]  # fmt: skip
-    provenance = collect_provenance("make bench-serving", packages=("torch", "uvicorn", "aiohttp"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"provenance": provenance.model_dump(), "rows": rows}, indent=1))
-    for row in rows:
-        low, high = row["spread"]
-        print(
-            f"{row['id']:8} {row['value']:10.4g} {row['unit']:10} n={row['n']} "
-            f"[{low:.4g}, {high:.4g}]  {row['what']}"
-        )
+    cores = sorted(os.sched_getaffinity(0))
+    rooms = Rooms("test")
+    bench = Bench(
+        seconds=options.seconds,
+        open_s=options.open_seconds,
+        folder=options.out.parent.resolve(),
+        runtime=ModelRuntime.load(find_model(MODEL), max_batch=MAX_BATCH),
+        images=np.stack([rooms.sample(index).image for index in range(CALLERS)]),
+        server_core=cores[0] if len(cores) > 1 else None,
+        generator_core=cores[1] if len(cores) > 1 else None,
+    )
+    if len(cores) == 1:
+        print("one core only: the servers share it with the load generator", flush=True)
+    export_frozen(bench.model_file)
+    begun_s = time.monotonic()
+    for number in range(options.repetitions):
+        repeat(bench)
+        spent_s = time.monotonic() - begun_s
+        print(f"repetition {number + 1} of {options.repetitions}, {spent_s:.0f} s", flush=True)
+    rows = collect_rows(bench.found, bench.errors)
+    provenance = collect_provenance("make bench-serving", packages=PACKAGES)
+    versions = provenance.versions | {
+        peer.distribution: peer.version() for peer in PEERS if not peer.missing()
+    }
+    write_rows(options.out, provenance.model_copy(update={"versions": versions}), rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

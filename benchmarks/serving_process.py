@@ -1,110 +1,151 @@
-"""Node servers in processes of their own, each pinned to one core: what `bench_serving` drives."""
+"""Our own node servers in processes of their own, each pinned to one core."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-import uvicorn
 import uvloop
 
-from cluster.topology import Link, Node
+from cluster.topology import Link, Node, Topology
 from models.runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
-from serving.ingress.http import HttpIngress
+from serving.ingress.doors import open_doors
+from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.router import RouteTable, Target
 from serving.node.server import NodeConfig, NodeServer
 
-__all__ = ["MAX_BATCH", "MODEL", "TASK", "node", "one_hop", "two_hops"]
+__all__ = [
+    "MAX_BATCH",
+    "MODEL",
+    "ONE_HOP_BOUND_S",
+    "TASK",
+    "node",
+    "one_hop",
+    "two_hops",
+    "windows",
+]
 
-MODEL, TASK, MAX_BATCH, TOKEN = "rooms-small-segmentation", "segmentation", 32, "bench"
-HOST = "127.0.0.1"
+MODEL, TASK, MAX_BATCH = "rooms-small-segmentation", "segmentation", 32
+ONE_HOP_WINDOW_S = 0.25
+ONE_HOP_BOUND_S = 2 * ONE_HOP_WINDOW_S
+HOST, TOKEN = "127.0.0.1", "bench"
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Where a server listens."""
+class _Role:
+    """One node's part: what it is, its link up, and where its queries go (client nodes)."""
 
-    http: int
-    peer: int
+    node: Node
+    core: int | None
+    uplink: Link | None = None
+    peer_port: int | None = None
+    target: Target | None = None
 
 
 def node(name: str, tier: str) -> Node:
-    """A node that refuses only what waits over 2 s, with a work-conserving executor."""
-    return Node(name=name, tier=tier, memory=2**30, compute=1, window_s=1.0, max_batch=MAX_BATCH)
+    """A node with a work-conserving executor that promises `ONE_HOP_BOUND_S`."""
+    return Node(
+        name=name, tier=tier, memory=2**30, compute=1, window_s=ONE_HOP_WINDOW_S,
+        max_batch=MAX_BATCH,
+    )  # fmt: skip
 
 
 @contextmanager
-def one_hop(core: int) -> Iterator[Ports]:
-    """A client node that answers with its own model."""
-    target = Target("client", "client", MODEL)
-    with _running(node("client", "client"), target, None, core) as ports:
-        yield ports
+def one_hop(core: int | None) -> Iterator[int]:
+    """A client node that answers with its own model; gives its HTTP port."""
+    with _running(_Role(node("client", "client"), core, target=_at("client"))) as (port, _):
+        yield port
 
 
 @contextmanager
-def two_hops(core: int) -> Iterator[Ports]:
+def two_hops(core: int | None) -> Iterator[int]:
     """A client node that forwards every query to an edge node, both on `core`."""
-    with _running(node("edge", "edge"), None, None, core) as edge:
-        target = Target("edge", "edge", MODEL)
-        with _running(node("client", "client"), target, edge.peer, core) as ports:
-            yield ports
+    link = Link(source="client", target="edge", bandwidth=10**12)
+    with _hierarchy(node("client", "client"), node("edge", "edge"), link, core) as port:
+        yield port
 
 
 @contextmanager
-def _running(what: Node, target: Target | None, above: int | None, core: int) -> Iterator[Ports]:
+def windows(shape: Topology, core: int | None) -> Iterator[int]:
+    """The client and the edge of `shape`, both on `core`; the edge answers everything."""
+    with _hierarchy(shape.clients[0], shape.edges[0], shape.links[0], core) as port:
+        yield port
+
+
+@contextmanager
+def _hierarchy(client: Node, edge: Node, link: Link, core: int | None) -> Iterator[int]:
+    with _running(_Role(edge, core)) as (_, peer_port):
+        role = _Role(client, core, link, peer_port, _at("edge"))
+        with _running(role) as (port, _):
+            yield port
+
+
+def _at(name: str) -> Target:
+    return Target(name, name, MODEL)
+
+
+@contextmanager
+def _running(role: _Role) -> Iterator[tuple[int, int]]:
+    """Start a node; gives its HTTP port (0: no door) and its peer port."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(what, target, above, core, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(role, theirs), daemon=True)
     process.start()
+    theirs.close()  # so that a server that dies ends the wait below
     try:
         yield ours.recv()
     finally:
-        ours.send("stop")
+        if process.is_alive():
+            ours.send("stop")
         process.join(timeout=10)
         process.kill()
 
 
-def _serve(
-    what: Node, target: Target | None, above: int | None, core: int, pipe: Connection
-) -> None:
-    os.sched_setaffinity(0, {core})
+def _serve(role: _Role, pipe: Connection) -> None:
+    if role.core is not None:
+        os.sched_setaffinity(0, {role.core})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(what, target, above, pipe))
+        runner.run(_main(role, pipe))
 
 
-async def _main(what: Node, target: Target | None, above: int | None, pipe: Connection) -> None:
+async def _main(role: _Role, pipe: Connection) -> None:
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 
     async def find_peer() -> tuple[str, int]:
-        assert above is not None
-        return HOST, above
+        assert role.peer_port is not None
+        return HOST, role.peer_port
 
-    link = above and Link(source="client", target="edge", bandwidth=10**12, rtt_s=0.0)
-    config = NodeConfig(what, link or None, (TASK,), TOKEN, {}, HOST, max_waiting=4_096)
+    config = NodeConfig(role.node, role.uplink, (TASK,), TOKEN, max_waiting=4_096)
+    metrics = NodeMetrics(role.node)
     server = NodeServer(
         config,
         lambda name: ModelRuntime.load(find_model(name), max_batch=MAX_BATCH),
         lambda _: (*size, 3),
-        find_peer if above else None,
+        find_peer if role.uplink else None,
+        observer=metrics,
     )
-    if target is None or target.node == what.name:
+    metrics.watch(lambda: Reading({}, {}, 0, server.snapshot().busy_s))
+    if role.target is None or role.target.node == role.node.name:
         await server.load((MODEL,))
-    if target is not None:
-        server.route(RouteTable(1, {TASK: ((target, 1.0),)}))
-    listener = socket.create_server((HOST, 0), backlog=4_096)
-    app = HttpIngress(server, lambda body: decode_image(body, card.preprocessing), size)
-    web = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
-    serving = asyncio.ensure_future(web.serve(sockets=[listener]))
-    pipe.send(Ports(listener.getsockname()[1], await server.start()))
+    peer_port = await server.start()
+    http_port = 0
+    doors = None
+    if role.target is not None:
+        server.route(RouteTable(1, {TASK: ((role.target, 1.0),)}))
+        doors = await open_doors(
+            server, lambda body: decode_image(body, card.preprocessing), size,
+            pages={"/metrics": metrics.page},
+        )  # fmt: skip
+        http_port = doors.http_port
+    pipe.send((http_port, peer_port))
     await asyncio.to_thread(pipe.recv)
-    web.should_exit = True
-    await serving
+    if doors is not None:
+        await doors.close()
     server.close()

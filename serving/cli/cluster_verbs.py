@@ -59,12 +59,11 @@ def status(as_json: Json = False) -> None:
     fleet = Fleet.attach(state.topology)
     snapshots = fleet.snapshots() if fleet else {}
     endpoints = fleet.endpoints() if fleet else {}
-    table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP")
+    table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP", "gRPC")
     rows = []
     for node in state.topology.nodes:
         seen = snapshots.get(node.name)
         door = endpoints.get(node.name)
-        url = door.url if door and door.http_port else ""
         row = {
             "node": node.name,
             "tier": str(node.tier),
@@ -72,7 +71,8 @@ def status(as_json: Json = False) -> None:
             "plan_version": seen.plan_version if seen else 0,
             "models": list(seen.models) if seen else [],
             "answered": sum(seen.served.values()) if seen else 0,
-            "url": url,
+            "url": door.url if door else "",
+            "grpc": door.grpc_address if door else "",
         }
         rows.append(row)
         table.add_row(
@@ -82,7 +82,8 @@ def status(as_json: Json = False) -> None:
             str(row["plan_version"]) if seen else "not deployed",
             ", ".join(seen.models) if seen else "",
             str(row["answered"]),
-            url,
+            str(row["url"]),
+            str(row["grpc"]),
         )
     out.table(table)
     out.result(

@@ -22,6 +22,7 @@ from serving.cli.cluster_verbs import SPECS, Json
 from serving.cli.console import ExitCode, Output
 from serving.cli.plan_verbs import DemandFile, ProfilesFile, load_setting
 from serving.control.stages import Setting, measure_run, model_bytes_of, write_report
+from serving.ingress.limits import DoorConfig, read_door
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.gallery import Gallery, pick_examples
 from serving.report.scene import build_scene
@@ -46,6 +47,12 @@ def deploy(
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
     phase: Annotated[int, typer.Option(help="phase of the demand the plan was made for")] = 0,
+    listen: Annotated[
+        str | None, typer.Option(help="address of the doors; beyond loopback they need a token")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="file with the token that callers must bring")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a plan in force on the running cluster; starts the nodes if they do not run yet.
@@ -53,10 +60,11 @@ def deploy(
     A plan that breaks a budget under its demand is never deployed.
     """
     out = Output(as_json)
+    door = read_door(listen, token_file)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
     _refuse_infeasible(setting, wanted, demand, phase)
-    fleet = _running_or_launched(out, local.connect(), setting)
+    fleet = _running_or_launched(out, local.connect(), setting, door)
     with out.busy("loading models and routing"):
         change = fleet.apply(wanted, model_bytes_of(setting.profiles))
     urls = fleet.urls()
@@ -258,15 +266,27 @@ def _running(state: ClusterState) -> Fleet:
     return fleet
 
 
-def _running_or_launched(out: Output, state: ClusterState, setting: Setting) -> Fleet:
-    """The fleet of the connected cluster, its nodes started if they do not run yet."""
+def _running_or_launched(
+    out: Output, state: ClusterState, setting: Setting, door: DoorConfig | None = None
+) -> Fleet:
+    """The fleet of the connected cluster, its nodes started if they do not run yet.
+
+    Raises `ValueError` if they run and `door` asks for doors of its own.
+    """
     from serving.control.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
+        if door is not None:
+            raise ValueError(
+                "the nodes run, and their doors are open as they were first deployed; run "
+                "`testbed down` and `testbed up` to open them elsewhere"
+            )
         return fleet
     with out.busy(f"starting {len(state.topology.nodes)} nodes"):
-        return Fleet.launch(state.topology, setting.tasks, setting.largest_query_bytes, state.token)
+        return Fleet.launch(
+            state.topology, setting.tasks, setting.largest_query_bytes, state.token, door
+        )
 
 
 def _refuse_infeasible(setting: Setting, plan: Plan, demand: Path, phase: int) -> None:

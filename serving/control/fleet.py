@@ -25,6 +25,7 @@ from serving.control.ledger import Assignment, find_ledger, open_ledger
 from serving.control.promise import promised_bounds_s
 from serving.control.replica import Endpoint, application_of, make_application
 from serving.control.transition import plan_transition
+from serving.ingress.limits import DoorConfig
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeSnapshot
 
@@ -58,9 +59,17 @@ class Fleet:
 
     @classmethod
     def launch(
-        cls, topology: Topology, tasks: tuple[str, ...], query_bytes: float, token: str
+        cls,
+        topology: Topology,
+        tasks: tuple[str, ...],
+        query_bytes: float,
+        token: str,
+        door: DoorConfig | None = None,
     ) -> Fleet:
-        """Start one Serve application a node and wait until all run. Raises `ClusterError`."""
+        """Start one Serve application a node and wait until all run. Raises `ClusterError`.
+
+        `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
+        """
         _quiet()
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         ray.get(open_ledger().assign.remote({}))
@@ -76,7 +85,7 @@ class Fleet:
         ]
         targets = [
             serve.RunTarget(
-                make_application(config, resource_of(config.node.name)),
+                make_application(config, door or DoorConfig(), resource_of(config.node.name)),
                 name=application_of(config.node.name),
                 route_prefix=None,
             )
@@ -107,11 +116,11 @@ class Fleet:
 
     def urls(self) -> dict[str, str]:
         """client -> base URL of its HTTP door."""
-        return {
-            name: endpoint.url
-            for name, endpoint in self.endpoints().items()
-            if endpoint.http_port is not None
-        }
+        return {name: endpoint.url for name, endpoint in self.endpoints().items() if endpoint.url}
+
+    def door_token(self) -> str | None:
+        """What the doors ask for, if anything."""
+        return next((end.token for end in self.endpoints().values() if end.doors), None)
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Counters of every node."""

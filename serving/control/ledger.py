@@ -10,7 +10,7 @@ import ray
 
 from serving.node.router import RouteTable
 
-__all__ = ["Assignment", "find_ledger", "open_ledger"]
+__all__ = ["Assignment", "DoorPorts", "find_ledger", "open_ledger"]
 
 NAME, NAMESPACE = "testbed-ledger", "testbed"
 
@@ -25,12 +25,20 @@ class Assignment:
     """routes, for client nodes"""
 
 
+@dataclass(frozen=True)
+class DoorPorts:
+    """Where a client node's doors listen."""
+
+    http: int
+    grpc: int
+
+
 class _Ledger:
     """The actor: a dictionary that outlives replicas."""
 
     def __init__(self) -> None:
         self._assignments: dict[str, Assignment] = {}
-        self._ports: dict[str, int] = {}
+        self._ports: dict[str, DoorPorts] = {}
 
     def assign(self, assignments: Mapping[str, Assignment]) -> None:
         """Replace what the named nodes are told."""
@@ -40,12 +48,12 @@ class _Ledger:
         """What `node` was last told."""
         return self._assignments.get(node)
 
-    def claim_port(self, node: str, port: int) -> None:
-        """Remember the port of the node's HTTP door."""
-        self._ports[node] = port
+    def claim_ports(self, node: str, ports: DoorPorts) -> None:
+        """Remember where the node's doors listen."""
+        self._ports[node] = ports
 
-    def port(self, node: str) -> int | None:
-        """The port that the node's HTTP door had before, if it had one."""
+    def ports(self, node: str) -> DoorPorts | None:
+        """Where the node's doors listened before, if it had any."""
         return self._ports.get(node)
 
 

@@ -1,24 +1,20 @@
 """A node as a Ray Serve deployment: Serve places it, watches it and restarts it, nothing more.
 
-Queries never pass through Serve: a client node's HTTP door and the links between nodes are the
+Queries never pass through Serve: a client node's doors and the links between nodes are the
 replica's own sockets. Serve carries only the control plane, as method calls on this class.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
-import numpy as np
-import uvicorn
-from numpy.typing import NDArray
+import ray
 from ray import serve
 
 from cluster.topology import Tier
-from serving.control.ledger import Assignment, find_ledger
+from serving.control.ledger import Assignment, DoorPorts, find_ledger
+from serving.ingress.limits import DoorConfig, is_wildcard
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeServer, NodeSnapshot
 
@@ -27,16 +23,25 @@ __all__ = ["Endpoint", "NodeReplica", "application_of", "make_application"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a node listens: for the tier below, and (clients) for HTTP."""
+    """Where a node listens: for the tier below, and (clients) at its doors."""
 
     host: str
     peer_port: int
-    http_port: int | None
+    doors: DoorPorts | None = None
+    door_host: str = ""
+    """under which callers reach the doors"""
+    token: str | None = field(default=None, repr=False)
+    """what the doors ask for; only drivers of the cluster can read it here"""
 
     @property
     def url(self) -> str:
-        """Base URL of the HTTP door."""
-        return f"http://{self.host}:{self.http_port}"
+        """Base URL of the HTTP door; empty where there is none."""
+        return f"http://{_bracketed(self.door_host)}:{self.doors.http}" if self.doors else ""
+
+    @property
+    def grpc_address(self) -> str:
+        """HOST:PORT of the gRPC door; empty where there is none."""
+        return f"{_bracketed(self.door_host)}:{self.doors.grpc}" if self.doors else ""
 
 
 def application_of(node: str) -> str:
@@ -44,11 +49,15 @@ def application_of(node: str) -> str:
     return f"testbed-{node}"
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 class NodeReplica:
     """The deployment class; one replica a node."""
 
     # Serve awaits an asynchronous constructor, on the loop that the node will live on.
-    async def __init__(self, config: NodeConfig) -> None:  # type: ignore[misc]
+    async def __init__(self, config: NodeConfig, door: DoorConfig) -> None:  # type: ignore[misc]
         # Imported here so that the driver, which only holds handles, does without torch.
         from models.runtime import ModelRuntime, decode_image
         from models.zoo.registry import find_model, list_models
@@ -78,16 +87,25 @@ class NodeReplica:
         ledger = find_ledger()
         await self._take_up(await ledger.assignment.remote(node.name))
         peer_port = await self._server.start()
-        http_port = None
+        self._endpoint = Endpoint(config.host, peer_port)
         if node.tier is Tier.CLIENT:
+            from serving.ingress.doors import open_doors
+
             preprocessing = list_models()[0].preprocessing
-            http_port = self._open_door(
+            # Callers keep their addresses when a replica is restarted.
+            former: DoorPorts = await ledger.ports.remote(node.name) or DoorPorts(0, 0)
+            self._doors = await open_doors(
+                self._server,
                 lambda body: decode_image(body, preprocessing),
                 (preprocessing.height, preprocessing.width),
-                await ledger.port.remote(node.name),
+                door,
+                http_port=former.http,
+                grpc_port=former.grpc,
             )
-            await ledger.claim_port.remote(node.name, http_port)
-        self._endpoint = Endpoint(config.host, peer_port, http_port)
+            ports = DoorPorts(self._doors.http_port, self._doors.grpc_port)
+            await ledger.claim_ports.remote(node.name, ports)
+            reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
+            self._endpoint = Endpoint(config.host, peer_port, ports, reached, door.token)
 
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""
@@ -133,25 +151,8 @@ class NodeReplica:
         if assignment.table is not None:
             self._server.route(assignment.table)
 
-    def _open_door(
-        self,
-        decode: Callable[[bytes], NDArray[np.uint8]],
-        size: tuple[int, int],
-        former_port: int | None,
-    ) -> int:
-        """Listen for HTTP, where it listened before if that is known; returns the port."""
-        from serving.ingress.http import HttpIngress
 
-        listener = socket.create_server((self._config.host, former_port or 0), backlog=4096)
-        app = HttpIngress(self._server, decode, size)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-        self._door = asyncio.get_running_loop().create_task(
-            uvicorn.Server(config).serve(sockets=[listener])
-        )
-        return int(listener.getsockname()[1])
-
-
-def make_application(config: NodeConfig, resource: str) -> serve.Application:
+def make_application(config: NodeConfig, door: DoorConfig, resource: str) -> serve.Application:
     """The Serve application of one node, pinned to its resource."""
     configure = serve.deployment(
         name="node",
@@ -162,4 +163,4 @@ def make_application(config: NodeConfig, resource: str) -> serve.Application:
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": {resource: 0.5}},
     )
-    return configure(NodeReplica).bind(config)
+    return configure(NodeReplica).bind(config, door)

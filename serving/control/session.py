@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.control.fleet import Fleet
-from serving.ingress.client import HttpSystem
+from serving.ingress.http_system import HttpSystem
 from serving.node.server import NodeSnapshot
 from serving.traffic.driver import Record, drive
 from serving.traffic.images import LabelledImages
@@ -69,8 +69,8 @@ async def _drive(
     on_progress: Progress | None,
     beside: Callable[[], Awaitable[None]] | None,
 ) -> list[Record]:
-    urls = await asyncio.to_thread(fleet.urls)
-    async with HttpSystem(urls) as system:
+    urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
+    async with HttpSystem(urls, token=token) as system:
         companion = asyncio.ensure_future(beside()) if beside is not None else None
         try:
             return await drive(system, schedule, images.bodies, on_progress=on_progress)

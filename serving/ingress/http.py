@@ -1,217 +1,280 @@
-"""The HTTP door of a client node: one image and one task in, the prediction out.
+"""The HTTP door of a client node: an image or a tensor in, predictions out.
 
-  POST /v2/models/{task}/infer   body: PNG or JPEG; answer: the prediction's raw bytes
+  POST /v2/models/{model}/infer  body: PNG or JPEG; answer: the prediction's raw bytes
                                  body: Open Inference Protocol v2; answer: the same (`oip.py`)
-  GET  /v2/models/{task}         the tensors in and out;  .../ready
-  GET  /v2/health/live           200 once the process answers
-  GET  /v2/health/ready          200 once a plan is in force
+  GET  /v2/models/{model}        the tensors in and out;  .../ready;  .../stats
+  GET  /v2/models/stats          statistics of every model;  /v2/callers: requests by caller
+  GET  /v2/health/live, ready    200 once the process answers; once a plan is in force
   GET  /v2                       the node, its plan version and tasks
 
-To an image, the answer's tensor and its way are in the headers `x-testbed-tensor`
-("dtype;d0,d1,...") and `x-testbed-answer` (JSON). A refusal is 503 with a reason; a bad query is
-4xx and says what was expected. Written straight on ASGI: a framework's routing costs more than
-the router itself.
+`docs/protocol.md` has headers, errors and limits. Written straight on ASGI: a framework's routing
+costs more than the router itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tasks import find_task
-from serving.ingress.oip import encode_answer, parse_request, task_metadata
+from serving.ingress.bodies import Headers, Receive, Scope, read_body
+from serving.ingress.door import Door
+from serving.ingress.limits import DoorConfig
+from serving.ingress.oip import encode_reply, parse_question
+from serving.ingress.protocol import ALL, Question, Reply, read_timeout_s
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
-from serving.node.server import NodeServer, Routed
 
-__all__ = ["MAX_BODY_BYTES", "HttpIngress"]
+__all__ = ["IMAGE_TYPES", "TENSOR_TYPES", "HttpIngress", "Page"]
 
-MAX_BODY_BYTES = 8 * 2**20
 IMAGE_TYPES = ("image/png", "image/jpeg")
 TENSOR_TYPES = ("application/json", "application/octet-stream")
 HEADER_LENGTH = b"inference-header-content-length"
+REASONS = {401: "unauthorised", 408: "too_slow", 413: "too_large"}
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+Send = Callable[..., Any]
+Page = Callable[[], tuple[str, bytes]]
+"""content type and body of a page that the door serves beside the protocol"""
 
 
 class HttpIngress:
-    """ASGI application of one client node. `decode` raises `ValueError` for a bad image; `size`
-    is the (height, width) of the images that the models take."""
+    """ASGI application of one client node. `decode` raises `ValueError` for a bad image; `pages`
+    maps further paths to what GET finds there."""
 
     def __init__(
         self,
-        node: NodeServer,
+        door: Door,
         decode: Callable[[bytes], NDArray[np.uint8]],
-        size: tuple[int, int],
+        config: DoorConfig | None = None,
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
-        self._node = node
+        self._door = door
         self._decode = decode
-        self._size = size
+        self._config = config or DoorConfig()
+        self._pages = dict(pages or {})
+        self._gathered = [0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP exchange."""
         if scope["type"] != "http":
             return
-        parts = scope["path"].strip("/").split("/")
-        try:
-            if parts[:2] == ["v2", "models"] and parts[3:] == ["infer"]:
-                await self._infer(scope, parts[2], receive, send)
-            else:
-                await self._about(scope, parts, send)
-        except BadQueryError as error:
-            await _reply_error(send, error.status, "bad_query", str(error))
-        except NotServedError as error:
-            await _reply_error(send, 404, "not_served", str(error))
-        except RefusedError as error:
-            await _reply_error(send, 503, error.reason, str(error))
-
-    async def _infer(self, scope: Scope, task: str, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            raise BadQueryError(405, f"expected POST, got {scope['method']}")
-        self._check_task(task)
+        connection = scope.get("connection")
+        if connection is not None:
+            connection.running = asyncio.current_task()
         headers = dict(scope["headers"])
-        kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip()
+        reply: Headers = []
+        try:
+            if not self._config.admits(headers.get(b"authorization")):
+                reply.append((b"www-authenticate", b"Bearer"))
+                raise BadQueryError(401, "this door asks for `Authorization: Bearer TOKEN`")
+            request_id = headers.get(b"x-request-id")
+            if request_id is not None:
+                reply.append((b"x-request-id", _printable(request_id, "x-request-id")))
+            parts = scope["path"].strip("/").split("/")
+            if _is_inference(parts):
+                self._door.check_model(parts[2], _version(parts))
+                await self._infer(scope, parts[2], headers, reply, receive, send)
+            else:
+                await self._about(scope, parts, reply, send)
+        except BadQueryError as error:
+            reason = REASONS.get(error.status, "bad_query")
+            await _reply_error(send, error.status, reason, str(error), reply)
+        except NotServedError as error:
+            await _reply_error(send, 404, "not_served", str(error), reply)
+        except RefusedError as error:
+            retry_s = max(1, math.ceil(error.retry_after_s))
+            reply.append((b"retry-after", b"%d" % retry_s))
+            await _reply_error(send, 503, error.reason, str(error), reply)
+        except asyncio.CancelledError:
+            # The caller went away, and its queries were withdrawn: nobody waits for a reply.
+            if connection is None or not connection.lost:
+                raise
+
+    async def _infer(
+        self,
+        scope: Scope,
+        model: str,
+        headers: dict[bytes, bytes],
+        reply: Headers,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        if scope["method"] != "POST":
+            reply.append((b"allow", b"POST"))
+            raise BadQueryError(405, f"expected POST, got {scope['method']}")
+        encoding = headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            raise BadQueryError(415, "content-encoding: expected none; send the body as it is")
+        kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
         if kind in IMAGE_TYPES:
-            body = await _read_body(receive, headers)
-            try:
-                image = self._decode(body)
-            except ValueError as error:
-                raise BadQueryError(422, str(error)) from None
-            await _reply_answer(send, await self._node.answer(task, image))
+            body = await read_body(receive, headers, self._config.limits, self._gathered)
+            question = self._picture(scope, model, body, headers)
         elif not kind or kind in TENSOR_TYPES:  # the protocol's own clients name no type
-            await self._infer_tensor(task, await _read_body(receive, headers), headers, send)
+            body = await read_body(receive, headers, self._config.limits, self._gathered)
+            question = self._tensor(body, headers)
         else:
             expected = ", ".join((*IMAGE_TYPES, *TENSOR_TYPES))
             raise BadQueryError(415, f"expected content-type one of {expected}, got {kind}")
-
-    async def _infer_tensor(
-        self, task: str, body: bytes, headers: dict[bytes, bytes], send: Send
-    ) -> None:
-        length = headers.get(HEADER_LENGTH)
-        if length is not None and not length.isdigit():
-            raise BadQueryError(400, "Inference-Header-Content-Length: expected a whole number")
-        request = parse_request(body, None if length is None else int(length), self._size)
-        outcomes = await asyncio.gather(
-            *(self._node.answer(task, image) for image in request.images_nhw3),
-            return_exceptions=True,
-        )
-        routed = []
-        for outcome in outcomes:  # all have ended: a refused image leaves no other one behind
-            if isinstance(outcome, BaseException):
-                raise outcome
-            routed.append(outcome)
-        predictions = [answer.forwarded.served.prediction for answer in routed]
-        content, header_bytes = encode_answer(request, task, predictions, _way(routed[0]))
-        reply: Headers = [(b"content-type", TENSOR_TYPES[header_bytes is not None].encode())]
-        if header_bytes is not None:
-            reply.append((HEADER_LENGTH, str(header_bytes).encode()))
+        answer = await self._door.answer(model, question)
+        if kind in IMAGE_TYPES and model != ALL:
+            await _reply_prediction(send, answer, reply)
+            return
+        content, header_bytes = encode_reply(question, answer)
+        if header_bytes is None:
+            reply.append((b"content-type", b"application/json"))
+        else:
+            reply += ((b"content-type", b"application/octet-stream"),
+                      (HEADER_LENGTH, b"%d" % header_bytes))  # fmt: skip
         await _reply(send, 200, reply, content)
 
-    async def _about(self, scope: Scope, parts: list[str], send: Send) -> None:
-        snapshot = self._node.snapshot()
-        if parts == ["v2", "health", "live"]:
-            await _reply_json(send, 200, {"live": True})
-        elif parts == ["v2", "health", "ready"]:
-            ready = snapshot.plan_version > 0
-            await _reply_json(send, 200 if ready else 503, {"ready": ready})
-        elif parts[:2] == ["v2", "models"] and parts[3:] in ([], ["ready"]):
-            await self._about_task(parts[2], bool(parts[3:]), send)
-        elif parts == ["v2"]:
-            about = {
-                "name": snapshot.node,
-                "version": str(snapshot.plan_version),
-                "extensions": ["binary_tensor_data"],
-                "plan_version": snapshot.plan_version,
-                "tasks": list(self._node.config.tasks),
-            }
-            await _reply_json(send, 200, about)
-        else:
-            raise BadQueryError(
-                404, f"nothing at {scope['path']}; expected POST /v2/models/TASK/infer"
-            )
+    def _picture(
+        self, scope: Scope, model: str, body: bytes, headers: dict[bytes, bytes]
+    ) -> Question:
+        try:
+            image = self._decode(body)
+        except ValueError as error:
+            raise BadQueryError(422, str(error)) from None
+        except Exception as error:
+            # Decoders meet hostile bytes with exceptions of every kind; all are the body's fault.
+            raise BadQueryError(422, f"the image cannot be decoded: {error!r}") from None
+        return Question(
+            images_nhw3=image[np.newaxis],
+            outputs=_outputs(scope) if model == ALL else (),
+            binary=True,
+            request_id=headers.get(b"x-request-id", b"").decode("latin-1"),
+            timeout_s=_timeout_s(headers, None),
+            caller=_caller(headers, ""),
+        )
 
-    async def _about_task(self, task: str, asks_ready: bool, send: Send) -> None:
-        self._check_task(task)
-        if asks_ready:
-            ready = bool(self._node.table.routes.get(task))
-            await _reply_json(send, 200 if ready else 503, {"name": task, "ready": ready})
+    def _tensor(self, body: bytes, headers: dict[bytes, bytes]) -> Question:
+        length = headers.get(HEADER_LENGTH)
+        if length is not None and not (length.isdigit() and len(length) < 12):
+            raise BadQueryError(400, "Inference-Header-Content-Length: expected a whole number")
+        asked = parse_question(
+            body, None if length is None else int(length), self._door.size, self._config.limits
+        )
+        return Question(
+            images_nhw3=asked.images_nhw3,
+            batched=asked.batched,
+            outputs=asked.outputs,
+            binary=asked.binary,
+            request_id=asked.request_id,
+            timeout_s=_timeout_s(headers, asked.timeout_s),
+            caller=_caller(headers, asked.caller),
+        )
+
+    async def _about(self, scope: Scope, parts: list[str], reply: Headers, send: Send) -> None:
+        page = self._pages.get(scope["path"])
+        status, found = (200, {}) if page else self._describe(scope["path"], parts)
+        if scope["method"] not in ("GET", "HEAD"):
+            reply.append((b"allow", b"GET, HEAD"))
+            raise BadQueryError(405, f"expected GET, got {scope['method']}")
+        if page is None:
+            await _reply_json(send, status, found, reply)
             return
-        found = find_task(task)
-        shape = found.answer_shape(*self._size)
-        await _reply_json(send, 200, task_metadata(task, self._size, found.answer_dtype, shape))
+        kind, content = page()
+        await _reply(send, 200, [*reply, (b"content-type", kind.encode())], content)
 
-    def _check_task(self, task: str) -> None:
-        if task not in self._node.config.tasks:
-            known = ", ".join(self._node.config.tasks)
-            raise BadQueryError(404, f"there is no task {task!r}; tasks: {known}")
+    def _describe(self, path: str, parts: list[str]) -> tuple[int, dict[str, Any]]:
+        """Status and body of what is not inference. Raises `BadQueryError` if there is nothing."""
+        door = self._door
+        match parts:
+            case ["v2"]:
+                return 200, door.describe()
+            case ["v2", "health", "live"]:
+                return 200, {"live": True}
+            case ["v2", "health", "ready"]:
+                return (200 if door.ready else 503), {"ready": door.ready}
+            case ["v2", "callers"]:
+                return 200, door.callers()
+            case ["v2", "models", "stats"]:
+                return 200, door.statistics()
+            case ["v2", "models", model, *rest] if rest[:1] != ["versions"] or len(rest) > 1:
+                door.check_model(model, _version(parts))
+                about = rest[2:] if rest[:1] == ["versions"] else rest
+                if about == []:
+                    return 200, door.describe_model(model)
+                if about == ["ready"]:
+                    ready = door.model_ready(model)
+                    return (200 if ready else 503), {"name": model, "ready": ready}
+                if about == ["stats"]:
+                    return 200, door.statistics(model)
+        raise BadQueryError(
+            404, f"nothing at {path[:200]}; expected POST /v2/models/TASK/infer, or see /docs"
+        )
 
 
-async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise BadQueryError(413, f"expected at most {MAX_BODY_BYTES} bytes, got {int(declared)}")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadQueryError(400, "the caller went away before its body was whole")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            raise BadQueryError(413, f"expected at most {MAX_BODY_BYTES} bytes")
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _is_inference(parts: list[str]) -> bool:
+    if parts[:2] != ["v2", "models"] or parts[-1] != "infer":
+        return False
+    return len(parts) == 4 or (len(parts) == 6 and parts[3] == "versions")
 
 
-async def _reply_answer(send: Send, routed: Routed) -> None:
-    served = routed.forwarded.served
-    prediction = np.ascontiguousarray(served.prediction)
-    shape = ",".join(str(extent) for extent in prediction.shape)
-    headers = [
+def _version(parts: list[str]) -> str:
+    return parts[4] if len(parts) > 4 and parts[3] == "versions" else ""
+
+
+def _outputs(scope: Scope) -> tuple[str, ...]:
+    """The tasks that a picture's URL names: `?outputs=depth,normals`."""
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=None)
+    return tuple(name for names in query.get("outputs", ()) for name in names.split(",") if name)
+
+
+def _timeout_s(headers: dict[bytes, bytes], asked_s: float | None) -> float | None:
+    """The earlier of the request's own time-out and the header's."""
+    text = headers.get(b"x-deadline-ms")
+    if text is None:
+        return asked_s
+    try:
+        value: Any = float(text)
+    except ValueError:
+        value = text.decode("latin-1")
+    header_s = read_timeout_s(value, 1e-3, "x-deadline-ms")
+    return header_s if asked_s is None else min(asked_s, header_s)
+
+
+def _caller(headers: dict[bytes, bytes], asked: str) -> str:
+    name = headers.get(b"x-client-id")
+    return asked[:128] if name is None else _printable(name, "x-client-id").decode()
+
+
+def _printable(value: bytes, where: str) -> bytes:
+    if len(value) > 128 or not (value.isascii() and value.decode("latin-1").isprintable()):
+        raise BadQueryError(400, f"{where}: expected at most 128 printable ASCII characters")
+    return value
+
+
+async def _reply_prediction(send: Send, answer: Reply, headers: Headers) -> None:
+    """The bytes of the one output; what they are, and which way they took, is in headers."""
+    (output,) = answer.outputs
+    shape = ",".join(map(str, output.values.shape))
+    headers += (
         (b"content-type", b"application/octet-stream"),
-        (b"x-testbed-tensor", f"{prediction.dtype.str};{shape}".encode()),
-        (b"x-testbed-answer", json.dumps(_way(routed)).encode()),
-    ]
-    await _reply(send, 200, headers, prediction.tobytes())
+        (b"x-testbed-tensor", f"{output.values.dtype.str};{shape}".encode()),
+        (b"x-testbed-answer", json.dumps(output.parameters).encode()),
+    )
+    await _reply(send, 200, headers, np.ascontiguousarray(output.values).tobytes())
 
 
-def _way(routed: Routed) -> dict[str, str | int | float]:
-    """Which way an answer took, and where its time went."""
-    served = routed.forwarded.served
-    return {
-        "tier": routed.target.tier,
-        "node": routed.target.node,
-        "model": routed.target.model,
-        "plan_version": routed.plan_version,
-        "batch_size": served.batch_size,
-        "bound_s": routed.bound_s,
-        "queue_s": served.queue_s,
-        "batch_wait_s": served.batch_wait_s,
-        "compute_s": served.compute_s,
-        "link_s": routed.forwarded.link_s,
-    }
+async def _reply_error(
+    send: Send, status: int, reason: str, message: str, headers: Headers
+) -> None:
+    await _reply_json(send, status, {"error": message, "reason": reason}, headers)
 
 
-async def _reply_error(send: Send, status: int, reason: str, message: str) -> None:
-    await _reply_json(send, status, {"error": message, "reason": reason})
-
-
-async def _reply_json(send: Send, status: int, body: dict[str, Any]) -> None:
-    headers: Headers = [(b"content-type", b"application/json")]
-    if status == 503:
+async def _reply_json(send: Send, status: int, body: dict[str, Any], headers: Headers) -> None:
+    headers.append((b"content-type", b"application/json"))
+    if status == 503 and not any(name == b"retry-after" for name, _ in headers):
         headers.append((b"retry-after", b"1"))
     await _reply(send, status, headers, json.dumps(body).encode())
 
 
 async def _reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

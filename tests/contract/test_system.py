@@ -20,7 +20,7 @@ from models.zoo.registry import list_models
 from planner.plan import Plan
 from profiling.profile import Profiles
 from serving.control.sizes import query_bytes_of
-from serving.ingress.client import HttpSystem
+from serving.ingress.http_system import HttpSystem
 from serving.simulator import SimulatedSystem, profiled_latency
 from serving.system import Outcome, Query
 from serving.traffic.driver import drive

@@ -13,7 +13,7 @@ import pytest
 
 from cluster.demand import Phase
 from models.benchmarks.rooms import Rooms
-from serving.ingress.client import HttpSystem
+from serving.ingress.http_system import HttpSystem
 from serving.system import Outcome
 from serving.traffic.driver import drive
 from serving.traffic.images import load_images

@@ -16,20 +16,27 @@ __all__ = ["HttpSystem"]
 
 
 class HttpSystem:
-    """`System` over HTTP. `endpoints` maps each client node to the URL of its door.
+    """`System` over HTTP. `endpoints` maps each client node to the URL of its door, `token` is what
+    the doors ask for.
 
     Use as an asynchronous context manager. A 503, and a 404 for a task that the plan does not
     serve, are refusals (`Outcome.SHED`); anything else but 200 is `Outcome.ERROR`.
     """
 
-    def __init__(self, endpoints: Mapping[str, str], timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, endpoints: Mapping[str, str], timeout_s: float = 60.0, token: str | None = None
+    ) -> None:
         self._endpoints = dict(endpoints)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=self._timeout, auto_decompress=False
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=self._timeout,
+            headers=self._headers,
+            auto_decompress=False,
         )
         return self
 

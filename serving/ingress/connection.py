@@ -1,0 +1,185 @@
+"""One HTTP connection, held to the door's limits: uvicorn's, with time-outs and bounds it lacks.
+
+A caller that sends its request head or takes up its answer too slowly, sends too long a head, or
+runs too far ahead of its answers is cut off. When a caller goes away, the exchange that runs for
+it (`running`, set by the application) is cancelled at once. A prompt caller pays for none of it:
+timers are only armed when something is left half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.ingress.limits import Limits
+
+__all__ = ["BACKLOG", "GuardedConnection", "make_server"]
+
+BACKLOG = 4_096
+DISCARD_S = 5.0
+"""for the rest of a body whose request was answered before it was read, e.g. because it is too
+long: a caller that is cut off while it sends may lose the answer"""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """See the module. `limits` is set by `make_server`."""
+
+    limits = Limits()
+    affordable = limits.connections
+    running: asyncio.Task[Any] | None = None
+    lost = False
+    _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _in_body = False
+    _head_bytes = 0
+    _fault = (400, "bad_query", "this is not HTTP/1.1")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """asyncio: the connection is up."""
+        super().connection_made(transport)
+        if len(self.connections) > self.affordable:
+            self._refuse(503, "door_full", f"{self.affordable} connections are open; try again")
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone, and with it the need for an answer."""
+        self.lost = True
+        _cancel(self._head_timer)
+        _cancel(self._stall_timer)
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+        if self.running is not None and not self.running.done():
+            self.running.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes of requests; counts those of an unfinished head."""
+        unfinished = self._in_head
+        super().data_received(data)
+        if self._in_body or self.transport.is_closing():
+            return
+        if not self._in_head:
+            if self._head_timer is None and self.cycle.response_complete:
+                self._await_head()  # for empty lines before a head
+            return
+        # Of a chunk in which the head began, some bytes are the end of the request before it.
+        self._head_bytes = self._head_bytes + len(data) if unfinished else 0
+        if self._head_bytes > self.limits.head_bytes:
+            self._refuse(431, "bad_query", f"the head is over {self.limits.head_bytes} bytes")
+        elif self._head_timer is None:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        """httptools: a request starts."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """httptools: a request's head is whole."""
+        self._in_head, self._in_body, self._head_bytes = False, True, 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if len(self.headers) > self.limits.headers:
+            self._fault = (431, "bad_query", f"expected at most {self.limits.headers} headers")
+            raise ValueError(self._fault[2])
+        super().on_headers_complete()
+        if len(self.pipeline) > self.limits.pipelined:
+            self.transport.abort()
+
+    def on_message_complete(self) -> None:
+        """httptools: a request's body is whole."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """uvicorn: an answer was handed to the socket."""
+        super().on_response_complete()
+        if self.pipeline:  # a request whose body is awaited turns reading on again by itself
+            self.flow.pause_reading()
+        if self._in_body and self.cycle.response_complete and self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(DISCARD_S, self._end_discarding)
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._await_reader()
+
+    def pause_writing(self) -> None:
+        """asyncio: the caller does not take up its answers."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """asyncio: it does again."""
+        super().resume_writing()
+        _cancel(self._stall_timer)
+        self._stall_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """uvicorn: nothing came for a while. Closing would wait for bytes nobody takes up."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn: the parser gave up."""
+        self._refuse(*self._fault)
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.limits.head_s, self._end_slow_head)
+
+    def _end_slow_head(self) -> None:
+        self._head_timer = None
+        if self.cycle is None and not self._head_bytes:
+            self.transport.close()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._refuse(408, "too_slow", f"no whole request head in {self.limits.head_s:g} s")
+        else:
+            self._await_head()  # a head that was sent ahead of an answer may wait for that
+
+    def _await_reader(self) -> None:
+        _cancel(self._stall_timer)
+        self._stall_timer = self.loop.call_later(self.limits.write_s, self.transport.abort)
+
+    def _end_discarding(self) -> None:
+        self._stall_timer = None
+        if self._in_body and self.cycle.response_complete:
+            self.transport.abort()
+
+    def _refuse(self, status: int, reason: str, message: str) -> None:
+        """Say why, and close; without a word where an earlier request still awaits its answer."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        content = json.dumps({"error": message, "reason": reason}).encode()
+        retry = b"retry-after: 1\r\n" if status == 503 else b""
+        head = (
+            b"%scontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n%s\r\n"
+        )
+        self.transport.write(head % (STATUS_LINE[status], len(content), retry) + content)
+        self.transport.close()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def make_server(app: Any, limits: Limits) -> uvicorn.Server:
+    """uvicorn for `app`, with every connection held to `limits`."""
+    guarded = type(
+        "GuardedConnection",
+        (GuardedConnection,),
+        {"limits": limits, "affordable": limits.affordable_connections},
+    )
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, http=guarded, ws="none", lifespan="off", log_level="error", access_log=False,
+            backlog=BACKLOG, proxy_headers=False, server_header=False, date_header=False,
+            timeout_keep_alive=int(limits.idle_s), timeout_graceful_shutdown=5,
+        )
+    )  # fmt: skip

@@ -1,0 +1,230 @@
+"""What every protocol asks of a client node: the answer to a question, and what the node offers.
+
+Between the protocols (HTTP, gRPC) and the node. It turns a model's name into tasks, holds the
+caller's deadline, and counts what became of each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from serving.ingress.limits import Limits
+from serving.ingress.protocol import (
+    ALL,
+    OUTPUT,
+    VERSION,
+    Output,
+    Question,
+    Reply,
+    TensorSpec,
+    input_spec,
+    output_specs,
+)
+from serving.ingress.statistics import Callers, ModelStatistics
+from serving.node.errors import BadQueryError, NotServedError, RefusedError
+from serving.node.server import NodeServer, Routed
+
+__all__ = ["Door", "way_of"]
+
+EXTENSIONS = ("binary_tensor_data", "statistics")
+
+
+class Door:
+    """A client node as its callers see it. `size` is the (height, width) of the models' images.
+
+    `clock` must be the node's: deadlines are absolute on it.
+    """
+
+    def __init__(
+        self,
+        node: NodeServer,
+        size: tuple[int, int],
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.size = size
+        self.limits = limits or Limits()
+        self.tasks = node.config.tasks
+        self.models = (*self.tasks, ALL)
+        self._node = node
+        self._clock = clock
+        self._statistics = {model: ModelStatistics(model) for model in self.models}
+        self._callers = Callers()
+
+    async def answer(self, model: str, question: Question) -> Reply:
+        """Answer every task asked for on every image, or raise.
+
+        Raises `BadQueryError`, `NotServedError`, and `RefusedError` (reason "deadline" if the
+        question's time-out passes first). A cancelled caller's queries are cancelled with it.
+        """
+        self.check_model(model)
+        tasks = self._tasks_of(model, question.outputs)
+        statistics = self._statistics[model]
+        began_s = self._clock()
+        outcome = "refused"
+        try:
+            if question.timeout_s is None:
+                answers = await self._ask(tasks, question, None)
+            else:
+                async with asyncio.timeout(question.timeout_s):
+                    answers = await self._ask(tasks, question, began_s + question.timeout_s)
+            outcome = "answered"
+        except TimeoutError:
+            raise RefusedError(
+                "deadline", f"not answered within the caller's {question.timeout_s:g} s"
+            ) from None
+        except asyncio.CancelledError:
+            outcome = "gone"
+            raise
+        finally:
+            self._callers.count(question.caller, outcome)
+            if outcome != "answered":
+                statistics.fail.add(self._clock() - began_s)
+        statistics.answered(
+            self._clock() - began_s,
+            [routed for image in answers for routed in image.values()],
+            len(answers),
+            int(time.time() * 1e3),
+        )
+        return Reply(
+            model,
+            tuple(
+                Output(
+                    name=task if model == ALL else OUTPUT,
+                    values=_values(task, answers, question.batched),
+                    parameters=way_of(answers[0][task]),
+                )
+                for task in tasks
+            ),
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether a plan is in force."""
+        return self._node.table.version > 0
+
+    def model_ready(self, model: str) -> bool:
+        """Whether the plan in force serves `model`; for `all`, any task."""
+        self.check_model(model)
+        routes = self._node.table.routes
+        return any(routes.get(task) for task in (self.tasks if model == ALL else (model,)))
+
+    def describe(self) -> dict[str, Any]:
+        """Server metadata, with what this node is beyond the protocol."""
+        version = self._node.table.version
+        return {
+            "name": self._node.config.node.name,
+            "version": str(version),
+            "extensions": list(EXTENSIONS),
+            "plan_version": version,
+            "tasks": list(self.tasks),
+            "models": list(self.models),
+        }
+
+    def tensors(self, model: str) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
+        """The input and the outputs of `model`."""
+        self.check_model(model)
+        return input_spec(self.size), output_specs(model, self.tasks, self.size)
+
+    def describe_model(self, model: str) -> dict[str, Any]:
+        """Model metadata."""
+        taken, given = self.tensors(model)
+        return {
+            "name": model,
+            "versions": [VERSION],
+            "platform": "j3o-testbed",
+            "inputs": [taken.as_json()],
+            "outputs": [output.as_json() for output in given],
+        }
+
+    def statistics(self, model: str = "") -> dict[str, Any]:
+        """`model_stats` of one model, or of all."""
+        if model:
+            self.check_model(model)
+        wanted = (model,) if model else self.models
+        return {"model_stats": [self._statistics[name].as_json() for name in wanted]}
+
+    def callers(self) -> dict[str, Any]:
+        """Requests by caller and outcome."""
+        return {"callers": self._callers.as_json()}
+
+    def check_model(self, model: str, version: str = "") -> None:
+        """Raise `BadQueryError` if there is no such model."""
+        if model not in self._statistics:
+            known = ", ".join(self.tasks)
+            raise BadQueryError(404, f"there is no task {model!r}; tasks: {known}, or {ALL}")
+        if version not in ("", VERSION):
+            raise BadQueryError(404, f"model {model!r} has version {VERSION}, not {version!r}")
+
+    def _tasks_of(self, model: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        if model != ALL:
+            if outputs in ((), (OUTPUT,)):
+                return (model,)
+            raise BadQueryError(
+                400, f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(outputs)}"
+            )
+        for name in outputs:
+            if name not in self.tasks:
+                raise BadQueryError(
+                    400, f"outputs: there is no task {name!r}; tasks: {', '.join(self.tasks)}"
+                )
+        if outputs:
+            return tuple(dict.fromkeys(outputs))
+        routes = self._node.table.routes
+        served = tuple(task for task in self.tasks if routes.get(task))
+        if not served:
+            raise NotServedError("the plan in force serves no task here")
+        return served
+
+    async def _ask(
+        self, tasks: tuple[str, ...], question: Question, deadline_s: float | None
+    ) -> Sequence[dict[str, Routed]]:
+        """One dictionary an image."""
+        node, images = self._node, question.images_nhw3
+        if len(images) == 1:
+            if len(tasks) == 1:
+                routed = await node.answer(tasks[0], images[0], deadline_s=deadline_s)
+                return ({tasks[0]: routed},)
+            return (await node.answer_all(tasks, images[0], deadline_s=deadline_s),)
+        outcomes = await asyncio.gather(
+            *(node.answer_all(tasks, image, deadline_s=deadline_s) for image in images),
+            return_exceptions=True,
+        )
+        answers = []
+        for outcome in outcomes:  # all have ended: a refused image leaves no other one behind
+            if isinstance(outcome, BaseException):
+                raise outcome
+            answers.append(outcome)
+        return answers
+
+
+def way_of(routed: Routed) -> dict[str, str | int | float]:
+    """Which way an answer took, and where its time went (seconds)."""
+    served = routed.forwarded.served
+    return {
+        "tier": str(routed.target.tier),
+        "node": routed.target.node,
+        "model": routed.target.model,
+        "plan_version": routed.plan_version,
+        "batch_size": served.batch_size,
+        "bound_s": routed.bound_s,
+        "queue_s": served.queue_s,
+        "batch_wait_s": served.batch_wait_s,
+        "compute_s": served.compute_s,
+        "link_s": routed.forwarded.link_s,
+    }
+
+
+def _values(
+    task: str, answers: Sequence[dict[str, Routed]], batched: bool
+) -> np.ndarray[Any, np.dtype[Any]]:
+    """Answers of a task as one tensor, with a leading axis if the question had one."""
+    predictions = [image[task].forwarded.served.prediction for image in answers]
+    if not batched:
+        return predictions[0]
+    return predictions[0][np.newaxis] if len(predictions) == 1 else np.stack(predictions)

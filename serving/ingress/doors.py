@@ -1,0 +1,71 @@
+"""Both doors of a client node, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import uvicorn
+from numpy.typing import NDArray
+
+from serving.ingress.connection import BACKLOG, make_server
+from serving.ingress.door import Door
+from serving.ingress.grpc_door import GrpcIngress
+from serving.ingress.http import HttpIngress, Page
+from serving.ingress.limits import DoorConfig
+from serving.ingress.openapi import describe_pages
+from serving.node.server import NodeServer
+
+__all__ = ["Doors", "open_doors"]
+
+
+@dataclass
+class Doors:
+    """What listens for the callers of a client node."""
+
+    http_port: int
+    grpc_port: int
+    _http: uvicorn.Server
+    _serving: asyncio.Task[None]
+    _grpc: GrpcIngress
+
+    async def close(self) -> None:
+        """Stop listening and end every connection; exchanges in flight have five seconds."""
+        await self._grpc.close()
+        self._http.should_exit = True
+        await self._serving
+
+
+async def open_doors(
+    node: NodeServer,
+    decode: Callable[[bytes], NDArray[np.uint8]],
+    size: tuple[int, int],
+    config: DoorConfig | None = None,
+    *,
+    http_port: int = 0,
+    grpc_port: int = 0,
+    pages: Mapping[str, Page] | None = None,
+) -> Doors:
+    """Listen for HTTP and gRPC on the configured host, on free ports unless they are given.
+
+    `decode` makes (h, w, 3) uint8 of a PNG or JPEG and raises `ValueError`; `size` is the (height,
+    width) of the images that the models take; `pages` are further paths of the HTTP door. Raises
+    `OSError` if a port is taken.
+    """
+    config = config or DoorConfig()
+    door = Door(node, size, config.limits)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.create_server((config.host, http_port), family=family, backlog=BACKLOG)
+    grpc_door = GrpcIngress(door, config)
+    try:
+        bound = await grpc_door.start(grpc_port)
+    except OSError:
+        listener.close()
+        raise
+    served = {**describe_pages(door, config), **(pages or {})}
+    server = make_server(HttpIngress(door, decode, config, served), config.limits)
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    return Doors(int(listener.getsockname()[1]), bound, server, serving, grpc_door)

@@ -1,0 +1,243 @@
+"""Questions and replies as bytes, over HTTP and gRPC: by example and by fuzzing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.ingress import oip, oip_grpc
+from serving.ingress.limits import Limits
+from serving.ingress.messages import message
+from serving.ingress.protocol import Output, Question, Reply
+from serving.node.errors import BadQueryError
+
+SIZE = (2, 3)
+COUNT = 2 * 3 * 3
+LIMITS = Limits(json_bytes=4_096)
+PIXELS = bytes(range(COUNT))
+RAW = {"binary_data_size": COUNT}
+
+
+def request(shape=(1, 2, 3, 3), data=None, **more) -> dict:
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(shape)}
+    count = int(np.prod(shape))
+    tensor["data"] = list(range(count)) if data is None else data
+    return {"inputs": [{**tensor, **more}]}
+
+
+def parse(header: dict, raw: bytes | None = None) -> Question:
+    body = json.dumps(header).encode()
+    length = None if raw is None else len(body)
+    return oip.parse_question(body + (raw or b""), length, SIZE, LIMITS)
+
+
+def refused(header: dict, raw: bytes | None = None) -> str:
+    with pytest.raises(BadQueryError) as caught:
+        parse(header, raw)
+    assert 400 <= caught.value.status < 500
+    return str(caught.value)
+
+
+def grpc_request(shape=(1, 2, 3, 3), raw: bytes | None = PIXELS):
+    asked = message("ModelInferRequest")(model_name="depth")
+    asked.inputs.add(name="image", datatype="UINT8", shape=shape)
+    if raw is not None:
+        asked.raw_input_contents.append(raw)
+    return asked
+
+
+def test_json_raw_and_protobuf_tensors_are_the_same_image() -> None:
+    header = request(parameters=RAW)
+    del header["inputs"][0]["data"]
+    listed = grpc_request(raw=None)
+    listed.inputs[0].contents.uint_contents.extend(PIXELS)
+    for question in (
+        parse(request()),
+        parse(header, PIXELS),
+        oip_grpc.parse_question(grpc_request(), SIZE, LIMITS),
+        oip_grpc.parse_question(listed, SIZE, LIMITS),
+    ):
+        assert question.images_nhw3.tobytes() == PIXELS
+        assert question.images_nhw3.shape == (1, 2, 3, 3)
+        assert question.images_nhw3.dtype == np.uint8
+        assert question.batched
+
+
+def test_nested_numbers_are_read_too() -> None:
+    nested = np.arange(COUNT).reshape((*SIZE, 3)).tolist()
+    assert parse(request((2, 3, 3), data=nested)).images_nhw3.tobytes() == PIXELS
+
+
+def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
+    depth = Output("depth", np.arange(6, dtype=np.float16).reshape(SIZE), {"node": "edge-0"})
+    edges = Output("edges", np.arange(6, dtype=np.uint8).reshape(SIZE), {})
+    plain = parse({**request((2, 3, 3)), "id": "a7"})
+    body, header_bytes = oip.encode_reply(plain, Reply("all", (depth,)))
+    answer = json.loads(body)
+    assert header_bytes is None
+    assert answer["id"] == "a7"
+    assert answer["outputs"][0] == {
+        "name": "depth", "datatype": "FP16", "shape": [2, 3], "parameters": {"node": "edge-0"},
+        "data": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+    }  # fmt: skip
+
+    outputs = [{"name": "depth"}, {"name": "edges", "parameters": {"binary_data": True}}]
+    mixed = parse({**request(), "outputs": outputs})
+    assert mixed.outputs == ("depth", "edges")
+    body, header_bytes = oip.encode_reply(mixed, Reply("all", (depth, edges)))
+    tensors = json.loads(body[:header_bytes])["outputs"]
+    assert tensors[0]["data"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert tensors[1]["parameters"]["binary_data_size"] == len(body) - header_bytes
+    assert body[header_bytes:] == edges.values.tobytes()
+
+    both = parse({**request(), "parameters": {"binary_data_output": True}})
+    body, header_bytes = oip.encode_reply(both, Reply("all", (depth, edges)))
+    assert body[header_bytes:] == depth.values.tobytes() + edges.values.tobytes()
+
+
+def test_what_json_cannot_say_comes_back_as_null() -> None:
+    values = np.array([np.nan, np.inf, 1.0], np.float16)
+    body, _ = oip.encode_reply(parse(request()), Reply("depth", (Output("p", values, {}),)))
+    assert json.loads(body, parse_constant=pytest.fail)["outputs"][0]["data"] == [None, None, 1.0]
+
+
+def test_time_outs_and_names_of_callers_are_read_from_parameters() -> None:
+    asked = {"timeout": 250_000, "client_id": "crane-7"}
+    assert parse({**request(), "parameters": asked}).timeout_s == 0.25
+    assert parse({**request(), "parameters": asked}).caller == "crane-7"
+    spoken = grpc_request()
+    spoken.parameters["timeout"].int64_param = 250_000
+    spoken.parameters["client_id"].string_param = "crane-7"
+    question = oip_grpc.parse_question(spoken, SIZE, LIMITS)
+    assert (question.timeout_s, question.caller) == (0.25, "crane-7")
+
+
+@pytest.mark.parametrize(
+    ("header", "raw", "words"),
+    [
+        ({}, None, "expected `inputs` with one tensor"),
+        ({"inputs": []}, None, "expected `inputs` with one tensor"),
+        (request(name="picture"), None, "expected 'image' of datatype UINT8, got 'picture'"),
+        (request(datatype="FP32"), None, "got 'image' of 'FP32'"),
+        (request((1, 3, 2, 3)), None, "inputs.0.shape: expected [2, 3, 3]"),
+        (request((65, 2, 3, 3), data=[]), None, "n at most 64"),
+        (request((0, 2, 3, 3), data=[]), None, "n at most 64"),
+        (request((1, 1, 2, 3, 3)), None, "inputs.0.shape: expected [2, 3, 3]"),
+        (request(data=[1, 2]), None, "expected 18 numbers, got 2"),
+        (request(data=[256] * 18), None, "whole numbers from 0 to 255"),
+        (request(data=[1.5] * 18), None, "whole numbers from 0 to 255"),
+        (request(data=["1"] * 18), None, "whole numbers from 0 to 255"),
+        (request(data=[True] * 18), None, "whole numbers from 0 to 255"),
+        (request(data=[float("nan")] * 18), None, "whole numbers from 0 to 255"),
+        (request(data=[10**30] * 18), None, "whole numbers from 0 to 255"),
+        (request(parameters=RAW), b"short", "expected 18 raw"),
+        (request(parameters={"shared_memory_region": "x"}), None, "shared memory"),
+        (request(parameters=[1]), None, "inputs.0.parameters: expected an object"),
+        ({**request(), "parameters": 3}, None, "parameters: expected an object"),
+        ({**request(), "parameters": {"timeout": -5}}, None, "parameters.timeout: expected"),
+        ({**request(), "parameters": {"timeout": True}}, None, "parameters.timeout: expected"),
+        ({**request(), "outputs": {}}, None, "outputs: expected a list"),
+        ({**request(), "outputs": [7]}, None, "outputs.0: expected an object with a `name`"),
+        (request((64, 2, 3, 3)), None, "of JSON"),
+    ],
+)
+def test_what_is_wrong_is_said(header, raw, words) -> None:
+    assert words in refused(header, raw)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (message("ModelInferRequest")(), "expected `inputs` with one tensor"),
+        (grpc_request((1, 3, 2, 3)), "inputs.0.shape: expected [2, 3, 3]"),
+        (grpc_request((2**62, 2, 3, 3)), "n at most 64"),
+        (grpc_request(raw=b"short"), "expected one of 18 bytes, got [5]"),
+        (grpc_request(raw=None), "expected 18 numbers"),
+    ],
+)
+def test_what_is_wrong_is_said_over_grpc(asked, words) -> None:
+    with pytest.raises(BadQueryError) as caught:
+        oip_grpc.parse_question(asked, SIZE, LIMITS)
+    assert words in str(caught.value)
+
+
+def test_a_header_longer_than_the_body_is_refused() -> None:
+    for length in (0, -1, 10_000):
+        with pytest.raises(BadQueryError, match="the body has"):
+            oip.parse_question(b"{}", length, SIZE, LIMITS)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+tensors = st.fixed_dictionaries(
+    {"name": st.just("image"), "datatype": st.just("UINT8")},
+    optional={
+        "shape": json_values | st.just([2, 3, 3]),
+        "data": json_values | st.lists(st.integers(-1, 256) | json_values, max_size=COUNT),
+        "parameters": json_values
+        | st.fixed_dictionaries({"binary_data_size": json_values | st.just(COUNT)}),
+    },
+)
+requests = st.fixed_dictionaries(
+    {"inputs": st.lists(tensors, min_size=1, max_size=2)},
+    optional={
+        "id": json_values,
+        "outputs": json_values | st.lists(st.fixed_dictionaries({"name": st.text(max_size=4)})),
+        "parameters": json_values
+        | st.fixed_dictionaries({}, optional={"timeout": json_values, "client_id": json_values}),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    head=st.binary(max_size=60) | (json_values | requests).map(lambda it: json.dumps(it).encode()),
+    tail=st.binary(max_size=2 * COUNT),
+    shift=st.none() | st.integers(-3, 3),
+)
+def test_no_body_does_worse_than_a_refusal(head, tail, shift) -> None:
+    """`shift` is the error of the declared header length; None: no length is declared."""
+    length = None if shift is None else len(head) + shift
+    check_soundness(lambda: oip.parse_question(head + tail, length, SIZE, LIMITS))
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=120), flips=st.lists(st.tuples(st.integers(0, 99), st.binary())))
+def test_no_message_does_worse_than_a_refusal(body, flips) -> None:
+    """Damaged copies of a good request; what protobuf itself refuses never reaches the parser."""
+    wire = bytearray(grpc_request().SerializeToString())
+    for place, patch in flips:
+        wire[place % len(wire) : place % len(wire) + len(patch)] = patch
+    for candidate in (bytes(wire), body):
+        try:
+            asked = message("ModelInferRequest").FromString(candidate)
+        except DecodeError:
+            continue
+        check_soundness(lambda asked=asked: oip_grpc.parse_question(asked, SIZE, LIMITS))
+
+
+def check_soundness(parse_it: Callable[[], Question]) -> None:
+    try:
+        question = parse_it()
+    except BadQueryError as refusal:
+        status = refusal.status
+        question = None
+    if question is None:
+        assert 400 <= status < 500
+        return
+    assert question.images_nhw3.dtype == np.uint8
+    assert question.images_nhw3.shape[1:] == (*SIZE, 3)
+    assert 1 <= len(question.images_nhw3) <= LIMITS.images
+    assert question.timeout_s is None or 0 < question.timeout_s <= 3_600
+    reply = Reply("depth", (Output("prediction", np.zeros(SIZE, np.float16), {}),))
+    body, length = oip.encode_reply(question, reply)
+    json.loads(body[:length])
