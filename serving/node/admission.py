@@ -30,8 +30,7 @@ def find_refusal(
     if batcher.waiting() >= max_waiting:
         wait_s = max(0.0, free_s - now_s)
         return RefusedError("queue_full", f"{max_waiting} queries are waiting", wait_s)
-    done_s = batcher.done_s(model, now_s, free_s)
-    excess_s = done_s - batcher.promise_s(now_s)
+    done_s, excess_s = batcher.forecast(model, now_s, free_s)
     if excess_s > 0:
         message = "the node could not answer within its bound"
         return RefusedError("overloaded", message, excess_s)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from cluster.topology import Batching
 from serving.node.pace import Pace
 
-__all__ = ["Batch", "Batcher", "GreedyBatcher", "Release", "WindowBatcher", "make_batcher"]
+__all__ = [
+    "Batch", "Batcher", "Forecast", "GreedyBatcher", "Release", "WindowBatcher", "make_batcher",
+]  # fmt: skip
 
 Item = TypeVar("Item")
 
@@ -51,6 +53,15 @@ class Batch(Generic[Item]):
     release: Release
 
 
+class Forecast(NamedTuple):
+    """What admission must know of a query before it is queued."""
+
+    done_s: float
+    """when it would be done"""
+    excess_s: float
+    """by how much it, or a query that it delays, would miss 2 T_b; negative if none would"""
+
+
 class Batcher(Protocol[Item]):
     """Queues per model and the rule that releases them. Times never decrease between calls."""
 
@@ -77,13 +88,9 @@ class Batcher(Protocol[Item]):
         """Queries queued, of one model or of all."""
         ...
 
-    def done_s(self, model: str, now_s: float, free_s: float) -> float:
-        """When a query of `model` that arrives at `now_s` would be done, behind everything that
-        is queued, on a device that is busy until `free_s`."""
-        ...
-
-    def promise_s(self, now_s: float) -> float:
-        """When it must be done for 2 T_b to hold for it and for those queued before it."""
+    def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
+        """What would become of a query of `model` that arrives at `now_s`, on a device that is
+        busy until `free_s`."""
         ...
 
     def remove(self, item: Item) -> bool:
@@ -197,15 +204,12 @@ class GreedyBatcher(_Queues[Item]):
         """Now if anything is queued."""
         return now_s if self.waiting() else None
 
-    def done_s(self, model: str, now_s: float, free_s: float) -> float:
-        """After all that is queued, of whatever model."""
+    def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
+        """It is done after all that is queued, of whatever model."""
         counts = {name: len(queue) for name, queue in self._queues()}
         counts[model] = counts.get(model, 0) + 1
-        return max(now_s, free_s) + self.pace.work_s(counts.items(), self._max_batch)
-
-    def promise_s(self, now_s: float) -> float:
-        """2 T_b from now, less a margin."""
-        return now_s + PROMISED * 2 * self._window_s
+        done_s = max(now_s, free_s) + self.pace.work_s(counts.items(), self._max_batch)
+        return Forecast(done_s, done_s - now_s - PROMISED * 2 * self._window_s)
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         return iter(self._by_model.items())
@@ -232,7 +236,8 @@ class WindowBatcher(_Queues[Item]):
         """Queue `item` in the window that `now_s` falls in."""
         self._roll(now_s)
         queue = self._open.get(model)
-        if queue is None:
+        if not queue:
+            self._open.pop(model, None)  # a model's turn is that of its first query still here
             queue = self._open[model] = deque()
         queue.append(self._entry(item, now_s, deadline_s))
 
@@ -252,20 +257,25 @@ class WindowBatcher(_Queues[Item]):
             return now_s
         return self._end_s if any(self._open.values()) else None
 
-    def done_s(self, model: str, now_s: float, free_s: float) -> float:
-        """After the closed windows' work and this window's, which starts when it closes."""
+    def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
+        """Its window's work begins when it closes and the windows before are worked off; it may
+        make every model of the window late whose batches run after its own."""
         self._roll(now_s)
         closed = ((name, len(queue)) for name, queue, _ in self._closed)
         ready_s = max(now_s, free_s) + self.pace.work_s(closed, self._max_batch)
-        counts = {name: len(queue) for name, queue in self._open.items()}
-        counts[model] = counts.get(model, 0) + 1
-        return max(ready_s, self._end_s) + self.pace.work_s(counts.items(), self._max_batch)
-
-    def promise_s(self, now_s: float) -> float:
-        """The end of the next window: what arrived first in this one, T_b ago at most, may be
-        served last, and its 2 T_b end there at the earliest."""
-        self._roll(now_s)
-        return self._end_s + self._window_s
+        end_s = max(ready_s, self._end_s)
+        done_s, excess_s = end_s, -inf
+        waiting = [
+            (name, len(queue), queue[0].arrived_s) for name, queue in self._open.items() if queue
+        ]
+        if model not in self._open or not self._open[model]:
+            waiting.append((model, 0, now_s))
+        for name, count, oldest_s in waiting:
+            own = name == model
+            end_s += self.pace.work_s(((name, count + own),), self._max_batch)
+            done_s = end_s if own else done_s
+            excess_s = max(excess_s, end_s - oldest_s - 2 * self._window_s)
+        return Forecast(done_s, excess_s)
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         yield from ((model, queue) for model, queue, _ in self._closed)
