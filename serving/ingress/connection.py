@@ -77,6 +77,7 @@ class GuardedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """httptools: a request starts."""
         super().on_message_begin()
+        self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
         self._in_head = True
 
     def on_headers_complete(self) -> None:
