@@ -1,11 +1,16 @@
-"""A runtime without torch: answers say which image and model they came from."""
+"""Nodes without torch: runtimes whose answers say which image and model they came from."""
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import numpy as np
+
+from cluster.topology import Link, Node
+from serving.node.router import RouteTable, Target
+from serving.node.server import NodeConfig, NodeServer
 
 TASKS = ("depth", "edges")
 SHAPE = (4, 4, 3)
@@ -38,3 +43,84 @@ class FakeRuntime:
 
 def image(value: int) -> np.ndarray:
     return np.full(SHAPE, value, dtype=np.uint8)
+
+
+TOKEN = "a-token"
+NODES = {
+    "client": Node(name="client", tier="client", memory=1, compute=0.5, window_s=0.2),
+    "edge": Node(name="edge", tier="edge", memory=1, compute=0.5, window_s=0.2),
+    "cloud": Node(name="cloud", tier="cloud", memory=1, compute=0.5, window_s=0.2),
+}
+ROUTES = {
+    "depth": (
+        (Target("client", "client", "one"), 1 / 3),
+        (Target("edge", "edge", "two"), 1 / 3),
+        (Target("cloud", "cloud", "three"), 1 / 3),
+    )
+}
+ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
+
+
+ABOVE = {"client": "edge", "edge": "cloud", "cloud": None}
+
+
+class Servers(dict):
+    """The nodes by name. `start` also replaces one by a fresh one that listens elsewhere."""
+
+    def __init__(self, runtimes, bandwidth, rtt_s, token, options) -> None:
+        super().__init__()
+        self.ports: dict[str, int] = {}
+        self._runtimes, self._bandwidth, self._rtt_s = runtimes, bandwidth, rtt_s
+        self._token, self._options = token, options
+
+    async def start(self, name: str) -> NodeServer:
+        target = ABOVE[name]
+
+        async def find():
+            return "127.0.0.1", self.ports[target]
+
+        config = NodeConfig(
+            NODES[name],
+            target
+            and Link(source=name, target=target, bandwidth=self._bandwidth, rtt_s=self._rtt_s),
+            TASKS,
+            self._token if name == "client" else TOKEN,
+            {"edge": 0.4},
+            **self._options,
+        )
+        self[name] = NodeServer(
+            config, self._runtimes.__getitem__, lambda _: SHAPE, target and find, lambda _: TASKS
+        )
+        self.ports[name] = await self[name].start()
+        return self[name]
+
+    def kill(self, name: str) -> None:
+        """Let a node's sockets go as they do when its process is killed."""
+        self[name]._peers._server.close()
+        for connection in list(self[name]._peers._tasks):
+            connection.abort()
+        self[name].close()
+
+
+@asynccontextmanager
+async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
+    """Client -> edge -> cloud; yields the client's server and all servers by name."""
+    servers = Servers(runtimes, bandwidth, rtt_s, token, options)
+    for name in ("cloud", "edge", "client"):
+        await servers.start(name)
+    try:
+        yield servers["client"], servers
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+async def put_in_force(servers, version=1, routes=ROUTES, local=("one",)):
+    await servers["client"].load(local)
+    await servers["edge"].load(("two",))
+    await servers["cloud"].load(("three",))
+    servers["client"].route(RouteTable(version, routes))
+
+
+def models():
+    return {"one": FakeRuntime(1), "two": FakeRuntime(2), "three": FakeRuntime(3)}

@@ -4,83 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
-from node_fakes import SHAPE, TASKS, FakeRuntime, image
+from node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
-from cluster.topology import Link, Node
 from serving.node.errors import RefusedError
 from serving.node.frames import FrameProtocol
 from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
 from serving.node.uplink import Patience
-
-TOKEN = "a-token"
-NODES = {
-    "client": Node(name="client", tier="client", memory=1, compute=0.5, window_s=0.2),
-    "edge": Node(name="edge", tier="edge", memory=1, compute=0.5, window_s=0.2),
-    "cloud": Node(name="cloud", tier="cloud", memory=1, compute=0.5, window_s=0.2),
-}
-ROUTES = {
-    "depth": (
-        (Target("client", "client", "one"), 1 / 3),
-        (Target("edge", "edge", "two"), 1 / 3),
-        (Target("cloud", "cloud", "three"), 1 / 3),
-    )
-}
-ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
-
-
-@asynccontextmanager
-async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
-    """Client -> edge -> cloud; yields the client's server and all servers by name."""
-    servers: dict[str, NodeServer] = {}
-    ports: dict[str, int] = {}
-    above = {"client": "edge", "edge": "cloud", "cloud": None}
-
-    def finder(target):
-        async def find():
-            return "127.0.0.1", ports[target]
-
-        return find
-
-    for name in ("cloud", "edge", "client"):
-        target = above[name]
-        link = target and Link(source=name, target=target, bandwidth=bandwidth, rtt_s=rtt_s)
-        config = NodeConfig(
-            NODES[name],
-            link,
-            TASKS,
-            token if name == "client" else TOKEN,
-            {"edge": 0.4},
-            **options,
-        )
-        servers[name] = NodeServer(
-            config,
-            runtimes.__getitem__,
-            lambda _: SHAPE,
-            target and finder(target),
-            lambda _: TASKS,
-        )
-        ports[name] = await servers[name].start()
-    try:
-        yield servers["client"], servers
-    finally:
-        for server in servers.values():
-            server.close()
-
-
-async def put_in_force(servers, version=1, routes=ROUTES, local=("one",)):
-    await servers["client"].load(local)
-    await servers["edge"].load(("two",))
-    await servers["cloud"].load(("three",))
-    servers["client"].route(RouteTable(version, routes))
-
-
-def models():
-    return {"one": FakeRuntime(1), "two": FakeRuntime(2), "three": FakeRuntime(3)}
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -260,26 +192,6 @@ def test_an_older_plan_never_replaces_a_newer_one() -> None:
             return client.table.version
 
     assert asyncio.run(scenario()) == 5
-
-
-@pytest.mark.parametrize(
-    "noise",
-    [b"\xff" * 64, b"\x00\x00\x00\x01\xc1", b"\x7f\xff\xff\xff"],
-    ids=["ones", "no msgpack", "endless frame"],
-)
-def test_noise_on_the_wire_closes_the_connection_and_nothing_else(noise) -> None:
-    async def scenario():
-        async with hierarchy(models()) as (client, servers):
-            await put_in_force(servers)
-            port = (await client._uplink._find_peer())[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(noise)
-            await writer.drain()
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-            return await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(3)))
-
-    assert len(asyncio.run(scenario())) == 3
 
 
 def test_frames_survive_any_cut() -> None:

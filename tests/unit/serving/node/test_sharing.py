@@ -1,0 +1,158 @@
+"""Several tasks of one image: one pass a model, one way up a link, all answers or none."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from node_fakes import TASKS, FakeRuntime, hierarchy, image, models, put_in_force
+
+from serving.node.batching import GreedyBatcher
+from serving.node.errors import NotServedError, RefusedError
+from serving.node.executor import Executor
+from serving.node.router import RouteTable, Target
+
+HERE = Target("client", "client", "one")
+EDGE = Target("edge", "edge", "two")
+CLOUD = Target("cloud", "cloud", "three")
+
+
+def ask(routes, count=1, tasks=TASKS, **options):
+    """`count` requests for `tasks`, one after another; (answers, runtimes, client's snapshot)."""
+
+    async def scenario():
+        runtimes = models()
+        async with hierarchy(runtimes, **options) as (client, servers):
+            await put_in_force(servers, routes=routes)
+            answers = [await client.answer_all(tasks, image(10 + n)) for n in range(count)]
+            return answers, runtimes, client.snapshot(), servers["edge"].snapshot()
+
+    return asyncio.run(scenario())
+
+
+def test_one_pass_answers_every_task_of_a_model() -> None:
+    routes = dict.fromkeys(TASKS, ((HERE, 1.0),))
+    (answers,), runtimes, snapshot, _ = ask(routes)
+    assert runtimes["one"].batches == [1]
+    assert set(answers) == set(TASKS)
+    assert snapshot.arrived == dict.fromkeys(TASKS, 1)
+    assert snapshot.served == {"one": 2}
+    (answers,), runtimes, _, _ = ask(routes, shared_passes=False)
+    assert sum(runtimes["one"].batches) == 2
+    assert set(answers) == set(TASKS)
+
+
+@pytest.mark.parametrize(("shared", "images"), [(True, 1), (False, 2)])
+def test_the_image_crosses_each_link_once_whatever_is_asked_of_it(shared, images) -> None:
+    routes = {"depth": ((EDGE, 1.0),), "edges": ((CLOUD, 1.0),)}
+    (answers,), runtimes, client, edge = ask(routes, shared_passes=shared)
+    image_bytes = image(0).nbytes + 96
+    assert client.sent_bytes == images * image_bytes
+    assert edge.sent_bytes == image_bytes
+    assert (runtimes["two"].batches, runtimes["three"].batches) == ([1], [1])
+    assert float(answers["depth"].forwarded.served.prediction[0, 0]) == 12.0
+    assert float(answers["edges"].forwarded.served.prediction[0, 0]) == 13.0
+    assert {task: a.target.node for task, a in answers.items()} == {
+        "depth": "edge",
+        "edges": "cloud",
+    }
+
+
+def test_jobs_that_hold_the_same_array_share_a_row() -> None:
+    runtime = FakeRuntime()
+
+    async def scenario(shared_passes):
+        runtime.batches.clear()
+        executor = Executor(GreedyBatcher(8), lambda _: runtime, shared_passes=shared_passes)
+        await executor.load("m")
+        runtime.gate.clear()
+        blocking = asyncio.ensure_future(executor.submit("m", "depth", image(0)))
+        await asyncio.sleep(0.05)
+        same, other = image(1), image(2)
+        jobs = [("depth", same), ("depth", other), ("edges", same)]
+        calls = [asyncio.ensure_future(executor.submit("m", *job)) for job in jobs]
+        await asyncio.sleep(0.05)
+        runtime.gate.set()
+        await blocking
+        served = await asyncio.gather(*calls)
+        executor.close()
+        return [float(s.prediction[0, 0]) for s in served], list(runtime.batches)
+
+    assert asyncio.run(scenario(True)) == ([1.0, 2.0, 1.0], [1, 2])
+    assert asyncio.run(scenario(False)) == ([1.0, 2.0, 1.0], [1, 3])
+
+
+def test_a_task_that_a_model_does_not_have_is_refused_and_harms_nobody() -> None:
+    runtime = FakeRuntime()
+
+    async def scenario():
+        executor = Executor(GreedyBatcher(8), lambda _: runtime)
+        await executor.load("m")
+        with pytest.raises(RefusedError, match="does not serve"):
+            await executor.submit("m", "weather", image(0))
+        served = await executor.submit("m", "depth", image(3))
+        executor.close()
+        return float(served.prediction[0, 0])
+
+    assert asyncio.run(scenario()) == 3.0
+
+
+def test_a_request_is_answered_whole_or_refused_whole() -> None:
+    routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 0.5),)}
+
+    async def scenario():
+        runtimes = models()
+        async with hierarchy(runtimes) as (client, servers):
+            await put_in_force(servers, routes=routes)
+            with pytest.raises(NotServedError):
+                await client.answer_all(("depth", "weather"), image(1))
+            outcomes = []
+            for _ in range(10):
+                try:
+                    outcomes.append(len(await client.answer_all(TASKS, image(1))))
+                except RefusedError as refusal:
+                    outcomes.append(refusal.reason)
+            return outcomes, runtimes["one"].batches, client.snapshot()
+
+    outcomes, batches, snapshot = asyncio.run(scenario())
+    assert outcomes.count(2) == outcomes.count("shed") == 5
+    assert batches == [1] * 5  # nothing was run for what is shed
+    assert snapshot.refused == {"not_served": 2, "shed": 10}
+    assert sum(snapshot.arrived.values()) == 22
+
+
+def test_an_image_is_decoded_only_once_its_query_is_admitted() -> None:
+    decoded = []
+
+    def decode() -> np.ndarray:
+        decoded.append(1)
+        return image(4)
+
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 1.0),)}
+            await put_in_force(servers, routes=routes)
+            answers = await client.answer_all(TASKS, decode)
+            client.route(RouteTable(2, {"depth": ((HERE, 1e-12),)}))
+            with pytest.raises(RefusedError):
+                await client.answer("depth", decode)
+            client.route(RouteTable(3, routes))
+            with pytest.raises(ValueError, match="not an image"):
+                await client.answer("depth", lambda: int("not an image"))
+            return float(answers["edges"].forwarded.served.prediction[0, 0])
+
+    assert asyncio.run(scenario()) == 6.0
+    assert decoded == [1]
+
+
+def test_a_fault_of_one_part_is_answered_elsewhere() -> None:
+    routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 1.0),)}
+
+    async def scenario():
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers, routes=routes)
+            servers.kill("edge")
+            return await client.answer_all(TASKS, image(1))
+
+    assert {a.target.node for a in asyncio.run(scenario()).values()} == {"client"}
