@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from planner.problem import FloatArray, Problem
 
 __all__ = [
+    "cloud_latency_at",
     "cloud_open_at",
+    "edge_latency_at",
     "edge_limit_at",
     "edge_open_at",
     "has_deadlines",
     "link_a",
+    "local_latency_cm",
     "local_open_cmt",
 ]
 
@@ -35,26 +38,39 @@ def link_a(problem: Problem) -> FloatArray:
     return np.minimum(problem.uplink_a, problem.client_uplink_c[problem.client_of_a])
 
 
-def local_open_cmt(problem: Problem) -> BoolArray:
-    """Service by model m at the client itself is in time."""
-    service_cm = problem.client_setup_cm + problem.client_marginal_cm
-    return np.asarray(service_cm[:, :, None] <= problem.deadline_t)
+def local_latency_cm(problem: Problem) -> FloatArray:
+    """Seconds of service by model m at the client itself."""
+    return np.asarray(problem.client_setup_cm + problem.client_marginal_cm)
 
 
-def edge_open_at(problem: Problem) -> BoolArray:
-    """Service at the attachment's edge within two windows is in time."""
+def edge_latency_at(problem: Problem) -> FloatArray:
+    """Bound of an answer by the attachment's edge, seconds: the way there and two windows."""
     window_a = problem.window_e[problem.edge_of_a]
-    return np.asarray(_first_hop_at(problem) + 2 * window_a[:, None] <= problem.deadline_t)
+    return np.asarray(_first_hop_at(problem) + 2 * window_a[:, None])
 
 
-def cloud_open_at(problem: Problem) -> BoolArray:
-    """Service in the cloud by way of the attachment's edge is in time."""
+def cloud_latency_at(problem: Problem) -> FloatArray:
+    """Bound of an answer by the cloud through the attachment's edge, seconds."""
     second_et = problem.edge_rtt_e[:, None] + _transfer(
         problem.query_bytes_t, problem.edge_uplink_e
     )
     second_at = second_et[problem.edge_of_a]
-    latency_at = _first_hop_at(problem) + second_at + problem.cloud_cost_t
-    return np.asarray(latency_at <= problem.deadline_t)
+    return np.asarray(_first_hop_at(problem) + second_at + problem.cloud_cost_t)
+
+
+def local_open_cmt(problem: Problem) -> BoolArray:
+    """Service by model m at the client itself is in time."""
+    return np.asarray(local_latency_cm(problem)[:, :, None] <= problem.deadline_t)
+
+
+def edge_open_at(problem: Problem) -> BoolArray:
+    """Service at the attachment's edge within two windows is in time."""
+    return np.asarray(edge_latency_at(problem) <= problem.deadline_t)
+
+
+def cloud_open_at(problem: Problem) -> BoolArray:
+    """Service in the cloud by way of the attachment's edge is in time."""
+    return np.asarray(cloud_latency_at(problem) <= problem.deadline_t)
 
 
 def edge_limit_at(problem: Problem) -> FloatArray:
