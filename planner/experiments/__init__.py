@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planner.experiments import (
+    association,
     communication,
     composition,
     convergence,
@@ -28,5 +29,6 @@ EXPERIMENTS: dict[str, Callable[..., Path]] = {
     "composition": composition.run,
     "sensitivity": sensitivity.run,
     "surrogate": surrogate.run,
+    "association": association.run,
     "scaling": scaling.run,
 }

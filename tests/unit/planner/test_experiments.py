@@ -47,6 +47,8 @@ def test_an_experiment_measures_its_cases(name: str, tmp_path: Path, monkeypatch
 
     module = __import__(f"planner.experiments.{name}", fromlist=["run"])
     monkeypatch.setattr(module, "run_study", first)
+    if name == "association":
+        monkeypatch.setattr(module, "CLIENTS_PER_EDGE", 2)
     if name == "optimality":
         monkeypatch.setattr(module, "sample_problem", small_sample)
     path = EXPERIMENTS[name](tmp_path, seeds=1)
