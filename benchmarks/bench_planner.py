@@ -31,6 +31,7 @@ from planner.solution import Solution
 __all__ = ["main"]
 
 FAMILIES = ("taskonomy", "random")
+PACKAGES = ("numpy", "scipy", "highspy", "numba")
 WINDOWS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 Row = dict[str, Any]
 
@@ -196,20 +197,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = {item["id"]: item for item in json.loads(options.out.read_text())["rows"]}
     for section in options.sections:
         say(f"== {section}")
-        for item in SECTIONS[section](options.seeds, options.time_limit):
-            rows[item["id"]] = item
-        write(options.out, rows)
+        measured = SECTIONS[section](options.seeds, options.time_limit)
+        provenance = collect_provenance("make bench-planner", packages=PACKAGES).model_dump()
+        for item in measured:
+            # Sections may be measured one by one, so each row says at which commit it was.
+            rows[item["id"]] = {**item, "commit": provenance["commit"]}
+        write(options.out, provenance, rows)
     table(rows)
 
 
-def write(path: Path, rows: dict[str, Row]) -> None:
+def write(path: Path, provenance: dict[str, Any], rows: dict[str, Row]) -> None:
     """The JSON that is committed as benchmarks/results/planner.json."""
-    packages = ("numpy", "scipy", "highspy", "numba")
-    provenance = collect_provenance("make bench-planner", packages=packages)
-    document = {
-        "provenance": provenance.model_dump(),
-        "rows": [rows[key] for key in sorted(rows)],
-    }
+    document = {"provenance": provenance, "rows": [rows[key] for key in sorted(rows)]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
 
