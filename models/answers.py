@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from models.tasks import Kind
+from models.box_head import decode_boxes
+from models.tasks import Kind, Task
 
-__all__ = ["ENCODERS"]
+__all__ = ["encode"]
 
 DEEPEST_LOG_M = 6.0  # keeps float16 finite whatever the head says
 
@@ -35,10 +36,17 @@ def _shares(score_bk: Tensor) -> Tensor:
     return score_bk.softmax(dim=1).to(torch.float16)
 
 
-ENCODERS: dict[Kind, Callable[[Tensor], Tensor]] = {
+_ENCODERS: dict[Kind, Callable[[Tensor], Tensor]] = {
     Kind.CLASSES: _classes,
     Kind.METRES: _metres,
     Kind.VECTORS: _vectors,
     Kind.CHANCES: _chances,
     Kind.CATEGORY: _shares,
 }
+
+
+def encode(task: Task, output: Tensor) -> Tensor:
+    """The answers of a batch from the raw float32 output of the task's head."""
+    if task.kind is Kind.BOXES:
+        return decode_boxes(output, task)
+    return _ENCODERS[task.kind](output)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.benchmarks.cache import RenderedSplit
-from models.tasks import Kind, find_task
+from models.tasks import BOX_FIELDS, Kind, find_task
 
 __all__ = ["Batch", "batch_indices", "draw_batch", "flip"]
 
@@ -62,6 +62,11 @@ def flip(kind: Kind, array: np.ndarray) -> np.ndarray:
     """(b, ...) labels of pictures mirrored left to right; rightward components change sign."""
     if kind is Kind.CATEGORY:
         return array
+    if kind is Kind.BOXES:
+        mirrored = array.copy()
+        for field in ("right", "heading"):
+            mirrored[..., BOX_FIELDS.index(field)] *= -1
+        return mirrored
     mirrored = array[:, :, ::-1].copy()
     if kind is Kind.VECTORS:
         mirrored[..., 0] = -mirrored[..., 0]

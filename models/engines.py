@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.answers import ENCODERS
+from models.answers import encode
 from models.preprocessing import normalisation, standardise
 from models.tasks import find_task
 from models.zoo.cards import Preprocessing
@@ -67,7 +67,7 @@ class Serving(nn.Module):
     def forward(self, image_bhw3: Tensor) -> tuple[Tensor, ...]:
         """Answers in task order."""
         return tuple(
-            ENCODERS[find_task(task).kind](output.float())
+            encode(find_task(task), output.float())
             for task, output in zip(self.tasks, self.maps(image_bhw3), strict=True)
         )
 

@@ -6,12 +6,15 @@ Axes: `b` images, `k` classes, `h` rows, `w` columns. Labels are in the encoding
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from models.tasks import tasks_of
+from models.box_head import boxes_loss
+from models.tasks import Kind, find_task, tasks_of
+from models.tasks.on_disk import DOMAIN_FOLDERS, UNLABELLED
 
 __all__ = ["LOSSES", "total_loss"]
 
@@ -92,6 +95,26 @@ def category_loss(score_bk: Tensor, label_bk: Tensor) -> Tensor:
     return cross_entropy(score_bk, label_bk.float(), label_smoothing=SMOOTHING)
 
 
+def on_labelled(kind: Kind, loss: Loss) -> Loss:
+    """`loss` over the pixels that carry a label, handed to it as one row of one image."""
+
+    def chosen(output_bkhw: Tensor, label: Tensor) -> Tensor:
+        kept_bhw = label_mask(kind, label)
+        if not kept_bhw.any():
+            return 0.0 * output_bkhw.sum()
+        picked = output_bkhw.movedim(1, -1)[kept_bhw].T[None, :, None]
+        return loss(picked, label[kept_bhw][None, None])
+
+    return chosen
+
+
+def label_mask(kind: Kind, label: Tensor) -> Tensor:
+    """(b, h, w) bool: `models.tasks.on_disk.is_labelled` of a batch."""
+    if kind is Kind.CLASSES:
+        return label != UNLABELLED
+    return label > 0 if kind is Kind.METRES else (label != 0).any(dim=-1)
+
+
 LOSSES: dict[str, Loss] = {
     "segmentation": segmentation_loss,
     "depth": depth_loss,
@@ -100,3 +123,18 @@ LOSSES: dict[str, Loss] = {
     "edges": edges_loss,
 }
 LOSSES |= dict.fromkeys(tasks_of("domains"), category_loss)
+LOSSES |= {
+    "streets-segmentation": segmentation_loss,
+    "streets-depth": on_labelled(Kind.METRES, depth_loss),
+    "streets-boxes": partial(boxes_loss, task=find_task("streets-boxes")),
+}
+LOSSES |= {
+    **{task: category_loss for name in DOMAIN_FOLDERS for task in tasks_of(name)},
+    "taskonomy-segmentation": on_labelled(Kind.CLASSES, segmentation_loss),
+    "taskonomy-depth": on_labelled(Kind.METRES, depth_loss),
+    "taskonomy-normals": on_labelled(Kind.VECTORS, normals_loss),
+    "taskonomy-keypoints": keypoints_loss,
+    "taskonomy-edges": edges_loss,
+    "cityscapes3d-segmentation": on_labelled(Kind.CLASSES, segmentation_loss),
+    "cityscapes3d-depth": on_labelled(Kind.METRES, depth_loss),
+}

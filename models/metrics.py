@@ -38,9 +38,15 @@ def mean_iou(answer: np.ndarray, label: np.ndarray) -> float:
 
 
 def depth_within_ratio(answer: np.ndarray, label: np.ndarray) -> float:
-    """Share of pixels with max(a/b, b/a) < 1.1; (h, w) metres, label positive."""
+    """Share of pixels with max(a/b, b/a) < 1.1; (h, w) metres, label 0 where there is no truth.
+
+    Without any truth the score is 1.
+    """
     answer, label = _same_shape(answer, label)
-    said, true = answer.astype(np.float32), label.astype(np.float32)
+    known = label > 0
+    if not known.any():
+        return 1.0
+    said, true = answer[known].astype(np.float32), label[known].astype(np.float32)
     good = (said < DEPTH_RATIO * true) & (true < DEPTH_RATIO * said)
     return float(good.mean())
 

@@ -27,6 +27,7 @@ def build_network(architecture: Architecture, tasks: Sequence[str]) -> MultiTask
 
 
 DROPOUT = 0.1
+BOXES_START = -4.0
 
 
 class MultiTaskNetwork(nn.Module):
@@ -103,15 +104,21 @@ def _mix(width: int, dense: bool) -> nn.Module:
 
 def _head(task_name: str, width: int, stride: int) -> nn.Module:
     """Map of the decoder's stride to the picture's size: channels are shuffled into pixels."""
-    outputs = find_task(task_name).channels * stride**2
+    task = find_task(task_name)
+    shuffles = task.kind is not Kind.BOXES  # boxes stay at the decoder's stride
+    outputs = task.channels * (stride**2 if shuffles else 1)
     last = nn.Conv2d(width, outputs, 1)
     nn.init.normal_(last.weight, std=0.02)
     last.bias = nn.Parameter(torch.full((outputs,), _START.get(task_name, 0.0)))
-    return nn.Sequential(_mix(width, dense=False), last, nn.PixelShuffle(stride))
+    shuffle = nn.PixelShuffle(stride) if shuffles else nn.Identity()
+    if not shuffles:
+        # Few cells hold a centre: start with heat next to none.
+        nn.init.constant_(last.bias[:1], BOXES_START)
+    return nn.Sequential(_mix(width, dense=False), last, shuffle)
 
 
-# A head starts at the common answer: 2.7 m deep, few corners, few edges.
-_START = {"depth": 1.0, "keypoints": -4.0, "edges": -2.5}
+# A head starts at the common answer: 2.7 m deep (streets 12 m), few corners, few edges.
+_START = {"depth": 1.0, "keypoints": -4.0, "edges": -2.5, "streets-depth": 2.5}
 
 
 def _category_head(task_name: str, channels: int) -> nn.Module:

@@ -48,6 +48,9 @@ ARCHITECTURES: dict[tuple[str, str], Architecture] = {
     ("domains", "small"): Architecture("lcnet_050", 32, 4, False, None),
     ("domains", "middle"): Architecture("lcnet_100", 64, 4, False, None),
     ("domains", "large"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
+    ("streets", "small"): Architecture("lcnet_050", 32, 4, False, None),
+    ("streets", "middle"): Architecture("lcnet_100", 48, 4, False, None),
+    ("streets", "large"): Architecture(_LITE0, 64, 4, True, _LITE0_WEIGHTS),
 }
 """by benchmark and size class"""
 
@@ -117,15 +120,38 @@ def _domains(
     )  # fmt: skip
 
 
+_STREETS_SETS: dict[str, tuple[str, ...]] = {
+    "segmentation": ("streets-segmentation",),
+    "depth": ("streets-depth",),
+    "boxes": ("streets-boxes",),
+    "scene": ("streets-segmentation", "streets-depth"),
+    "things": ("streets-segmentation", "streets-boxes"),
+    "space": ("streets-depth", "streets-boxes"),
+    "all": tasks_of("streets"),
+}
+
+
+def _streets(
+    size_class: str, subset: str, steps: int, seed: int, learning_rate: float
+) -> TrainingSpec:
+    return TrainingSpec(
+        f"streets-{size_class}-{subset}", size_class, _STREETS_SETS[subset], steps, seed,
+        learning_rate, benchmark="streets", train_images=3_000, test_images=500, size=(64, 128),
+    )  # fmt: skip
+
+
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
     _rooms("middle", "all", 3_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
     *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("geometry", "layout")),
     _rooms("large", "all", 1_800, 13, 1.5e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
-    *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
-    _domains("small", "all", 1_500, 21, 4e-3),
-    _domains("middle", "all", 1_500, 22, 3e-3),
-    _domains("large", "all", 1_000, 23, 2e-3),
+    *(_domains("small", subset, 400, 21, 4e-3) for subset in tasks_of("domains")),
+    _domains("small", "all", 1_000, 21, 4e-3),
+    _domains("middle", "all", 1_000, 22, 3e-3),
+    _domains("large", "all", 600, 23, 2e-3),
+    *(_streets("small", subset, 450, 31, 4e-3) for subset in _STREETS_SETS),
+    *(_streets("middle", subset, 450, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
+    _streets("large", "all", 700, 33, 2e-3),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}

@@ -31,6 +31,8 @@ class ProceduralBenchmark(ABC):
     data_seed: ClassVar[int]
     native_size: ClassVar[tuple[int, int]]
     """height and width that the zoo's models take"""
+    shared_sources: ClassVar[tuple[str, ...]] = ()
+    """files of packages outside the benchmark's own that its samples depend on"""
 
     def __init__(
         self, split: str, size: tuple[int, int] | None = None, count: int | None = None
@@ -56,8 +58,9 @@ class ProceduralBenchmark(ABC):
         """Split and a digest of seed, size, count and the renderer's source."""
         facts = f"{self.data_seed} {self.split} {self.size} {self._count}"
         digest = hashlib.sha256(facts.encode())
-        for source in sorted(Path(inspect.getfile(type(self))).parent.glob("*.py")):
-            digest.update(source.read_bytes())
+        for package in (inspect.getfile(type(self)), *self.shared_sources):
+            for source in sorted(Path(package).parent.glob("*.py")):
+                digest.update(source.read_bytes())
         return f"{self.split}-{digest.hexdigest()[:16]}"
 
     def __len__(self) -> int:

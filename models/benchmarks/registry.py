@@ -1,25 +1,62 @@
-"""The procedural benchmarks by name (no torch)."""
+"""The benchmarks by name: procedural ones, and public data sets read from disk (no torch)."""
 
 from __future__ import annotations
 
 import difflib
+import os
+from pathlib import Path
 
 from models.benchmarks.domains import Domains
+from models.benchmarks.interface import Benchmark
 from models.benchmarks.procedural import ProceduralBenchmark
+from models.benchmarks.real import (
+    Cityscapes3D,
+    DomainNet,
+    OfficeHome,
+    Pacs,
+    StoredBenchmark,
+    Taskonomy,
+)
 from models.benchmarks.rooms import Rooms
+from models.benchmarks.streets import Streets
 
-__all__ = ["BENCHMARKS", "open_benchmark"]
+__all__ = ["BENCHMARKS", "DATA_VARIABLE", "ON_DISK", "open_benchmark"]
+
+DATA_VARIABLE = "J3O_DATA"
 
 BENCHMARKS: dict[str, type[ProceduralBenchmark]] = {
-    benchmark.name: benchmark for benchmark in (Rooms, Domains)
+    benchmark.name: benchmark for benchmark in (Rooms, Domains, Streets)
+}
+
+
+ON_DISK: dict[str, type[StoredBenchmark]] = {
+    benchmark.name: benchmark for benchmark in (Taskonomy, DomainNet, Pacs, OfficeHome, Cityscapes3D)
 }
 
 
 def open_benchmark(
-    name: str, split: str, size: tuple[int, int] | None = None, count: int | None = None
-) -> ProceduralBenchmark:
-    """A split of the benchmark called `name`. Raises `KeyError` listing near or all names."""
-    if name not in BENCHMARKS:
-        near = difflib.get_close_matches(name, BENCHMARKS, n=3) or list(BENCHMARKS)
+    name: str,
+    split: str,
+    size: tuple[int, int] | None = None,
+    count: int | None = None,
+    data: Path | None = None,
+) -> Benchmark:
+    """A split of the benchmark called `name`, one of `BENCHMARKS` or `ON_DISK`.
+
+    `data` is the folder of a data set on disk; without it, the folder `name` in the one that the
+    variable `J3O_DATA` names. Raises `KeyError` listing near or all names, `ValueError` without a
+    folder, `DataError` for one that is not laid out as published.
+    """
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](split, size, count)
+    if name not in ON_DISK:
+        known = [*BENCHMARKS, *ON_DISK]
+        near = difflib.get_close_matches(name, known, n=3) or known
         raise KeyError(f"no benchmark {name!r}; benchmarks: {', '.join(near)}")
-    return BENCHMARKS[name](split, size, count)
+    above = os.environ.get(DATA_VARIABLE)
+    if data is None and not above:
+        raise ValueError(
+            f"{name} is read from disk: give its folder with --data, or set {DATA_VARIABLE} to the "
+            f"folder that holds a folder {name}"
+        )
+    return ON_DISK[name](data or Path(above or "") / name, split, size, count)

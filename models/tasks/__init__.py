@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from models.tasks.domains import DOMAINS_CLASSES, DOMAINS_TASKS
+from models.tasks.on_disk import ON_DISK_TASKS
 from models.tasks.rooms import ROOMS_TASKS, SEGMENTATION_CLASSES
+from models.tasks.streets import STREETS_CLASSES, STREETS_FIELD_OF_VIEW, STREETS_TASKS
 from models.tasks.task import BOX_FIELDS, MOST_BOXES, Kind, Task
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "DOMAINS_CLASSES",
     "MOST_BOXES",
     "SEGMENTATION_CLASSES",
+    "STREETS_CLASSES",
+    "STREETS_FIELD_OF_VIEW",
     "TASKS",
     "Kind",
     "Task",
@@ -18,7 +22,9 @@ __all__ = [
     "tasks_of",
 ]
 
-TASKS: dict[str, Task] = {task.name: task for task in (*ROOMS_TASKS, *DOMAINS_TASKS)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (*ROOMS_TASKS, *DOMAINS_TASKS, *STREETS_TASKS, *ON_DISK_TASKS)
+}
 
 
 def find_task(name: str) -> Task:

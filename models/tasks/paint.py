@@ -10,10 +10,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-__all__ = ["paint_category", "paint_chances", "paint_classes", "paint_metres", "paint_normals"]
+__all__ = [
+    "paint_boxes",
+    "paint_category",
+    "paint_chances",
+    "paint_classes",
+    "paint_metres",
+    "paint_normals",
+]
 
 Painter = Callable[[np.ndarray], np.ndarray]
 CATEGORY_PX = 96
+PLAN_PX = 96
 SHOWN = 5
 _STOPS = np.array([[18, 22, 70], [44, 110, 160], [150, 200, 140], [250, 220, 110]], np.float32)
 
@@ -40,6 +48,32 @@ def paint_normals(vector_hw3: np.ndarray) -> np.ndarray:
     """The usual colours: right is red, up is green, towards the camera is blue."""
     signed = vector_hw3.astype(np.int16) * np.array([1, -1, -1], np.int16)
     return np.clip(signed + 128, 0, 255).astype(np.uint8)
+
+
+def paint_boxes(far_m: float) -> Painter:
+    """A painter of 3D boxes from above: the camera below in the middle, `far_m` at the top."""
+
+    def paint(box_n8: np.ndarray) -> np.ndarray:
+        sheet = Image.new("RGB", (PLAN_PX, PLAN_PX), (32, 36, 44))
+        pen = ImageDraw.Draw(sheet)
+        scale = PLAN_PX / far_m
+        for metres in range(10, int(far_m), 10):
+            pen.line((0, PLAN_PX - metres * scale, PLAN_PX, PLAN_PX - metres * scale), (60, 66, 78))
+        for box in box_n8[box_n8[:, 0] > 0].astype(float)[::-1]:
+            confidence, right, _, forward, length, width, _, heading = box
+            ahead = np.array([np.sin(heading), np.cos(heading)]) * length / 2
+            aside = np.array([np.cos(heading), -np.sin(heading)]) * width / 2
+            ends = [ahead + aside, ahead - aside, -ahead - aside, -ahead + aside]
+            corners = [
+                (PLAN_PX / 2 + scale * (right + x), PLAN_PX - scale * (forward + y))
+                for x, y in ends
+            ]
+            shade = round(70 + 185 * confidence)
+            pen.polygon(corners, outline=(shade, shade, 80))
+            pen.line(corners[:2], fill=(255, 90, 60))
+        return np.array(sheet)
+
+    return paint
 
 
 def paint_category(class_names: Sequence[str]) -> Painter:

@@ -59,6 +59,8 @@ class Task:
     render: Callable[[np.ndarray], np.ndarray]
     classes: tuple[str, ...] = ()
     """names of the class ids, for kinds that have classes"""
+    field_of_view: float = 0.0
+    """radians across the picture's width, for kinds that turn pixels into metres"""
 
     @property
     def answer_dtype(self) -> str:

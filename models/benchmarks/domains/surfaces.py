@@ -29,7 +29,7 @@ Size = tuple[int, int]
 
 def real(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Lit, textured and shadowed before a cluttered ground, a little out of focus, noisy."""
-    placed = place(bend(parts, rng, 0.03), _pose(rng, 0.5, 0.85, 0.35), size)
+    placed = place(bend(parts, rng, 0.03), _pose(rng, 0.6, 0.95, 0.3), size)
     index_hw = draw_parts(placed, size)
     ground = _clutter(rng, size)
     mask = Image.fromarray(np.where(index_hw > 0, 255, 0).astype(np.uint8))
@@ -38,18 +38,18 @@ def real(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     ground = ground * (1 - 0.5 * np.roll(dark, shift, (0, 1)))[..., None]
     color = _colors(rng, index_hw, placed, _natural(rng))
     light = 0.55 + 0.75 * _ramp(rng, size)
-    grain = 0.8 + 0.4 * smooth_noise(rng, size, int(rng.integers(8, 28)))
+    grain = 0.9 + 0.2 * smooth_noise(rng, size, int(rng.integers(8, 28)))
     thing = color * (light * grain)[..., None]
     picture = np.where((index_hw > 0)[..., None], thing, ground)
     picture = _occlude(picture, rng, size)
     blur = rng.uniform(0, size[0] / 90)
     soft = _filtered(picture, ImageFilter.GaussianBlur(blur))
-    return soft * rng.uniform(0.7, 1.15) + rng.normal(0, rng.uniform(0.02, 0.07), soft.shape)
+    return soft * rng.uniform(0.7, 1.15) + rng.normal(0, rng.uniform(0.01, 0.04), soft.shape)
 
 
 def painting(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Bent forms in a few loose colours, smeared along strokes on canvas."""
-    placed = place(bend(parts, rng, 0.08), _pose(rng, 0.5, 0.85, 0.35), size)
+    placed = place(bend(parts, rng, 0.08), _pose(rng, 0.6, 0.95, 0.3), size)
     index_hw = draw_parts(placed, size)
     hue = rng.random(3)
     palette = np.clip(0.45 * hue + 0.55 * rng.random((7, 3)), 0, 1).astype(np.float32)
@@ -62,7 +62,7 @@ def painting(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     picture = np.where((tone > 0)[..., None], thing, ground)
     picture = picture * (0.65 + 0.6 * _ramp(rng, size))[..., None]
     angle = 2 * np.pi * smooth_noise(rng, size, 3)
-    reach = size[0] * rng.uniform(0.02, 0.05)
+    reach = size[0] * rng.uniform(0.015, 0.035)
     row, column = np.indices(size)
     jitter = smooth_noise(rng, size, 40) - 0.5
     picture = picture[
@@ -70,8 +70,8 @@ def painting(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
         np.clip(column + reach * 2 * jitter * np.cos(angle), 0, size[1] - 1).astype(int),
     ]
     bristle = smooth_noise(rng, size, 60) - 0.5
-    weave = 0.03 * (np.sin(0.9 * row) + np.sin(0.9 * column))
-    return picture + (0.25 * bristle + weave)[..., None]
+    weave = 0.02 * (np.sin(0.9 * row) + np.sin(0.9 * column))
+    return picture + (0.16 * bristle + weave)[..., None]
 
 
 def clipart(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
@@ -150,11 +150,12 @@ def _ramp(rng: Generator, size: Size) -> np.ndarray:
 
 def _clutter(rng: Generator, size: Size) -> np.ndarray:
     """A ground of blotches and a few soft shapes."""
-    cells = int(rng.integers(2, 9))
+    cells = int(rng.integers(2, 6))
     blotch = np.stack([smooth_noise(rng, size, cells) for _ in range(3)], axis=-1)
-    ground = rng.random(3) * 0.5 + 0.6 * blotch * rng.uniform(0.4, 1)
+    grey = blotch.mean(axis=-1, keepdims=True)
+    ground = rng.uniform(0.1, 0.7) + 0.15 * rng.random(3) + 0.3 * (0.6 * grey + 0.4 * blotch)
     shapes: list[Part] = []
-    for _ in range(int(rng.integers(2, 6))):
+    for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(-1, 1, 2)
         a, b = rng.uniform(0.1, 0.5, 2)
         shapes.append(
@@ -165,15 +166,15 @@ def _clutter(rng: Generator, size: Size) -> np.ndarray:
     pose = Pose((0.5, 0.5), 1.0, rng.uniform(0, 6), 1.0, 0.0, False)
     index_hw = draw_parts(place(shapes, pose, size), size)
     color = np.concatenate([np.zeros((1, 3)), rng.random((len(shapes), 3))]).astype(np.float32)
-    share = 0.6 * (index_hw > 0)[..., None]
+    share = 0.35 * (index_hw > 0)[..., None]
     return np.asarray(ground * (1 - share) + color[index_hw] * share, np.float32)
 
 
 def _occlude(picture: np.ndarray, rng: Generator, size: Size) -> np.ndarray:
     """Sometimes something stands before a part of the picture."""
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         return picture
-    x, y, wide = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(0.1, 0.35)
+    x, y, wide = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(0.08, 0.2)
     cover = [rectangle(x - wide, y - 0.5, x + wide, y + 0.6, 0)]
     pose = Pose((0.5, 0.5), 1.0, rng.uniform(0, 6), 1.0, 0.0, False)
     hidden = draw_parts(place(cover, pose, size), size) > 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.benchmarks import raycast
 from models.benchmarks.interface import Sample
 from models.benchmarks.procedural import ProceduralBenchmark
+from models.benchmarks.raycast.cast import cast
 from models.benchmarks.rooms.labels import dense_labels
-from models.benchmarks.rooms.raycast import cast
 from models.benchmarks.rooms.scene import sample_scene
 from models.benchmarks.rooms.shading import photograph
 
@@ -24,6 +25,7 @@ class Rooms(ProceduralBenchmark):
     splits = SPLITS
     data_seed = DATA_SEED
     native_size = (96, 96)
+    shared_sources = (raycast.__file__,)
 
     def _render(self, index: int, rng: np.random.Generator) -> Sample:
         scene = sample_scene(rng)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.benchmarks.rooms.solids import Material, Pattern, Point, Shape, Solid
+from models.benchmarks.raycast.solids import Material, Pattern, Point, Shape, Solid
 
 __all__ = ["AGAINST_WALL", "FREE_STANDING", "Builder", "color", "material", "on_top", "opening"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.benchmarks.rooms.raycast import FACES, Hits, project, solid_corners
-from models.benchmarks.rooms.solids import Scene
+from models.benchmarks.raycast.cast import FACES, Hits, project, solid_corners
+from models.benchmarks.raycast.solids import Scene
 from models.tasks import SEGMENTATION_CLASSES
 
 __all__ = ["dense_labels"]

@@ -7,15 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.benchmarks.rooms.furniture import (
-    AGAINST_WALL,
-    FREE_STANDING,
-    Builder,
-    material,
-    on_top,
-    opening,
-)
-from models.benchmarks.rooms.solids import (
+from models.benchmarks.raycast.solids import (
     Camera,
     Light,
     Material,
@@ -24,6 +16,14 @@ from models.benchmarks.rooms.solids import (
     Scene,
     Shape,
     Solid,
+)
+from models.benchmarks.rooms.furniture import (
+    AGAINST_WALL,
+    FREE_STANDING,
+    Builder,
+    material,
+    on_top,
+    opening,
 )
 
 __all__ = ["sample_scene"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.benchmarks.rooms.raycast import Hits, lit
-from models.benchmarks.rooms.solids import Light, Scene
-from models.benchmarks.rooms.texture import albedo, per_pixel, surface_materials
+from models.benchmarks.raycast.cast import Hits, lit
+from models.benchmarks.raycast.solids import Light, Scene
+from models.benchmarks.raycast.texture import albedo, per_pixel, surface_materials
 
 __all__ = ["photograph"]
 

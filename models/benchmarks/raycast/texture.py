@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.benchmarks.rooms.raycast import FACES, Hits
-from models.benchmarks.rooms.solids import Material, Pattern, Scene
+from models.benchmarks.raycast.cast import FACES, Hits
+from models.benchmarks.raycast.solids import Material, Pattern, Scene
 
 __all__ = ["albedo", "per_pixel", "surface_materials"]
 

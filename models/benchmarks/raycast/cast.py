@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.benchmarks.rooms.solids import Camera, Light, Scene, Shape, Solid
+from models.benchmarks.raycast.solids import Camera, Light, Scene, Shape, Solid
 
 __all__ = ["FACES", "Hits", "camera_axes", "cast", "lit", "project", "solid_corners"]
 
