@@ -18,6 +18,7 @@ __all__ = ["FACES", "Hits", "camera_axes", "cast", "lit", "project", "solid_corn
 
 FACES = 6  # surfaces 0..5 are the room's faces, FACES + k is solid k
 NEAR_M = 0.05
+_CORNER_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ def project(camera: Camera, point_n3: np.ndarray, height: int, width: int) -> np
 
 def solid_corners(solid: Solid) -> np.ndarray:
     """(8, 3) corners of the box around a solid, world frame."""
-    sign = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
-    own = sign * np.asarray(solid.half)
+    own = _CORNER_SIGNS * np.asarray(solid.half)
     c, s = math.cos(solid.yaw), math.sin(solid.yaw)
     turned = np.stack([c * own[:, 0] - s * own[:, 1], s * own[:, 0] + c * own[:, 1], own[:, 2]], 1)
     return turned + np.asarray(solid.center)
@@ -73,8 +73,8 @@ def cast(scene: Scene, height: int, width: int) -> Hits:
     )
     origin = np.asarray(scene.camera.position, np.float32)
     depth_hw, surface_hw = _room(scene, origin, ray_3hw)
-    for index, solid in enumerate(scene.solids):
-        window = _window(scene.camera, solid, height, width)
+    windows = _windows(scene, height, width)
+    for index, (solid, window) in enumerate(zip(scene.solids, windows, strict=True)):
         if window is None:
             continue
         rows, columns = window
@@ -114,20 +114,27 @@ def _room(scene: Scene, origin: np.ndarray, ray_3hw: np.ndarray) -> tuple[np.nda
     return depth_hw, (2 * axis_hw + ahead).astype(np.int16)
 
 
-def _window(camera: Camera, solid: Solid, height: int, width: int) -> tuple[slice, slice] | None:
-    """Rows and columns that can see the solid, None if no pixel can."""
-    seen = project(camera, solid_corners(solid), height, width)
-    if (seen[:, 2] <= NEAR_M).all():
-        return None
-    if (seen[:, 2] <= 2 * NEAR_M).any():
-        return slice(0, height), slice(0, width)
-    low_x, low_y = np.floor(seen[:, :2].min(axis=0)).astype(int)
-    high_x, high_y = np.ceil(seen[:, :2].max(axis=0)).astype(int) + 1
-    rows = slice(max(low_y, 0), min(high_y, height))
-    columns = slice(max(low_x, 0), min(high_x, width))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return None
-    return rows, columns
+def _windows(scene: Scene, height: int, width: int) -> list[tuple[slice, slice] | None]:
+    """Rows and columns that can see each solid, None if no pixel can."""
+    if not scene.solids:
+        return []
+    corner_s83 = np.stack([solid_corners(solid) for solid in scene.solids])
+    seen_s83 = project(scene.camera, corner_s83.reshape(-1, 3), height, width).reshape(-1, 8, 3)
+    depth_s8 = seen_s83[:, :, 2]
+    hidden_s = (depth_s8 <= NEAR_M).all(axis=1)
+    close_s = (depth_s8 <= 2 * NEAR_M).any(axis=1)
+    low_s2 = np.floor(seen_s83[:, :, :2].min(axis=1)).clip(0, None).astype(int)
+    high_s2 = np.ceil(seen_s83[:, :, :2].max(axis=1)).astype(int) + 1
+    high_s2 = np.minimum(high_s2, (width, height))
+    windows: list[tuple[slice, slice] | None] = []
+    for hidden, close, low, high in zip(hidden_s, close_s, low_s2, high_s2, strict=True):
+        if hidden or (not close and (low >= high).any()):
+            windows.append(None)
+        elif close:
+            windows.append((slice(0, height), slice(0, width)))
+        else:
+            windows.append((slice(low[1], high[1]), slice(low[0], high[0])))
+    return windows
 
 
 def _to_local(
