@@ -1,4 +1,4 @@
-"""F13: which paths keep a task's deadline. A path that cannot is closed to the task everywhere.
+"""Which paths are open to a task: their links carry it and they keep its deadline (F13).
 
 The bound on a path's latency is its links (round trip and the time a query takes up) plus
 service: nu + c at a client, 2 T_b at an edge, nu + c in the cloud. A client that reaches several
@@ -64,13 +64,15 @@ def local_open_cmt(problem: Problem) -> BoolArray:
 
 
 def edge_open_at(problem: Problem) -> BoolArray:
-    """Service at the attachment's edge within two windows is in time."""
-    return np.asarray(edge_latency_at(problem) <= problem.deadline_t)
+    """The link to the attachment's edge carries the task, and two windows there are in time."""
+    latency_at = edge_latency_at(problem)
+    return np.asarray(np.isfinite(latency_at) & (latency_at <= problem.deadline_t))
 
 
 def cloud_open_at(problem: Problem) -> BoolArray:
-    """Service in the cloud by way of the attachment's edge is in time."""
-    return np.asarray(cloud_latency_at(problem) <= problem.deadline_t)
+    """The links through the attachment's edge carry the task, and the cloud is in time."""
+    latency_at = cloud_latency_at(problem)
+    return np.asarray(np.isfinite(latency_at) & (latency_at <= problem.deadline_t))
 
 
 def edge_limit_at(problem: Problem) -> FloatArray:

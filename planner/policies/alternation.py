@@ -211,7 +211,8 @@ def _cloud_net_at(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
     byte_a = prices.link_a(problem) + prices.uplink_e[problem.edge_of_a]
     net_t = problem.cloud_accuracy_t - prices.cloud * problem.cloud_cost_t
     net_at = np.maximum(net_t - byte_a[:, None] * problem.query_bytes_t, 0.0)
-    return net_at * cloud_open_at(problem) if has_deadlines(problem) else net_at
+    # No price is learned for a link that carries nothing, so its path is closed here.
+    return net_at * cloud_open_at(problem)
 
 
 def _service_net_at(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArray:
@@ -220,7 +221,7 @@ def _service_net_at(problem: Problem, prices: Prices, tiers: Tiers) -> FloatArra
         return np.zeros((len(problem.client_of_a), len(problem.tasks)))
     upward_at = prices.link_a(problem)[:, None] * problem.query_bytes_t
     net_at = prices.service_et[problem.edge_of_a] - upward_at
-    return net_at * edge_open_at(problem) if has_deadlines(problem) else net_at
+    return np.where(edge_open_at(problem), net_at, 0.0)
 
 
 def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolArray]:

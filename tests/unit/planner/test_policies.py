@@ -14,6 +14,7 @@ from planner_cases import one_client, random_problem
 from planner.bound import relax
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
+from planner.instances import sample_problem
 from planner.offloading import Tiers, route
 from planner.plan import Plan
 from planner.policies import POLICIES, Options, UnknownPolicyError, list_policies, solve
@@ -178,3 +179,16 @@ def test_the_plan_carries_all_that_a_report_needs(tmp_path) -> None:
     assert evaluate(solution.problem, plan, fill=plan.fill).objective == pytest.approx(
         solution.objective
     )
+
+
+@pytest.mark.parametrize("cut", ["edge_uplink_e", "client_uplink_c"])
+@pytest.mark.parametrize("policy", ["j3o", "baj3o"])
+def test_the_alternation_does_not_count_on_a_link_that_carries_nothing(policy, cut) -> None:
+    """No dual price tells it: the rows of a dead link hold no variable."""
+    whole = sample_problem("taskonomy", "mixed", 2, 10, 0)
+    dead = replace(whole, **{cut: np.zeros_like(getattr(whole, cut))})
+    nearly = replace(whole, **{cut: getattr(whole, cut) * 1e-6})
+    objectives = [
+        solve(p, policy, Options(gap=5e-3, overrun=None)).objective for p in (dead, nearly)
+    ]
+    assert objectives[0] >= objectives[1] - 0.005
