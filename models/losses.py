@@ -137,4 +137,5 @@ LOSSES |= {
     "taskonomy-edges": edges_loss,
     "cityscapes3d-segmentation": on_labelled(Kind.CLASSES, segmentation_loss),
     "cityscapes3d-depth": on_labelled(Kind.METRES, depth_loss),
+    "cityscapes3d-boxes": partial(boxes_loss, task=find_task("cityscapes3d-boxes")),
 }

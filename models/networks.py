@@ -6,19 +6,17 @@ Axes: `b` images, `3` or `c` channels, `h` rows, `w` columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
 
-from models.preprocessing import normalise
-from models.specs import Architecture
+from models.architectures import Architecture
+from models.backbones import make_backbone
 from models.tasks import Kind, find_task
 
-__all__ = ["MultiTaskNetwork", "build_network", "count_parameters", "normalise"]
+__all__ = ["MultiTaskNetwork", "build_network", "count_parameters"]
 
 
 def build_network(architecture: Architecture, tasks: Sequence[str]) -> MultiTaskNetwork:
@@ -45,14 +43,7 @@ class MultiTaskNetwork(nn.Module):
         self.whole = tuple(kind is Kind.CATEGORY for kind in kinds)
         # Levels come at strides 2, 4, 8, ...; those finer than the decoder's are not asked for.
         finest = 4 if all(self.whole) else architecture.stride.bit_length() - 2
-        self.backbone = timm.create_model(
-            architecture.backbone,
-            features_only=True,
-            pretrained=False,
-            out_indices=tuple(range(finest, 5)),
-        )
-        feature_info: Any = self.backbone.feature_info
-        channels = feature_info.channels()
+        self.backbone, channels = make_backbone(architecture, finest)
         width, stride = architecture.width, architecture.stride
         self.decoder = None
         if not all(self.whole):

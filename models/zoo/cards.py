@@ -43,6 +43,9 @@ class ModelCard(Document):
     preprocessing: Preprocessing
     parameters: int = Field(gt=0)
     metrics: dict[str, TaskMetric]
+    test_images: int | None = Field(
+        default=None, gt=0, description="pictures of the test split that were scored, if not all"
+    )
     checkpoint: str = Field(description="file name beside the cards, fp16 safetensors")
     checkpoint_sha256: str
     builder: str | None = Field(

@@ -15,7 +15,7 @@ from cluster.document import write_atomically
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ValueError):
     """A checkpoint is missing or is not the one its card describes."""
 
 

@@ -1,0 +1,92 @@
+"""The zoo as Markdown, from its cards: `python -m models.zoo.tables` prints what docs/models.md
+holds between its `<!-- zoo BENCHMARK -->` and `<!-- transfer BENCHMARK -->` marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.tasks import tasks_of
+from models.zoo.cards import ModelCard
+from models.zoo.registry import checkpoint_path, list_models
+
+__all__ = ["SIZE_CLASSES", "transfer_table", "zoo_table"]
+
+SIZE_CLASSES = ("small", "middle", "large")
+NONE = "–"
+
+
+def zoo_table(benchmark: str, constant: dict[str, float]) -> str:
+    """A row a model, by size class and number of tasks: its metrics and its size.
+
+    `constant` is the score of the answer that never looks, the first row.
+    """
+    tasks = tasks_of(benchmark)
+    floor = [f"{constant[task]:.3f}" for task in tasks]
+    lines = [
+        _line(["model", *(_short(task) for task in tasks), "parameters", "file"]),
+        _line(["---"] * (len(tasks) + 3)),
+        _line(["constant", *floor, NONE, NONE]),
+    ]
+    for card in _ordered(list_models(benchmark)):
+        scores = [
+            f"{card.metrics[task].value:.3f} ± {card.metrics[task].half_width:.3f}"
+            if task in card.metrics
+            else NONE
+            for task in tasks
+        ]
+        size_mb = checkpoint_path(card).stat().st_size / 1e6
+        parameters = f"{card.parameters / 1e6:.2f} M"
+        lines.append(_line([f"`{card.name}`", *scores, parameters, f"{size_mb:.1f} MB"]))
+    return "\n".join(lines)
+
+
+def transfer_table(benchmark: str, size_class: str = "small") -> str:
+    """What training together does at one size: metric of each set less the single-task model's.
+
+    The last column is the mean over the set's tasks; bold where the difference is larger than
+    both intervals together.
+    """
+    cards = {card.tasks: card for card in list_models(benchmark) if card.size_class == size_class}
+    alone = {tasks[0]: card for tasks, card in cards.items() if len(tasks) == 1}
+    tasks = tasks_of(benchmark)
+    lines = [
+        _line(["trained together", *(_short(task) for task in tasks), "mean"]),
+        _line(["---"] * (len(tasks) + 2)),
+    ]
+    for card in _ordered(tuple(cards.values())):
+        if len(card.tasks) == 1 or not all(task in alone for task in card.tasks):
+            continue
+        gains = {task: card.accuracy(task) - alone[task].accuracy(task) for task in card.tasks}
+        cells = [_gain(gains[task], card, alone[task], task) if task in gains else NONE
+                 for task in tasks]  # fmt: skip
+        mean = f"{np.mean(list(gains.values())):+.3f}"
+        lines.append(_line([card.name.removeprefix(f"{benchmark}-{size_class}-"), *cells, mean]))
+    return "\n".join(lines)
+
+
+def _gain(gain: float, card: ModelCard, alone: ModelCard, task: str) -> str:
+    sure = abs(gain) > card.metrics[task].half_width + alone.metrics[task].half_width
+    return f"**{gain:+.3f}**" if sure else f"{gain:+.3f}"
+
+
+def _ordered(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    order = {name: place for place, name in enumerate(SIZE_CLASSES)}
+    return sorted(
+        cards,
+        key=lambda card: (
+            order.get(card.size_class, len(order)),
+            len(card.tasks),
+            [tasks_of(card.benchmark).index(task) for task in card.tasks],
+        ),
+    )
+
+
+def _short(task: str) -> str:
+    return task.split("-", 1)[-1]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
