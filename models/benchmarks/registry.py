@@ -30,7 +30,8 @@ BENCHMARKS: dict[str, type[ProceduralBenchmark]] = {
 
 
 ON_DISK: dict[str, type[StoredBenchmark]] = {
-    benchmark.name: benchmark for benchmark in (Taskonomy, DomainNet, Pacs, OfficeHome, Cityscapes3D)
+    benchmark.name: benchmark
+    for benchmark in (Taskonomy, DomainNet, Pacs, OfficeHome, Cityscapes3D)
 }
 
 
