@@ -25,6 +25,7 @@ from serving.node.batching import Batch, Batcher, make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.link import LinkPacer
 from serving.node.router import Ask, Router
+from serving.node.server import REHEARSED
 from serving.system import Answer, Outcome, Query, Timing
 
 __all__ = ["BatchLog", "SimulatedSystem", "profiled_latency"]
@@ -76,11 +77,14 @@ class _Device:
         self._wake: asyncio.TimerHandle | None = None
         self._busy = False
         self._free_s = 0.0
+        self._rehearsed: set[str] = set()
         self.log: list[BatchLog] = []
 
     async def submit(self, model: str, deadline_s: float) -> tuple[Timing, int]:
         """Where the image's time went, and the size of its batch."""
         loop = asyncio.get_running_loop()
+        if model not in self._rehearsed:
+            self._rehearse(model)
         refusal = find_refusal(self._batcher, model, loop.time(), self._free_s, deadline_s)
         if refusal is not None:
             raise refusal
@@ -88,6 +92,12 @@ class _Device:
         self._batcher.push(model, future, loop.time(), deadline_s)
         self._look()
         return await future
+
+    def _rehearse(self, model: str) -> None:
+        """What a live node learns when it loads a model."""
+        self._rehearsed.add(model)
+        for size in (1, min(REHEARSED, self._node.max_batch)):
+            self._batcher.pace.learn(model, size, self._latency_s(self._node.name, model, size))
 
     def _look(self) -> None:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""

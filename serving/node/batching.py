@@ -8,7 +8,7 @@ query would be done, from what batches took so far: admission rests on that.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -145,6 +145,39 @@ class _Queues(Generic[Item]):
                 late.append(entry.item)
         return late
 
+    def _to_come(self, queues: Iterable[tuple[str, _Queue[Item]]]) -> list[tuple[str, int, float]]:
+        """The batches that `queues` will make: model, size, arrival of the oldest query."""
+        return [
+            (model, min(self._max_batch, len(queue) - first), queue[first].arrived_s)
+            for model, queue in queues
+            for first in range(0, len(queue), self._max_batch)
+        ]
+
+    def _join(
+        self,
+        to_come: list[tuple[str, int, float]],
+        model: str,
+        now_s: float,
+        begin_s: float,
+        promised_s: float,
+    ) -> Forecast:
+        """What one more query of `model` does to the batches `to_come` from `begin_s` on, each of
+        which has to be done `promised_s` after its oldest query came."""
+        joined = -1
+        for index, (name, size, _) in enumerate(to_come):
+            if name == model and size < self._max_batch:
+                joined = index
+        if joined < 0:
+            joined = len(to_come)
+            to_come.append((model, 0, now_s))
+        end_s, done_s, excess_s = begin_s, begin_s, -inf
+        for index, (name, size, oldest_s) in enumerate(to_come):
+            end_s += self.pace.batch_s(name, size + (index == joined))
+            excess_s = max(excess_s, end_s - oldest_s - promised_s)
+            if index == joined:
+                done_s = end_s
+        return Forecast(done_s, excess_s)
+
     def _entry(self, item: Item, now_s: float, deadline_s: float) -> _Entry[Item]:
         self._hurried = self._hurried or deadline_s < inf
         return _Entry(item, now_s, deadline_s)
@@ -205,11 +238,11 @@ class GreedyBatcher(_Queues[Item]):
         return now_s if self.waiting() else None
 
     def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
-        """It is done after all that is queued, of whatever model."""
-        counts = {name: len(queue) for name, queue in self._queues()}
-        counts[model] = counts.get(model, 0) + 1
-        done_s = max(now_s, free_s) + self.pace.work_s(counts.items(), self._max_batch)
-        return Forecast(done_s, done_s - now_s - PROMISED * 2 * self._window_s)
+        """It joins the last batch of its model that has room; batches run in the order of their
+        oldest queries, so it may make all that come after late."""
+        to_come = sorted(self._to_come(self._by_model.items()), key=lambda part: part[2])
+        begin_s = max(now_s, free_s)
+        return self._join(to_come, model, now_s, begin_s, PROMISED * 2 * self._window_s)
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         return iter(self._by_model.items())
@@ -259,23 +292,13 @@ class WindowBatcher(_Queues[Item]):
 
     def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
         """Its window's work begins when it closes and the windows before are worked off; it may
-        make every model of the window late whose batches run after its own."""
+        make every batch of the window late that runs after its own."""
         self._roll(now_s)
         closed = ((name, len(queue)) for name, queue, _ in self._closed)
         ready_s = max(now_s, free_s) + self.pace.work_s(closed, self._max_batch)
-        end_s = max(ready_s, self._end_s)
-        done_s, excess_s = end_s, -inf
-        waiting = [
-            (name, len(queue), queue[0].arrived_s) for name, queue in self._open.items() if queue
-        ]
-        if model not in self._open or not self._open[model]:
-            waiting.append((model, 0, now_s))
-        for name, count, oldest_s in waiting:
-            own = name == model
-            end_s += self.pace.work_s(((name, count + own),), self._max_batch)
-            done_s = end_s if own else done_s
-            excess_s = max(excess_s, end_s - oldest_s - 2 * self._window_s)
-        return Forecast(done_s, excess_s)
+        to_come = self._to_come(self._open.items())
+        begin_s = max(ready_s, self._end_s)
+        return self._join(to_come, model, now_s, begin_s, 2 * self._window_s)
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         yield from ((model, queue) for model, queue, _ in self._closed)

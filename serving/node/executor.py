@@ -121,6 +121,11 @@ class Executor:
         with self._changed:
             return {model: self._batcher.waiting(model) for model in self._models}
 
+    def learn(self, model: str, size: int, spent_s: float) -> None:
+        """Take in what a batch took that ran elsewhere, such as a rehearsal."""
+        with self._changed:
+            self._batcher.pace.learn(model, size, spent_s)
+
     async def load(self, model: str) -> float:
         """Load and warm `model` unless it is there; returns the seconds it took."""
         async with self._loading:
@@ -252,8 +257,7 @@ class Executor:
         self.busy_s += self._busy_clock() - busy_from_s
         self.batches += 1
         self._failed = 0
-        with self._changed:
-            self._batcher.pace.learn(batch.model, len(images), compute_s)
+        self.learn(batch.model, len(images), compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)
         queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
         served: list[tuple[_Job, dict[str, Served] | RefusedError]] = []

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from cluster.topology import Link, Node
 from serving.node.batching import make_batcher
 from serving.node.errors import NotServedError, RefusedError
@@ -25,7 +27,7 @@ from serving.node.picture import ImageSource, Picture
 from serving.node.router import Ask, Router, RouteTable, Target
 from serving.node.uplink import Patience, Uplink
 
-__all__ = ["Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
+__all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
 
 FAULTS = frozenset(
     {
@@ -38,6 +40,9 @@ FAULTS = frozenset(
     }
 )
 """refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
+
+REHEARSED = 8
+"""images in the larger of the two batches that a model runs before it serves"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -127,7 +132,7 @@ class NodeServer:
         self._router = Router(RouteTable(version=0, routes={}), config.shared_passes)
         self._executor = Executor(
             make_batcher(node.batching, node.window_s, node.max_batch),
-            load,
+            lambda model: self._rehearse(model, load(model)),
             shared_passes=config.shared_passes,
             max_waiting=config.max_waiting,
             clock=clock,
@@ -348,6 +353,15 @@ class NodeServer:
     ) -> list[Outcome]:
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
         return await self._dispatch(asks, Picture(image), deadline_s)
+
+    def _rehearse(self, model: str, runtime: Runtime) -> Runtime:
+        """Time a small and a larger batch, so that admission can judge from the first query on."""
+        images = np.zeros((REHEARSED, *self._image_shape(model)), dtype=np.uint8)
+        for size in (1, min(REHEARSED, self.config.node.max_batch)):
+            started_s = self._clock()
+            runtime.run(images[:size])
+            self._executor.learn(model, size, self._clock() - started_s)
+        return runtime
 
     def _make_uplink(self, find_peer: FindPeer | None) -> Uplink | None:
         link = self.config.uplink

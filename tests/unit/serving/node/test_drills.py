@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import msgpack
 import pytest
-from node_fakes import ONLY_EDGE, TASKS, FakeRuntime, hierarchy, image, models, put_in_force
+from node_fakes import ONLY_EDGE, TASKS, hierarchy, image, models, put_in_force
 
 from serving.node.errors import RefusedError
 from serving.node.link import LinkPacer
@@ -287,9 +287,10 @@ def test_a_device_that_fails_is_answered_for_elsewhere_and_taken_back() -> None:
 
 def test_when_nothing_is_left_queries_are_refused_not_lost() -> None:
     async def drill():
-        runtimes = {**models(), "one": FakeRuntime(1, fails=True)}
+        runtimes = models()
         async with hierarchy(runtimes, patience=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
+            runtimes["one"].fails = True
             servers.kill("edge")
             outcomes = await traffic(client, 60)
             return outcomes, client.snapshot()

@@ -67,7 +67,7 @@ def test_jobs_that_hold_the_same_array_share_a_row() -> None:
         executor = Executor(GreedyBatcher(8), lambda _: runtime, shared_passes=shared_passes)
         await executor.load("m")
         runtime.gate.clear()
-        blocking = asyncio.ensure_future(executor.submit("m", "depth", image(0)))
+        blocking = asyncio.ensure_future(executor.submit("m", "depth", image(9)))
         await asyncio.sleep(0.05)
         same, other = image(1), image(2)
         jobs = [("depth", same), ("depth", other), ("edges", same)]
