@@ -27,6 +27,7 @@ from serving.ingress.bodies import Headers, Receive, Scope, read_body
 from serving.ingress.door import Door
 from serving.ingress.limits import DoorConfig
 from serving.ingress.oip import encode_reply, parse_question
+from serving.ingress.pictures import PictureDecoder
 from serving.ingress.protocol import ALL, Question, Reply, read_timeout_s
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
 
@@ -54,8 +55,8 @@ class HttpIngress:
         pages: Mapping[str, Page] | None = None,
     ) -> None:
         self._door = door
-        self._decode = decode
         self._config = config or DoorConfig()
+        self._pictures = PictureDecoder(decode, self._config.limits)
         self._pages = dict(pages or {})
         self._gathered = [0]
 
@@ -113,7 +114,8 @@ class HttpIngress:
         kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
         if kind in IMAGE_TYPES:
             body = await read_body(receive, headers, self._config.limits, self._gathered)
-            question = self._picture(scope, model, body, headers)
+            image = await self._pictures.decode(body)
+            question = self._picture(scope, model, image, headers)
         elif not kind or kind in TENSOR_TYPES:  # the protocol's own clients name no type
             body = await read_body(receive, headers, self._config.limits, self._gathered)
             question = self._tensor(body, headers)
@@ -133,15 +135,8 @@ class HttpIngress:
         await _reply(send, 200, reply, content)
 
     def _picture(
-        self, scope: Scope, model: str, body: bytes, headers: dict[bytes, bytes]
+        self, scope: Scope, model: str, image: NDArray[np.uint8], headers: dict[bytes, bytes]
     ) -> Question:
-        try:
-            image = self._decode(body)
-        except ValueError as error:
-            raise BadQueryError(422, str(error)) from None
-        except Exception as error:
-            # Decoders meet hostile bytes with exceptions of every kind; all are the body's fault.
-            raise BadQueryError(422, f"the image cannot be decoded: {error!r}") from None
         return Question(
             images_nhw3=image[np.newaxis],
             outputs=_outputs(scope) if model == ALL else (),

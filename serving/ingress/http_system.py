@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-import numpy as np
 
-from serving.system import Answer, Outcome, Query, Timing
+from serving.ingress.client_wire import (
+    Call,
+    ClientError,
+    NotServedHereError,
+    Prediction,
+    RefusedHereError,
+    read_predictions,
+)
+from serving.ingress.protocol import ALL
+from serving.system import Answer, Outcome, Query
 
 __all__ = ["HttpSystem"]
 
 
 class HttpSystem:
-    """`System` over HTTP. `endpoints` maps each client node to the URL of its door, `token` is what
-    the doors ask for.
+    """`SharingSystem` over HTTP. `endpoints` maps each client node to the URL of its door, `token`
+    is what the doors ask for.
 
     Use as an asynchronous context manager. A 503, and a 404 for a task that the plan does not
     serve, are refusals (`Outcome.SHED`); anything else but 200 is `Outcome.ERROR`.
@@ -51,38 +58,51 @@ class HttpSystem:
 
     async def send(self, query: Query) -> Answer:
         """POST the image to its client's door and read what came back."""
+        path = f"/v2/models/{query.task}/infer"
+        return (await self._ask(query, path, (query.task,)))[query.task]
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """One POST for several tasks of the image (F14); they are answered or refused together."""
+        path = f"/v2/models/{ALL}/infer?outputs={','.join(tasks)}"
+        return await self._ask(query, path, tasks)
+
+    async def _ask(self, query: Query, path: str, tasks: tuple[str, ...]) -> dict[str, Answer]:
         if self._session is None:
             raise RuntimeError("HttpSystem must be entered with `async with` before it is used")
-        url = f"{self._endpoints[query.client]}/v2/models/{query.task}/infer"
+        headers = {"content-type": query.content_type}
+        if query.within_s is not None:
+            headers["x-deadline-ms"] = f"{1e3 * query.within_s:.6g}"
+        call = Call(path, query.body, headers, tasks)
+        url = self._endpoints[query.client] + path
         try:
-            async with self._session.post(
-                url, data=query.body, headers={"content-type": query.content_type}
-            ) as response:
+            async with self._session.post(url, data=query.body, headers=headers) as response:
                 body = await response.read()
-                return _read(response.status, response.headers, body)
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
+            failed = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
+            return dict.fromkeys(tasks, failed)
+        try:
+            found = read_predictions(call, response.status, response.headers, body)
+        except ClientError as error:
+            return dict.fromkeys(tasks, _without_prediction(response.status, error))
+        return {task: _answer(prediction) for task, prediction in found.items()}
 
 
-def _read(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    if status != 200:
-        fault = json.loads(body or b"{}")
-        reason = str(fault.get("reason", status))
-        refused = status == 503 or (status == 404 and reason == "not_served")
-        if refused:
-            return Answer(Outcome.SHED, reason=reason)
-        return Answer(Outcome.ERROR, reason=f"HTTP {status}: {fault.get('error', '')}")
-    dtype, _, extents = headers["x-testbed-tensor"].partition(";")
-    shape = tuple(int(extent) for extent in extents.split(",") if extent)
-    way = json.loads(headers["x-testbed-answer"])
+def _without_prediction(status: int, error: ClientError) -> Answer:
+    unserved = isinstance(error, NotServedHereError) and error.reason == "not_served"
+    if unserved or isinstance(error, RefusedHereError):
+        return Answer(Outcome.SHED, reason=error.reason or str(status))
+    return Answer(Outcome.ERROR, reason=f"HTTP {status}: {error}")
+
+
+def _answer(prediction: Prediction) -> Answer:
     return Answer(
         Outcome.ANSWERED,
-        prediction=np.frombuffer(body, dtype=np.dtype(dtype)).reshape(shape),
-        tier=way["tier"],
-        node=way["node"],
-        model=way["model"],
-        plan_version=way["plan_version"],
-        batch_size=way["batch_size"],
-        bound_s=way["bound_s"],
-        timing=Timing(way["queue_s"], way["batch_wait_s"], way["compute_s"], way["link_s"]),
+        prediction=prediction.values,
+        tier=prediction.tier,
+        node=prediction.node,
+        model=prediction.model,
+        plan_version=prediction.plan_version,
+        batch_size=prediction.batch_size,
+        bound_s=prediction.bound_s,
+        timing=prediction.timing,
     )

@@ -40,6 +40,8 @@ class Limits:
     connections: int = 10_000
     gathered_bytes: int = 256 * 2**20
     """of bodies that have come in part, over all connections"""
+    decoding: int = 32
+    """large pictures that may wait to be decoded"""
     streams: int = 1_024
     """gRPC calls in flight, over all connections"""
 

@@ -79,8 +79,8 @@ def _infer(door: Door, config: DoorConfig, model: Json) -> Json:
     return {
         "summary": "Answer one task, or several, of an image",
         "description": (
-            f"Images are {width} x {height} pixels. A picture's body asks model `all` for the "
-            "tasks in `outputs`; a tensor request names them in its own `outputs`."
+            f"Tensors hold images of {width} x {height} pixels; pictures become that. A picture "
+            "asks model `all` for the tasks in `outputs`, a tensor request names its own."
         ),
         "parameters": [
             model,
@@ -127,7 +127,7 @@ def _infer(door: Door, config: DoorConfig, model: Json) -> Json:
                 413: f"the body is over {config.limits.body_bytes} bytes, or its JSON over "
                      f"{config.limits.json_bytes}",
                 415: "a body of another type, or an encoded one",
-                422: "an image of another size, or none that can be decoded",
+                422: "a tensor of another size, or no picture that can be decoded",
             }),
             "503": _refusal("refused; `reason` says why (deadline, shed, overloaded, ...)"),
         },
