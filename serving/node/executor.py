@@ -94,7 +94,7 @@ class Executor:
         self._models: dict[str, Runtime] = {}
         self._leaving: set[str] = set()
         self._loop = asyncio.get_running_loop()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._stopped = False
         self._running: str | None = None
         self._free_s = 0.0

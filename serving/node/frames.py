@@ -23,7 +23,7 @@ __all__ = ["MAX_FRAME_BYTES", "FrameProtocol"]
 MAX_FRAME_BYTES = 32 * 2**20
 STRANGER_FRAME_BYTES = 1024
 """longest frame of a connection that has not shown the token yet"""
-AGGREGATE_BYTES = 256 * 2**10
+AGGREGATE_BYTES = 2**20
 _LENGTH = struct.Struct("!I")
 _log = logging.getLogger(__name__)
 
