@@ -8,25 +8,40 @@ from __future__ import annotations
 import numpy as np
 
 from models.benchmarks.cache import RenderedSplit
-from models.tasks import Kind, find_task
+from models.tasks import Kind, Task, find_task
 
 __all__ = ["constant_answers", "constant_scores"]
 
 
 def constant_answers(train: RenderedSplit) -> dict[str, np.ndarray]:
-    """One answer a task for every image: at each pixel the commonest class or the mean label."""
-    answers = {}
-    for name, rows in train.rows.items():
-        task, label_n = find_task(name), train.labels[name][rows]
-        if task.kind is Kind.CLASSES:
-            votes = [(label_n == k).sum(axis=0) for k in range(len(task.classes))]
-            answers[name] = np.argmax(votes, axis=0).astype(np.uint8)
-        else:
-            mean = label_n.mean(axis=0, dtype=np.float64)
-            if task.kind is Kind.VECTORS:
-                mean = 127 * mean / np.linalg.norm(mean, axis=-1, keepdims=True)
-            answers[name] = mean.astype(label_n.dtype)
-    return answers
+    """One answer a task for every image: at each pixel the commonest class or the mean label.
+
+    Where labels have holes only what is known counts. The constant set of boxes is one box: the
+    mean of the pictures' nearest.
+    """
+    return {
+        name: _constant(find_task(name), train.labels[name][rows])
+        for name, rows in train.rows.items()
+    }
+
+
+def _constant(task: Task, label_n: np.ndarray) -> np.ndarray:
+    if task.kind is Kind.CLASSES:
+        votes = [(label_n == k).sum(axis=0) for k in range(len(task.classes))]
+        return np.argmax(votes, axis=0).astype(np.uint8)
+    if task.kind is Kind.METRES:
+        known = np.maximum((label_n > 0).sum(axis=0), 1)
+        mean = label_n.sum(axis=0, dtype=np.float64) / known
+        return np.where(mean > 0, mean, mean[mean > 0].mean()).astype(label_n.dtype)
+    if task.kind is Kind.BOXES:
+        nearest = label_n[:, 0][label_n[:, 0, 0] > 0]
+        answer = np.zeros_like(label_n[0])
+        answer[0] = nearest.mean(axis=0, dtype=np.float64)
+        return answer
+    mean = label_n.mean(axis=0, dtype=np.float64)
+    if task.kind is Kind.VECTORS:
+        mean = 127 * mean / np.linalg.norm(mean, axis=-1, keepdims=True)
+    return mean.astype(label_n.dtype)
 
 
 def constant_scores(train: RenderedSplit, test: RenderedSplit) -> dict[str, float]:

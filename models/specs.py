@@ -73,7 +73,7 @@ def _domains(
 ) -> TrainingSpec:
     return TrainingSpec(
         f"domains-{size_class}-{subset}", size_class, _DOMAINS_SETS[subset], steps, seed,
-        learning_rate, batch=48, benchmark="domains", train_images=9_600, test_images=3_000,
+        learning_rate, batch=32, benchmark="domains", train_images=24_000, test_images=3_000,
         size=(64, 64),
     )  # fmt: skip
 
@@ -103,10 +103,10 @@ _ALL = (
     _rooms("middle", "all", 3_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
     *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("geometry", "layout")),
     _rooms("large", "all", 1_800, 13, 1.5e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
-    *(_domains("small", subset, 400, 21, 4e-3) for subset in tasks_of("domains")),
-    _domains("small", "all", 1_000, 21, 4e-3),
+    *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
+    _domains("small", "all", 1_200, 21, 4e-3),
     _domains("middle", "all", 1_000, 22, 3e-3),
-    _domains("large", "all", 600, 23, 2e-3),
+    _domains("large", "all", 500, 23, 2e-3),
     *(_streets("small", subset, 450, 31, 4e-3) for subset in _STREETS_SETS),
     *(_streets("middle", subset, 450, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
     _streets("large", "all", 700, 33, 2e-3),

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from cluster.document import write_atomically
 from models.specs import TrainingSpec
 
-__all__ = ["restore_state", "save_state"]
+__all__ = ["restore_state", "save_state", "spec_digest"]
 
 
 def save_state(
@@ -25,7 +25,7 @@ def save_state(
         for name, tensor in moments.items():
             tensors[f"optimizer.{index}.{name}"] = tensor
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(whole, {"step": str(step), "spec": _digest(spec)}))
+    write_atomically(path, save(whole, {"step": str(step), "spec": spec_digest(spec)}))
 
 
 def restore_state(path: Path, spec: TrainingSpec, network: nn.Module, optimizer: Optimizer) -> int:
@@ -36,7 +36,7 @@ def restore_state(path: Path, spec: TrainingSpec, network: nn.Module, optimizer:
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
-            if metadata.get("spec") != _digest(spec):
+            if metadata.get("spec") != spec_digest(spec):
                 return 0
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError):
@@ -54,5 +54,6 @@ def restore_state(path: Path, spec: TrainingSpec, network: nn.Module, optimizer:
     return int(metadata["step"])
 
 
-def _digest(spec: TrainingSpec) -> str:
+def spec_digest(spec: TrainingSpec) -> str:
+    """sha256 in hex of everything that decides the model."""
     return hashlib.sha256(repr(spec).encode()).hexdigest()

@@ -9,6 +9,7 @@ import pytest
 
 from models.baseline import constant_answers, constant_scores
 from models.benchmarks.cache import cache_folder, rendered_split
+from models.benchmarks.registry import BENCHMARKS, open_benchmark
 from models.benchmarks.rooms import Rooms
 from models.tasks import TASKS
 
@@ -39,10 +40,21 @@ def test_the_cache_lies_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_
     assert cache_folder("rooms") == tmp_path / "j3o-testbed" / "rooms"
 
 
-def test_the_constant_predictor_answers_in_the_tasks_form(tmp_path: Path) -> None:
-    split = rendered_split(SMALL, folder=tmp_path)
-    for task, answer in constant_answers(split).items():
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_constant_predictor_answers_in_the_tasks_form(name: str, tmp_path: Path) -> None:
+    benchmark = open_benchmark(name, "val", (32, 32), count=24)
+    split = rendered_split(benchmark, folder=tmp_path)
+    answers = constant_answers(split)
+    assert tuple(answers) == benchmark.tasks
+    for task, answer in answers.items():
         assert answer.dtype == TASKS[task].answer_dtype
         assert answer.shape == TASKS[task].answer_shape(32, 32)
     scores = constant_scores(split, split)
     assert all(0 <= score < 1 for score in scores.values())
+
+
+def test_a_sample_without_a_task_is_no_row_of_it(tmp_path: Path) -> None:
+    split = rendered_split(open_benchmark("domains", "val", (32, 32), count=13), folder=tmp_path)
+    assert split.rows["real"].tolist() == [0, 6, 12]
+    assert split.rows["infograph"].tolist() == [5, 11]
+    assert (split.labels["sketch"].sum(axis=1) > 0).nonzero()[0].tolist() == [3, 9]

@@ -18,7 +18,7 @@ from models.tasks import DOMAINS_CLASSES, find_task
 
 __all__ = ["Domains"]
 
-Style = Callable[[Sequence[Part], Generator, tuple[int, int]], np.ndarray]
+Style = Callable[[str, Sequence[Part], Generator, tuple[int, int]], np.ndarray]
 
 STYLES: dict[str, Style] = {
     "real": real,
@@ -30,7 +30,7 @@ STYLES: dict[str, Style] = {
 }
 
 
-SPLITS = {"train": 9_600, "val": 600, "test": 3_000}
+SPLITS = {"train": 24_000, "val": 600, "test": 3_000}
 
 
 class Domains(ProceduralBenchmark):
@@ -47,10 +47,11 @@ class Domains(ProceduralBenchmark):
 
     def _render(self, index: int, rng: Generator) -> Sample:
         domain = self.tasks[index % len(self.tasks)]
-        thing = int(rng.integers(len(DOMAINS_CLASSES)))
-        parts = THINGS[DOMAINS_CLASSES[thing]](rng)
+        number = int(rng.integers(len(DOMAINS_CLASSES)))
+        thing = DOMAINS_CLASSES[number]
+        parts = THINGS[thing](rng)
         size = (FINER * self.size[0], FINER * self.size[1])
-        image = shrink(STYLES[domain](parts, rng, size))
+        image = shrink(STYLES[domain](thing, parts, rng, size))
         label = np.zeros(len(DOMAINS_CLASSES), find_task(domain).answer_dtype)
-        label[thing] = 1
+        label[number] = 1
         return Sample(image, {domain: label})

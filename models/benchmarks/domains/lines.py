@@ -25,9 +25,9 @@ __all__ = ["quickdraw", "sketch"]
 Size = tuple[int, int]
 
 
-def sketch(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def sketch(_thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Grey strokes drawn twice or thrice, hatched tones, on paper with grain."""
-    pose = _pose(rng, 0.55, 0.9)
+    pose = _pose(rng, 0.65, 0.92)
     ink = np.zeros(size, np.float32)
     for _ in range(int(rng.integers(2, 4))):
         placed = place(bend(parts, rng, rng.uniform(0.01, 0.05)), pose, size)
@@ -46,9 +46,9 @@ def sketch(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     return np.repeat((paper * (1 - ink))[..., None], 3, axis=2)
 
 
-def quickdraw(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def quickdraw(_thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """A few wobbly corners joined by one thin black line a part; parts get lost or drift."""
-    pose = _pose(rng, 0.6, 0.95)
+    pose = _pose(rng, 0.65, 0.95)
     kept = [part for k, part in enumerate(parts) if k == 0 or rng.random() < 0.85]
     placed = place(bend(kept, rng, 0.07), pose, size)
     unit = 0.5 * min(size) * pose.scale
@@ -66,7 +66,7 @@ def quickdraw(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
 
 def _pose(rng: Generator, small: float, large: float) -> Pose:
     scale = rng.uniform(small, large)
-    slack = 0.5 * (1 - scale) + 0.04
+    slack = 0.45 * (1 - scale)
     center = (0.5 + rng.uniform(-slack, slack), 0.5 + rng.uniform(-slack, slack))
     stretch = float(np.exp(rng.normal(0, 0.15)))
-    return Pose(center, scale, rng.normal(0, 0.2), stretch, rng.normal(0, 0.15), rng.random() < 0.5)
+    return Pose(center, scale, rng.normal(0, 0.15), stretch, rng.normal(0, 0.1), rng.random() < 0.5)

@@ -19,6 +19,7 @@ from models.benchmarks.domains.canvas import (
     place,
     smooth_noise,
 )
+from models.benchmarks.domains.palettes import usual_colors
 from models.benchmarks.domains.shapes import Part, disc, polygon, rectangle
 
 __all__ = ["clipart", "infograph", "painting", "real"]
@@ -27,39 +28,38 @@ TONES = 4
 Size = tuple[int, int]
 
 
-def real(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def real(thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Lit, textured and shadowed before a cluttered ground, a little out of focus, noisy."""
-    placed = place(bend(parts, rng, 0.03), _pose(rng, 0.6, 0.95, 0.3), size)
+    placed = place(bend(parts, rng, 0.03), _pose(rng, 0.65, 0.92, 0.18), size)
     index_hw = draw_parts(placed, size)
     ground = _clutter(rng, size)
     mask = Image.fromarray(np.where(index_hw > 0, 255, 0).astype(np.uint8))
     dark = np.asarray(mask.filter(ImageFilter.BoxBlur(size[0] / 24)), np.float32) / 255
     shift = (int(size[0] * rng.uniform(0.02, 0.06)), int(size[1] * rng.uniform(-0.06, 0.06)))
     ground = ground * (1 - 0.5 * np.roll(dark, shift, (0, 1)))[..., None]
-    color = _colors(rng, index_hw, placed, _natural(rng))
+    color = _colors(rng, index_hw, placed, usual_colors(thing, rng, 0.06))
     light = 0.55 + 0.75 * _ramp(rng, size)
     grain = 0.9 + 0.2 * smooth_noise(rng, size, int(rng.integers(8, 28)))
-    thing = color * (light * grain)[..., None]
-    picture = np.where((index_hw > 0)[..., None], thing, ground)
+    lit = color * (light * grain)[..., None]
+    picture = np.where((index_hw > 0)[..., None], lit, ground)
     picture = _occlude(picture, rng, size)
     blur = rng.uniform(0, size[0] / 90)
     soft = _filtered(picture, ImageFilter.GaussianBlur(blur))
     return soft * rng.uniform(0.7, 1.15) + rng.normal(0, rng.uniform(0.01, 0.04), soft.shape)
 
 
-def painting(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def painting(thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Bent forms in a few loose colours, smeared along strokes on canvas."""
-    placed = place(bend(parts, rng, 0.08), _pose(rng, 0.6, 0.95, 0.3), size)
+    placed = place(bend(parts, rng, 0.08), _pose(rng, 0.65, 0.92, 0.18), size)
     index_hw = draw_parts(placed, size)
     hue = rng.random(3)
-    palette = np.clip(0.45 * hue + 0.55 * rng.random((7, 3)), 0, 1).astype(np.float32)
-    order = rng.permutation(7)
-    ground = palette[order[5 + (smooth_noise(rng, size, 4) > 0.5).astype(int)]]
+    palette = np.clip(0.45 * hue + 0.55 * rng.random((2, 3)), 0, 1).astype(np.float32)
+    ground = palette[(smooth_noise(rng, size, 4) > 0.5).astype(int)]
     # A painter sets a thing off: the ground is toned down or washed out.
     ground = 0.45 * ground + (0.55 if rng.random() < 0.5 else 0.0)
     tone = np.array([0, *(1 + p.tone for p in placed)])[index_hw]
-    thing = palette[order[np.clip(tone - 1, 0, TONES - 1)]]
-    picture = np.where((tone > 0)[..., None], thing, ground)
+    color = usual_colors(thing, rng, 0.15)[np.clip(tone - 1, 0, TONES - 1)]
+    picture = np.where((tone > 0)[..., None], color, ground)
     picture = picture * (0.65 + 0.6 * _ramp(rng, size))[..., None]
     angle = 2 * np.pi * smooth_noise(rng, size, 3)
     reach = size[0] * rng.uniform(0.015, 0.035)
@@ -74,9 +74,9 @@ def painting(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     return picture + (0.16 * bristle + weave)[..., None]
 
 
-def clipart(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def clipart(_thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """Flat vivid fills with a thick dark outline on a plain light ground."""
-    placed = place(bend(parts, rng, 0.02), _pose(rng, 0.6, 0.95, 0.25), size)
+    placed = place(bend(parts, rng, 0.02), _pose(rng, 0.65, 0.95, 0.18), size)
     index_hw = draw_parts(placed, size)
     ground = np.ones((*size, 3), np.float32)
     if rng.random() < 0.4:
@@ -91,15 +91,15 @@ def clipart(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     return picture
 
 
-def infograph(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
+def infograph(_thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
     """A small flat icon among coloured panels, bars, pies and lines of text."""
     light, accents = 0.75 + 0.25 * rng.random(3), [_vivid(rng)[0] for _ in range(4)]
     layout = _layout(rng)
     index_hw = draw_parts(place(layout, Pose((0.5, 0.5), 1.0, 0, 1, 0, False), size), size)
     table = np.array([light, *(accents[part.tone] for part in layout)], np.float32)
     picture = table[index_hw]
-    center = (rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7))
-    pose = Pose(center, rng.uniform(0.42, 0.62), rng.normal(0, 0.08), 1.0, 0.0, rng.random() < 0.5)
+    center = (rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.65))
+    pose = Pose(center, rng.uniform(0.5, 0.68), rng.normal(0, 0.06), 1.0, 0.0, rng.random() < 0.5)
     badge = place([disc(0, 0, 1.2, 1.2, 0)], pose, size)
     if rng.random() < 0.7:
         picture[draw_parts(badge, size) > 0] = rng.choice([1.0, 0.12])
@@ -112,12 +112,10 @@ def infograph(parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
 
 def _pose(rng: Generator, small: float, large: float, turn: float) -> Pose:
     scale = rng.uniform(small, large)
-    slack = 0.5 * (1 - scale) + 0.06
+    slack = 0.45 * (1 - scale)
     center = (0.5 + rng.uniform(-slack, slack), 0.5 + rng.uniform(-slack, slack))
     stretch = float(np.exp(rng.normal(0, 0.12)))
-    return Pose(
-        center, scale, rng.normal(0, turn), stretch, rng.normal(0, 0.15), rng.random() < 0.5
-    )
+    return Pose(center, scale, rng.normal(0, turn), stretch, rng.normal(0, 0.1), rng.random() < 0.5)
 
 
 def _colors(
@@ -127,12 +125,6 @@ def _colors(
     shade = rng.uniform(0.9, 1.1, len(parts)).astype(np.float32)
     table = np.array([[0, 0, 0], *(shade[k] * color_t3[p.tone] for k, p in enumerate(parts))])
     return table.astype(np.float32)[index_hw]
-
-
-def _natural(rng: Generator) -> np.ndarray:
-    """(tones, 3) muted colours, no two tones alike."""
-    grey = rng.permutation(np.linspace(0.15, 0.8, TONES))[:, None]
-    return np.clip(grey + rng.normal(0, 0.13, (TONES, 3)), 0.03, 1)
 
 
 def _vivid(rng: Generator) -> np.ndarray:
