@@ -55,6 +55,10 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http}"
 
+    def peer(self) -> int:
+        """The port for nodes of the tier below."""
+        return asyncio.run_coroutine_threadsafe(self.node.start(), self.loop).result(timeout=10)
+
     def call(self, function: Callable[[], object]) -> object:
         """Run `function` on the node's loop."""
 
