@@ -1,10 +1,15 @@
-"""The zoo as Markdown, from its cards: `python -m models.zoo.tables` prints what docs/models.md
-holds between its `<!-- zoo BENCHMARK -->` and `<!-- transfer BENCHMARK -->` marks.
+"""The zoo as Markdown, from its cards.
+
+`python -m models.zoo.tables docs/models.md` rewrites what the page holds between its marks
+`<!-- zoo BENCHMARK -->` or `<!-- transfer BENCHMARK -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,23 +17,31 @@ from models.tasks import tasks_of
 from models.zoo.cards import ModelCard
 from models.zoo.registry import checkpoint_path, list_models
 
-__all__ = ["SIZE_CLASSES", "transfer_table", "zoo_table"]
+__all__ = ["SIZE_CLASSES", "fill_page", "transfer_table", "zoo_table"]
 
 SIZE_CLASSES = ("small", "middle", "large")
 NONE = "–"
+_MARKED = re.compile(
+    r"(?P<mark><!-- (?P<what>zoo|transfer) (?P<benchmark>\S+) -->)\n.*?<!-- end -->", re.DOTALL
+)
 
 
-def zoo_table(benchmark: str, constant: dict[str, float]) -> str:
-    """A row a model, by size class and number of tasks: its metrics and its size.
+def fill_page(page: str) -> str:
+    """`page` with every marked table made anew."""
 
-    `constant` is the score of the answer that never looks, the first row.
-    """
+    def made(found: re.Match[str]) -> str:
+        table = {"zoo": zoo_table, "transfer": transfer_table}[found["what"]](found["benchmark"])
+        return f"{found['mark']}\n{table}\n<!-- end -->"
+
+    return _MARKED.sub(made, page)
+
+
+def zoo_table(benchmark: str) -> str:
+    """A row a model, by size class and number of tasks: its metrics and its size."""
     tasks = tasks_of(benchmark)
-    floor = [f"{constant[task]:.3f}" for task in tasks]
     lines = [
         _line(["model", *(_short(task) for task in tasks), "parameters", "file"]),
         _line(["---"] * (len(tasks) + 3)),
-        _line(["constant", *floor, NONE, NONE]),
     ]
     for card in _ordered(list_models(benchmark)):
         scores = [
@@ -90,3 +103,9 @@ def _short(task: str) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(fill_page(path.read_text(encoding="utf-8")), encoding="utf-8")

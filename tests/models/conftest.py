@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.benchmarks.cache import RenderedSplit, rendered_split
+from models.benchmarks.registry import open_benchmark
 from models.benchmarks.rooms import Rooms
 from models.specs import TrainingSpec, find_spec
 
@@ -23,6 +25,29 @@ def few_test_images(tmp_path_factory: pytest.TempPathFactory) -> RenderedSplit:
     """The first images of the test split at the zoo's size."""
     folder: Path = tmp_path_factory.mktemp("rooms")
     return rendered_split(Rooms("test", count=24), folder=folder)
+
+
+FEW = {"domains": 120}  # a sample there carries one of six tasks
+FEW_ELSEWHERE = 24
+
+
+@pytest.fixture(scope="session")
+def few_of(
+    few_test_images: RenderedSplit, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], RenderedSplit]:
+    """The first images of a benchmark's test split, rendered once a session."""
+    folder = tmp_path_factory.mktemp("few")
+    made = {"rooms": few_test_images}
+
+    def few(benchmark: str) -> RenderedSplit:
+        if benchmark not in made:
+            count = FEW.get(benchmark, FEW_ELSEWHERE)
+            made[benchmark] = rendered_split(
+                open_benchmark(benchmark, "test", count=count), folder=folder
+            )
+        return made[benchmark]
+
+    return few
 
 
 @pytest.fixture

@@ -6,25 +6,36 @@ import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from models.specs import SPECS, find_spec
-from models.tasks import TASKS
+from models.tasks import tasks_of
 from models.zoo.cards import ModelCard
 from models.zoo.registry import ZOO_FOLDER, checkpoint_path, find_model, list_models
 
 CARDS = list_models()
-LIMIT_BYTES = 40_000_000
+BENCHMARKS = tuple(dict.fromkeys(card.benchmark for card in CARDS))
+SIZES = ("small", "middle", "large")
+LIMIT_BYTES = 60_000_000
+LEAST_LADDER = 0.10
 by_name = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+by_benchmark = pytest.mark.parametrize("benchmark", BENCHMARKS)
 
 
-def test_every_size_class_and_task_is_served() -> None:
-    assert len(CARDS) >= 8
-    assert {card.size_class for card in CARDS} == {"small", "middle", "large"}
-    for size_class in ("small", "middle", "large"):
-        served = {task for card in CARDS if card.size_class == size_class for task in card.tasks}
-        assert served == set(TASKS)
-    assert list_models("rooms") == CARDS
+@by_benchmark
+def test_every_size_class_and_task_is_served(benchmark: str) -> None:
+    cards = list_models(benchmark)
+    assert len(cards) >= 12
+    assert {card.size_class for card in cards} == set(SIZES)
+    for size in SIZES:
+        served = {task for card in cards if card.size_class == size for task in card.tasks}
+        assert served == set(tasks_of(benchmark))
+    subsets = {card.tasks for card in cards if 1 < len(card.tasks) < len(tasks_of(benchmark))}
+    assert len(subsets) >= 3
+
+
+def test_an_unknown_benchmark_has_no_models() -> None:
     assert list_models("no such benchmark") == ()
 
 
@@ -52,12 +63,14 @@ def test_every_spec_has_been_trained() -> None:
     assert {card.name for card in CARDS} == set(SPECS)
 
 
-def test_accuracy_rises_with_size_in_every_task() -> None:
-    for task in TASKS:
-        small, middle, large = (
-            find_model(f"rooms-{size}-all").accuracy(task) for size in ("small", "middle", "large")
-        )
-        assert small < middle < large
+@by_benchmark
+def test_accuracy_rises_with_cost(benchmark: str) -> None:
+    small, middle, large = (
+        np.mean([find_model(f"{benchmark}-{size}-all").accuracy(t) for t in tasks_of(benchmark)])
+        for size in SIZES
+    )
+    assert small < middle < large
+    assert large - small >= LEAST_LADDER
 
 
 def test_all_checkpoints_together_stay_small() -> None:
