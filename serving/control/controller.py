@@ -21,7 +21,8 @@ from planner.problem import Problem
 from serving.node.server import NodeSnapshot
 
 if TYPE_CHECKING:  # the decision needs no Ray
-    from serving.control.fleet import Change, Fleet
+    from serving.control.changeover import Change
+    from serving.control.fleet import Fleet
 
 __all__ = ["Controller", "ControllerOptions", "Decision", "RateEstimator", "decide"]
 

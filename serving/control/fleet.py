@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -21,32 +20,18 @@ from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError
 from cluster.topology import Topology
 from planner.plan import Plan
+from serving.control.changeover import Change, carry_out
 from serving.control.ledger import Assignment, find_ledger, open_ledger
 from serving.control.promise import promised_bounds_s
 from serving.control.replica import Endpoint, application_of, make_application
-from serving.control.transition import plan_transition
+from serving.control.transition import Costs, Stage, plan_transition
 from serving.ingress.limits import DoorConfig
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeSnapshot
 
-__all__ = ["Change", "Fleet"]
+__all__ = ["Fleet"]
 
 CALL_TIMEOUT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Change:
-    """What putting a plan in force took, in seconds."""
-
-    version: int
-    total_s: float
-    route_s: float
-    """from the first client following the plan to the last"""
-    loads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """node -> model -> seconds"""
-    unloaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    interim: bool = False
-    """whether a crowded node had to unload before it could load"""
 
 
 class Fleet:
@@ -135,45 +120,19 @@ class Fleet:
         now = self.snapshots()
         clients = [node.name for node in self.topology.clients]
         current: dict[str, RouteTable] = self._call_all("table", dict.fromkeys(clients, ()))
-        version = max(snapshot.plan_version for snapshot in now.values()) + 1
-        steps = plan_transition(
+        stages = plan_transition(
             plan,
-            version,
+            max(snapshot.plan_version for snapshot in now.values()) + 1,
             current,
             {name: frozenset(snapshot.models) for name, snapshot in now.items()},
-            model_bytes,
-            {node.name: int(node.memory) for node in self.topology.nodes},
+            Costs(model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}),
+            {name: self._path(name) for name in clients},
+            {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
         )
-        if steps.interim:
-            self._route(steps.interim, version)
-            self._call_all(
-                "retire", {node: (version, keep) for node, keep in steps.unload_first.items()}
-            )
-            version += 1
-        loads = self._call_all("load", {node: (models,) for node, models in steps.load.items()})
-        routed_s = time.monotonic()
-        self._route(steps.routes, version)
-        route_s = time.monotonic() - routed_s
-        assignments = {
-            node: Assignment(version, tuple(sorted(models)), steps.routes.get(node))
-            for node, models in steps.keep.items()
-        }
-        ray.get(find_ledger().assign.remote(assignments))
-        gone = self._call_all(
-            "retire", {node: (version, keep) for node, keep in steps.keep.items()}
-        )
-        return Change(
-            version=version,
-            total_s=time.monotonic() - started_s,
-            route_s=route_s,
-            loads_s={node: times for node, times in loads.items() if times},
-            unloaded={node: names for node, names in gone.items() if names},
-            interim=bool(steps.interim),
-        )
+        return carry_out(stages, self._call_all, _remember, started_s=started_s)
 
-    def _route(self, tables: Mapping[str, RouteTable], version: int) -> None:
-        self._call_all("route", {client: (table,) for client, table in tables.items()})
-        self._call_all("drained", dict.fromkeys(tables, (version,)))
+    def _path(self, client: str) -> list[tuple[str, str]]:
+        return [(str(node.tier), node.name) for node in self.topology.path_to_cloud(client)]
 
     def _call_all(self, method: str, arguments: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
         """Call `method` on the named nodes at once and wait for all."""
@@ -185,6 +144,15 @@ class Fleet:
             lambda response: response.result(timeout_s=CALL_TIMEOUT_S), started.values()
         )
         return dict(zip(started, results, strict=True))
+
+
+def _remember(stage: Stage, version: int) -> None:
+    """Tell the ledger what a node that is started anew has to take up."""
+    assignments = {
+        node: Assignment(version, tuple(sorted(models)), stage.routes.get(node))
+        for node, models in stage.keep.items()
+    }
+    ray.get(find_ledger().assign.remote(assignments))
 
 
 def _quiet() -> None:

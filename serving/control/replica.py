@@ -107,6 +107,11 @@ class NodeReplica:
             reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
             self._endpoint = Endpoint(config.host, peer_port, ports, reached, door.token)
 
+    async def check_health(self) -> None:
+        """Serve asks every few seconds; a device that fails batch after batch is started anew."""
+        if self._server.failing:
+            raise RuntimeError(f"{self._config.node.name}: its device fails batch after batch")
+
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""
         return self._endpoint
@@ -127,7 +132,7 @@ class NodeReplica:
         """See `NodeServer.drained`."""
         await self._server.drained(version)
 
-    async def retire(self, version: int, keep: frozenset[str]) -> tuple[str, ...]:
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """See `NodeServer.retire`."""
         return await self._server.retire(version, keep)
 

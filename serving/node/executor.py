@@ -137,10 +137,11 @@ class Executor:
             self._observer.on_load(model, spent_s)
             return spent_s
 
-    async def unload(self, model: str) -> None:
-        """Take no more queries of `model`, let those queued or running finish, then free it."""
+    async def unload(self, model: str) -> float:
+        """Take no more queries of `model`, let those queued or running finish, then free it;
+        returns the seconds it took."""
         if model not in self._models:
-            return
+            return 0.0
         started_s = self._clock()
         self._leaving.add(model)
         while self._batcher_waiting(model) or self._running == model:
@@ -149,7 +150,9 @@ class Executor:
         self._leaving.discard(model)
         if runtime is not None:
             await asyncio.to_thread(runtime.close)
-            self._observer.on_unload(model, self._clock() - started_s)
+        spent_s = self._clock() - started_s
+        self._observer.on_unload(model, spent_s)
+        return spent_s
 
     def check(self, model: str, deadline_s: float | None = None) -> None:
         """Raise the `RefusedError` that a query which arrived now would meet."""

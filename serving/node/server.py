@@ -86,6 +86,8 @@ class NodeSnapshot:
     """seconds the latest load of each model took"""
     waiting: Mapping[str, int] = field(default_factory=dict)
     """queries queued here by model"""
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """what each loaded model serves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +189,12 @@ class NodeServer:
         """Whether the device fails batch after batch: the node should be started anew."""
         return self._executor.failing
 
-    async def retire(self, version: int, keep: frozenset[str]) -> tuple[str, ...]:
-        """Unload every model not in `keep`, once its queries are done; returns their names."""
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
         self._plan_version = max(self._plan_version, version)
-        gone = tuple(model for model in self._executor.models if model not in keep)
-        await asyncio.gather(*(self._executor.unload(model) for model in gone))
-        return gone
+        gone = [model for model in self._executor.models if model not in keep]
+        times_s = await asyncio.gather(*(self._executor.unload(model) for model in gone))
+        return dict(zip(gone, times_s, strict=True))
 
     async def answer(
         self, task: str, image: ImageSource, *, deadline_s: float | None = None
@@ -257,6 +259,7 @@ class NodeServer:
             refused=dict(self._refused),
             loads_s=dict(self._loads_s),
             waiting=self._executor.waiting,
+            tasks={model: tuple(self._tasks_of(model)) for model in self._executor.models},
         )
 
     def _count_refusal(self, tasks: tuple[str, ...], reason: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.plan import Plan, Route
+from serving.control.interim import Capabilities, open_ways
 from serving.control.promise import promised_bounds_s
-from serving.control.transition import plan_transition, route_tables
+from serving.control.transition import Costs, plan_transition, route_tables
+from serving.node.router import RouteTable
 
 NODES = ("c", "e", "o")
 TIERS = {"c": "client", "e": "edge", "o": "cloud"}
@@ -39,20 +42,26 @@ def plans(draw):
     return plan_with(onloading, routes)
 
 
+PATHS = {"c": [("client", "c"), ("edge", "e"), ("cloud", "o")]}
+
+
+def stages_of(new: Plan, old: Plan, memory: dict, version: int = 2, serves=None):
+    held = {node: frozenset(old.onloading.get(node, ())) for node in memory}
+    tables = route_tables(old, version - 1, ("c",))
+    return plan_transition(new, version, tables, held, Costs(SIZES, memory), PATHS, serves or {})
+
+
 def test_what_fits_is_loaded_before_anything_goes() -> None:
     old = plan_with({"c": ["m0"]}, [("depth", "c", "m0", 1.0)])
     new = plan_with({"c": ["m1"]}, [("depth", "c", "m1", 1.0)])
-    steps = plan_transition(
-        new, 2, route_tables(old, 1, ("c",)), {"c": frozenset({"m0"})}, SIZES, {"c": 3}
-    )
-    assert steps.interim == {}
-    assert steps.unload_first == {}
-    assert steps.load == {"c": ("m1",)}
-    assert steps.keep == {"c": frozenset({"m1"})}
-    assert steps.routes["c"].version == 2
+    (stage,) = stages_of(new, old, {"c": 3})
+    assert stage.load == {"c": ("m1",)}
+    assert stage.keep == {"c": frozenset({"m1"})}
+    assert stage.routes["c"] == route_tables(new, 2, ("c",))["c"]
 
 
 def test_what_does_not_fit_is_routed_round_first() -> None:
+    """To the plan's own way where it is open already, else to what stays."""
     old = plan_with(
         {"c": ["m0", "m1"], "o": ["m3"]},
         [("depth", "c", "m0", 0.5), ("depth", "c", "m1", 0.25), ("edges", "c", "m1", 1.0)],
@@ -61,43 +70,103 @@ def test_what_does_not_fit_is_routed_round_first() -> None:
         {"c": ["m0", "m2"], "o": ["m3"]},
         [("depth", "c", "m2", 1.0), ("edges", "c", "m2", 0.2), ("edges", "o", "m3", 0.8)],
     )
-    held = {"c": frozenset({"m0", "m1"}), "o": frozenset({"m3"})}
-    steps = plan_transition(new, 5, route_tables(old, 4, ("c",)), held, SIZES, {"c": 4, "o": 100})
-    assert steps.unload_first == {"c": frozenset({"m0"})}
-    interim = steps.interim["c"].routes
+    first, last = stages_of(new, old, {"c": 4, "e": 0, "o": 100}, version=5)
+    assert (first.load, first.keep["c"]) == ({"c": (), "e": (), "o": ()}, frozenset({"m0"}))
+    interim = first.routes["c"].routes
     assert [(target.model, share) for target, share in interim["depth"]] == [("m0", 0.75)]
     assert [(target.node, share) for target, share in interim["edges"]] == [("o", 1.0)]
-    assert (steps.interim["c"].version, steps.routes["c"].version) == (5, 6)
+    assert last.load["c"] == ("m2",)
+    assert (first.routes["c"].version, last.routes["c"].version) == (5, 6)
 
 
-@settings(max_examples=200, deadline=None)
+def test_the_cloud_stands_in_for_a_model_that_has_to_go_first() -> None:
+    old = plan_with(
+        {"c": ["m0"], "o": ["m3"]}, [("depth", "c", "m0", 0.9), ("edges", "o", "m3", 1.0)]
+    )
+    new = plan_with(
+        {"c": ["m1"], "o": ["m3"]}, [("depth", "c", "m1", 0.5), ("depth", "o", "m3", 0.5)]
+    )
+    first, _ = stages_of(new, old, {"c": 2, "o": 100})
+    assert [(t.node, share) for t, share in first.routes["c"].routes["depth"]] == [("o", 0.9)]
+    capable = plan_with({"c": ["m1"], "o": ["m3"]}, [("depth", "c", "m1", 1.0)])
+    other = plan_with(
+        {"c": ["m0"], "o": ["m3"]}, [("depth", "c", "m0", 0.9), ("depth", "o", "m3", 0.1)]
+    )
+    first, _ = stages_of(capable, other, {"c": 2, "o": 100})
+    assert [(t.node, share) for t, share in first.routes["c"].routes["depth"]] == [("o", 1.0)]
+
+
+def test_a_crowded_node_gives_up_first_what_others_can_stand_in_for() -> None:
+    """m0 and m1 go, m2 comes, and m1 alone makes room for nothing: each task keeps a way."""
+    old = plan_with(
+        {"c": ["m0", "m1", "m3"], "o": ["m3"]},
+        [("depth", "c", "m3", 1.0), ("edges", "c", "m0", 0.5), ("edges", "o", "m3", 0.5)],
+    )
+    new = plan_with(
+        {"c": ["m1", "m2"], "o": ["m3"]}, [("depth", "c", "m2", 1.0), ("edges", "o", "m3", 1.0)]
+    )
+    stages = stages_of(new, old, {"c": 7, "o": 100})
+    assert stages[0].keep["c"] == frozenset({"m0", "m1"})
+    assert [(t.node, s) for t, s in stages[0].routes["c"].routes["depth"]] == [("o", 1.0)]
+    assert len(stages) == 2
+
+
+def test_crowded_nodes_take_turns_where_nothing_else_serves() -> None:
+    old = plan_with({"c": ["m0"], "e": ["m0"]}, [("depth", "c", "m0", 1.0)])
+    new = plan_with({"c": ["m1"], "e": ["m1"]}, [("depth", "c", "m1", 1.0)])
+    stages = stages_of(new, old, {"c": 2, "e": 2, "o": 9})
+    ways = [
+        [(target.node, target.model) for target, _ in stage.routes["c"].routes["depth"]]
+        for stage in stages
+    ]
+    assert ways == [[("c", "m0")], [("e", "m1")], [("c", "m1")]]
+
+
+def test_what_a_model_can_do_is_used_even_if_no_plan_asked_it_to() -> None:
+    old = plan_with({"c": ["m0"], "o": ["m3"]}, [("depth", "c", "m0", 1.0)])
+    new = plan_with({"c": ["m1"], "o": ["m3"]}, [("depth", "c", "m1", 1.0)])
+    first, _ = stages_of(new, old, {"c": 2, "o": 9}, serves={"m3": TASKS})
+    assert [(t.node, s) for t, s in first.routes["c"].routes["depth"]] == [("o", 1.0)]
+
+
+def test_a_plan_that_does_not_fit_is_refused() -> None:
+    old = plan_with({"c": ["m0"]}, [])
+    new = plan_with({"c": ["m1", "m2"]}, [])
+    with pytest.raises(ValueError, match="models for c take more than its 4 bytes"):
+        stages_of(new, old, {"c": 4})
+
+
+@settings(max_examples=120, deadline=None)
 @given(old=plans(), new=plans(), spare=st.integers(0, 3))
-def test_budgets_and_routes_hold_at_every_step(old, new, spare) -> None:
-    held = {node: frozenset(old.onloading[node]) for node in NODES}
-
+def test_budgets_and_routes_hold_at_every_stage(old, new, spare) -> None:
     def used(models: dict) -> dict:
         return {node: sum(SIZES[node, model] for model in models[node]) for node in NODES}
 
+    present = {node: frozenset(old.onloading[node]) for node in NODES}
     wanted = {node: frozenset(new.onloading[node]) for node in NODES}
-    budget = {node: max(used(held)[node], used(wanted)[node]) + spare for node in NODES}
-    steps = plan_transition(new, 2, route_tables(old, 1, ("c",)), held, SIZES, budget)
-
-    def check_routes(tables, models) -> None:
-        for table in tables.values():
-            for node, named in table.models.items():
-                assert named <= models[node]
-            for targets in table.routes.values():
-                assert sum(share for _, share in targets) <= 1 + 1e-9
-
-    present = dict(held)
-    if steps.interim:
-        present.update(steps.unload_first)
-        check_routes(steps.interim, present)
-    for node, models in steps.load.items():
-        present[node] = present[node] | set(models)
-    assert all(used(present)[node] <= budget[node] for node in NODES)
-    check_routes(steps.routes, present)
-    assert all(steps.keep[node] == wanted[node] for node in NODES)
+    budget = {node: max(used(present)[node], used(wanted)[node]) + spare for node in NODES}
+    stages = stages_of(new, old, budget)
+    final = route_tables(new, 1, ("c",))["c"].routes
+    before = route_tables(old, 1, ("c",))["c"].routes
+    able = Capabilities.known(
+        (*route_tables(old, 1, ("c",)).values(), *route_tables(new, 1, ("c",)).values()), {}
+    )
+    for number, stage in enumerate(stages):
+        present = {node: models | set(stage.load[node]) for node, models in present.items()}
+        assert all(used(present)[node] <= budget[node] for node in NODES)
+        table = stage.routes["c"]
+        assert table.version == 2 + number
+        for node, named in table.models.items():
+            assert named <= stage.keep[node] <= present[node]
+        for task, targets in table.routes.items():
+            assert sum(share for _, share in targets) <= 1 + 1e-9
+            ways = open_ways(task, RouteTable(1, final), able, stage.keep, PATHS["c"])
+            if stage is not stages[-1] and before.get(task) and ways:
+                assert targets, f"{task} has an open way that is not used"
+        present = dict(stage.keep)
+    assert present == wanted
+    assert stages[-1].routes["c"].routes == final
+    assert len(stages) <= 1 + sum(len(wanted[node]) for node in NODES)
 
 
 def test_bounds_add_the_links_on_the_way() -> None:
