@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -100,9 +100,10 @@ def _running(role: _Role) -> Iterator[tuple[int, int]]:
     theirs.close()  # so that a server that dies ends the wait below
     try:
         yield ours.recv()
+    except EOFError:
+        raise RuntimeError(f"the server of node {role.node.name!r} died; see above") from None
     finally:
-        if process.is_alive():
-            ours.send("stop")
+        ours.close()  # which tells it to stop
         process.join(timeout=10)
         process.kill()
 
@@ -145,7 +146,8 @@ async def _main(role: _Role, pipe: Connection) -> None:
         )  # fmt: skip
         http_port = doors.http_port
     pipe.send((http_port, peer_port))
-    await asyncio.to_thread(pipe.recv)
+    with suppress(EOFError):  # the benchmark's end of the pipe is closed when its turn is over
+        await asyncio.to_thread(pipe.recv)
     if doors is not None:
         await doors.close()
     server.close()

@@ -1,0 +1,141 @@
+"""What the serving benchmark measures without a server: the bare model, the executor, the costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from oip_door import tensor_request
+from serving_process import MAX_BATCH, MODEL, TASK, node
+
+from cluster.demand import Phase
+from models.engines import CpuEngine, Serving
+from models.runtime import ModelRuntime
+from models.zoo.assembly import load_network
+from models.zoo.registry import find_model
+from serving.ingress.door import Door
+from serving.ingress.http import HttpIngress
+from serving.metrics.node_metrics import NodeMetrics
+from serving.node.batching import make_batcher
+from serving.node.executor import Executor
+from serving.node.router import RouteTable, Target
+from serving.node.server import NodeConfig, NodeServer
+from serving.traffic.driver import Floor, measure_floor
+from serving.traffic.schedule import build_schedule
+
+__all__ = [
+    "bare_qps",
+    "export_frozen",
+    "generator_floor",
+    "in_process_qps",
+    "protocol_cost_s",
+]
+
+
+def bare_qps(runtime: ModelRuntime, images: np.ndarray, seconds: float) -> float:
+    """S0: images per second of the model alone, in batches of `MAX_BATCH`."""
+    runtime.run(images[:MAX_BATCH])
+    begun_s, done = time.perf_counter(), 0
+    while time.perf_counter() - begun_s < seconds:
+        runtime.run(images[:MAX_BATCH])
+        done += MAX_BATCH
+    return done / (time.perf_counter() - begun_s)
+
+
+async def in_process_qps(images: np.ndarray, callers: int, seconds: float) -> float:
+    """S1: callers on the executor's own loop, each with one query out."""
+    what = node("client", "client")
+    executor = Executor(
+        make_batcher(what.batching, what.window_s, what.max_batch),
+        lambda name: ModelRuntime.load(find_model(name), max_batch=MAX_BATCH),
+    )
+    await executor.load(MODEL)
+
+    async def keep_asking(number: int, end_s: float) -> int:
+        answered = 0
+        while time.perf_counter() < end_s:
+            await executor.submit(MODEL, TASK, images[number % len(images)])
+            answered += 1
+        return answered
+
+    async def measure(for_s: float) -> float:
+        begun_s = time.perf_counter()
+        asked = (keep_asking(number, begun_s + for_s) for number in range(callers))
+        return sum(await asyncio.gather(*asked)) / (time.perf_counter() - begun_s)
+
+    await measure(0.3)
+    qps = await measure(seconds)
+    executor.close()
+    return qps
+
+
+class Echo:
+    """A device that takes no time: what is left is router and protocol."""
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """The red channel."""
+        return {TASK: batch[..., 0]}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -> float:
+    """S10: CPU seconds a query spends in the HTTP application, router, executor and metrics.
+
+    No socket. Many at once, as under load, so that the hand-over to the device is shared.
+    """
+    what = node("client", "client")
+    shape = images.shape[1:]
+    server = NodeServer(
+        NodeConfig(what, None, (TASK,), "t"), lambda _: Echo(), lambda _: shape,
+        observer=NodeMetrics(what),
+    )  # fmt: skip
+    await server.load((MODEL,))
+    server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
+    app = HttpIngress(Door(server, shape[:2]), lambda body: images[0])
+    body, headers = tensor_request(images[0])
+    scope = {
+        "type": "http", "method": "POST", "path": f"/v2/models/{TASK}/infer",
+        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
+    }  # fmt: skip
+    refused: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        if message.get("status", 200) != 200:
+            refused.append(message["status"])
+
+    async def burst() -> float:
+        begun_s = time.process_time()
+        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(size)))
+        return (time.process_time() - begun_s) / size
+
+    await burst()
+    cost_s = statistics.median([await burst() for _ in range(bursts)])
+    server.close()
+    if refused:
+        raise RuntimeError(f"the door answered {len(refused)} queries with {set(refused)}")
+    return cost_s
+
+
+async def generator_floor(rate_qps: float, seconds: float) -> Floor:
+    """S9: the load generator against a system that answers at once."""
+    phase = Phase(duration_s=seconds, rates_qps={"c": {TASK: rate_qps}})
+    return await measure_floor(build_schedule([phase], 1, 1), [b""], duration_s=seconds)
+
+
+def export_frozen(path: Path) -> None:
+    """Write the trace that our engine runs, for the peers, and its images' shape beside it."""
+    card = find_model(MODEL)
+    serving = Serving(load_network(card, None), card.tasks, card.preprocessing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    CpuEngine(serving, 1, [1]).save(path)
+    path.with_suffix(".json").write_text(json.dumps(serving.shape))

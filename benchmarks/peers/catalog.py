@@ -1,0 +1,136 @@
+"""The peers: which environment each needs, how its server is started, how it is fed.
+
+Every peer serves the same frozen file at the same batch cap on one torch thread. `batch_timeout_s`
+and `encoding` are what was found fastest for it on the recorded machine; docs/benchmarks.md says
+how each is tuned.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from load import Door, GrpcDoor, HttpDoor
+from tritonclient.grpc import service_pb2
+
+__all__ = ["HERE", "PEERS", "Peer", "peers_home"]
+
+HERE = Path(__file__).resolve().parent
+RAW = {"content-type": "application/octet-stream"}
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+def peers_home() -> Path:
+    """Where the peers' environments lie: $J3O_PEERS, or the user's cache."""
+    named = os.environ.get("J3O_PEERS")
+    return Path(named) if named else Path.home() / ".cache" / "j3o-testbed" / "peers"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server to compare with."""
+
+    name: str
+    title: str
+    distribution: str
+    script: str
+    encoding: str
+    batch_timeout_s: float
+    make_door: Callable[[int, Sequence[np.ndarray]], Door]
+    """port, images (h, w, 3) -> door"""
+    own_environment: bool = True
+    """whether it needs another environment than the benchmark's"""
+    embeds_python: bool = False
+    """whether its server loads libpython, which not every Python build has"""
+
+    @property
+    def home(self) -> Path:
+        """Its virtual environment."""
+        return peers_home() / self.name
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that runs its server."""
+        return self.home / "bin" / "python" if self.own_environment else Path(sys.executable)
+
+    @property
+    def error_file(self) -> Path:
+        """Where a failed installation left its reason."""
+        return peers_home() / f"{self.name}.error"
+
+    @property
+    def requirements(self) -> Path:
+        """Every version of its own environment."""
+        return HERE / "requirements" / f"{self.name}.txt"
+
+    def version(self) -> str:
+        """The version of its distribution that is measured."""
+        if not self.own_environment:
+            return metadata.version(self.distribution)
+        pins = dict(line.split("==") for line in self.requirements.read_text().split())
+        return pins[self.distribution]
+
+    def missing(self) -> str | None:
+        """Why it cannot be measured, or None."""
+        if self.error_file.exists():
+            return self.error_file.read_text().strip()
+        if not self.python.exists():
+            return "not installed; run `make bench-peers`"
+        return None
+
+
+def _raw_http(path: str) -> Callable[[int, Sequence[np.ndarray]], Door]:
+    def make(port: int, images: Sequence[np.ndarray]) -> Door:
+        bodies = [image.tobytes() for image in images]
+        return HttpDoor(f"http://127.0.0.1:{port}{path}", bodies, RAW)
+
+    return make
+
+
+def _bytes_element(port: int, images: Sequence[np.ndarray]) -> Door:
+    """gRPC with the image as one BYTES element."""
+    bodies = []
+    for image in images:
+        message = service_pb2.ModelInferRequest(model_name="segmentation")
+        message.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
+        message.raw_input_contents.append(struct.pack("<I", image.nbytes) + image.tobytes())
+        bodies.append(message.SerializeToString())
+    return GrpcDoor(f"127.0.0.1:{port}", INFER, bodies)
+
+
+def _tensor(port: int, images: Sequence[np.ndarray]) -> Door:
+    """gRPC with the image as a raw UINT8 tensor."""
+    bodies = []
+    for image in images:
+        message = service_pb2.ModelInferRequest(model_name="segmentation")
+        message.inputs.add(name="image", datatype="UINT8", shape=[1, *image.shape])
+        message.raw_input_contents.append(image.tobytes())
+        bodies.append(message.SerializeToString())
+    return GrpcDoor(f"127.0.0.1:{port}", INFER, bodies)
+
+
+PEERS = (
+    Peer(
+        "ray_serve", "plain Ray Serve", "ray", "ray_serve_server.py",
+        "HTTP, raw bytes", 0.01, _raw_http("/"),
+        own_environment=False,
+    ),
+    Peer(
+        "litserve", "LitServe", "litserve", "litserve_server.py",
+        "HTTP, raw bytes", 0.01, _raw_http("/predict"),
+    ),
+    Peer(
+        "mlserver", "MLServer", "mlserver", "mlserver_server.py",
+        "gRPC, one BYTES element", 0.01, _bytes_element,
+    ),
+    Peer(
+        "pytriton", "pytriton", "nvidia-pytriton", "pytriton_server.py",
+        "gRPC, raw tensor", 0.0, _tensor, embeds_python=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,93 @@
+"""The rows of the serving benchmark: what each id means, and the file and table they end in.
+
+Form of the file: {"provenance": {...}, "rows": [{"id", "what", "value", "unit", "n", "spread"}]}.
+A row that could not be measured has a null value and an `error` that says why.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.provenance import Provenance
+
+__all__ = ["WHAT", "collect_rows", "print_rows", "write_rows"]
+
+WHAT: dict[str, tuple[str, str]] = {
+    "S0.bare": ("the model in a plain loop, batches of 32, on the servers' core", "queries/s"),
+    "S1": ("in-process executor / bare, 64 callers", "ratio"),
+    "S2": ("HTTP one hop / bare, binary tensors, 64 callers", "ratio"),
+    "S2.p50": ("latency there, median", "ms"),
+    "S2.p99": ("latency there, 99th percentile", "ms"),
+    "S2.wrk": ("the same door driven by wrk, 64 connections / bare", "ratio"),
+    "S3": ("client to edge, two hops on one core / bare, 64 callers", "ratio"),
+    "S3.p50": ("latency there, median", "ms"),
+    "S3.p99": ("latency there, 99th percentile", "ms"),
+    "S4": ("one hop / plain Ray Serve (@serve.batch through its proxy), 64 callers", "ratio"),
+    "S4.ray_serve": ("plain Ray Serve / bare", "ratio"),
+    "S5.litserve": ("one hop / LitServe, 64 callers", "ratio"),
+    "S5.mlserver": ("one hop / MLServer, 64 callers", "ratio"),
+    "S5.pytriton": ("one hop / pytriton, 64 callers", "ratio"),
+    "S6": ("p99 at 70 % of the own peak / lowest p99 of a peer at 70 % of its own", "ratio"),
+    "S6.same_load": ("p99 / the fastest peer's, both at 70 % of that peer's peak", "ratio"),
+    "S6.ours": ("p99 of one hop at 70 % of its peak, Poisson", "ms"),
+    "S6.litserve": ("p99 of LitServe at 70 % of its peak, Poisson", "ms"),
+    "S6.mlserver": ("p99 of MLServer at 70 % of its peak, Poisson", "ms"),
+    "S6.pytriton": ("p99 of pytriton at 70 % of its peak, Poisson", "ms"),
+    "S7": ("answers within 2 T_b at 3 times the peak, Poisson / peak", "ratio"),
+    "S7.refused": ("share of that load that was refused", "share"),
+    "S7.p99": ("latency of the answers there, 99th percentile", "ms"),
+    "S7.lateness": ("lateness of the generator there, 99th percentile", "ms"),
+    "S8.within": ("window policy: share of queries answered within 2 T_b + links", "share"),
+    "S8.within_greedy": ("the same for the work-conserving policy", "share"),
+    "S8.median_ratio": ("median latency, work-conserving / window, same arrivals", "ratio"),
+    "S8.rate": ("the load there, planned with 5 % overrun (F11), T_b 100 ms", "queries/s"),
+    "S8.window_p50": ("median latency of the window policy there", "ms"),
+    "S9.p50": ("load generator's lateness at 200 queries/s, null system", "ms"),
+    "S9.p99": ("load generator's lateness at 200 queries/s, null system", "ms"),
+    "S9.fast_p50": ("load generator's lateness at 2000 queries/s, null system", "ms"),
+    "S9.fast_p99": ("load generator's lateness at 2000 queries/s, null system", "ms"),
+    "S10": ("router and protocol, CPU time a query in bursts of 64", "ms"),
+}
+
+
+def collect_rows(
+    found: Mapping[str, list[float]], errors: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Rows in the order of `WHAT`: median and range over the repetitions, or the error."""
+    unknown = (found.keys() | errors.keys()) - WHAT.keys()
+    if unknown:
+        raise KeyError(f"rows without a meaning: {', '.join(sorted(unknown))}")
+    rows: list[dict[str, Any]] = []
+    for identity, (what, unit) in WHAT.items():
+        row: dict[str, Any] = {"id": identity, "what": what, "value": None, "unit": unit, "n": 0}
+        values = found.get(identity, [])
+        if values:
+            row |= {"value": statistics.median(values), "n": len(values)}
+            row["spread"] = [min(values), max(values)]
+        if identity in errors:
+            row["error"] = errors[identity]
+        if values or identity in errors:
+            rows.append(row)
+    return rows
+
+
+def write_rows(path: Path, provenance: Provenance, rows: list[dict[str, Any]]) -> None:
+    """The JSON that is committed under benchmarks/results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"provenance": provenance.model_dump(), "rows": rows}
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table for people."""
+    for row in rows:
+        if row["n"]:
+            low, high = row["spread"]
+            figures = f"{row['value']:10.4g} {row['unit']:10} n={row['n']} [{low:.4g}, {high:.4g}]"
+            print(f"{row['id']:17} {figures}  {row['what']}")
+        if "error" in row:
+            print(f"{row['id']:17} not measured: {row['error']}")
