@@ -15,7 +15,7 @@ from jinja2 import Environment
 
 from serving.ingress.door import Door
 from serving.ingress.limits import DoorConfig
-from serving.ingress.protocol import DATATYPES, INPUT
+from serving.ingress.protocol import DATATYPES, INPUT, OUTPUT
 
 __all__ = ["describe_http", "describe_pages"]
 
@@ -183,13 +183,17 @@ def _schemas(door: Door, config: DoorConfig) -> dict[str, Json]:
             "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _object({
                 "name": {"const": INPUT}, "datatype": {"const": "UINT8"},
                 "shape": {"enum": [[height, width, 3], [1, height, width, 3]],
-                          "description": f"or more images, at most {config.limits.images}"},
-                "data": {"type": "array", "minItems": pixels,
-                         "items": {"type": "integer", "minimum": 0, "maximum": 255}},
-                "parameters": parameters,
-            }, "name", "datatype", "shape")},
+                          "description": f"or [n, {height}, {width}, 3] for n images, at most "
+                          f"{config.limits.images}, with n times the data"},
+                "data": {"type": "array", "minItems": pixels, "maxItems": pixels,
+                         "items": {"type": "integer", "minimum": 0, "maximum": 255},
+                         "description": "or, after the JSON, as many raw bytes: then `parameters` "
+                         "has `binary_data_size`"},
+            }, "name", "datatype", "shape", "data")},
             "outputs": {"type": "array", "items": _object(
-                {"name": TEXT, "parameters": parameters}, "name")},
+                {"name": {"enum": [OUTPUT, *door.tasks]},
+                 "parameters": _object({"binary_data": {"type": "boolean"}}, any_of_them=True)},
+                "name")},
             "parameters": _object({
                 "binary_data_output": {"type": "boolean"},
                 "timeout": {"type": "integer", "minimum": 1, "description": "microseconds"},
