@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test check format gpu-check bench-planner bench-serving lock clean
+.PHONY: help setup demo test check format gpu-check bench-planner bench-serving bench-shared-passes lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-planner: setup ## measure the planner; writes out/bench/planner.json
 
 bench-serving: setup ## measure the data plane; writes out/bench/serving.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_serving.py --out out/bench/serving.json
+
+bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json
 
 lock: setup ## rewrite constraints.txt from the installed environment
 	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable; } > constraints.next
