@@ -140,6 +140,70 @@ def test_low_load_is_answered_within_the_promise(case) -> None:
     assert np.mean(within) >= 0.9
 
 
+def two_tasks(plan: Plan) -> tuple[str, tuple[str, ...]]:
+    """A client and two tasks of which the plan sheds least."""
+    served: Counter = Counter()
+    for route in plan.routes:
+        served[route.client, route.task] += route.share
+    best: dict[str, list[tuple[float, str]]] = {}
+    for (client, task), share in served.items():
+        best.setdefault(client, []).append((share, task))
+    tops = {client: sorted(tasks)[-2:] for client, tasks in best.items() if len(tasks) > 1}
+    client = max(tops, key=lambda name: min(tops[name]))
+    return client, tuple(sorted(task for _, task in tops[client]))
+
+
+def test_tasks_of_one_image_are_answered_together_or_not_at_all(case) -> None:
+    client, tasks = two_tasks(case.plan)
+    ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
+
+    async def scenario(system, bodies):
+        query = Query(client, tasks[0], bodies[0])
+        return [await system.send_all(query, tasks) for _ in range(12)]
+
+    requests = case.run(scenario)
+    together = [{answer.outcome for answer in answers.values()} for answers in requests]
+    assert all(len(outcomes) == 1 for outcomes in together)
+    assert {Outcome.ANSWERED} in together
+    assert {Outcome.ERROR} not in together
+    for answers in requests:
+        assert set(answers) == set(tasks)
+        for task, answer in answers.items():
+            if answer.outcome is Outcome.ANSWERED:
+                assert (client, task, answer.node, answer.model) in ways
+                assert answer.batch_size >= 1
+            else:
+                assert answer.reason
+        models = {(a.node, a.model) for a in answers.values() if a.outcome is Outcome.ANSWERED}
+        spent_s = {(a.node, a.model, a.timing.compute_s) for a in answers.values() if a.model}
+        assert len(spent_s) == len(models)  # one pass a model
+
+
+def test_a_deadline_is_kept_or_the_query_refused(case) -> None:
+    client, (task, _) = two_tasks(case.plan)
+
+    async def scenario(system, bodies):
+        loop = asyncio.get_running_loop()
+
+        async def ask(within_s):
+            started_s = loop.time()
+            answer = await system.send(Query(client, task, bodies[0], within_s=within_s))
+            return answer, loop.time() - started_s
+
+        await ask(30.0)  # the first query finds connections closed
+        return [await ask(1e-4) for _ in range(4)], [await ask(30.0) for _ in range(6)]
+
+    hopeless, patient = case.run(scenario)
+    for answer, spent_s in hopeless:
+        assert (answer.outcome, answer.reason) in {
+            (Outcome.SHED, "deadline"),
+            (Outcome.SHED, "shed"),
+        }
+        assert spent_s < 1.0  # refused, not waited for
+    assert any(answer.outcome is Outcome.ANSWERED for answer, _ in patient)
+    assert all(answer.outcome is not Outcome.ERROR for answer, _ in patient)
+
+
 def test_an_unknown_task_is_not_answered(case) -> None:
     async def scenario(system, bodies):
         return await system.send(Query(case.topology.clients[0].name, "weather", bodies[0]))
