@@ -23,6 +23,7 @@ from serving.cli.console import ExitCode, Output
 from serving.cli.plan_verbs import DemandFile, ProfilesFile, load_setting
 from serving.control.stages import Setting, measure_run, model_bytes_of, write_report
 from serving.ingress.limits import DoorConfig, read_door
+from serving.metrics.targets import write_prometheus
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.gallery import Gallery, pick_examples
 from serving.report.scene import build_scene
@@ -71,7 +72,16 @@ def deploy(
     out.say(f"plan version {change.version} is in force after {change.total_s:.1f} s")
     for client, url in urls.items():
         out.say(f"{client}: POST an image to {url}/v2/models/TASK/infer")
-    out.result({"version": change.version, "seconds": change.total_s, "urls": urls})
+    scraped = write_prometheus(Path("out/prometheus"), fleet.scrape_targets(), fleet.door_token())
+    out.say(f"metrics: prometheus --config.file={scraped}")
+    out.result(
+        {
+            "version": change.version,
+            "seconds": change.total_s,
+            "urls": urls,
+            "prometheus": str(scraped),
+        }
+    )
     local.disconnect()
 
 

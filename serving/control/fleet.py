@@ -26,6 +26,7 @@ from serving.control.promise import promised_bounds_s
 from serving.control.replica import Endpoint, application_of, make_application
 from serving.control.transition import Costs, Stage, plan_transition
 from serving.ingress.limits import DoorConfig
+from serving.metrics.targets import ScrapeTarget
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeSnapshot
 
@@ -106,6 +107,13 @@ class Fleet:
     def door_token(self) -> str | None:
         """What the doors ask for, if anything."""
         return next((end.token for end in self.endpoints().values() if end.doors), None)
+
+    def scrape_targets(self) -> dict[str, ScrapeTarget]:
+        """Where every node's metrics are read."""
+        return {
+            name: ScrapeTarget(endpoint.metrics_address, str(self.topology.node(name).tier))
+            for name, endpoint in self.endpoints().items()
+        }
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Counters of every node."""

@@ -27,10 +27,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class DoorPorts:
-    """Where a client node's doors listen."""
+    """Where a node listens for callers; a node without doors is only scraped, over HTTP."""
 
     http: int
-    grpc: int
+    grpc: int = 0
 
 
 class _Ledger:
@@ -49,11 +49,11 @@ class _Ledger:
         return self._assignments.get(node)
 
     def claim_ports(self, node: str, ports: DoorPorts) -> None:
-        """Remember where the node's doors listen."""
+        """Remember where the node listens."""
         self._ports[node] = ports
 
     def ports(self, node: str) -> DoorPorts | None:
-        """Where the node's doors listened before, if it had any."""
+        """Where the node listened before, if it ran before."""
         return self._ports.get(node)
 
 

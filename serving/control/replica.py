@@ -6,6 +6,7 @@ replica's own sockets. Serve carries only the control plane, as method calls on 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,6 +16,8 @@ from ray import serve
 from cluster.topology import Tier
 from serving.control.ledger import Assignment, DoorPorts, find_ledger
 from serving.ingress.limits import DoorConfig, is_wildcard
+from serving.metrics.endpoint import METRICS_PATH, PageServer
+from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeServer, NodeSnapshot
 
@@ -32,6 +35,8 @@ class Endpoint:
     """under which callers reach the doors"""
     token: str | None = field(default=None, repr=False)
     """what the doors ask for; only drivers of the cluster can read it here"""
+    metrics_address: str = ""
+    """HOST:PORT where GET /metrics is answered"""
 
     @property
     def url(self) -> str:
@@ -53,6 +58,16 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _read(seen: NodeSnapshot, held_bytes: Mapping[str, int]) -> Reading:
+    """What a scrape reads. `held_bytes` has every model that was ever loaded."""
+    return Reading(
+        waiting=seen.waiting,
+        resident_bytes={model: held_bytes[model] for model in seen.models},
+        in_flight=seen.in_flight,
+        busy_s=seen.busy_s,
+    )
+
+
 class NodeReplica:
     """The deployment class; one replica a node."""
 
@@ -64,14 +79,18 @@ class NodeReplica:
 
         node = config.node
 
+        held_bytes: dict[str, int] = {}
+
         def load(model: str) -> ModelRuntime:
-            return ModelRuntime.load(
+            runtime = ModelRuntime.load(
                 find_model(model),
                 node.device,
                 threads=node.threads,
                 max_batch=node.max_batch,
                 memory_bytes=int(node.memory),
             )
+            held_bytes[model] = runtime.weights_bytes
+            return runtime
 
         @cache  # asked for every forwarded query
         def image_shape(model: str) -> tuple[int, int, int]:
@@ -82,18 +101,21 @@ class NodeReplica:
         def tasks_of(model: str) -> tuple[str, ...]:
             return find_model(model).tasks
 
-        self._server = NodeServer(config, load, image_shape, self._find_peer, tasks_of)
+        metrics = NodeMetrics(node, config.bounds_s)
+        server = self._server = NodeServer(
+            config, load, image_shape, self._find_peer, tasks_of, observer=metrics
+        )
+        metrics.watch(lambda: _read(server.snapshot(), held_bytes))
         self._config = config
         ledger = find_ledger()
         await self._take_up(await ledger.assignment.remote(node.name))
         peer_port = await self._server.start()
-        self._endpoint = Endpoint(config.host, peer_port)
+        # Callers keep their addresses when a replica is restarted.
+        former: DoorPorts = await ledger.ports.remote(node.name) or DoorPorts(0)
         if node.tier is Tier.CLIENT:
             from serving.ingress.doors import open_doors
 
             preprocessing = list_models()[0].preprocessing
-            # Callers keep their addresses when a replica is restarted.
-            former: DoorPorts = await ledger.ports.remote(node.name) or DoorPorts(0, 0)
             self._doors = await open_doors(
                 self._server,
                 lambda body: decode_image(body, preprocessing),
@@ -101,11 +123,20 @@ class NodeReplica:
                 door,
                 http_port=former.http,
                 grpc_port=former.grpc,
+                pages={METRICS_PATH: metrics.page},
             )
             ports = DoorPorts(self._doors.http_port, self._doors.grpc_port)
-            await ledger.claim_ports.remote(node.name, ports)
             reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
-            self._endpoint = Endpoint(config.host, peer_port, ports, reached, door.token)
+            scraped = f"{_bracketed(reached)}:{ports.http}"
+            self._endpoint = Endpoint(
+                config.host, peer_port, ports, reached, door.token, metrics_address=scraped
+            )
+        else:
+            self._page = PageServer(metrics.page, former.http)
+            self._page.start()
+            ports = DoorPorts(self._page.port)
+            self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
+        await ledger.claim_ports.remote(node.name, ports)
 
     async def check_health(self) -> None:
         """Serve asks every few seconds; a device that fails batch after batch is started anew."""

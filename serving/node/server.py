@@ -88,6 +88,8 @@ class NodeSnapshot:
     """queries queued here by model"""
     tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """what each loaded model serves"""
+    in_flight: int = 0
+    """queries that arrived here and are not answered yet (client nodes)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,7 @@ class NodeServer:
             refused=dict(self._refused),
             loads_s=dict(self._loads_s),
             waiting=self._executor.waiting,
+            in_flight=self._in_flight.total(),
             tasks={model: tuple(self._tasks_of(model)) for model in self._executor.models},
         )
 
