@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -60,10 +61,10 @@ def _fill(backbone: nn.Module, named: dict[str, Tensor], source: str) -> None:
 def _from_hub(name: str) -> dict[str, Tensor]:
     """Tensors under the names of timm's features-only network."""
     path = hub_weights(name) or _download(name)
+    stored: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
     try:
-        network = timm.create_model(
-            name, features_only=True, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
-        )
+        timm.create_model(name, **stored)  # the whole network refuses weights that do not fit;
+        network = timm.create_model(name, features_only=True, **stored)  # its parts do not
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise PretrainedError(f"{path}: not the weights of {name}: {reason[:200]}") from None

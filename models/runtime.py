@@ -15,7 +15,7 @@ from models.images import ImageError, decode_image
 from models.zoo.assembly import load_network
 from models.zoo.cards import ModelCard
 
-__all__ = ["DeviceMemoryError", "ImageError", "ModelRuntime", "decode_image"]
+__all__ = ["DeviceMemoryError", "ImageError", "ModelRuntime", "check_device", "decode_image"]
 
 WARM_BATCHES = (1, 2, 1)
 
@@ -52,7 +52,7 @@ class ModelRuntime:
         does not fit the card, `ValueError` on a device this machine does not have or that has
         less memory, `DeviceMemoryError` if the model does not fit in it.
         """
-        _check_device(device)
+        check_device(device)
         network = load_network(card, checkpoint)
         serving = Serving(network, card.tasks, card.preprocessing)
         engine: Engine
@@ -92,7 +92,8 @@ class ModelRuntime:
         self._engine.close()
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise `ValueError` unless `device` is "cpu" or a CUDA device of this machine."""
     if device == "cpu":
         return
     if not device.startswith("cuda:") or not device[5:].isdigit():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from models.architectures import HUB
 from models.batches import draw_batch
 from models.benchmarks.cache import RenderedSplit, cache_folder, rendered_split
 from models.benchmarks.registry import open_benchmark
@@ -23,7 +24,7 @@ from models.losses import total_loss
 from models.networks import MultiTaskNetwork, build_network, count_parameters
 from models.preprocessing import normalise
 from models.pretrained import load_pretrained
-from models.runtime import ModelRuntime
+from models.runtime import ModelRuntime, check_device
 from models.score import score_model
 from models.specs import TrainingSpec
 from models.training_state import restore_state, save_state
@@ -63,19 +64,26 @@ def train_model(
     threads: int = 1,
     workers: int = 1,
     state_dir: Path | None = None,
+    data: Path | None = None,
+    device: str = "cpu",
 ) -> ModelCard:
     """Train `spec` and write `out_dir`/checkpoints/<name>.safetensors and cards/<name>.yaml.
 
     With `resume`, an interrupted run of the same spec goes on from its last saved step in
-    `state_dir` (default: beside the rendered data). Raises `PretrainedError` without the extra
-    `train` where the spec starts from ImageNet weights.
+    `state_dir` (default: beside the rendered data). `data` is the folder of a benchmark that is
+    read from disk. Raises `PretrainedError` without the weights that the spec starts from, and
+    what `open_benchmark` raises.
     """
+    check_device(device)
     torch.set_num_threads(threads)
     report = on_progress or _silent
-    train_split = _rendered(spec, "train", spec.train_images, workers, report)
-    test_split = _rendered(spec, "test", spec.test_images, workers, report)
+    # Before minutes of rendering: a machine without the initial weights is told at once.
+    load_pretrained(build_network(spec.architecture, spec.tasks).backbone, spec.architecture)
+    train_split = _rendered(spec, "train", spec.train_images, workers, report, data)
+    test_split = _rendered(spec, "test", spec.test_images, workers, report, data)
+    spec = replace(spec, tasks=_labelled_tasks(spec, train_split, test_split))
     state_path = (state_dir or cache_folder("training")) / f"{spec.name}.safetensors"
-    network = optimise(spec, train_split, state_path if resume else None, report)
+    network = optimise(spec, train_split, state_path if resume else None, report, device).cpu()
     file_name = f"{spec.name}.safetensors"
     checkpoint = out_dir / "checkpoints" / file_name
     digest = save_checkpoint(network.state_dict(), checkpoint)
@@ -88,6 +96,7 @@ def train_model(
         preprocessing=Preprocessing(height=spec.size[0], width=spec.size[1], mean=MEAN, std=STD),
         parameters=count_parameters(network),
         metrics={},
+        test_images=spec.test_images,
         checkpoint=file_name,
         checkpoint_sha256=digest,
         steps=spec.steps,
@@ -106,13 +115,17 @@ def train_model(
 
 
 def optimise(
-    spec: TrainingSpec, split: RenderedSplit, state_path: Path | None, report: Progress
+    spec: TrainingSpec,
+    split: RenderedSplit,
+    state_path: Path | None,
+    report: Progress,
+    device: str = "cpu",
 ) -> MultiTaskNetwork:
     """The trained network of `spec` on `split`; state is kept in `state_path` unless None."""
     torch.manual_seed(spec.seed)
     network = build_network(spec.architecture, spec.tasks)
     load_pretrained(network.backbone, spec.architecture)
-    network = network.to(memory_format=torch.channels_last).train()
+    network = network.to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(spec, network)
     done = restore_state(state_path, spec, network, optimizer) if state_path else 0
     for step in range(done, spec.steps):
@@ -143,8 +156,12 @@ def _step(
     rate = learning_rate(spec, step)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_share"]
-    outputs = dict(zip(spec.tasks, network(normalise(batch.image, MEAN, STD)), strict=True))
-    loss = total_loss(outputs, batch.labels, rows=batch.rows, emphasis=spec.emphasis)
+    device = next(network.parameters()).device
+    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+        maps = network(normalise(batch.image.to(device), MEAN, STD))
+    outputs = {task: output.float() for task, output in zip(spec.tasks, maps, strict=True)}
+    labels = {task: label.to(device) for task, label in batch.labels.items()}
+    loss = total_loss(outputs, labels, rows=batch.rows, emphasis=spec.emphasis)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
@@ -174,17 +191,34 @@ def _optimizer(spec: TrainingSpec, network: MultiTaskNetwork) -> Optimizer:
 
 
 def _rendered(
-    spec: TrainingSpec, split: str, count: int, workers: int, report: Progress
+    spec: TrainingSpec,
+    split: str,
+    count: int,
+    workers: int,
+    report: Progress,
+    data: Path | None,
 ) -> RenderedSplit:
-    benchmark = open_benchmark(spec.benchmark, split, spec.size, count)
+    benchmark = open_benchmark(spec.benchmark, split, spec.size, count, data)
     return rendered_split(benchmark, workers=workers, on_progress=partial(_stage, report, "render"))
 
 
+def _labelled_tasks(
+    spec: TrainingSpec, train: RenderedSplit, test: RenderedSplit
+) -> tuple[str, ...]:
+    """The spec's tasks that have labels: a data set on disk may lack some."""
+    there = tuple(task for task in spec.tasks if len(train.rows[task]) and len(test.rows[task]))
+    if not there:
+        raise ValueError(f"{spec.name}: no picture has a label of {', '.join(spec.tasks)}")
+    return there
+
+
 def _origin(spec: TrainingSpec) -> str:
-    package = spec.architecture.pretrained
-    if package is None:
+    source = spec.architecture.pretrained
+    if source is None:
         return "none"
-    return f"ImageNet-1k weights of {package} (Apache-2.0)"
+    if source.startswith(HUB):
+        return f"weights of timm/{source.removeprefix(HUB)} from the model hub"
+    return f"ImageNet-1k weights of {source} (Apache-2.0)"
 
 
 def _stage(report: Progress, stage: str, done: int, total: int) -> None:

@@ -9,7 +9,14 @@ import typer
 from cluster.document import DocumentError
 from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
-from serving.cli import cluster_verbs, plan_verbs, problem_verbs, run_verbs, train_verb
+from serving.cli import (
+    cluster_verbs,
+    plan_verbs,
+    problem_verbs,
+    run_verbs,
+    train_verb,
+    zoo_verbs,
+)
 from serving.cli.console import ExitCode
 
 __all__ = ["app", "main"]
@@ -27,9 +34,11 @@ for verb in (
     *run_verbs.VERBS,
     *train_verb.VERBS,
     *problem_verbs.VERBS,
+    *zoo_verbs.VERBS,
 ):
     app.command(name=verb.__name__)(verb)
 app.add_typer(problem_verbs.problems, name="problem")
+app.add_typer(zoo_verbs.zoo, name="zoo")
 
 
 def main() -> None:

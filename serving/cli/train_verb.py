@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,25 +21,36 @@ def train(
     list_: Annotated[bool, typer.Option("--list", help="list what can be trained")] = False,
     threads: Annotated[int, typer.Option(help="threads of torch; the bits depend on it")] = 1,
     fresh: Annotated[bool, typer.Option(help="ignore an interrupted run")] = False,
+    data: Annotated[Path | None, typer.Option(help="folder of a data set on disk")] = None,
+    zoo: Annotated[
+        Path, typer.Option(help="where a model goes that does not ship with the package")
+    ] = Path("out/zoo"),
+    device: Annotated[str, typer.Option(help="cpu, cuda:0, ...")] = "cpu",
+    steps: Annotated[int | None, typer.Option(help="instead of the spec's")] = None,
     as_json: Json = False,
 ) -> None:
     """Train models of the zoo again, writing their checkpoints and cards. Resumes by itself.
 
-    An interrupted --all goes on with the model it was at; a finished one starts over.
+    An interrupted --all goes on with the model it was at; a finished one starts over. A model of a
+    data set on disk, or on a large network, is named BENCHMARK-SIZE-TASK and goes into --zoo.
     """
     out = Output(as_json)
-    from models.specs import TrainingSpec, find_spec, specs_of
+    from models.on_demand import find_trainable, is_shipped, large_specs, trainable_of
+    from models.specs import TrainingSpec
 
     if list_ or not (model or all_):
-        listed = specs_of(benchmark)
+        listed = [*trainable_of(benchmark), *(() if benchmark else large_specs())]
         for spec in listed:
             out.say(f"{spec.name}  {', '.join(spec.tasks)}  ({spec.steps} steps)")
         out.result({spec.name: list(spec.tasks) for spec in listed})
         return
-    specs = specs_of(benchmark) if all_ else [find_spec(name) for name in model or ()]
+    specs = trainable_of(benchmark) if all_ else [find_trainable(name) for name in model or ()]
+    if steps is not None:
+        specs = [replace(spec, steps=steps) for spec in specs]
     from models.rebuild import rebuild
     from models.train import TrainingProgress, train_model
     from models.zoo.cards import ModelCard
+    from models.zoo.registry import ZOO_FOLDER
 
     def train_one(spec: TrainingSpec) -> ModelCard:
         with out.progress(spec.name) as advance:
@@ -46,7 +59,15 @@ def train(
                 loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
                 advance(progress.done, progress.total, f"{progress.stage} {loss}")
 
-            return train_model(spec, on_progress=report, resume=not fresh, threads=threads)
+            return train_model(
+                spec,
+                out_dir=ZOO_FOLDER if is_shipped(spec) else zoo,
+                on_progress=report,
+                resume=not fresh,
+                threads=threads,
+                data=data,
+                device=device,
+            )
 
     metrics = {}
     for card in rebuild(specs, train_one, resume=all_ and not fresh):
