@@ -1,4 +1,4 @@
-"""The page of a node without a door, over a real socket, and the files that lead Prometheus there."""
+"""The page of a node without a door, over a socket, and the files that lead Prometheus there."""
 
 from __future__ import annotations
 

@@ -1,0 +1,196 @@
+"""The dashboard and docs/metrics.md against what live nodes export.
+
+A client and an edge serve real queries over real sockets, refuse some, change their models and
+plan, and are scraped as Prometheus would. Whatever the dashboard asks for must be among that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.topology import Link, Node
+from serving.ingress.doors import open_doors
+from serving.metrics.endpoint import METRICS_PATH, PageServer
+from serving.metrics.node_metrics import NodeMetrics, Reading
+from serving.metrics.targets import JOB
+from serving.node.router import RouteTable, Target
+from serving.node.server import NodeConfig, NodeServer
+
+ROOT = Path(__file__).resolve().parents[4]
+DASHBOARD = ROOT / "serving" / "metrics" / "dashboard.json"
+PAGE = ROOT / "docs" / "metrics.md"
+TASK, SIZE = "depth", 4
+SHAPE = (SIZE, SIZE, 3)
+BY_PROMETHEUS = {"job", "instance"}
+"""labels that a scrape adds"""
+
+Exported = dict[str, set[str]]
+"""metric name -> its labels"""
+
+
+class Model:
+    """Depth is the red channel."""
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        return {TASK: images[..., 0].astype(np.float16)}
+
+    def close(self) -> None:
+        pass
+
+
+def make_node(tier: str, above: NodeServer | None = None, port: int = 0):
+    """A node called after its tier, and its metrics."""
+    node = Node(name=tier, tier=tier, memory=1_000, compute=0.5, window_s=0.2)
+    link = Link(source=tier, target="edge", bandwidth=10**9) if above else None
+
+    async def find() -> tuple[str, int]:
+        return "127.0.0.1", port
+
+    metrics = NodeMetrics(node, {"client": 0.0, "edge": 10.0})
+    server = NodeServer(
+        NodeConfig(node, link, (TASK,), "token"),
+        lambda _: Model(), lambda _: SHAPE, find if above else None, lambda _: (TASK,),
+        observer=metrics,
+    )  # fmt: skip
+
+    def read() -> Reading:
+        seen = server.snapshot()
+        held_bytes = dict.fromkeys(seen.models, 10)
+        return Reading(seen.waiting, held_bytes, seen.in_flight, seen.busy_s)
+
+    metrics.watch(read)
+    return server, metrics
+
+
+async def scrape_both() -> str:
+    edge, edge_metrics = make_node("edge")
+    peer_port = await edge.start()
+    client, client_metrics = make_node("client", edge, peer_port)
+    await edge.load(("large",))
+    await client.load(("small", "unwanted"))
+    here, there = Target("client", "client", "small"), Target("edge", "edge", "large")
+    client.route(RouteTable(1, {TASK: ((here, 0.4), (there, 0.4))}))
+    await client.retire(1, frozenset({"small"}))
+    pages = {METRICS_PATH: client_metrics.page}
+    doors = await open_doors(
+        client, lambda body: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
+    )
+    page = PageServer(edge_metrics.page)
+    page.start()
+    url = f"http://127.0.0.1:{doors.http_port}"
+    async with httpx.AsyncClient() as caller:
+        for _ in range(10):
+            await caller.post(
+                f"{url}/v2/models/{TASK}/infer", content=b"x", headers={"content-type": "image/png"}
+            )
+        scrapes = [await caller.get(url + METRICS_PATH)]
+        scrapes.append(await caller.get(f"http://{page.address}{METRICS_PATH}"))
+    await doors.close()
+    await page.close()
+    client.close()
+    edge.close()
+    assert all(scrape.status_code == 200 for scrape in scrapes)
+    return "".join(scrape.text for scrape in scrapes)
+
+
+@pytest.fixture(scope="module")
+def exported() -> Exported:
+    found: Exported = defaultdict(set)
+    for family in text_string_to_metric_families(asyncio.run(scrape_both())):
+        for sample in family.samples:
+            found[sample.name] |= sample.labels.keys()
+    return found
+
+
+def expressions(value: object) -> list[str]:
+    """Every PromQL expression of the dashboard."""
+    if isinstance(value, list):
+        return [found for entry in value for found in expressions(entry)]
+    if not isinstance(value, dict):
+        return []
+    own = [text for key, text in value.items() if key == "expr"]
+    return own + [found for entry in value.values() for found in expressions(entry)]
+
+
+def names_in(expression: str) -> set[str]:
+    return set(re.findall(r"\b(?:testbed|process)_\w+", re.sub(r'"[^"]*"', "", expression)))
+
+
+def labels_in(expression: str) -> set[str]:
+    groups = re.findall(r"\b(?:by|on|ignoring|group_left|without) ?\(([^)]*)\)", expression)
+    grouped = {label.strip() for group in groups for label in group.split(",")}
+    matched = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
+    return (grouped | matched) - {""}
+
+
+def panels() -> list[dict]:
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if "targets" in panel]
+
+
+def test_every_metric_of_the_dashboard_is_exported(exported: Exported) -> None:
+    found = expressions(json.loads(DASHBOARD.read_text()))
+    assert len(found) > 20
+    assert all(names_in(expression) for expression in found)
+    named = set().union(*(names_in(expression) for expression in found))
+    assert named <= exported.keys()
+
+
+def test_every_label_of_the_dashboard_is_one_of_its_metrics(exported: Exported) -> None:
+    for panel in panels():
+        for target in panel["targets"]:
+            expression = target["expr"]
+            known = set().union(*(exported[name] for name in names_in(expression))) | BY_PROMETHEUS
+            shown = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert labels_in(expression) | shown <= known, panel["title"]
+
+
+def test_the_nodes_to_choose_from_are_found_by_an_exported_label(exported: Exported) -> None:
+    variables = json.loads(DASHBOARD.read_text())["templating"]["list"]
+    (query,) = [variable["query"] for variable in variables if variable["type"] == "query"]
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
+    assert label in exported[metric]
+
+
+def test_what_is_asked_of_a_job_is_asked_of_the_one_that_deploy_configures() -> None:
+    text = DASHBOARD.read_text()
+    assert set(re.findall(r'job=\\"(\w+)\\"', text)) == {JOB}
+
+
+def test_panels_say_what_they_show_and_do_not_overlap() -> None:
+    taken = set()
+    for panel in panels():
+        assert panel["description"], panel["title"]
+        box = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(box["x"], box["x"] + box["w"])
+            for y in range(box["y"], box["y"] + box["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert max(x for x, _ in taken) < 24
+
+
+def test_the_page_lists_exactly_the_metrics_there_are(exported: Exported) -> None:
+    rows = re.findall(r"^\| `(testbed_\w+)` \| (\w+) \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
+    listed: Exported = {}
+    for name, kind, labels in rows:
+        suffixes = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+        own = {label.strip() for label in labels.split(",")} - {""} | {"node"}
+        for suffix in suffixes.get(kind, ("",)):
+            listed[name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
+    ours = {
+        name: labels
+        for name, labels in exported.items()
+        if name.startswith("testbed_") and not name.endswith("_created")
+    }
+    assert listed == ours
