@@ -17,13 +17,17 @@ SHAPE = (4, 4, 3)
 
 
 class FakeRuntime:
-    """Answers are the image's first value plus the model's number; takes `batch_s` a batch.
+    """Answers are the image's first value plus the model's number; takes `batch_s` a batch and
+    `image_s` an image.
 
     `batches` has the sizes of its batches but those of black images: rehearsals."""
 
-    def __init__(self, number: int = 0, batch_s: float = 0.0, fails: bool = False) -> None:
+    def __init__(
+        self, number: int = 0, batch_s: float = 0.0, fails: bool = False, image_s: float = 0.0
+    ) -> None:
         self.number = number
         self.batch_s = batch_s
+        self.image_s = image_s
         self.fails = fails
         self.batches: list[int] = []
         self.closed = False
@@ -32,7 +36,7 @@ class FakeRuntime:
 
     def run(self, images):
         self.gate.wait(5)
-        time.sleep(self.batch_s)
+        time.sleep(self.batch_s + self.image_s * len(images))
         if self.fails:
             raise RuntimeError("out of memory")
         if images.any():
