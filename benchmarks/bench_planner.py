@@ -2,9 +2,10 @@
 
 Run with `make bench-planner`, or `python -m benchmarks.bench_planner --seeds 5`. Times are CPU
 seconds of one process and one thread (P6: wall seconds, two processes), ratios are taken within
-one run. Windows are planned for the mean load (F9), the constraint all are compared by. References: "exact" is HiGHS on the mixed-integer program, edge flows aggregated, one
-program per edge; where only the optimum's value is needed it is bounded from above by the
-certified upper bound, which makes every quality a lower estimate.
+one run. All policies plan windows for the mean load (F9). References: "exact" is HiGHS on the
+mixed-integer program, edge flows aggregated, one program per edge; where only the optimum's value
+is needed it is bounded from above by the certified upper bound, which makes every quality a lower
+estimate.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from planner.attachments import Component, by_client, by_edge
 from planner.problem import FloatArray, Problem
 
-__all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "tidy"]
+__all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "merge", "tidy"]
 
 SMALLEST_SHARE = 1e-9
 """Shares below this are rounding dust of a solver and are shed."""
@@ -131,3 +132,25 @@ def join_pieces(problem: Problem, pieces: Iterable[tuple[Component, Allocation]]
         whole.edge_atm[component.attachments] = piece.edge_atm
         whole.cloud_at[component.attachments] = piece.cloud_at
     return whole
+
+
+def merge(
+    problem: Problem, old: Allocation, new: Allocation, from_new_e: NDArray[np.bool_]
+) -> Allocation:
+    """`old` with the rows of the edges marked, their attachments and clients taken from `new`.
+
+    The edges of a component must be marked alike.
+    """
+    from_new_a = from_new_e[problem.edge_of_a]
+    from_new_c = np.zeros(len(problem.clients), dtype=bool)
+    from_new_c[problem.client_of_a] = from_new_a
+
+    def mixed(name: str, from_new_n: NDArray[np.bool_]) -> NDArray[Any]:
+        a, b = getattr(old, name), getattr(new, name)
+        return np.where(from_new_n.reshape(-1, *[1] * (a.ndim - 1)), b, a)
+
+    return Allocation(
+        mixed("onloaded_cm", from_new_c), mixed("onloaded_em", from_new_e),
+        mixed("local_ctm", from_new_c), mixed("edge_atm", from_new_a),
+        mixed("cloud_at", from_new_a),
+    )  # fmt: skip

@@ -20,12 +20,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from planner.allocation import Allocation
-from planner.attachments import by_edge
+from planner.allocation import Allocation, merge
+from planner.attachments import by_edge, group_of_edges
 from planner.bound import relax_with
 from planner.certificate import Status, relative_gap
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
+from planner.offloading import value_by_group
 from planner.options import Options
 from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
@@ -45,53 +46,65 @@ def plan_with_headroom(
     F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
     bound is for F11 itself. Raises `ValueError` for edges that do not batch.
     """
-    assert options.overrun is not None
+    overrun = options.overrun
+    assert isinstance(overrun, float)
     if options.edge_form == "unbatched":
         raise ValueError("overrun is about windows; it cannot be asked for with unbatched edges")
     begun_s = time.perf_counter()
     inner = replace(options, overrun=None)
     window_e = problem.edge_compute_e * problem.window_e
     share_e = np.full(len(problem.edges), FIRST_SHARE)
-    best: tuple[float, Allocation, Solution] | None = None
+    group_e = group_of_edges(problem)
+    if np.isfinite(problem.cloud_compute):
+        # F8 couples all edges: plans of different steps cannot be mixed.
+        group_e = np.zeros_like(group_e)
+    best_g = np.full(int(group_e.max()) + 1, -np.inf)
+    allocation = Allocation.empty(problem)
+    solution: Solution | None = None
     trace: list[float] = []
     iterations = 0
     for _ in range(STEPS):
         left_s = options.time_limit_s - (time.perf_counter() - begun_s)
-        if best is not None and left_s <= 0:
+        if solution is not None and left_s <= 0:
             break
         narrowed = replace(problem, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
         solution = run(narrowed, replace(inner, time_limit_s=max(left_s, 0.1)))
+        inner = replace(inner, warm_start=solution)
         iterations += solution.certificate.iterations
-        use_e = window_work_f11(problem, solution.allocation, options.overrun).use_n
-        thinned = thin(problem, solution.allocation, options.overrun)
-        value = evaluate(problem, thinned).objective
-        if best is None or value > best[0]:
-            best = (value, thinned, solution)
-        trace.append(best[0])
+        use_e = window_work_f11(problem, solution.allocation, overrun).use_n
+        thinned = thin(problem, solution.allocation, overrun)
+        value_g = value_by_group(problem, thinned, group_e)
+        allocation = merge(problem, allocation, thinned, (value_g > best_g)[group_e])
+        best_g = np.maximum(best_g, value_g)
+        trace.append(float(best_g.sum()) / max(problem.total_load_qps, 1e-300))
         ratio_e = np.divide(use_e, window_e, out=np.ones_like(use_e), where=window_e > 0)
         step_e = np.clip(1.0 / np.maximum(ratio_e, 1e-9), 0.7, 1.3)
         moved_e = np.minimum(share_e * step_e, 1.0)
         if np.allclose(moved_e, share_e, rtol=5e-3):
             break
         share_e = moved_e
-    assert best is not None
-    return _concluded(problem, options, best, tuple(trace), iterations, begun_s)
+    assert solution is not None
+    return _concluded(
+        problem, options, overrun, solution, allocation, tuple(trace), iterations, begun_s
+    )
 
 
 def _concluded(
     problem: Problem,
     options: Options,
-    best: tuple[float, Allocation, Solution],
+    overrun: float,
+    solution: Solution,
+    allocation: Allocation,
     trace: tuple[float, ...],
     iterations: int,
     begun_s: float,
 ) -> Solution:
-    objective, allocation, solution = best
-    overrun = options.overrun
+    """The best plan, checked against F11 and certified; `solution` is that of the last step."""
     evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
+    objective = evaluation.objective
     if not evaluation.feasible:
         raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")
-    bound = relax_with(problem, lambda piece: headroom_cost(piece, overrun or 0.5), 1.0, options)
+    bound = relax_with(problem, lambda piece: headroom_cost(piece, overrun), 1.0, options)
     upper_bound = max(bound.bound_qps / max(problem.total_load_qps, 1e-300), objective)
     if problem.total_load_qps == 0:
         upper_bound = 0.0
@@ -135,16 +148,37 @@ def thin(problem: Problem, allocation: Allocation, overrun: float) -> Allocation
 def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
     """A linear row that every plan with F11 keeps (for bounds).
 
-    Concave terms lie above their chords: with at most N_m queries a window,
-    nu p(n) >= nu n p(N) / N, and with v = sum c^2 n <= V = c_max beta T_b,
-    sqrt(variance) >= sqrt(v) >= v / sqrt(V).
+    Concave terms lie above their chords: with at most N_m queries of m a window,
+    nu p(n) >= nu n p(N) / N, and with v = sum c^2 n <= V, sqrt(variance) >= sqrt(v) >= v / sqrt(V).
+    N_m and V are what F11 itself leaves room for.
     """
-    window_e = problem.edge_compute_e * problem.window_e
-    most_e = by_edge(problem, edge_limit_at(problem).sum(axis=1))
-    most_em = np.maximum(problem.window_e * most_e, 1e-9)[:, None]
-    marginal_em = problem.edge_marginal_em
-    setup_em = problem.edge_setup_em * -np.expm1(-most_em) / most_em
-    largest_e = marginal_em.max(axis=1) * window_e
     z = max(NormalDist().inv_cdf(1 - overrun), 0.0)
-    spread_em = z * marginal_em**2 / np.sqrt(np.maximum(largest_e, 1e-300))[:, None]
+    window_e = problem.edge_compute_e * problem.window_e
+    marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
+    demand_e = problem.window_e * by_edge(problem, edge_limit_at(problem).sum(axis=1))
+    most_em = _most_queries(demand_e, window_e, setup_em, marginal_em, z)
+    setup_em = setup_em * -np.expm1(-most_em) / most_em
+    # v <= c_max sum c n and sum c n + z sqrt(v) <= W bound sqrt(v) by a quadratic equation.
+    fits_em = problem.edge_model_bytes_em <= problem.edge_memory_e[:, None]
+    largest_e = np.where(fits_em, marginal_em, 0.0).max(axis=1)
+    half_e = 0.5 * z * largest_e
+    root_e = np.sqrt(half_e**2 + largest_e * window_e) - half_e
+    spread_em = z * marginal_em**2 / np.maximum(root_e, 1e-300)[:, None] * (1 - 1e-9)
+    spread_em = np.where(fits_em, spread_em, 0.0)
     return EdgeCost(np.zeros_like(setup_em), marginal_em + setup_em + spread_em)
+
+
+def _most_queries(
+    demand_e: FloatArray, window_e: FloatArray, setup_em: FloatArray, marginal_em: FloatArray,
+    z: float,
+) -> FloatArray:  # fmt: skip
+    """Queries a window beyond which a model alone breaks F11, rounded up; at most the demand."""
+    low_em = np.zeros_like(setup_em)
+    high_em = np.maximum(np.repeat(demand_e[:, None], setup_em.shape[1], axis=1), 1e-9)
+    for _ in range(60):
+        middle_em = 0.5 * (low_em + high_em)
+        work_em = -setup_em * np.expm1(-middle_em) + marginal_em * (middle_em + z * middle_em**0.5)
+        keeps_em = work_em <= window_e[:, None]
+        low_em = np.where(keeps_em, middle_em, low_em)
+        high_em = np.where(keeps_em, high_em, middle_em)
+    return np.maximum(high_em * (1 + 1e-9), 1e-9)

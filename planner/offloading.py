@@ -20,7 +20,15 @@ from planner.prices import Prices
 from planner.problem import FloatArray, Problem
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["Routing", "Tiers", "keep_both_forms", "route", "route_batched", "route_form"]
+__all__ = [
+    "Routing",
+    "Tiers",
+    "keep_both_forms",
+    "route",
+    "route_batched",
+    "route_form",
+    "value_by_group",
+]
 
 BoolArray = NDArray[np.bool_]
 
@@ -129,7 +137,7 @@ def route_batched(
     for k in range(int(longest_e.max(initial=0)), -1, -1):
         tried_e = np.minimum(longest_e, k)
         found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
-        value_g = _value_by_group(problem, found.allocation, group_e)
+        value_g = value_by_group(problem, found.allocation, group_e)
         length_e = np.where((value_g > best_g)[group_e], tried_e, length_e)
         best_g = np.maximum(best_g, value_g)
     found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
@@ -159,7 +167,7 @@ def _tidied(problem: Problem, found: Routing, options: Options, *, batched: bool
     return replace(found, allocation=allocation, value_qps=value_qps)
 
 
-def _value_by_group(
+def value_by_group(
     problem: Problem, allocation: Allocation, group_e: NDArray[np.int64]
 ) -> FloatArray:
     """Right answers/s of each component of edges and clients."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from planner.plan import Plan
@@ -10,10 +10,13 @@ from planner.solution import Solution
 from planner.solvers.choose import SolverName
 from planner.solvers.program import SolverLimits
 
-__all__ = ["EdgeForm", "Options"]
+__all__ = ["DEFAULT_OVERRUN", "EdgeForm", "Options", "Overrun"]
 
 EdgeForm = Literal["batched", "unbatched"]
 """Constraint of edge compute: `batched` is F9, `unbatched` is F6."""
+Overrun = float | Literal["default"] | None
+DEFAULT_OVERRUN = 0.05
+"""delta of F11 for policies that plan windows."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Options:
     iterations: int = 10
     """Most iterations of an alternation from one starting point."""
     threads: int = 1
-    overrun: float | None = None
+    overrun: Overrun = "default"
     """delta of F11: largest share of windows whose work may exceed the window under Poisson
-    arrivals (0.05 is a good choice). None: windows are planned with F9 times `fill`."""
+    arrivals. `default` is 0.05 for policies that plan windows and nothing for those that plan
+    edges without batches (F6). None: windows are planned for the mean load, F9 times `fill`."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fill <= 1:
@@ -47,10 +51,18 @@ class Options:
             raise ValueError(f"gap must lie in [0, 1), got {self.gap}")
         if self.iterations < 1:
             raise ValueError(f"iterations must be at least 1, got {self.iterations}")
-        if self.overrun is not None and not 0 < self.overrun <= 0.5:
+        given = self.overrun if isinstance(self.overrun, float | int) else DEFAULT_OVERRUN
+        if not 0 < given <= 0.5:
             raise ValueError(f"overrun must lie in (0, 0.5], got {self.overrun}")
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+    def resolved(self, form: EdgeForm) -> Options:
+        """With `overrun` as a number or None, for a policy whose own edge constraint is `form`."""
+        if self.overrun != "default":
+            return self
+        batched = (self.edge_form or form) == "batched"
+        return replace(self, overrun=DEFAULT_OVERRUN if batched else None)
 
     def limits(self, time_limit_s: float | None = None) -> SolverLimits:
         """The limits of one solver call; `time_limit_s` when less time is left."""

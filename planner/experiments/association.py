@@ -22,7 +22,7 @@ EDGES, CLIENTS_PER_EDGE = 4, 4
 REGIMES = ("mixed", "compute", "memory")
 SPREAD = 0.8
 """Standard deviation of the logarithm of an edge's budgets."""
-OPTIONS = Options(gap=1e-3, time_limit_s=20.0)
+OPTIONS = Options(overrun=None, gap=1e-3, time_limit_s=20.0)
 
 
 def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = None) -> Path:

@@ -37,7 +37,7 @@ def _measure(case: Case) -> Iterable[Row]:
     if case["links"] == "all":
         problem = replace(problem, client_uplink_c=problem.client_uplink_c * factor)
     for policy in POLICIES:
-        solution = solve(problem, policy, Options(gap=5e-3))
+        solution = solve(problem, policy, Options(overrun=None, gap=5e-3))
         shares = solution.evaluation.share_by_tier
         yield {
             "policy": policy,

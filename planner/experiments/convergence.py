@@ -31,9 +31,9 @@ def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = 
 
 def _measure(case: Case) -> Iterable[Row]:
     problem = sample_problem(case["family"], seed=case["seed"])
-    solution = solve(problem, case["policy"], Options(gap=0.0))
+    solution = solve(problem, case["policy"], Options(overrun=None, gap=0.0))
     form: EdgeForm = "unbatched" if case["policy"] == "j3o" else "batched"
-    reference = solve(problem, "certified", Options(gap=5e-3, edge_form=form))
+    reference = solve(problem, "certified", Options(overrun=None, gap=5e-3, edge_form=form))
     for start, values in solution.iterates.items():
         best = 0.0
         for iteration, value in enumerate(values, start=1):

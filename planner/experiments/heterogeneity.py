@@ -40,7 +40,7 @@ def _measure(case: Case) -> Iterable[Row]:
         client_compute_c=_spread(problem.client_compute_c, case["spread"], draw_c),
     )
     for policy in POLICIES:
-        solution = solve(problem, policy, Options(gap=5e-3))
+        solution = solve(problem, policy, Options(overrun=None, gap=5e-3))
         yield {"policy": policy, "objective": solution.objective}
 
 

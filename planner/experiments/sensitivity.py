@@ -45,7 +45,7 @@ def _measure(case: Case) -> Iterable[Row]:
     true = getattr(truth, field)
     seen = true * np.exp(case["error"] * rng.normal(0, 1, true.shape))
     believed = replace(truth, **{field: seen})
-    options = Options(fill=case["fill"], gap=5e-3)
+    options = Options(overrun=None, fill=case["fill"], gap=5e-3)
     results = []
     for problem in (believed, truth):
         allocation = solve(problem, "certified", options).allocation

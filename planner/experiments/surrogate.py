@@ -37,7 +37,7 @@ def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = 
 
 def _measure(case: Case) -> Iterable[Row]:
     problem = sample_problem("taskonomy", "compute", 2, 10, case["seed"], window_s=case["window_s"])
-    options = Options(fill=1.0)
+    options = Options(overrun=None, fill=1.0)
     models = solve(problem, "all-edge", options).allocation.onloaded_em
     held = solve(problem, "all-local", options).allocation.onloaded_cm
     every = solve(problem, "greedy-density", options).allocation.onloaded_em | models

@@ -19,8 +19,8 @@ __all__ = ["run"]
 
 WINDOWS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 PLANS = {
-    "mean load, full window": Options(fill=1.0, gap=5e-3),
-    "fill 0.6": Options(fill=0.6, gap=5e-3),
+    "mean load, full window": Options(overrun=None, fill=1.0, gap=5e-3),
+    "fill 0.6": Options(overrun=None, fill=0.6, gap=5e-3),
     "headroom, overrun 0.05": Options(fill=1.0, overrun=0.05, gap=5e-3),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from planner.headroom import plan_with_headroom
-from planner.options import Options
+from planner.options import EdgeForm, Options
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
 from planner.policies.certified import certified
@@ -33,6 +33,8 @@ class Policy:
     name: str
     description: str
     run: Callable[[Problem, Options], Solution]
+    edge_form: EdgeForm = "batched"
+    """What it plans edges with unless the options say otherwise."""
 
 
 class UnknownPolicyError(ValueError):
@@ -54,7 +56,11 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
     ("no-batching", "optimum of J3O (F6), charged the true batching cost", no_batching),
     ("proteus-like", "optimum with one model a device, no memory knapsack", proteus_like),
 )
-POLICIES: dict[str, Policy] = {row[0]: Policy(*row) for row in _TABLE}
+_UNBATCHED = ("j3o", "no-batching")
+POLICIES: dict[str, Policy] = {
+    row[0]: Policy(*row, edge_form="unbatched" if row[0] in _UNBATCHED else "batched")
+    for row in _TABLE
+}
 
 
 def list_policies() -> tuple[Policy, ...]:
@@ -71,7 +77,8 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
         near = difflib.get_close_matches(policy, POLICIES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownPolicyError(f"no policy {policy!r}{hint} (valid: {', '.join(POLICIES)})")
-    options = options or Options()
+    chosen = POLICIES[policy]
+    options = (options or Options()).resolved(chosen.edge_form)
     if options.overrun is not None:
-        return plan_with_headroom(problem, POLICIES[policy].run, options)
-    return POLICIES[policy].run(problem, options)
+        return plan_with_headroom(problem, chosen.run, options)
+    return chosen.run(problem, options)

@@ -15,6 +15,7 @@ from models.zoo.registry import list_models
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
 from planner.explain import explain
+from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
 from planner.policies import Options, list_policies, solve
 from planner.problem import Problem
@@ -57,12 +58,19 @@ def plan(
         Path | None, typer.Option(help="plan this problem.json instead of measured files")
     ] = None,
     phase: Annotated[int, typer.Option(help="phase of the demand, from 0")] = 0,
-    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    fill: Annotated[
+        float,
+        typer.Option(help="share of compute to plan for (of windows with --overrun 0)"),
+    ] = 0.6,
     time_limit: Annotated[float, typer.Option(help="seconds")] = 60.0,
     gap: Annotated[float, typer.Option(help="relative gap at which a solver may stop")] = 1e-4,
     overrun: Annotated[
         float | None,
-        typer.Option(help="share of windows that may overrun (F11), e.g. 0.05; instead of --fill"),
+        typer.Option(
+            help="share of windows that may overrun under random arrivals (F11); 0: plan windows "
+            "for the mean load and --fill (F9)",
+            show_default=f"{DEFAULT_OVERRUN:g} for policies that plan windows",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(help="processes or threads of the solver")] = 1,
     seed: int = 0,
@@ -78,8 +86,9 @@ def plan(
         out.result({entry.name: entry.description for entry in list_policies()})
         return
     options = Options(
-        fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, overrun=overrun, threads=threads
-    )
+        fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, threads=threads,
+        overrun="default" if overrun is None else overrun or None,
+    )  # fmt: skip
     if problem is not None:
         stated = Problem.load(problem)
     else:

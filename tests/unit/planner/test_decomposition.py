@@ -169,8 +169,10 @@ def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
 def test_its_interval_contains_the_optimum(seed: int) -> None:
     problem = random_problem(seed)
     for form in ("batched", "unbatched"):
-        best = solve(problem, "exact", Options(gap=1e-6, edge_form=form)).certificate
-        found = solve(problem, "certified", Options(gap=1e-4, edge_form=form)).certificate
+        best = solve(problem, "exact", Options(overrun=None, gap=1e-6, edge_form=form)).certificate
+        found = solve(
+            problem, "certified", Options(overrun=None, gap=1e-4, edge_form=form)
+        ).certificate
         assert found.objective <= best.upper_bound * (1 + 1e-7)
         assert best.objective <= found.upper_bound * (1 + 1e-7)
         assert found.gap <= 0.03  # four clients only: F8's single price leaves a little
@@ -179,18 +181,18 @@ def test_its_interval_contains_the_optimum(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_gap_asked_for_is_reached(seed: int) -> None:
     problem = random_problem(seed, edges=2, clients=16, models=12, tasks=4)
-    certificate = solve(problem, "certified", Options(gap=5e-3)).certificate
+    certificate = solve(problem, "certified", Options(overrun=None, gap=5e-3)).certificate
     assert certificate.gap <= (5e-3 if np.isinf(problem.cloud_compute) else 1e-2)
 
 
 def test_a_previous_plan_speeds_up_and_never_harms() -> None:
     problem = random_problem(2, clients=12, models=10)
-    first = solve(problem, "certified", Options(gap=1e-3))
+    first = solve(problem, "certified", Options(overrun=None, gap=1e-3))
     for previous in (first, first.plan):
-        again = solve(problem, "certified", Options(gap=1e-3, warm_start=previous))
+        again = solve(problem, "certified", Options(overrun=None, gap=1e-3, warm_start=previous))
         assert again.objective >= first.objective * (1 - 1e-9)
         assert again.certificate.gap <= max(1e-3, first.certificate.gap) * (1 + 1e-6)
-    carried = solve(problem, "certified", Options(gap=1e-3, warm_start=first))
+    carried = solve(problem, "certified", Options(overrun=None, gap=1e-3, warm_start=first))
     assert carried.certificate.iterations <= first.certificate.iterations / 2
 
 
@@ -200,8 +202,8 @@ def test_too_many_model_sets_are_relaxed_not_truncated(
 ) -> None:
     monkeypatch.setattr(edge_data, "SET_LIMIT", 2)
     problem = random_problem(seed, models=10)
-    best = solve(problem, "exact", Options(gap=1e-6)).certificate
-    found = solve(problem, "certified", Options(gap=1e-3))
+    best = solve(problem, "exact", Options(overrun=None, gap=1e-6)).certificate
+    found = solve(problem, "certified", Options(overrun=None, gap=1e-3))
     assert found.evaluation.feasible
     assert found.objective <= best.upper_bound * (1 + 1e-7)
     assert best.objective <= found.certificate.upper_bound * (1 + 1e-7)
@@ -209,7 +211,7 @@ def test_too_many_model_sets_are_relaxed_not_truncated(
 
 def test_edges_in_worker_processes_give_the_same_plan() -> None:
     problem = random_problem(6, edges=8, clients=16, models=6)
-    alone = solve(problem, "certified", Options(gap=1e-3))
-    shared = solve(problem, "certified", Options(gap=1e-3, threads=2))
+    alone = solve(problem, "certified", Options(overrun=None, gap=1e-3))
+    shared = solve(problem, "certified", Options(overrun=None, gap=1e-3, threads=2))
     assert shared.objective == pytest.approx(alone.objective, rel=1e-9)
     assert shared.certificate.upper_bound == pytest.approx(alone.certificate.upper_bound, rel=1e-9)

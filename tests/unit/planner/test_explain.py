@@ -16,7 +16,7 @@ NO_CLOUD = {"cloud_accuracy_t": [0.0, 0.0], "cloud_model_t": [-1, -1]}
 
 def test_a_full_compute_budget_is_told_with_its_price() -> None:
     problem = one_client(**NO_CLOUD, edge_memory_e=[0.0], client_compute_c=[0.1])
-    told = explain(problem, solve(problem, "exact", Options(fill=1.0)))
+    told = explain(problem, solve(problem, "exact", Options(overrun=None, fill=1.0)))
     (binding,) = told.bindings
     assert (binding.node, binding.label) == ("c0", "F5")
     assert binding.price == pytest.approx(0.5 / 0.02 / 10)  # small-a: 0.5 per 0.02 s, of 10 qps
@@ -33,7 +33,7 @@ def test_a_full_compute_budget_is_told_with_its_price() -> None:
 )
 def test_prices_are_what_a_little_more_buys(label: str, field: str, changes: dict) -> None:
     problem = one_client(**changes)
-    options = Options(fill=1.0, gap=1e-9)
+    options = Options(overrun=None, fill=1.0, gap=1e-9)
     solution = solve(problem, "exact", options)
     told = [item for item in explain(problem, solution).bindings if item.label == label]
     assert told
@@ -44,7 +44,7 @@ def test_prices_are_what_a_little_more_buys(label: str, field: str, changes: dic
 
 def test_memory_names_the_model_that_is_missing() -> None:
     problem = one_client(**NO_CLOUD, edge_memory_e=[0.0], client_memory_c=[10.0])
-    told = explain(problem, solve(problem, "exact", Options(fill=1.0)))
+    told = explain(problem, solve(problem, "exact", Options(overrun=None, fill=1.0)))
     missing = next(item for item in told.missing_models if item.node == "c0")
     assert (missing.model, missing.short_bytes) == ("big", 100.0)
     assert missing.gain == pytest.approx((6 * 0.3 + 4 * 0.8) / 10, abs=1e-6)
@@ -56,7 +56,7 @@ def test_failures_are_named() -> None:
     slow = one_client(client_uplink_c=[50.0], client_memory_c=[0.0])
     assert "uplink too small: c0 can send 5.0%" in explain(slow, solve(slow, "exact")).lines[0]
     short = one_client(window_e=[0.01])
-    lines = explain(short, solve(short, "exact")).lines
+    lines = explain(short, solve(short, "exact", Options(overrun=None))).lines
     assert any(line.startswith("window too short: e0") for line in lines)
     unserved = one_client(accuracy_mt=[[0.5, 0.0], [0.5, 0.0], [0.8, 0.0]])
     told = explain(unserved, solve(unserved, "exact")).tasks

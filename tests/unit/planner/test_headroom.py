@@ -8,6 +8,7 @@ from planner_cases import one_client, random_problem
 
 from planner.allocation import Allocation
 from planner.evaluate import evaluate, window_work_f11
+from planner.headroom import headroom_cost, thin
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
@@ -33,7 +34,7 @@ def test_windows_planned_with_headroom_are_rarely_overrun(policy: str, window_s:
     problem = sample_problem("taskonomy", "compute", 2, 8, 1, window_s=window_s)
     careful = solve(problem, policy, Options(overrun=0.05, gap=5e-3))
     assert max(overrun_shares(problem, careful.allocation)) <= 0.07
-    mean = solve(problem, policy, Options(fill=1.0, gap=5e-3))
+    mean = solve(problem, policy, Options(fill=1.0, overrun=None, gap=5e-3))
     assert max(overrun_shares(problem, mean.allocation)) >= 0.3
     assert careful.objective > 0.8 * mean.objective
     assert careful.plan.overrun == 0.05
@@ -58,6 +59,35 @@ def test_the_work_of_a_window_by_hand() -> None:
     expected = 0.02 * p + 0.003 * 3 + 1.6448536 * np.sqrt(variance)
     usage = window_work_f11(one_client(), plan, 0.05)
     assert usage.use_n[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_it_is_the_default_where_windows_are_planned() -> None:
+    problem = random_problem(7)
+    for policy in POLICIES:
+        planned = solve(problem, policy).plan.overrun
+        assert planned == (None if policy in ("j3o", "no-batching") else 0.05), policy
+    assert solve(problem, "baj3o", Options(edge_form="unbatched")).plan.overrun is None
+    assert solve(problem, "j3o", Options(edge_form="batched")).plan.overrun == 0.05
+    assert solve(problem, "baj3o", Options(overrun=None)).plan.overrun is None
+
+
+@pytest.mark.parametrize("overrun", [0.01, 0.05, 0.4])
+def test_the_row_of_the_bound_lies_below_every_window_that_keeps_it(overrun: float) -> None:
+    rng = np.random.default_rng(3)
+    for seed in range(40):
+        problem = random_problem(seed, edges=1)
+        row = headroom_cost(problem, overrun)
+        plan = Allocation.empty(problem)
+        plan.edge_atm[:] = rng.random(plan.edge_atm.shape) * (rng.random(len(problem.models)) < 0.4)
+        plan.edge_atm[:] *= problem.edge_model_bytes_em[0] <= problem.edge_memory_e[0]
+        plan.edge_atm[:] /= np.maximum(plan.edge_atm.sum(axis=2, keepdims=True), 1.0)
+        sent_at = problem.query_bytes_t * problem.load_ct * plan.edge_atm.sum(axis=2)
+        carried_a = problem.client_uplink_c / np.maximum(sent_at.sum(axis=1), 1e-9)
+        plan.edge_atm[:] *= np.minimum(carried_a, 1.0)[:, None, None]
+        plan = thin(problem, plan, overrun)
+        queries_em = problem.window_e[:, None] * plan.edge_rate_em(problem)
+        work_e = (row.marginal_em * queries_em).sum(axis=1)
+        assert work_e <= problem.edge_compute_e * problem.window_e * (1 + 1e-9)
 
 
 def test_it_is_refused_where_there_are_no_windows_and_out_of_range() -> None:

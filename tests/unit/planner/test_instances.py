@@ -16,7 +16,7 @@ def test_a_sample_is_seeded_and_worth_planning(family: str, regime: str) -> None
     problem = sample_problem(family, regime, edges=1, clients_per_edge=5, seed=3)
     assert problem.digest == sample_problem(family, regime, 1, 5, 3).digest
     assert problem.digest != sample_problem(family, regime, 1, 5, 4).digest
-    best = solve(problem, "certified", Options(gap=1e-2))
+    best = solve(problem, "certified", Options(overrun=None, gap=1e-2))
     assert 0.3 < best.objective < 0.97
     for tier in ("all-local", "all-edge", "all-cloud"):
         assert solve(problem, tier).objective < best.objective
@@ -86,6 +86,6 @@ def test_clients_can_reach_several_edges() -> None:
 
 def test_the_cloud_can_be_given_a_budget() -> None:
     problem = sample_problem("random", edges=2, clients_per_edge=4, cloud_capacity=0.05)
-    solution = solve(problem, "certified", Options(gap=1e-2))
+    solution = solve(problem, "certified", Options(overrun=None, gap=1e-2))
     tight = solution.evaluation.usages["F8"]
     assert tight.use_n[0] <= tight.budget_n[0] * (1 + 1e-6)

@@ -29,7 +29,7 @@ FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 @given(seed=SEEDS)
 def test_heuristics_stay_below_exact_and_exact_below_the_bound(seed: int) -> None:
     problem = random_problem(seed)
-    options = Options(fill=0.8, seed=seed, gap=1e-5)
+    options = Options(overrun=None, fill=0.8, seed=seed, gap=1e-5)
     best = solve(problem, "exact", options)
     bound = relax(problem, "batched", options).bound_qps / problem.total_load_qps
     assert best.certificate.status is Status.OPTIMAL
@@ -49,7 +49,7 @@ def test_heuristics_stay_below_exact_and_exact_below_the_bound(seed: int) -> Non
 @given(seed=SEEDS)
 def test_the_unbatched_form_is_ordered_the_same_way(seed: int) -> None:
     problem = random_problem(seed, edges=1)
-    options = Options(edge_form="unbatched", gap=1e-5)
+    options = Options(overrun=None, edge_form="unbatched", gap=1e-5)
     best = solve(problem, "exact", options)
     for name in ("j3o", "baj3o", "all-edge", "random"):
         solution = solve(problem, name, options)
@@ -60,7 +60,7 @@ def test_the_unbatched_form_is_ordered_the_same_way(seed: int) -> None:
 @pytest.mark.parametrize("seed", [1, 4, 7])
 def test_exact_equals_brute_force_over_all_model_sets(seed: int) -> None:
     problem = random_problem(seed, edges=1, clients=2, models=3, tasks=2)
-    options = Options(fill=1.0, gap=1e-6)
+    options = Options(overrun=None, fill=1.0, gap=1e-6)
     best = 0.0
     for bits in product((False, True), repeat=9):
         chosen_nm = np.array(bits).reshape(3, 3)
@@ -135,7 +135,9 @@ def test_the_order_of_clients_and_models_does_not_matter(seed: int) -> None:
 
 def test_a_time_limit_returns_the_incumbent_with_its_true_gap() -> None:
     problem = random_problem(5, edges=1, clients=30, models=24, tasks=5)
-    solution = solve(problem, "exact", Options(time_limit_s=0.05, gap=0.0, solver="highs"))
+    solution = solve(
+        problem, "exact", Options(overrun=None, time_limit_s=0.05, gap=0.0, solver="highs")
+    )
     assert solution.evaluation.feasible
     assert solution.certificate.status in (Status.TIME_LIMIT, Status.OPTIMAL)
     assert solution.certificate.upper_bound >= solution.objective
@@ -143,11 +145,11 @@ def test_a_time_limit_returns_the_incumbent_with_its_true_gap() -> None:
 
 def test_a_previous_plan_is_a_starting_point() -> None:
     problem = random_problem(8)
-    first = solve(problem, "baj3o").plan
+    first = solve(problem, "baj3o", Options(overrun=None)).plan
     for policy in ("exact", "baj3o", "j3o"):
-        again = solve(problem, policy, Options(warm_start=first))
+        again = solve(problem, policy, Options(overrun=None, warm_start=first))
         assert again.evaluation.feasible
-    assert solve(problem, "baj3o", Options(warm_start=first)).objective >= (
+    assert solve(problem, "baj3o", Options(overrun=None, warm_start=first)).objective >= (
         first.certificate.objective - 1e-9 if first.certificate else 0
     )
 
@@ -158,7 +160,9 @@ def test_a_previous_plan_that_no_longer_fits_is_left_aside(policy: str) -> None:
     first = solve(problem, policy)
     smaller = replace(problem, client_memory_c=np.array([10.0]), edge_memory_e=np.array([10.0]))
     for previous in (first, first.plan):
-        assert solve(smaller, policy, Options(warm_start=previous)).evaluation.feasible
+        assert solve(
+            smaller, policy, Options(overrun=None, warm_start=previous)
+        ).evaluation.feasible
 
 
 def test_names_and_options_are_checked() -> None:
@@ -166,7 +170,7 @@ def test_names_and_options_are_checked() -> None:
         solve(one_client(), "baj3")
     for wrong in ({"fill": 0.0}, {"fill": 1.5}, {"time_limit_s": 0.0}, {"gap": 1.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            Options(**wrong)
+            Options(overrun=None, **wrong)
     assert all(policy.description for policy in list_policies())
 
 
@@ -189,6 +193,6 @@ def test_the_alternation_does_not_count_on_a_link_that_carries_nothing(policy, c
     dead = replace(whole, **{cut: np.zeros_like(getattr(whole, cut))})
     nearly = replace(whole, **{cut: getattr(whole, cut) * 1e-6})
     objectives = [
-        solve(p, policy, Options(gap=5e-3, overrun=None)).objective for p in (dead, nearly)
+        solve(p, policy, Options(overrun=None, gap=5e-3)).objective for p in (dead, nearly)
     ]
     assert objectives[0] >= objectives[1] - 0.005
