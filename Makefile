@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test check format gpu-check bench-planner bench-serving bench-shared-passes lock clean
+.PHONY: help setup demo test check format gpu-check bench-planner bench-serving bench-peers bench-shared-passes bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,13 @@ bench-planner: setup ## measure the planner; writes out/bench/planner.json
 
 bench-serving: setup ## measure the data plane; writes out/bench/serving.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_serving.py --out out/bench/serving.json
+
+bench-peers: setup ## environments of the servers that bench-serving compares with (1 GB)
+	$(PY) benchmarks/peers/install.py
+
+bench-record: setup ## take out/bench/*.json over as the committed results, and fill the page
+	cp out/bench/*.json benchmarks/results/
+	$(PY) benchmarks/page.py
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json
