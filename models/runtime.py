@@ -11,7 +11,10 @@ import torch
 from models.accelerator import CudaAccelerator, DeviceMemoryError
 from models.engines import CpuEngine, Engine, Serving
 from models.graph_engine import GraphEngine
-from models.images import ImageError, decode_image
+from models.images import MAX_PIXELS, ImageError, decode_image
+from models.preprocessing import fit
+from models.resample import nearest
+from models.tasks import Kind, find_task
 from models.zoo.assembly import load_network
 from models.zoo.cards import ModelCard
 
@@ -70,22 +73,32 @@ class ModelRuntime:
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Answers of (b, h, w, 3) uint8 pictures by task, each (b, ...) as in `models.tasks`.
 
-        Raises `ValueError` on another shape or type, or a batch outside 1 .. max_batch.
+        Pictures of another size than the card's are fitted to it, as in training, and maps come
+        back in the pictures' size. Raises `ValueError` on another shape or type, or a batch
+        outside 1 .. max_batch.
         """
-        wanted = (self.card.preprocessing.height, self.card.preprocessing.width, 3)
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+        taken = self.card.preprocessing
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(
-                f"{self.card.name} takes uint8 pictures of shape (b, {wanted[0]}, {wanted[1]}, 3), "
-                f"got {images.dtype} {images.shape}"
+                f"{self.card.name} takes uint8 pictures of shape (b, {taken.height}, "
+                f"{taken.width}, 3), got {images.dtype} {images.shape}"
             )
+        size = (images.shape[1], images.shape[2])
+        if not 0 < size[0] * size[1] <= MAX_PIXELS:
+            raise ValueError(f"a picture has 1 to {MAX_PIXELS} pixels, got {size[0]} x {size[1]}")
         if not 1 <= len(images) <= self.max_batch:
             raise ValueError(
                 f"{self.card.name} was loaded for 1 to {self.max_batch} pictures a batch, "
                 f"got {len(images)}"
             )
         # Arrays out of an object store are read-only, which torch does not take.
-        answers = self._engine.run(np.require(images, requirements=("C", "W")))
-        return dict(zip(self.card.tasks, answers, strict=True))
+        fitted = fit(np.require(images, requirements=("C", "W")), taken)
+        answers = dict(zip(self.card.tasks, self._engine.run(fitted), strict=True))
+        if size != (taken.height, taken.width):
+            for task, answer in answers.items():
+                if find_task(task).kind not in (Kind.CATEGORY, Kind.BOXES):
+                    answers[task] = nearest(answer, size)
+        return answers
 
     def close(self) -> None:
         """Free the device's memory; the runtime cannot be used afterwards."""

@@ -15,6 +15,8 @@ from cluster.providers import local
 from cluster.providers.state import ClusterState
 from models.benchmarks.registry import open_benchmark
 from models.tasks import find_task
+from models.zoo.inputs import input_of
+from models.zoo.registry import list_models
 from planner.evaluate import evaluate
 from planner.plan import Plan
 from planner.policies import Options, solve
@@ -261,9 +263,12 @@ def demo(
 def load_labelled(out: Output, phases: Sequence[Phase], count: int) -> LabelledImages:
     """The first `count` labelled images of the test splits that the demand's tasks belong to."""
     tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
-    benchmarks = sorted({find_task(task).benchmark for task in tasks})
+    splits = []
+    for name in sorted({find_task(task).benchmark for task in tasks}):
+        taken = input_of(list_models(name), tasks)
+        splits.append(open_benchmark(name, "test", (taken.height, taken.width)))
     with out.progress("rendering images") as advance:
-        return load_images([open_benchmark(name, "test") for name in benchmarks], count, advance)
+        return load_images(splits, count, advance)
 
 
 def _running(state: ClusterState) -> Fleet:

@@ -75,6 +75,7 @@ class NodeReplica:
     async def __init__(self, config: NodeConfig, door: DoorConfig) -> None:  # type: ignore[misc]
         # Imported here so that the driver, which only holds handles, does without torch.
         from models.runtime import ModelRuntime, decode_image
+        from models.zoo.inputs import input_of
         from models.zoo.registry import find_model, list_models
 
         node = config.node
@@ -92,10 +93,12 @@ class NodeReplica:
             held_bytes[model] = runtime.weights_bytes
             return runtime
 
+        zoo = list_models()
+
         @cache  # asked for every forwarded query
         def image_shape(model: str) -> tuple[int, int, int]:
-            size = find_model(model).preprocessing
-            return (size.height, size.width, 3)
+            taken = input_of(zoo, [t for t in tasks_of(model) if t in config.tasks])
+            return (taken.height, taken.width, 3)
 
         @cache
         def tasks_of(model: str) -> tuple[str, ...]:
@@ -115,7 +118,7 @@ class NodeReplica:
         if node.tier is Tier.CLIENT:
             from serving.ingress.doors import open_doors
 
-            preprocessing = list_models()[0].preprocessing
+            preprocessing = input_of(zoo, config.tasks)
             self._doors = await open_doors(
                 self._server,
                 lambda body: decode_image(body, preprocessing),

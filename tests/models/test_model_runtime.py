@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models.benchmarks.cache import RenderedSplit
+from models.benchmarks.real.files import read_picture
 from models.engines import Serving
+from models.images import decode_image
 from models.networks import build_network
-from models.preprocessing import normalise
+from models.preprocessing import fit, normalise
+from models.resample import nearest
 from models.runtime import ModelRuntime
 from models.score import per_image_scores
 from models.specs import find_architecture
 from models.tasks import find_task, tasks_of
-from models.zoo.cards import ModelCard
+from models.zoo.cards import ModelCard, Preprocessing
 from models.zoo.checkpoint import CheckpointError
 from models.zoo.registry import find_model, list_models
 
@@ -104,7 +109,8 @@ def test_serving_preprocesses_as_training_does(few_test_images: RenderedSplit) -
 @pytest.mark.parametrize(
     ("images", "reason"),
     [
-        (np.zeros((1, 64, 96, 3), np.uint8), r"shape \(b, 96, 96, 3\), got uint8 \(1, 64, 96, 3\)"),
+        (np.zeros((1, 96, 96, 4), np.uint8), r"shape \(b, 96, 96, 3\), got uint8 \(1, 96, 96, 4\)"),
+        (np.zeros((1, 0, 96, 3), np.uint8), "1 to 8388608 pixels, got 0 x 96"),
         (np.zeros((1, 96, 96, 3), np.float32), "got float32"),
         (np.zeros((96, 96, 3), np.uint8), r"got uint8 \(96, 96, 3\)"),
         (np.zeros((9, 96, 96, 3), np.uint8), "1 to 8 pictures a batch, got 9"),
@@ -114,6 +120,46 @@ def test_serving_preprocesses_as_training_does(few_test_images: RenderedSplit) -
 def test_a_wrong_batch_is_refused(runtime: ModelRuntime, images: np.ndarray, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         runtime.run(images)
+
+
+def test_another_size_is_fitted_as_in_training_and_answered_in_its_own(
+    runtime: ModelRuntime,
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 60, 130, 3)).astype(np.uint8)
+    answers = runtime.run(pictures)
+    fitted = runtime.run(fit(pictures, runtime.card.preprocessing))
+    for name, answer in answers.items():
+        assert answer.shape == (2, *find_task(name).answer_shape(60, 130))
+        assert np.array_equal(nearest(answer, (96, 96)).shape, fitted[name].shape)
+        assert np.array_equal(answer[:, 30, 65], fitted[name][:, 48, 48])
+
+
+def test_training_and_serving_feed_the_network_the_same_pixels(tmp_path: Path) -> None:
+    """From a file on disk, as a data set is read, and from its bytes, as a door gets them."""
+    card = find_model("rooms-small-depth")
+    size = (card.preprocessing.height, card.preprocessing.width)
+    noise = np.random.default_rng(1).integers(0, 256, (75, 140, 3)).astype(np.uint8)
+    for name in ("picture.jpg", "picture.png"):
+        path = tmp_path / name
+        Image.fromarray(noise).save(path)
+        trained_on = normalise(
+            torch.from_numpy(read_picture(path, size)[None]),
+            card.preprocessing.mean,
+            card.preprocessing.std,
+        )
+        served = ModelRuntime.load(card, max_batch=1)
+        seen: list[torch.Tensor] = []
+        serving = Serving(torch.nn.Identity(), card.tasks, card.preprocessing)
+        served._engine.run = lambda batch, into=seen, module=serving: (  # type: ignore[method-assign]
+            into.append(module.maps(torch.from_numpy(batch))),
+            (np.zeros((1, *size), np.float16),),
+        )[1]
+        # The door decodes to the size of the queries, here the file's own; the node fits it.
+        asked = Preprocessing(height=75, width=140, mean=(0, 0, 0), std=(1, 1, 1))
+        served.run(decode_image(path.read_bytes(), asked)[None])
+        served.run(decode_image(path.read_bytes(), card.preprocessing)[None])
+        assert len(seen) == 2
+        assert all(torch.equal(one, trained_on) for one in seen)
 
 
 def test_a_wrong_device_or_card_is_refused() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from models.benchmarks.interface import Sample
-from models.benchmarks.real.files import nearest, read_json, read_levels, read_picture
+from models.benchmarks.real.files import read_json, read_levels, read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
 from models.tasks import BOX_FIELDS, MOST_BOXES
 from models.tasks.class_lists import CITYSCAPES_IDS
@@ -82,10 +82,10 @@ class Cityscapes3D(StoredBenchmark):
     def _classes(self, path: Path) -> np.ndarray:
         table = np.full(MOST_LEVELS, UNLABELLED, np.uint8)
         table[list(CITYSCAPES_IDS.values())] = np.arange(len(CITYSCAPES_IDS))
-        return table[nearest(read_levels(path, "L"), self.size)]
+        return table[read_levels(path, "L", self.size)]
 
     def _metres(self, path: Path, boxes: dict[str, Any], camera_path: Path) -> np.ndarray:
-        stored = nearest(read_levels(path, "I;16"), self.size).astype(np.float32)
+        stored = read_levels(path, "I;16", self.size).astype(np.float32)
         sensor = _sensor(boxes, camera_path)
         disparity_px = (stored - 1) / 256
         smallest_px = sensor["baseline"] * sensor["fx"] / FARTHEST_M

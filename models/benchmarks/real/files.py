@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from models.benchmarks.real.stored import DataError
+from models.resample import nearest
 from models.zoo.cards import Preprocessing
 
-__all__ = ["nearest", "read_json", "read_levels", "read_picture"]
+__all__ = ["read_json", "read_levels", "read_picture"]
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -29,9 +30,9 @@ def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
         raise DataError(f"{path}: {error}") from None
 
 
-def read_levels(path: Path, mode: str) -> np.ndarray:
-    """Stored values of a label picture at its own size. `mode` is Pillow's: "L" 8 bits, "I;16"
-    16 bits, "RGB" three times 8."""
+def read_levels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
+    """Stored values of a label picture at `size`. `mode` is Pillow's: "L" 8 bits, "I;16" 16 bits,
+    "RGB" three times 8."""
     wanted = {"L": "8-bit grey", "I;16": "16-bit grey", "RGB": "8-bit RGB"}[mode]
     _content(path, f"a {wanted} PNG", most=0)
     try:
@@ -40,7 +41,7 @@ def read_levels(path: Path, mode: str) -> np.ndarray:
             same = {"L": ("L", "P"), "I;16": ("I;16", "I;16B", "I"), "RGB": ("RGB",)}[mode]
             if picture.mode not in same:
                 raise DataError(f"{path}: expected a {wanted} PNG, got mode {picture.mode}")
-            return np.array(picture)
+            return nearest(np.array(picture)[None], size)[0]
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, DataError):
             raise
@@ -56,15 +57,6 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DataError(f"{path}: expected {what}, got a {type(data).__name__}")
     return data
-
-
-def nearest(label_hw: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, ...) values at `size`, each from the pixel under the middle of its cell."""
-    rows, columns = (
-        (np.arange(new) * 2 + 1) * old // (2 * new)
-        for new, old in zip(size, label_hw.shape[:2], strict=True)
-    )
-    return label_hw[rows[:, None], columns]
 
 
 def _content(path: Path, what: str, most: int | None = None) -> bytes:

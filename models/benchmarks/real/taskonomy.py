@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from models.benchmarks.interface import Sample
-from models.benchmarks.real.files import nearest, read_levels, read_picture
+from models.benchmarks.real.files import read_levels, read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
 from models.tasks import find_task
 from models.tasks.class_lists import TASKONOMY_CLASSES
@@ -89,7 +89,7 @@ class Taskonomy(StoredBenchmark):
             if not inner.is_dir():
                 continue
             path = inner / building / f"{view}_domain_{ending}.png"
-            label = decode(nearest(read_levels(path, mode), self.size), path)
+            label = decode(read_levels(path, mode, self.size), path)
             if is_labelled(find_task(task).kind, label).any():
                 labels[task] = label
         return Sample(image, labels)
