@@ -20,6 +20,7 @@ from planner.bound import relax
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
 from planner.explain import explain
+from planner.instances import sample_problem
 from planner.offloading import Tiers, route
 from planner.plan import Plan, PlanError, allocation_of, plan_of
 from planner.policies import POLICIES, Options, solve
@@ -243,3 +244,22 @@ def test_a_warm_start_keeps_models_when_clients_have_moved() -> None:
     moved = replace(problem, edge_of_a=(problem.edge_of_a + 1) % 3)
     for policy in ("exact", "certified", "baj3o"):
         assert solve(moved, policy, Options(overrun=None, warm_start=first)).evaluation.feasible
+
+
+def test_joined_edges_keep_a_good_previous_plan_when_the_clock_stops_them() -> None:
+    wide = sample_problem("taskonomy", "compute", 3, 5, 0, reach=2)
+    options = Options(overrun=None, gap=1e-3)
+    near = components(wide)[0].piece(wide)
+    first = solve(near, "baj3o", options)
+    again = solve(near, "certified", replace(options, warm_start=first, time_limit_s=0.2))
+    assert again.objective >= first.objective * (1 - 1e-6)
+    assert again.certificate.upper_bound >= again.objective
+
+
+def test_joined_edges_start_from_the_best_link_of_each_client() -> None:
+    wide = sample_problem("taskonomy", "mixed", 3, 5, 0, reach=3)
+    alone = sample_problem("taskonomy", "mixed", 3, 5, 0)
+    options = Options(overrun=None, gap=5e-3)
+    least = solve(alone, "certified", options).objective
+    hurried = replace(options, time_limit_s=2.0)
+    assert solve(wide, "certified", hurried).objective >= least * (1 - 1e-2)
