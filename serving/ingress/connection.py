@@ -14,7 +14,11 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from serving.ingress.limits import Limits
 
@@ -37,6 +41,7 @@ class GuardedConnection(HttpToolsProtocol):
     affordable = limits.connections
     running: asyncio.Task[Any] | None = None
     lost = False
+    _exchange: RequestResponseCycle | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
     _refused = False
@@ -63,6 +68,8 @@ class GuardedConnection(HttpToolsProtocol):
         _cancel(self._head_timer)
         _cancel(self._stall_timer)
         self._unset_keepalive_if_required()
+        if self._exchange is not None:  # uvicorn tells only the latest of pipelined exchanges
+            self._exchange.disconnected = True
         super().connection_lost(exc)
         if self.running is not None and not self.running.done():
             self.running.cancel()
@@ -146,6 +153,10 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.abort()
         else:
             super().timeout_keep_alive_handler()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._exchange = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn: the parser gave up."""

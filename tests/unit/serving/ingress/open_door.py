@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import uvloop
 from PIL import Image
 
 from cluster.topology import Node
@@ -39,6 +41,17 @@ class SlowModel:
 
     def close(self) -> None:
         pass
+
+
+class Faults(logging.Handler):
+    """Collects what a server should never have to say."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record.getMessage())
 
 
 @dataclass
@@ -86,9 +99,18 @@ def picture(kind: str = "png", size: int = SIZE, value: int = 7) -> bytes:
 
 @contextmanager
 def serve_node(
-    config: DoorConfig | None = None, *, pass_s: float = 0.0, window_s: float = 30.0
+    config: DoorConfig | None = None,
+    *,
+    pass_s: float = 0.0,
+    window_s: float = 30.0,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
 ) -> Iterator[Served]:
-    """Depth and segmentation are served, edges has no way, normals no model."""
+    """Depth and segmentation are served, edges has no way, normals no model.
+
+    The loop is the one that replicas run on, unless another is asked for. Whatever is logged as an
+    error or left unhandled on it fails the test.
+    """
+    faults = Faults()
     ready: threading.Event = threading.Event()
     done: list[Served | BaseException] = []
     stop: list[Callable[[], None]] = []
@@ -107,6 +129,8 @@ def serve_node(
         server.route(RouteTable(3, {task: ((way, 1.0),) for task, way in ways.items()}))
         doors = await open_doors(server, decode, (SIZE, SIZE), config)
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(lambda _, context: faults.seen.append(str(context)))
+        logging.getLogger("uvicorn.error").addHandler(faults)
         stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
         done.append(Served(doors.http_port, doors.grpc_port, server, model, loop))
         ready.set()
@@ -116,7 +140,8 @@ def serve_node(
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(main())
         except BaseException as error:
             done.append(error)
             raise
@@ -134,4 +159,6 @@ def serve_node(
     finally:
         stop[0]()
         thread.join(timeout=20)
+        logging.getLogger("uvicorn.error").removeHandler(faults)
         assert not thread.is_alive()
+    assert not faults.seen

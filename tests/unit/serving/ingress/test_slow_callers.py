@@ -5,6 +5,7 @@ Every test ends with the same count: answered + refused = sent.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from contextlib import ExitStack, closing
@@ -12,6 +13,7 @@ from contextlib import ExitStack, closing
 import httpx
 import numpy as np
 import pytest
+import uvloop
 from open_door import SIZE, Served, picture, serve_node
 
 from serving.ingress.limits import DoorConfig, Limits
@@ -232,11 +234,12 @@ def test_bodies_under_way_are_bounded_over_all_callers() -> None:
         assert counts(served) == (1, 0)
 
 
-def test_no_turn_of_an_exchange_waits_for_a_delayed_acknowledgement() -> None:
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_no_turn_of_an_exchange_waits_for_a_delayed_acknowledgement(new_loop) -> None:
     """Head and body in two sends, by a caller whose kernel holds the second back (Nagle)."""
     head, body = request_bytes().split(b"\r\n\r\n", 1)
     spent_s = []
-    with serve_node() as served, closing(dial(served)) as caller:
+    with serve_node(new_loop=new_loop) as served, closing(dial(served)) as caller:
         caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         for _ in range(15):
             began_s = time.perf_counter()
