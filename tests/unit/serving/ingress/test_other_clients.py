@@ -117,4 +117,4 @@ def test_locust(served, tmp_path) -> None:
     assert all(row["num_requests"] > 0 == row["num_failures"] for row in rows.values())
     stats = httpx.get(f"{served.url}/v2/callers").json()["callers"]["locust"]
     assert stats["answered"] >= sum(row["num_requests"] for row in rows.values())
-    assert set(stats) == {"answered"}
+    assert set(stats) <= {"answered", "gone"}  # Locust hangs up in the middle when its time is over
