@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test check format gpu-check bench-planner bench-serving bench-peers bench-shared-passes bench-record lock clean
+.PHONY: help setup demo test soak check format gpu-check bench-planner bench-serving bench-peers bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo: setup ## the whole system, end to end, on this machine (about seven minute
 test: setup ## the whole test suite
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(FAST) -m "not gpu and not slow"
 	$(PY) -m pytest $(CLUSTER) -m "not gpu and not slow"
+
+soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_SECONDS=600)
+	$(PY) -m pytest -s tests/soak -m slow
 
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
@@ -65,6 +68,9 @@ bench-peers: setup ## environments of the servers that bench-serving compares wi
 bench-record: setup ## take out/bench/*.json over as the committed results, and fill the page
 	cp out/bench/*.json benchmarks/results/
 	$(PY) benchmarks/page.py
+
+bench-models: setup ## measure the zoo; writes out/bench/models.json (about ten minutes)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_models.py --out out/bench/models.json
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json
