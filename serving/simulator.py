@@ -130,6 +130,7 @@ class _Device:
         self._busy = False
         self._free_s = started_s + spent_s
         self._batcher.pace.learn(batch.model, len(batch.items), spent_s)
+        self._batcher.answered(started_s + spent_s - batch.arrived_s[0])
         for future, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
             if future.done():
                 continue

@@ -16,6 +16,7 @@ from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from cluster.topology import Batching
+from serving.node.margin import Margin
 from serving.node.pace import Pace
 
 __all__ = [
@@ -23,9 +24,6 @@ __all__ = [
 ]  # fmt: skip
 
 Item = TypeVar("Item")
-
-PROMISED = 0.9
-"""part of 2 T_b that queued work may fill; the rest is for what the estimate misses"""
 
 
 class Release(StrEnum):
@@ -93,6 +91,10 @@ class Batcher(Protocol[Item]):
         busy until `free_s`."""
         ...
 
+    def answered(self, spent_s: float) -> None:
+        """A batch's oldest query had its answer `spent_s` after it arrived."""
+        ...
+
     def remove(self, item: Item) -> bool:
         """Take a queued item out (its caller has gone); False if it is queued no more."""
         ...
@@ -111,8 +113,10 @@ _Queue = deque[_Entry[Item]]
 class _Queues(Generic[Item]):
     """What both batchers do with their queues, however those are kept."""
 
-    def __init__(self, max_batch: int) -> None:
+    def __init__(self, max_batch: int, promised_s: float, margin: Margin) -> None:
         self._max_batch = max_batch
+        self._promised_s = promised_s
+        self._margin = margin
         self._hurried = False  # whether any query ever came with a deadline
         self.pace = Pace()
 
@@ -145,6 +149,10 @@ class _Queues(Generic[Item]):
                 late.append(entry.item)
         return late
 
+    def answered(self, spent_s: float) -> None:
+        """Correct how much of the promise may be filled."""
+        self._margin.observe(spent_s, self._promised_s)
+
     def _to_come(self, queues: Iterable[tuple[str, _Queue[Item]]]) -> list[tuple[str, int, float]]:
         """The batches that `queues` will make: model, size, arrival of the oldest query."""
         return [
@@ -154,15 +162,11 @@ class _Queues(Generic[Item]):
         ]
 
     def _join(
-        self,
-        to_come: list[tuple[str, int, float]],
-        model: str,
-        now_s: float,
-        begin_s: float,
-        promised_s: float,
+        self, to_come: list[tuple[str, int, float]], model: str, now_s: float, begin_s: float
     ) -> Forecast:
         """What one more query of `model` does to the batches `to_come` from `begin_s` on, each of
-        which has to be done `promised_s` after its oldest query came."""
+        which has to be done within the promise since its oldest query came."""
+        promised_s = self._margin.share * self._promised_s
         joined = -1
         for index, (name, size, _) in enumerate(to_come):
             if name == model and size < self._max_batch:
@@ -214,8 +218,7 @@ class GreedyBatcher(_Queues[Item]):
     """Work-conserving: a free device takes what is queued, the longest-waiting model first."""
 
     def __init__(self, max_batch: int, window_s: float = inf) -> None:
-        super().__init__(max_batch)
-        self._window_s = window_s
+        super().__init__(max_batch, 2 * window_s, Margin(most=0.9, least=0.3, retreat=0.8))
         self._by_model: dict[str, _Queue[Item]] = {}
 
     def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
@@ -241,8 +244,7 @@ class GreedyBatcher(_Queues[Item]):
         """It joins the last batch of its model that has room; batches run in the order of their
         oldest queries, so it may make all that come after late."""
         to_come = sorted(self._to_come(self._by_model.items()), key=lambda part: part[2])
-        begin_s = max(now_s, free_s)
-        return self._join(to_come, model, now_s, begin_s, PROMISED * 2 * self._window_s)
+        return self._join(to_come, model, now_s, max(now_s, free_s))
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         return iter(self._by_model.items())
@@ -259,7 +261,7 @@ class WindowBatcher(_Queues[Item]):
     def __init__(self, window_s: float, max_batch: int) -> None:
         if window_s <= 0:
             raise ValueError(f"window_s must be positive, got {window_s}")
-        super().__init__(max_batch)
+        super().__init__(max_batch, 2 * window_s, Margin(most=1.0, least=0.75, retreat=0.97))
         self._window_s = window_s
         self._open: dict[str, _Queue[Item]] = {}
         self._open_index = 0
@@ -297,8 +299,7 @@ class WindowBatcher(_Queues[Item]):
         closed = ((name, len(queue)) for name, queue, _ in self._closed)
         ready_s = max(now_s, free_s) + self.pace.work_s(closed, self._max_batch)
         to_come = self._to_come(self._open.items())
-        begin_s = max(ready_s, self._end_s)
-        return self._join(to_come, model, now_s, begin_s, 2 * self._window_s)
+        return self._join(to_come, model, now_s, max(ready_s, self._end_s))
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         yield from ((model, queue) for model, queue, _ in self._closed)

@@ -274,6 +274,8 @@ class Executor:
 
         def hand_back() -> None:
             _settle(served)
+            with self._changed:
+                self._batcher.answered(self._clock() - batch.arrived_s[0])
             self._observer.on_batch(
                 batch.model, len(images), batch.release, queue_s, batch_wait_s, compute_s
             )

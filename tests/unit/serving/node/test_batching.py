@@ -167,6 +167,27 @@ def test_admission_refuses_what_would_break_the_promise_and_says_for_how_long() 
     assert refusal.retry_after_s == pytest.approx(0.2 + 7 * 0.11 - 0.9, abs=0.01)
 
 
+def test_late_answers_make_admission_more_careful_until_they_are_in_time_again() -> None:
+    def room(batcher, now_s: float) -> int:
+        count = 0
+        while find_refusal(batcher, "a", now_s, 0.0) is None:
+            batcher.push("a", count, now_s)
+            count += 1
+        drain(batcher, now_s + 5)
+        return count
+
+    for new in (lambda: GreedyBatcher(1, window_s=0.5), lambda: WindowBatcher(0.5, 1)):
+        batcher = taught(new())
+        at_first = room(batcher, 10.0)
+        for _ in range(9):
+            batcher.answered(1.01)
+        careful = room(batcher, 20.0)
+        assert 0 < careful < at_first
+        for _ in range(100):
+            batcher.answered(0.9)
+        assert room(batcher, 30.0) == at_first
+
+
 def test_a_window_admits_what_the_next_one_can_work_off() -> None:
     """Whatever is still left of the windows before takes its part of that."""
     batcher = taught(WindowBatcher(1.0, 1))
