@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import uvloop
-from load import Door, Load, await_ready, closed_loop, open_loop
+from load import Door, DoorError, Load, await_ready, closed_loop, open_loop
 from oip_door import oip_door, tensor_request
 from own_rows import bare_qps, export_frozen, generator_floor, in_process_qps, protocol_cost_s
 from peers.catalog import PEERS, Peer
@@ -157,7 +157,7 @@ def measure_peer(bench: Bench, peer: Peer) -> Rival | None:
     try:
         with running(peer, bench.model_file, MAX_BATCH, bench.server_core, log) as port:
             return bench.drive(peer.make_door(port, bench.images), session)
-    except RuntimeError as error:
+    except DoorError as error:
         # A peer that does not run must not end the run of all others.
         bench.errors[row] = f"{error}; see {log}"
         return None

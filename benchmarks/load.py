@@ -24,10 +24,23 @@ from serving.system import Answer, Outcome, Query
 from serving.traffic.driver import drive
 from serving.traffic.schedule import build_schedule
 
-__all__ = ["Door", "GrpcDoor", "HttpDoor", "Load", "await_ready", "closed_loop", "open_loop"]
+__all__ = [
+    "Door",
+    "DoorError",
+    "GrpcDoor",
+    "HttpDoor",
+    "Load",
+    "await_ready",
+    "closed_loop",
+    "open_loop",
+]
 
 CALL_TIMEOUT_S = 30.0
 SEED = 1
+
+
+class DoorError(Exception):
+    """A server did not answer, or with something that is neither an answer nor a refusal."""
 
 
 class Door(Protocol):
@@ -37,7 +50,7 @@ class Door(Protocol):
     """requests ready to send, one an image"""
 
     async def call(self, body: bytes) -> bytes | None:
-        """The reply, or None if the server refused the query. Raises on anything else."""
+        """The reply, or None if the server refused the query. Raises `DoorError`."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -68,13 +81,16 @@ class HttpDoor:
 
     async def call(self, body: bytes) -> bytes | None:
         """The reply's body; None for 503."""
-        async with self._session.post(self._url, data=body) as response:
-            reply = await response.read()
-            if response.status == 200:
-                return reply
-            if response.status == 503:
-                return None
-            raise RuntimeError(f"{self._url}: HTTP {response.status}: {reply[:200]!r}")
+        try:
+            async with self._session.post(self._url, data=body) as response:
+                reply = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DoorError(f"{self._url}: {type(error).__name__}: {error}") from None
+        if response.status == 200:
+            return reply
+        if response.status == 503:
+            return None
+        raise DoorError(f"{self._url}: HTTP {response.status}: {reply[:200]!r}")
 
 
 class GrpcDoor:
@@ -102,7 +118,7 @@ class GrpcDoor:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return None
-            raise
+            raise DoorError(f"{self._address}: {error.code()}: {error.details()}") from None
         return reply
 
 
@@ -135,24 +151,24 @@ class Load:
 async def await_ready(door: Door, expected: bytes, timeout_s: float = 120.0) -> None:
     """Wait until the server answers image 0, and check that it answers rightly.
 
-    Raises `RuntimeError` if it does not answer in time or its reply lacks the bytes `expected`.
+    Raises `DoorError` if it does not answer in time or its reply lacks the bytes `expected`.
     """
     end_s = time.monotonic() + timeout_s
     while True:
         try:
             reply = await door.call(door.bodies[0])
-        except (aiohttp.ClientError, grpc.aio.AioRpcError, RuntimeError, OSError) as error:
+        except DoorError as error:
             # Not there yet: servers answer with anything until their model is loaded.
-            reply, reason = None, f"{type(error).__name__}: {error}"
+            reply, reason = None, str(error)
         else:
             reason = "refused"
         if reply is not None:
             break
         if time.monotonic() > end_s:
-            raise RuntimeError(f"no answer within {timeout_s:g} s; last: {reason[:300]}")
+            raise DoorError(f"no answer within {timeout_s:g} s; last: {reason[:300]}")
         await asyncio.sleep(0.2)
     if expected not in reply:
-        raise RuntimeError("the server's prediction differs from the model's own")
+        raise DoorError("the server's prediction differs from the model's own")
 
 
 async def closed_loop(door: Door, callers: int, seconds: float) -> Load:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import pytest
-from load import Load, await_ready, closed_loop, open_loop
+from load import DoorError, Load, await_ready, closed_loop, open_loop
 
 
 class FakeDoor:
@@ -29,7 +29,7 @@ class FakeDoor:
         self.calls += 1
         await asyncio.sleep(self.spent_s)
         if self.calls <= self.broken:
-            raise RuntimeError("loading")
+            raise DoorError("loading")
         return None if body == b"no" else b"<" + body + b">"
 
 
@@ -72,7 +72,7 @@ def test_a_server_is_ready_once_it_answers_rightly() -> None:
     door = FakeDoor(b"yes", broken=2)
     asyncio.run(await_ready(door, b"yes"))
     assert door.calls == 3
-    with pytest.raises(RuntimeError, match="differs"):
+    with pytest.raises(DoorError, match="differs"):
         asyncio.run(await_ready(FakeDoor(b"yes"), b"other"))
-    with pytest.raises(RuntimeError, match=r"no answer within 0\.1 s; last: RuntimeError: loading"):
+    with pytest.raises(DoorError, match=r"no answer within 0\.1 s; last: loading"):
         asyncio.run(await_ready(FakeDoor(b"yes", broken=10**9), b"yes", timeout_s=0.1))
