@@ -64,7 +64,7 @@ def _options(url: str, token: str | None, client_id: str, timeout_s: float) -> d
 
 def _found(response: httpx.Response) -> Any:
     if response.status_code != 200:
-        raise read_error(response.status_code, response.headers, response.content)
+        raise read_error(response.status_code, response.content)
     return response.json()
 
 

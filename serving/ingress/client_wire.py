@@ -201,7 +201,7 @@ def read_predictions(
 ) -> dict[str, Prediction]:
     """task -> prediction. Raises the `ClientError` that the door's answer stands for."""
     if status != 200:
-        raise read_error(status, headers, body)
+        raise read_error(status, body)
     if "x-testbed-tensor" in headers:
         dtype, _, extents = headers["x-testbed-tensor"].partition(";")
         shape = tuple(int(extent) for extent in extents.split(",") if extent)
@@ -232,16 +232,17 @@ def _prediction(task: str, values: NDArray[Any], way: Mapping[str, Any]) -> Pred
     )
 
 
-def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ClientError:
+def read_error(status: int, body: bytes) -> ClientError:
     """The error that an answer other than 200 stands for."""
     try:
         fault = json.loads(body)
         message, reason = str(fault["error"]), str(fault["reason"])
+        retry_after_s = float(fault.get("retry_after_s", 1))
     except (ValueError, KeyError, TypeError):
-        message, reason = f"HTTP {status}", ""
+        message, reason, retry_after_s = f"HTTP {status}", "", 1.0
     if status == 503:
         kind = DeadlineError if reason == "deadline" else RefusedHereError
-        return kind(message, reason, float(headers.get("retry-after", 1)))
+        return kind(message, reason, retry_after_s)
     if status == 401:
         return UnauthorisedError(message, reason)
     if status == 404:

@@ -65,7 +65,8 @@ async def open_doors(
     except OSError:
         listener.close()
         raise
-    served = {**describe_pages(door, config), **(pages or {})}
+    pages = pages or {}
+    served = {**describe_pages(door, config, pages), **pages}
     server = make_server(HttpIngress(door, decode, config, served), config.limits)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     return Doors(int(listener.getsockname()[1]), bound, server, serving, grpc_door)

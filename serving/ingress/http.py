@@ -90,7 +90,11 @@ class HttpIngress:
         except RefusedError as error:
             retry_s = max(1, math.ceil(error.retry_after_s))
             reply.append((b"retry-after", b"%d" % retry_s))
-            await _reply_error(send, 503, error.reason, str(error), reply)
+            refused: dict[str, Any] = {"error": str(error), "reason": error.reason}
+            refused["retry_after_s"] = (
+                error.retry_after_s or retry_s
+            )  # the header has whole seconds
+            await _reply_json(send, 503, refused, reply)
         except asyncio.CancelledError:
             # The caller went away, and its queries were withdrawn: nobody waits for a reply.
             if connection is None or not connection.lost:

@@ -2,7 +2,7 @@
 
 Triton's client registers messages of the same names in protobuf's default pool, which would
 refuse ours (or its) when one process holds both. The compiled file is loaded as data, so it works
-with whichever protobuf Ray brings; `make protocol` writes it anew.
+with whichever protobuf Ray brings; `docs/protocol.md` has the command that writes it anew.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ The description is what the fuzzer of the tests follows: an answer that it does 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ NUMBERS: Json = {"type": "array", "items": {}}
 RAW: Json = {"type": "string", "format": "binary"}
 
 
-def describe_pages(door: Door, config: DoorConfig) -> Mapping[str, Any]:
-    """`/openapi.json` and `/docs`, as `HttpIngress` serves pages."""
-    described = describe_http(door, config)
+def describe_pages(
+    door: Door, config: DoorConfig, others: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """`/openapi.json` and `/docs`, as `HttpIngress` serves pages; `others` are beside them."""
+    described = describe_http(door, config, others)
     document = json.dumps(described).encode()
     template = Path(__file__).with_name("openapi.html").read_text()
     page = Environment(autoescape=True).from_string(template).render(api=described).encode()
@@ -40,8 +42,8 @@ def describe_pages(door: Door, config: DoorConfig) -> Mapping[str, Any]:
     }
 
 
-def describe_http(door: Door, config: DoorConfig) -> Json:
-    """The OpenAPI document of `door`."""
+def describe_http(door: Door, config: DoorConfig, pages: Collection[str] = ()) -> Json:
+    """The OpenAPI document of `door`, and of `pages` that it serves beside the protocol."""
     model = {**_path("model", "a task, or `all`"), "schema": {"enum": list(door.models)}}
     document: Json = {
         "openapi": "3.1.0",
@@ -62,6 +64,7 @@ def describe_http(door: Door, config: DoorConfig) -> Json:
             ),
             "/v2/models/{model}/stats": _get("Statistics of a model", "Statistics", [model]),
             "/v2/models/{model}/infer": {"post": _infer(door, config, model)},
+            **{path: {"get": _page()} for path in pages},
         },
         "components": {"schemas": _schemas(door, config)},
     }
@@ -145,6 +148,11 @@ def _get(
     return {"get": {"summary": summary, "parameters": parameters or [], "responses": responses}}
 
 
+def _page() -> Json:
+    described = {"description": "as it stands", "content": {"*/*": {"schema": TEXT}}}
+    return {"summary": "A page of this node", "parameters": [], "responses": {"200": described}}
+
+
 def _schemas(door: Door, config: DoorConfig) -> dict[str, Json]:
     height, width = door.size
     pixels = height * width * 3
@@ -160,6 +168,8 @@ def _schemas(door: Door, config: DoorConfig) -> dict[str, Json]:
     tensor = _object({"name": TEXT, "datatype": datatype, "shape": shape})
     return {
         "Error": _object({"error": TEXT, "reason": TEXT}),
+        "Refusal": _object(
+            {"error": TEXT, "reason": TEXT, "retry_after_s": {"type": "number", "minimum": 0}}),
         "Server": _object(
             {"name": TEXT, "version": TEXT, "extensions": NAMES, "plan_version": COUNT,
              "tasks": NAMES, "models": NAMES}),
@@ -227,7 +237,7 @@ def _answers(words: Mapping[int, str]) -> Json:
     return {str(status): _answer(text, "Error") for status, text in words.items()}
 
 
-def _refusal(words: str, schema: str = "Error") -> Json:
+def _refusal(words: str, schema: str = "Refusal") -> Json:
     header = {"description": "whole seconds", "schema": COUNT}
     return {**_answer(words, schema), "headers": {"Retry-After": header}}
 

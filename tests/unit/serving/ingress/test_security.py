@@ -7,7 +7,6 @@ import gzip
 import http.client
 import pickle
 import socket
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from open_door import picture, serve_node
 
+from serving.cli.main import main
 from serving.ingress.limits import DoorConfig, Limits, is_loopback, is_wildcard, read_door
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -96,14 +96,14 @@ def test_tokens_are_read_from_files_and_must_be_long(tmp_path) -> None:
         read_door(None, tmp_path / "none")
 
 
-def test_deploy_refuses_an_open_door_without_a_token_in_one_line() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "serving.cli.main", "deploy", "--listen", "0.0.0.0"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("testbed: listening on 0.0.0.0 lets others in and needs a token")
-    assert done.stderr.count("\n") == 1
+def test_deploy_refuses_an_open_door_without_a_token_in_one_line(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["testbed", "deploy", "--listen", "0.0.0.0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("testbed: listening on 0.0.0.0 lets others in and needs a token")
+    assert said.count("\n") == 1
 
 
 def raw_exchange(port: int, sent: bytes) -> bytes:

@@ -278,3 +278,11 @@ def test_an_answer_is_the_callers_own() -> None:
         for value, caller in enumerate(callers):
             raw = read_all(caller)[-2 * SIZE * SIZE :]
             assert np.frombuffer(raw, "<f2").tolist() == [float(value)] * SIZE * SIZE
+
+
+def test_a_connection_that_idles_after_an_answer_is_closed_in_silence() -> None:
+    with serve_node(DoorConfig(limits=PROMPT)) as served, closing(dial(served)) as caller:
+        caller.sendall(request_bytes())
+        said = read_all(caller)
+        assert said.count(b"HTTP/1.1") == 1
+        assert said.startswith(b"HTTP/1.1 200 ")
