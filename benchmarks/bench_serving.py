@@ -59,8 +59,11 @@ class Bench:
     errors: dict[str, str] = field(default_factory=dict)
 
     def note(self, identity: str, value: float) -> None:
-        """One more figure of a row."""
-        self.found.setdefault(identity, []).append(value)
+        """One more figure of a row; one that rests on no answer at all is an error instead."""
+        if np.isfinite(value):
+            self.found.setdefault(identity, []).append(value)
+        else:
+            self.errors[identity] = "nothing was answered in at least one repetition"
 
     @property
     def model_file(self) -> Path:

@@ -54,7 +54,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
             ("plan", "--policy", "baj3o", "--output", "out/plan.json"),
             ("deploy",),
         ):
-            done = found.run(*command)
+            done = found.run(*command, timeout_s=900.0)
             assert done.returncode == 0, done.stdout + done.stderr
         yield found
     finally:
