@@ -257,7 +257,7 @@ async def _reply_prediction(send: Send, answer: Reply, headers: Headers) -> None
         (b"x-testbed-tensor", f"{output.values.dtype.str};{shape}".encode()),
         (b"x-testbed-answer", json.dumps(output.parameters).encode()),
     )
-    await _reply(send, 200, headers, np.ascontiguousarray(output.values).tobytes())
+    await _reply(send, 200, headers, output.values.tobytes())
 
 
 async def _reply_error(

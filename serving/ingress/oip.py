@@ -7,6 +7,7 @@ Tensors are JSON numbers, or raw bytes behind the JSON header, whose length then
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 
 from serving.ingress.limits import Limits
 from serving.ingress.protocol import (
-    DATATYPES,
     INPUT,
     Question,
     Reply,
     check_shape,
+    datatype_of,
     read_timeout_s,
 )
 from serving.node.errors import BadQueryError
@@ -49,7 +50,7 @@ def parse_question(
     tensor = _only_input(header)
     shape = check_shape(tensor.get("shape"), size, limits.images)
     raw = memoryview(body)[header_bytes:] if header_bytes is not None else memoryview(b"")
-    flat = _values(tensor, raw, int(np.prod(shape)))
+    flat = _values(tensor, raw, math.prod(shape))
     parameters = _object(header, "parameters")
     outputs, binary = _outputs(header, bool(parameters.get("binary_data_output")))
     timeout = parameters.get("timeout")
@@ -71,12 +72,12 @@ def encode_reply(question: Question, reply: Reply) -> tuple[bytes, int | None]:
         values = output.values
         tensor: dict[str, Any] = {
             "name": output.name,
-            "datatype": DATATYPES[values.dtype.name],
+            "datatype": datatype_of(values),
             "shape": values.shape,
             "parameters": dict(output.parameters),
         }
         if question.binary is True or (question.binary and output.name in question.binary):
-            raws.append(np.ascontiguousarray(values).tobytes())
+            raws.append(values.tobytes())
             tensor["parameters"]["binary_data_size"] = len(raws[-1])
         else:
             tensor["data"] = _numbers(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 from serving.ingress.limits import Limits
 from serving.ingress.messages import message
 from serving.ingress.protocol import (
-    DATATYPES,
     INPUT,
     VERSION,
     Question,
     Reply,
     TensorSpec,
     check_shape,
+    datatype_of,
     read_timeout_s,
 )
 from serving.node.errors import BadQueryError
@@ -47,7 +48,7 @@ def parse_question(request: Any, size: tuple[int, int], limits: Limits) -> Quest
     parameters = {key: _value(entry) for key, entry in request.parameters.items()}
     timeout = parameters.get("timeout")
     return Question(
-        images_nhw3=_values(request, tensor, int(np.prod(shape))).reshape((-1, *size, 3)),
+        images_nhw3=_values(request, tensor, math.prod(shape)).reshape((-1, *size, 3)),
         batched=len(shape) == 4,
         outputs=tuple(output.name for output in request.outputs),
         request_id=request.id,
@@ -62,11 +63,11 @@ def encode_reply(question: Question, reply: Reply) -> Any:
     for output in reply.outputs:
         tensor = response.outputs.add(
             name=output.name,
-            datatype=DATATYPES[output.values.dtype.name],
+            datatype=datatype_of(output.values),
             shape=output.values.shape,
         )
         _set_parameters(tensor.parameters, output.parameters)
-        response.raw_output_contents.append(np.ascontiguousarray(output.values).tobytes())
+        response.raw_output_contents.append(output.values.tobytes())
     return response
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Reply",
     "TensorSpec",
     "check_shape",
+    "datatype_of",
     "input_spec",
     "output_specs",
     "read_timeout_s",
@@ -43,6 +44,7 @@ DATATYPES = {
     "float16": "FP16", "float32": "FP32", "float64": "FP64",
 }  # fmt: skip
 LONGEST_TIMEOUT_S = 3_600.0
+_BY_CODE = {np.dtype(name).str: datatype for name, datatype in DATATYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class TensorSpec:
     def as_json(self) -> dict[str, Any]:
         """The protocol's JSON form."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+def datatype_of(values: NDArray[np.generic]) -> str:
+    """The protocol's word for the type of `values`."""
+    return _BY_CODE[values.dtype.str]  # a dtype's `name` is made anew each time it is asked for
 
 
 def input_spec(size: tuple[int, int]) -> TensorSpec:
