@@ -72,6 +72,7 @@ def status(as_json: Json = False) -> None:
             "models": list(seen.models) if seen else [],
             "answered": sum(seen.served.values()) if seen else 0,
             "url": door.url if door else "",
+            "metrics": f"http://{door.metrics_address}/metrics" if door else "",
             "grpc": door.grpc_address if door else "",
         }
         rows.append(row)
