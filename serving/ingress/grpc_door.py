@@ -57,6 +57,8 @@ class GrpcIngress:
                 ("grpc.max_metadata_size", limits.head_bytes),
                 ("grpc.absolute_max_metadata_size", limits.head_bytes),
                 ("grpc.max_concurrent_streams", limits.streams),
+                ("grpc.max_allowed_incoming_connections", limits.affordable_connections),
+                ("grpc.server_handshake_timeout_ms", int(limits.head_s * 1e3)),
                 ("grpc.max_connection_idle_ms", int(limits.idle_s * 1e3)),
                 ("grpc.keepalive_time_ms", int(limits.idle_s * 1e3)),
                 ("grpc.keepalive_timeout_ms", int(limits.write_s * 1e3)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import grpc
@@ -224,6 +226,22 @@ def test_many_calls_at_once_are_answered_or_refused() -> None:
         assert set(outcomes) <= {"q", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
         assert outcomes.count("q") > 0
         assert stats_of(served)["success"]["count"] == outcomes.count("q")
+
+
+def test_idle_and_silent_connections_leave_room_and_are_closed() -> None:
+    limits = Limits(head_s=1.0)
+    with serve_node(DoorConfig(limits=limits)) as served, ExitStack() as stack:
+        silent = [
+            stack.enter_context(closing(socket.create_connection(("127.0.0.1", served.grpc), 10)))
+            for _ in range(200)
+        ]
+        for number, caller in enumerate(silent):
+            if number % 2:
+                caller.sendall(b"PRI * HTTP/2.0\r\n")  # half of what a connection begins with
+        assert call(served, "ModelInfer", infer_request()).id == "q"
+        for caller in silent[:4]:
+            while caller.recv(4_096):  # the door's own settings come first
+                pass
 
 
 def test_the_compiled_protocol_is_that_of_the_file(tmp_path) -> None:
