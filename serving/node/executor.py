@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
 
@@ -223,7 +223,8 @@ class Executor:
                 self._running = batch.model if batch else None
             if batch is None:
                 break
-            self._run(batch)
+            for part in _by_shape(batch):
+                self._run(part)
             self._running = None
         self._refuse_all()
 
@@ -301,6 +302,21 @@ class Executor:
         """Have the event loop do `call`, unless it ended before its node was closed."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _by_shape(batch: Batch[_Job]) -> list[Batch[_Job]]:
+    """The batch, or one for each shape of image in it: one array holds images of one shape."""
+    shapes = dict.fromkeys(job.image.shape for job in batch.items)
+    if len(shapes) == 1:
+        return [batch]
+    parts = []
+    for shape in shapes:
+        pairs = zip(batch.items, batch.arrived_s, strict=True)
+        items, arrived_s = zip(
+            *(pair for pair in pairs if pair[0].image.shape == shape), strict=True
+        )
+        parts.append(replace(batch, items=items, arrived_s=arrived_s))
+    return parts
 
 
 def _settle(results: Sequence[tuple[_Job, dict[str, Served] | RefusedError]]) -> None:

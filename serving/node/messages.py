@@ -2,7 +2,8 @@
 
   HELLO   [0, token]                                        first frame up
   WELCOME [1]                                               first frame down: the token was right
-  QUERY   [2, id, asks, remaining_s or nil, image bytes]    ask: [tier, node, model, [task, ...]]
+  QUERY   [2, id, asks, remaining_s or nil, [h, w, 3], image bytes]
+            ask: [tier, node, model, [task, ...]]
   ANSWER  [3, id, outcomes]                                 one for each ask, in order:
             answered [tier, node, model, batch_size, queue_s, batch_wait_s, compute_s, link_s,
                       [[task, dtype, shape, bytes], ...]]
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from serving.node.errors import RefusedError
-from serving.node.executor import Served
+from serving.node.executor import Image, Served
 from serving.node.router import Ask, Target
 
 __all__ = [
@@ -58,29 +59,30 @@ class QueryFrame:
     number: int
     asks: tuple[Ask, ...]
     remaining_s: float | None
-    image: bytes
+    image: Image
 
 
 def encode_query(
-    number: int, asks: tuple[Ask, ...], remaining_s: float | None, image: bytes
+    number: int, asks: tuple[Ask, ...], remaining_s: float | None, image: Image
 ) -> list[Any]:
     """The fields of a QUERY."""
     wanted = [(a.target.tier, a.target.node, a.target.model, a.tasks) for a in asks]
-    return [QUERY, number, wanted, remaining_s, image]
+    return [QUERY, number, wanted, remaining_s, image.shape, image.tobytes()]
 
 
 def parse_query(fields: list[Any]) -> QueryFrame:
     """The query in a frame's fields. Raises `FrameError`."""
-    if len(fields) != 5:
-        raise FrameError(f"expected a query of 5 fields, got {len(fields)}")
-    _, number, wanted, remaining_s, image = fields
-    if type(number) is not int or type(image) is not bytes:
-        raise FrameError("expected a whole number and image bytes in a query")
+    if len(fields) != 6:
+        raise FrameError(f"expected a query of 6 fields, got {len(fields)}")
+    _, number, wanted, remaining_s, shape, body = fields
+    if type(number) is not int:
+        raise FrameError("expected a query's number")
     if remaining_s is not None and not isinstance(remaining_s, int | float):
         raise FrameError("expected a query's remaining time in seconds or nothing")
     if type(wanted) is not list or not 0 < len(wanted) <= MAX_ASKS:
         raise FrameError(f"expected 1 to {MAX_ASKS} asks in a query")
-    return QueryFrame(number, tuple(_parse_ask(entry) for entry in wanted), remaining_s, image)
+    asks = tuple(_parse_ask(entry) for entry in wanted)
+    return QueryFrame(number, asks, remaining_s, _parse_image(shape, body))
 
 
 def _parse_ask(entry: Any) -> Ask:
@@ -92,6 +94,16 @@ def _parse_ask(entry: Any) -> Ask:
     if not all(type(name) is str for name in (*way, *tasks)):
         raise FrameError("expected names in an ask")
     return Ask(Target(*way), tuple(tasks))
+
+
+def _parse_image(shape: Any, body: Any) -> Image:
+    if type(shape) is not list or len(shape) != 3 or type(body) is not bytes:
+        raise FrameError("expected an image's height, width and channels, and its bytes")
+    if not all(type(extent) is int and 0 < extent <= len(body) for extent in shape):
+        raise FrameError(f"no image of {len(body)} bytes has the shape {shape}")
+    if shape[0] * shape[1] * shape[2] != len(body):
+        raise FrameError(f"an image of shape {shape} does not have {len(body)} bytes")
+    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
 def encode_answer(number: int, outcomes: list[Outcome]) -> list[Any]:

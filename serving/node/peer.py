@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from serving.node.errors import RefusedError
+from serving.node.executor import Image
 from serving.node.frames import FrameProtocol
 from serving.node.messages import (
     CANCEL,
@@ -30,7 +31,7 @@ __all__ = ["PeerServer"]
 GREETING_S = 5.0
 """seconds that a connection may take to show the token"""
 
-Handler = Callable[[tuple[Ask, ...], bytes, float | None], Awaitable[list[Outcome]]]
+Handler = Callable[[tuple[Ask, ...], Image, float | None], Awaitable[list[Outcome]]]
 """(asks, image, remaining seconds) -> an outcome for each ask"""
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from cluster.topology import Link, Node
 from serving.node.batching import make_batcher
 from serving.node.errors import NotServedError, RefusedError
-from serving.node.executor import Executor, Runtime, Served
+from serving.node.executor import Executor, Image, Runtime, Served
 from serving.node.link import LinkPacer
 from serving.node.messages import Outcome, Reply
 from serving.node.observer import SILENT, NodeObserver
@@ -319,13 +319,10 @@ class NodeServer:
                 if self._uplink is None:
                     here = self.config.node.name
                     raise RefusedError("no_way", f"{here} has no link to {target.node}")
-                return await self._uplink.call(asks, picture.packed, deadline_s)
+                return await self._uplink.call(asks, picture.pixels, deadline_s)
             (ask,) = asks
             served = await self._executor.submit_all(
-                target.model,
-                ask.tasks,
-                lambda: picture.pixels(self._image_shape(target.model)),
-                deadline_s,
+                target.model, ask.tasks, picture.pixels, deadline_s
             )
         except RefusedError as refusal:
             return [refusal] * len(asks)
@@ -355,7 +352,7 @@ class NodeServer:
         return refusal
 
     async def _serve_forwarded(
-        self, asks: tuple[Ask, ...], image: bytes, remaining_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
     ) -> list[Outcome]:
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
         return await self._dispatch(asks, Picture(image), deadline_s)

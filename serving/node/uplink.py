@@ -11,6 +11,7 @@ from typing import Any
 
 from serving.node.admission import HoldOff
 from serving.node.errors import RefusedError
+from serving.node.executor import Image
 from serving.node.frames import FrameProtocol
 from serving.node.link import LinkPacer
 from serving.node.messages import (
@@ -124,7 +125,7 @@ class Uplink:
         self._pacer.check(now_s)
 
     async def call(
-        self, asks: tuple[Ask, ...], image: Callable[[], bytes], deadline_s: float | None = None
+        self, asks: tuple[Ask, ...], image: Callable[[], Image], deadline_s: float | None = None
     ) -> list[Outcome]:
         """Send one image up, once for all `asks`, and wait for their outcomes.
 
@@ -132,8 +133,8 @@ class Uplink:
         silent; `deadline_s` is on the link's clock.
         """
         self.check(asks)
-        body = image()
-        size = len(body) + QUERY_OVERHEAD_BYTES
+        pixels = image()
+        size = pixels.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
         left_s = self._pacer.reserve(called_s, size, deadline_s)
         up_s = left_s - called_s + self._pacer.rtt_s / 2
@@ -143,10 +144,10 @@ class Uplink:
             await asyncio.sleep(up_s)
             self._on_sent(up_s, size)
             if deadline_s is None:
-                outcomes = await self._exchange(asks, body, None)
+                outcomes = await self._exchange(asks, pixels, None)
             else:
                 async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
-                    outcomes = await self._exchange(asks, body, deadline_s)
+                    outcomes = await self._exchange(asks, pixels, deadline_s)
             if self._pacer.rtt_s:
                 await asyncio.sleep(self._pacer.rtt_s / 2)
         except TimeoutError:
@@ -174,7 +175,7 @@ class Uplink:
             self._connection.close()
 
     async def _exchange(
-        self, asks: tuple[Ask, ...], body: bytes, deadline_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[Outcome]:
         connection = self._connection
         if connection is None or not connection.connected:
@@ -187,7 +188,7 @@ class Uplink:
         call = _Call(asks, asyncio.get_running_loop().create_future(), now_s)
         self._calls[number] = call
         remaining_s = None if deadline_s is None else deadline_s - now_s - self._pacer.rtt_s / 2
-        connection.send(encode_query(number, asks, remaining_s, body))
+        connection.send(encode_query(number, asks, remaining_s, image))
         try:
             return await call.future
         except asyncio.CancelledError:

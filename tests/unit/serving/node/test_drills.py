@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import msgpack
+import numpy as np
 import pytest
 from node_fakes import ONLY_EDGE, TASKS, hierarchy, image, models, put_in_force
 
@@ -192,7 +193,7 @@ def test_a_slow_node_holds_its_own_queries_up_and_no_others() -> None:
 
 def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
     """Bytes pile up neither in the sender nor, for answers, in the node above."""
-    body = bytes(256 * 1024)
+    large = np.zeros((512, 512, 1), np.uint8)
 
     async def drill():
         async with hierarchy(models()) as (_, servers), impostor(servers, never_read_on):
@@ -206,7 +207,7 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
 
             async def one() -> str:
                 try:
-                    await uplink.call(ask, lambda: body)
+                    await uplink.call(ask, lambda: large)
                 except RefusedError as refusal:
                     return refusal.reason
                 return "answered"
@@ -222,7 +223,7 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
     outcomes, sent_bytes = run_drill(drill)
     assert set(outcomes) == {"link_full", "peer_lost"}
     assert sum(outcomes.values()) == 100
-    assert sent_bytes <= 8 * 2**20 + 2 * len(body)
+    assert sent_bytes <= 8 * 2**20 + 2 * large.nbytes
 
 
 def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
@@ -253,7 +254,7 @@ def test_a_caller_that_breaks_off_mid_frame_leaves_nothing_behind() -> None:
             asked = [["edge", "edge", "two", ["depth"]]]
             for _ in range(20):
                 _, writer = await asyncio.open_connection("127.0.0.1", servers.ports["edge"])
-                query = framed([2, 1, asked, None, bytes(48)])
+                query = framed([2, 1, asked, None, [4, 4, 3], bytes(48)])
                 writer.write(framed([0, "a-token"]) + query + query[:-20])
                 await writer.drain()
                 await asyncio.sleep(0.005)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 from node_fakes import FakeRuntime, image
 
@@ -182,3 +183,22 @@ def test_loading_twice_at_once_loads_once() -> None:
 
     run(scenario, Loader())
     assert made == ["m"]
+
+
+def test_images_of_two_sizes_do_not_harm_each_other() -> None:
+    runtime = FakeRuntime()
+
+    async def scenario(executor):
+        await executor.load("m")
+        runtime.gate.clear()
+        running = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        await asyncio.sleep(0.05)
+        sizes = [image(2), np.full((8, 8, 3), 3, np.uint8), image(4)]
+        calls = [asyncio.ensure_future(executor.submit("m", "depth", one)) for one in sizes]
+        await asyncio.sleep(0.02)
+        runtime.gate.set()
+        await running
+        return [float(served.prediction[0, 0]) for served in await asyncio.gather(*calls)]
+
+    assert run(scenario, {"m": runtime}) == [2.0, 3.0, 4.0]
+    assert runtime.batches == [1, 2, 1]

@@ -30,18 +30,17 @@ from serving.node.router import Ask, Target
 ASK = Ask(Target("edge", "e", "m"), ("depth", "edges"))
 
 
+PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+
+
 def over_the_wire(fields):
     return msgpack.unpackb(msgpack.packb(fields, use_bin_type=True), raw=False)
 
 
 def test_a_query_and_its_answer_survive_the_wire() -> None:
-    query = parse_query(over_the_wire(encode_query(7, (ASK,), 0.25, b"pixels")))
-    assert (query.number, query.asks, query.remaining_s, query.image) == (
-        7,
-        (ASK,),
-        0.25,
-        b"pixels",
-    )
+    query = parse_query(over_the_wire(encode_query(7, (ASK,), 0.25, PIXELS)))
+    assert (query.number, query.asks, query.remaining_s) == (7, (ASK,), 0.25)
+    assert query.image.tolist() == PIXELS.tolist()
     served = {
         task: Served(np.arange(6, dtype="<f2").reshape(2, 3), 4, 0.1, 0.2, 0.3)
         for task in ASK.tasks
@@ -59,7 +58,7 @@ def test_a_query_and_its_answer_survive_the_wire() -> None:
 leaves = st.none() | st.integers(-(2**63), 2**63) | st.floats() | st.sampled_from(["", b"", True])
 anything = leaves | st.lists(leaves, max_size=9) | st.just({"a": [1]})
 SERVED = Served(np.zeros((2, 2), "<f4"), 1, 0.0, 0.0, 0.0)
-GOOD_QUERY = over_the_wire(encode_query(7, (ASK,), None, b"pixels"))
+GOOD_QUERY = over_the_wire(encode_query(7, (ASK,), None, PIXELS))
 GOOD_ANSWER = over_the_wire(
     encode_answer(7, [Reply(ASK.target, dict.fromkeys(ASK.tasks, SERVED), 0.0)])
 )
@@ -123,14 +122,17 @@ NOISE = {
     "deep nesting": framed(b"\x91" * 900 + b"\x00"),
     "unknown kind": GREETING + framed([99]),
     "kind of another type": GREETING + framed([[1]]),
-    "too few fields": GREETING + framed(GOOD_QUERY[:4]),
+    "too few fields": GREETING + framed(GOOD_QUERY[:5]),
     "too many fields": GREETING + framed([*GOOD_QUERY, 1]),
+    "an image that its shape belies": GREETING + framed([*GOOD_QUERY[:4], [2, 3, 3], bytes(12)]),
+    "an image of no size": GREETING + framed([*GOOD_QUERY[:4], [0, 2, 3], b""]),
     "an answer, upwards": GREETING + framed(GOOD_ANSWER),
     "cancel of nothing": GREETING + framed([CANCEL, "x"]),
     "not an array": GREETING + framed({"a": 1}),
     "empty array": GREETING + framed([]),
     "endless frame of a friend": GREETING + b"\x02\x00\x00\x01",
-    "the same number twice": GREETING + 2 * framed([2, 7, [["e", "cloud", "x", ["d"]]], None, b""]),
+    "the same number twice": GREETING
+    + 2 * framed([2, 7, [["e", "cloud", "x", ["d"]]], None, [1, 1, 1], b"x"]),
 }
 
 

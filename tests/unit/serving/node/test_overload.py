@@ -52,18 +52,32 @@ async def open_loop(client, rate_qps: float, seconds: float) -> tuple[Counter, l
 
 @pytest.mark.parametrize("routes", [LOCAL, ONLY_EDGE], ids=["one hop", "two hops"])
 def test_goodput_stays_when_load_is_three_times_what_a_device_can_do(routes) -> None:
-    peak_qps = 32 / (BATCH_S + 32 * IMAGE_S)
-    seconds = 1.5
+    nominal_qps = 32 / (BATCH_S + 32 * IMAGE_S)
+
+    async def peak_qps(client) -> float:
+        """What the device does on this machine, now, when 48 callers wait for it."""
+        end_s, answered = time.monotonic() + 0.8, 0
+
+        async def keep_asking() -> None:
+            nonlocal answered
+            while time.monotonic() < end_s:
+                await client.answer("depth", image(1))
+                answered += 1
+
+        await asyncio.gather(*(keep_asking() for _ in range(48)))
+        return answered / 0.8
 
     async def drill():
         async with hierarchy(slow_models()) as (client, servers):
             await put_in_force(servers, routes=routes)
-            return await open_loop(client, 3 * peak_qps, seconds)
+            peak = await peak_qps(client)
+            outcomes, latencies_s = await open_loop(client, 3 * nominal_qps, 1.5)
+            return peak, outcomes, latencies_s
 
-    outcomes, latencies_s = asyncio.run(drill())
+    peak, outcomes, latencies_s = asyncio.run(drill())
     within = sum(latency_s <= BOUND_S for latency_s in latencies_s)
-    # 0.95 and more on an idle machine; what a busy one leaves of that is not ours to promise.
-    assert within / seconds >= 0.4 * peak_qps
+    # 0.95 and more on an idle machine; the margin is for what a busy one does in between.
+    assert within / 1.5 >= 0.5 * min(peak, nominal_qps)
     assert set(outcomes) == {"answered", "overloaded"}
 
 
