@@ -17,10 +17,11 @@ import numpy as np
 
 from cluster.topology import Link, Node
 from serving.node.batching import make_batcher
+from serving.node.dispatch import Dispatcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.executor import Executor, Image, Runtime, Served
 from serving.node.link import LinkPacer
-from serving.node.messages import Outcome, Reply
+from serving.node.messages import Outcome
 from serving.node.observer import SILENT, NodeObserver
 from serving.node.peer import PeerServer
 from serving.node.picture import ImageSource, Picture
@@ -28,18 +29,6 @@ from serving.node.router import Ask, Router, RouteTable, Target
 from serving.node.uplink import Patience, Uplink
 
 __all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
-
-FAULTS = frozenset(
-    {
-        "peer_lost",
-        "peer_unreachable",
-        "peer_silent",
-        "device_failed",
-        "model_not_loaded",
-        "stopping",
-    }
-)
-"""refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
 
 REHEARSED = 8
 """images in the larger of the two batches that a model runs before it serves"""
@@ -144,9 +133,18 @@ class NodeServer:
             observer=observer,
         )
         self._uplink = self._make_uplink(find_peer)
+        self._served: Counter[str] = Counter()
+        self._dispatcher = Dispatcher(
+            (str(node.tier), node.name),
+            self._executor,
+            self._uplink,
+            self._router,
+            tasks_of,
+            self._served,
+            shared_passes=config.shared_passes,
+        )
         self._peers = PeerServer(self._serve_forwarded, config.token)
         self._arrived: Counter[str] = Counter()
-        self._served: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._loads_s: dict[str, float] = {}
         self._plan_version = 0
@@ -175,6 +173,7 @@ class NodeServer:
             self._plan_version = table.version
             self._router.replace(table)
             self._observer.on_plan(table)
+            self._prepare_uplink()
 
     @property
     def table(self) -> RouteTable:
@@ -194,6 +193,7 @@ class NodeServer:
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
         self._plan_version = max(self._plan_version, version)
+        self._prepare_uplink()
         gone = [model for model in self._executor.models if model not in keep]
         times_s = await asyncio.gather(*(self._executor.unload(model) for model in gone))
         return dict(zip(gone, times_s, strict=True))
@@ -222,7 +222,7 @@ class NodeServer:
             if deadline_s is not None and arrived_s >= deadline_s:
                 raise RefusedError("deadline", "the query's deadline has passed")
             asks = self._router.pick_all(tasks)
-            outcomes = await self._dispatch(asks, Picture(image), deadline_s)
+            outcomes = await self._dispatcher.dispatch(asks, Picture(image), deadline_s)
             replies = []
             for outcome in outcomes:
                 if isinstance(outcome, RefusedError):
@@ -265,97 +265,21 @@ class NodeServer:
             tasks={model: tuple(self._tasks_of(model)) for model in self._executor.models},
         )
 
+    def _prepare_uplink(self) -> None:
+        """With the first plan, when all nodes are up, every node makes its way to the next."""
+        if self._uplink is not None:
+            self._uplink.prepare()
+
     def _count_refusal(self, tasks: tuple[str, ...], reason: str) -> None:
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)
 
-    async def _dispatch(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
-    ) -> list[Outcome]:
-        """An outcome for each ask; one that met a fault has been tried elsewhere."""
-        if len(asks) == 1:  # as nearly always: no task of its own
-            outcomes = await self._send(asks, picture, deadline_s)
-        else:
-            outcomes = await self._send_parts(asks, picture, deadline_s)
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, RefusedError) and outcome.reason in FAULTS:
-                outcomes[index] = await self._detour(asks[index], picture, deadline_s, outcome)
-        return outcomes
-
-    async def _send_parts(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
-    ) -> list[Outcome]:
-        """Each model here gets its ask; all that go up share one image on the link, unless passes
-        are not shared."""
-        here = self.config.node.name
-        parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == here]
-        above = tuple(ask for ask in asks if ask.target.node != here)
-        try:
-            for part in parts:  # nothing is begun of what is refused anyway
-                self._executor.check(part[0].target.model, deadline_s)
-        except RefusedError as refusal:
-            if refusal.reason not in FAULTS:
-                return [refusal] * len(asks)
-        if self.config.shared_passes:
-            parts += [above] if above else []
-        else:
-            parts += [(ask,) for ask in above]
-        done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
-        by_ask = {
-            ask: outcome
-            for part, outcomes in zip(parts, done, strict=True)
-            for ask, outcome in zip(part, outcomes, strict=True)
-        }
-        return [by_ask[ask] for ask in asks]
-
-    async def _send(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
-    ) -> list[Outcome]:
-        """One ask to the executor, or any number of them up the link, in one frame."""
-        target = asks[0].target
-        try:
-            if target.node != self.config.node.name:
-                if self._uplink is None:
-                    here = self.config.node.name
-                    raise RefusedError("no_way", f"{here} has no link to {target.node}")
-                return await self._uplink.call(asks, picture.pixels, deadline_s)
-            (ask,) = asks
-            served = await self._executor.submit_all(
-                target.model, ask.tasks, picture.pixels, deadline_s
-            )
-        except RefusedError as refusal:
-            return [refusal] * len(asks)
-        self._served[target.model] += len(ask.tasks)
-        return [Reply(target, served, 0.0)]
-
-    async def _detour(
-        self, ask: Ask, picture: Picture, deadline_s: float | None, refusal: RefusedError
-    ) -> Outcome:
-        """Another way for an ask whose node failed: its tasks' other targets, then any model held
-        here that serves them. The last refusal if none of them answers."""
-        here = self.config.node.name
-        elsewhere = [self._router.others(task, ask.target.node) for task in ask.tasks]
-        ways = [target for target in elsewhere[0] if all(target in found for found in elsewhere)]
-        ways += [
-            Target(str(self.config.node.tier), here, model)
-            for model in self._executor.models
-            if set(ask.tasks) <= set(self._tasks_of(model))
-        ]
-        for target in dict.fromkeys(ways):
-            if target == ask.target:
-                continue
-            (outcome,) = await self._send((Ask(target, ask.tasks),), picture, deadline_s)
-            if not isinstance(outcome, RefusedError):
-                return outcome
-            refusal = outcome
-        return refusal
-
     async def _serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
     ) -> list[Outcome]:
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
-        return await self._dispatch(asks, Picture(image), deadline_s)
+        return await self._dispatcher.dispatch(asks, Picture(image), deadline_s)
 
     def _rehearse(self, model: str, runtime: Runtime) -> Runtime:
         """Time a small and a larger batch, so that admission can judge from the first query on."""

@@ -166,6 +166,11 @@ class Uplink:
             for outcome in outcomes
         ]
 
+    def prepare(self) -> None:
+        """Connect now, so that the first query need not wait for it."""
+        if self._connection is None and (self._attempt is None or self._attempt.done()):
+            self._attempt = self._begin()
+
     def close(self) -> None:
         """End the connection; queries in flight are refused."""
         for task in (self._attempt, self._watching):
@@ -203,19 +208,24 @@ class Uplink:
         One attempt runs for all who wait; who comes when it has taken `queue_s` already, or soon
         after it failed, is refused at once, and may still be answered elsewhere.
         """
-        loop = asyncio.get_running_loop()
         now_s = self._clock()
         if self._attempt is None or self._attempt.done():
             if self._failed is not None and now_s < self._attempted_s + self._patience.again_s:
                 raise _copy(self._failed)
-            self._attempted_s = now_s
-            self._attempt = loop.create_task(self._open())
-            self._attempt.add_done_callback(_retrieve)
-        wait_s = self._attempted_s + self._patience.queue_s - now_s
+            self._attempt = self._begin()
+        # While the far node stays away, only as long as one needs that has just come back.
+        patience_s = self._patience.queue_s / (1 if self._failed is None else 10)
+        wait_s = self._attempted_s + patience_s - now_s
         try:
             return await asyncio.wait_for(asyncio.shield(self._attempt), max(0.0, wait_s))
         except TimeoutError:
             raise RefusedError("peer_unreachable", "the node above is not connected yet") from None
+
+    def _begin(self) -> asyncio.Task[FrameProtocol]:
+        self._attempted_s = self._clock()
+        attempt = asyncio.get_running_loop().create_task(self._open())
+        attempt.add_done_callback(_retrieve)
+        return attempt
 
     async def _open(self) -> FrameProtocol:
         """Find the far node, connect, show the token and wait for its welcome."""

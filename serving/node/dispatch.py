@@ -1,0 +1,132 @@
+"""Where the asks of one image go from a node: its executor, up the link, elsewhere on a fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from serving.node.errors import RefusedError
+from serving.node.executor import Executor
+from serving.node.messages import Outcome, Reply
+from serving.node.picture import Picture
+from serving.node.router import Ask, Router, Target
+from serving.node.uplink import Uplink
+
+__all__ = ["FAULTS", "Dispatcher"]
+
+FAULTS = frozenset(
+    {
+        "peer_lost",
+        "peer_unreachable",
+        "peer_silent",
+        "device_failed",
+        "model_not_loaded",
+        "stopping",
+    }
+)
+"""refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
+
+
+class Dispatcher:
+    """The ways of a node. `place` is its (tier, name); `served` counts answers by model here."""
+
+    def __init__(
+        self,
+        place: tuple[str, str],
+        executor: Executor,
+        uplink: Uplink | None,
+        router: Router,
+        tasks_of: Callable[[str], Collection[str]],
+        served: Counter[str],
+        *,
+        shared_passes: bool = True,
+    ) -> None:
+        self._tier, self._node = place
+        self._executor = executor
+        self._uplink = uplink
+        self._router = router
+        self._tasks_of = tasks_of
+        self._served = served
+        self._shared_passes = shared_passes
+
+    async def dispatch(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """An outcome for each ask; one that met a fault has been tried elsewhere."""
+        if len(asks) == 1:  # as nearly always: no task of its own
+            outcomes = await self._send(asks, picture, deadline_s)
+        else:
+            outcomes = await self._send_parts(asks, picture, deadline_s)
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, RefusedError) and outcome.reason in FAULTS:
+                outcomes[index] = await self._detour(asks[index], picture, deadline_s, outcome)
+        return outcomes
+
+    async def _send_parts(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """Each model here gets its ask; all that go up share one image on the link, unless passes
+        are not shared."""
+        here = self._node
+        parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == here]
+        above = tuple(ask for ask in asks if ask.target.node != here)
+        try:
+            for part in parts:  # nothing is begun of what is refused anyway
+                self._executor.check(part[0].target.model, deadline_s)
+        except RefusedError as refusal:
+            if refusal.reason not in FAULTS:
+                return [refusal] * len(asks)
+        if self._shared_passes:
+            parts += [above] if above else []
+        else:
+            parts += [(ask,) for ask in above]
+        done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
+        by_ask = {
+            ask: outcome
+            for part, outcomes in zip(parts, done, strict=True)
+            for ask, outcome in zip(part, outcomes, strict=True)
+        }
+        return [by_ask[ask] for ask in asks]
+
+    async def _send(
+        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+    ) -> list[Outcome]:
+        """One ask to the executor, or any number of them up the link, in one frame."""
+        target = asks[0].target
+        try:
+            if target.node != self._node:
+                if self._uplink is None:
+                    here = self._node
+                    raise RefusedError("no_way", f"{here} has no link to {target.node}")
+                return await self._uplink.call(asks, picture.pixels, deadline_s)
+            (ask,) = asks
+            served = await self._executor.submit_all(
+                target.model, ask.tasks, picture.pixels, deadline_s
+            )
+        except RefusedError as refusal:
+            return [refusal] * len(asks)
+        self._served[target.model] += len(ask.tasks)
+        return [Reply(target, served, 0.0)]
+
+    async def _detour(
+        self, ask: Ask, picture: Picture, deadline_s: float | None, refusal: RefusedError
+    ) -> Outcome:
+        """Another way for an ask whose node failed: its tasks' other targets, then any model held
+        here that serves them. The last refusal if none of them answers."""
+        here = self._node
+        elsewhere = [self._router.others(task, ask.target.node) for task in ask.tasks]
+        ways = [target for target in elsewhere[0] if all(target in found for found in elsewhere)]
+        ways += [
+            Target(self._tier, here, model)
+            for model in self._executor.models
+            if set(ask.tasks) <= set(self._tasks_of(model))
+        ]
+        for target in dict.fromkeys(ways):
+            if target == ask.target:
+                continue
+            (outcome,) = await self._send((Ask(target, ask.tasks),), picture, deadline_s)
+            if not isinstance(outcome, RefusedError):
+                return outcome
+            refusal = outcome
+        return refusal
