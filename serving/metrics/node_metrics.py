@@ -123,6 +123,7 @@ class NodeMetrics:
         if child is None:
             child = self._answer.labels(self._node, task, target.tier, target.node, target.model)
             self._answered[task, target] = child
+            self._late.labels(self._node, task)  # exported from the start: a rate needs a zero
         child.observe(spent_s)
         if spent_s > self._bounds_s.get(target.node, inf):
             self._late.labels(self._node, task).inc()

@@ -49,6 +49,7 @@ def test_answers_are_counted_by_the_way_they_took_and_late_ones_beside(
     metrics: NodeMetrics,
 ) -> None:
     metrics.on_answer("depth", HERE, 0.1, 0.0)
+    assert value(metrics, "late_answers_total", task="depth") == 0
     metrics.on_answer("depth", HERE, 0.41, 0.0)
     metrics.on_answer("depth", ABOVE, 0.45, 0.1)
     way = {"task": "depth", "tier": "client", "served_by": "c", "model": "small"}
