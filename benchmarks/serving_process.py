@@ -23,7 +23,6 @@ from serving.node.server import NodeConfig, NodeServer
 __all__ = [
     "MAX_BATCH",
     "MODEL",
-    "ONE_HOP_BOUND_S",
     "TASK",
     "node",
     "one_hop",
