@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def test_the_pages_example_ends_in_a_plan(tmp_path: Path, monkeypatch: pytest.Mo
     run = CliRunner()
     registered = run.invoke(app, [*register[1:], "--json"])
     assert registered.exit_code == 0, registered.output
-    monkeypatch.setenv(*export[1].split("="))
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv(*os.path.expandvars(export[1]).split("="))
     card = find_model("my-depth")
     assert card.accuracy("depth") > 0.1
     assert card in list_models("rooms")
