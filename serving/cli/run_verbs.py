@@ -56,6 +56,9 @@ def deploy(
     token_file: Annotated[
         Path | None, typer.Option(help="file with the token that callers must bring")
     ] = None,
+    share: Annotated[
+        bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Put a plan in force on the running cluster; starts the nodes if they do not run yet.
@@ -67,11 +70,15 @@ def deploy(
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
     _refuse_infeasible(setting, wanted, demand, phase)
-    fleet = _running_or_launched(out, local.connect(), setting, door)
+    fleet = _running_or_launched(out, local.connect(), setting, door, share)
     with out.busy("loading models and routing"):
         change = fleet.apply(wanted, model_bytes_of(setting.profiles))
     urls = fleet.urls()
-    out.say(f"plan version {change.version} is in force after {change.total_s:.1f} s")
+    out.say(
+        f"plan version {change.version} is in force after {change.total_s:.1f} s; "
+        f"models loaded: {sum(map(len, change.loads_s.values()))}, "
+        f"unloaded: {sum(map(len, change.unloads_s.values()))}"
+    )
     for client, url in urls.items():
         out.say(f"{client}: POST an image to {url}/v2/models/TASK/infer")
     scraped = write_prometheus(Path("out/prometheus"), fleet.scrape_targets(), fleet.door_token())
@@ -80,6 +87,10 @@ def deploy(
         {
             "version": change.version,
             "seconds": change.total_s,
+            "reaction_s": change.reaction_s,
+            "stages": change.stages,
+            "loads_s": change.loads_s,
+            "unloads_s": change.unloads_s,
             "urls": urls,
             "prometheus": str(scraped),
         }
@@ -282,25 +293,34 @@ def _running(state: ClusterState) -> Fleet:
 
 
 def _running_or_launched(
-    out: Output, state: ClusterState, setting: Setting, door: DoorConfig | None = None
+    out: Output,
+    state: ClusterState,
+    setting: Setting,
+    door: DoorConfig | None = None,
+    shared_passes: bool = True,
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
 
-    Raises `ValueError` if they run and `door` asks for doors of its own.
+    Raises `ValueError` if they run and are asked for doors of their own, or not to share passes.
     """
     from serving.control.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
-        if door is not None:
+        if door is not None or not shared_passes:
             raise ValueError(
-                "the nodes run, and their doors are open as they were first deployed; run "
-                "`testbed down` and `testbed up` to open them elsewhere"
+                "the nodes run, with doors and shared passes as they were first deployed; run "
+                "`testbed down` and `testbed up` to start them otherwise"
             )
         return fleet
     with out.busy(f"starting {len(state.topology.nodes)} nodes"):
         return Fleet.launch(
-            state.topology, setting.tasks, setting.largest_query_bytes, state.token, door
+            state.topology,
+            setting.tasks,
+            setting.largest_query_bytes,
+            state.token,
+            door,
+            shared_passes=shared_passes,
         )
 
 

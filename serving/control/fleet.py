@@ -51,6 +51,8 @@ class Fleet:
         query_bytes: float,
         token: str,
         door: DoorConfig | None = None,
+        *,
+        shared_passes: bool = True,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
@@ -66,6 +68,7 @@ class Fleet:
                 tasks=tasks,
                 token=token,
                 bounds_s=promised_bounds_s(topology, node.name, query_bytes),
+                shared_passes=shared_passes,
             )
             for node in topology.nodes
         ]
