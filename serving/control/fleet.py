@@ -58,9 +58,6 @@ class Fleet:
 
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
         """
-        _quiet()
-        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
-        ray.get(open_ledger().assign.remote({}))
         configs = [
             NodeConfig(
                 node=node,
@@ -72,6 +69,9 @@ class Fleet:
             )
             for node in topology.nodes
         ]
+        _quiet()
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        ray.get(open_ledger().assign.remote({}))
         targets = [
             serve.RunTarget(
                 make_application(config, door or DoorConfig(), resource_of(config.node.name)),
