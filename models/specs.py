@@ -64,6 +64,10 @@ def _rooms(
 
 _DOMAINS_SETS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in tasks_of("domains")},
+    "filled": ("real", "painting"),
+    "flat": ("clipart", "infograph"),
+    "lines": ("sketch", "quickdraw"),
+    "outlined": ("clipart", "quickdraw"),
     "all": tasks_of("domains"),
 }
 
@@ -94,21 +98,26 @@ def _streets(
 ) -> TrainingSpec:
     return TrainingSpec(
         f"streets-{size_class}-{subset}", size_class, _STREETS_SETS[subset], steps, seed,
-        learning_rate, benchmark="streets", train_images=3_000, test_images=500, size=(64, 128),
+        learning_rate, benchmark="streets", train_images=2_000, test_images=400, size=(64, 128),
     )  # fmt: skip
 
 
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
-    *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("all", "geometry", "layout")),
+    _rooms("middle", "all", 1_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
+    *(_rooms("middle", subset, 800, 12, 2e-3) for subset in ("geometry", "layout")),
     _rooms("large", "all", 900, 13, 1.5e-3),
     *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
+    *(
+        _domains("small", subset, 700, 21, 4e-3)
+        for subset in ("filled", "flat", "lines", "outlined")
+    ),
     _domains("small", "all", 1_200, 21, 4e-3),
     _domains("middle", "all", 1_000, 22, 3e-3),
     _domains("large", "all", 500, 23, 2e-3),
-    *(_streets("small", subset, 450, 31, 4e-3) for subset in _STREETS_SETS),
-    *(_streets("middle", subset, 450, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
-    _streets("large", "all", 700, 33, 2e-3),
+    *(_streets("small", subset, 220, 31, 4e-3) for subset in _STREETS_SETS),
+    *(_streets("middle", subset, 220, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
+    _streets("large", "all", 300, 33, 2e-3),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}

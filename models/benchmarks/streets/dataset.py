@@ -17,7 +17,7 @@ from models.tasks import MOST_BOXES, STREETS_CLASSES, find_task
 
 __all__ = ["Streets"]
 
-SPLITS = {"train": 3_000, "val": 200, "test": 500}
+SPLITS = {"train": 2_000, "val": 200, "test": 400}
 GROUND = 4  # the box's face that is no sky
 LEAST_VISIBLE_PX = 10
 LEAST_VISIBLE_SHARE = 0.2  # of the pixels of the box's outline
