@@ -136,6 +136,29 @@ class GuardedConnection(HttpToolsProtocol):
         if self.transport.is_closing() and self.transport.get_write_buffer_size():
             self._await_reader()
 
+    async def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer the exchange that runs: what ASGI's two messages do, checked and written once.
+
+        Nothing that a caller sent may stand in `headers` unless it was found to be printable.
+        """
+        if self.flow.write_paused:
+            await self.flow.drain()
+        exchange = self._exchange
+        if exchange is None or exchange.disconnected:
+            return
+        head = [STATUS_LINE[status]]
+        for name, value in headers:
+            head += (name, b": ", value, b"\r\n")
+        head.append(b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n")
+        exchange.response_started, exchange.waiting_for_100_continue = True, False
+        whole = (b"".join(head),) if exchange.scope["method"] == "HEAD" else (b"".join(head), body)
+        self.transport.writelines(whole)
+        exchange.response_complete = True
+        exchange.message_event.set()
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def pause_writing(self) -> None:
         """asyncio: the caller does not take up its answers."""
         super().pause_writing()

@@ -14,8 +14,6 @@ costs more than the router itself.
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,22 +21,21 @@ from urllib.parse import parse_qs
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.ingress.bodies import Headers, Receive, Scope, read_body
+from serving.ingress.bodies import Receive, Scope, read_body
 from serving.ingress.door import Door
 from serving.ingress.limits import DoorConfig
 from serving.ingress.oip import encode_reply, parse_question
 from serving.ingress.pictures import PictureDecoder
-from serving.ingress.protocol import ALL, Question, Reply, read_timeout_s
+from serving.ingress.protocol import ALL, Question, read_timeout_s
+from serving.ingress.replies import HEADER_LENGTH, ReplyWriter, Send, over_asgi
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
 
 __all__ = ["IMAGE_TYPES", "TENSOR_TYPES", "HttpIngress", "Page"]
 
 IMAGE_TYPES = ("image/png", "image/jpeg")
 TENSOR_TYPES = ("application/json", "application/octet-stream")
-HEADER_LENGTH = b"inference-header-content-length"
 REASONS = {401: "unauthorised", 408: "too_slow", 413: "too_large"}
 
-Send = Callable[..., Any]
 Page = Callable[[], tuple[str, bytes]]
 """content type and body of a page that the door serves beside the protocol"""
 
@@ -65,36 +62,32 @@ class HttpIngress:
         if scope["type"] != "http":
             return
         connection = scope.get("connection")
-        if connection is not None:
+        if connection is None:
+            reply = ReplyWriter(over_asgi(send))
+        else:
             connection.running = asyncio.current_task()
+            reply = ReplyWriter(connection.reply)
         headers = dict(scope["headers"])
-        reply: Headers = []
         try:
             if not self._config.admits(headers.get(b"authorization")):
-                reply.append((b"www-authenticate", b"Bearer"))
+                reply.headers.append((b"www-authenticate", b"Bearer"))
                 raise BadQueryError(401, "this door asks for `Authorization: Bearer TOKEN`")
             request_id = headers.get(b"x-request-id")
             if request_id is not None:
-                reply.append((b"x-request-id", _printable(request_id, "x-request-id")))
+                reply.headers.append((b"x-request-id", _printable(request_id, "x-request-id")))
             parts = scope["path"].strip("/").split("/")
             if _is_inference(parts):
                 self._door.check_model(parts[2], _version(parts))
-                await self._infer(scope, parts[2], headers, reply, receive, send)
+                await self._infer(scope, parts[2], headers, reply, receive)
             else:
-                await self._about(scope, parts, reply, send)
+                await self._about(scope, parts, reply)
         except BadQueryError as error:
             reason = REASONS.get(error.status, "bad_query")
-            await _reply_error(send, error.status, reason, str(error), reply)
+            await reply.error(error.status, reason, str(error))
         except NotServedError as error:
-            await _reply_error(send, 404, "not_served", str(error), reply)
+            await reply.error(404, "not_served", str(error))
         except RefusedError as error:
-            retry_s = max(1, math.ceil(error.retry_after_s))
-            reply.append((b"retry-after", b"%d" % retry_s))
-            refused: dict[str, Any] = {"error": str(error), "reason": error.reason}
-            refused["retry_after_s"] = (
-                error.retry_after_s or retry_s
-            )  # the header has whole seconds
-            await _reply_json(send, 503, refused, reply)
+            await reply.refusal(error.reason, str(error), error.retry_after_s)
         except asyncio.CancelledError:
             # The caller went away, and its queries were withdrawn: nobody waits for a reply.
             if connection is None or not connection.lost:
@@ -105,12 +98,11 @@ class HttpIngress:
         scope: Scope,
         model: str,
         headers: dict[bytes, bytes],
-        reply: Headers,
+        reply: ReplyWriter,
         receive: Receive,
-        send: Send,
     ) -> None:
         if scope["method"] != "POST":
-            reply.append((b"allow", b"POST"))
+            reply.headers.append((b"allow", b"POST"))
             raise BadQueryError(405, f"expected POST, got {scope['method']}")
         encoding = headers.get(b"content-encoding", b"identity")
         if encoding != b"identity":
@@ -128,15 +120,9 @@ class HttpIngress:
             raise BadQueryError(415, f"expected content-type one of {expected}, got {kind}")
         answer = await self._door.answer(model, question)
         if kind in IMAGE_TYPES and model != ALL:
-            await _reply_prediction(send, answer, reply)
+            await reply.prediction(answer)
             return
-        content, header_bytes = encode_reply(question, answer)
-        if header_bytes is None:
-            reply.append((b"content-type", b"application/json"))
-        else:
-            reply += ((b"content-type", b"application/octet-stream"),
-                      (HEADER_LENGTH, b"%d" % header_bytes))  # fmt: skip
-        await _reply(send, 200, reply, content)
+        await reply.tensors(*encode_reply(question, answer))
 
     def _picture(
         self, scope: Scope, model: str, image: NDArray[np.uint8], headers: dict[bytes, bytes]
@@ -167,17 +153,19 @@ class HttpIngress:
             caller=_caller(headers, asked.caller),
         )
 
-    async def _about(self, scope: Scope, parts: list[str], reply: Headers, send: Send) -> None:
+    async def _about(self, scope: Scope, parts: list[str], reply: ReplyWriter) -> None:
         page = self._pages.get(scope["path"])
         status, found = (200, {}) if page else self._describe(scope["path"], parts)
         if scope["method"] not in ("GET", "HEAD"):
-            reply.append((b"allow", b"GET, HEAD"))
+            reply.headers.append((b"allow", b"GET, HEAD"))
             raise BadQueryError(405, f"expected GET, got {scope['method']}")
-        if page is None:
-            await _reply_json(send, status, found, reply)
-            return
-        kind, content = page()
-        await _reply(send, 200, [*reply, (b"content-type", kind.encode())], content)
+        if page is not None:
+            kind, content = page()
+            await reply.content(200, kind.encode(), content)
+        elif status == 200:
+            await reply.json(200, found)
+        else:
+            await reply.unready(found)
 
     def _describe(self, path: str, parts: list[str]) -> tuple[int, dict[str, Any]]:
         """Status and body of what is not inference. Raises `BadQueryError` if there is nothing."""
@@ -246,34 +234,3 @@ def _printable(value: bytes, where: str) -> bytes:
     if len(value) > 128 or not (value.isascii() and value.decode("latin-1").isprintable()):
         raise BadQueryError(400, f"{where}: expected at most 128 printable ASCII characters")
     return value
-
-
-async def _reply_prediction(send: Send, answer: Reply, headers: Headers) -> None:
-    """The bytes of the one output; what they are, and which way they took, is in headers."""
-    (output,) = answer.outputs
-    shape = ",".join(map(str, output.values.shape))
-    headers += (
-        (b"content-type", b"application/octet-stream"),
-        (b"x-testbed-tensor", f"{output.values.dtype.str};{shape}".encode()),
-        (b"x-testbed-answer", json.dumps(output.parameters).encode()),
-    )
-    await _reply(send, 200, headers, output.values.tobytes())
-
-
-async def _reply_error(
-    send: Send, status: int, reason: str, message: str, headers: Headers
-) -> None:
-    await _reply_json(send, status, {"error": message, "reason": reason}, headers)
-
-
-async def _reply_json(send: Send, status: int, body: dict[str, Any], headers: Headers) -> None:
-    headers.append((b"content-type", b"application/json"))
-    if status == 503 and not any(name == b"retry-after" for name, _ in headers):
-        headers.append((b"retry-after", b"1"))
-    await _reply(send, status, headers, json.dumps(body).encode())
-
-
-async def _reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from contextlib import closing
 
 import httpx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_door import SIZE, TASKS, Served, picture, serve_node
+from open_door import SIZE, TASKS, Served, decode, picture, serve_node
 
+from serving.ingress.door import Door
+from serving.ingress.http import HttpIngress
 from serving.ingress.http_system import HttpSystem
 from serving.ingress.limits import Limits
 from serving.system import Outcome, Query
@@ -225,3 +229,39 @@ def test_no_picture_makes_a_500(served) -> None:
             assert client.post(url, content=body, headers=headers).status_code in {200, 422}
 
         ask()
+
+
+def test_head_old_http_and_expectations_are_kept(served) -> None:
+    """What an answer in one write has to look after itself."""
+    body = picture()
+    post = b"POST /v2/models/depth/infer HTTP/%s\r\ncontent-type: image/png\r\n%scontent-length: %d"
+    with closing(socket.create_connection(("127.0.0.1", served.http), timeout=5)) as caller:
+        caller.sendall(b"HEAD /v2 HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = caller.recv(4_096)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert head.endswith(b"\r\n\r\n")
+        assert b"content-length: 0" not in head
+
+        expects = b"expect: 100-continue\r\n"
+        caller.sendall(post % (b"1.1", expects, len(body)) + b"\r\n\r\n")
+        assert caller.recv(4_096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        caller.sendall(body)
+        assert caller.recv(4_096).startswith(b"HTTP/1.1 200 ")
+
+        caller.sendall(post % (b"1.0", b"", len(body)) + b"\r\n\r\n" + body)
+        said = bytearray()
+        while chunk := caller.recv(4_096):
+            said += chunk
+        assert b"connection: close\r\n" in said
+        assert said.endswith(np.full(SIZE * SIZE, 7, np.float16).tobytes())
+
+
+def test_the_application_runs_on_any_asgi_server(served) -> None:
+    async def scenario() -> tuple[int, int]:
+        app = HttpIngress(Door(served.node, (SIZE, SIZE)), decode)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            found = await client.get("http://node/v2")
+            refused = await client.post("http://node/v2/models/depth/infer", content=b"x")
+        return found.status_code, refused.status_code
+
+    assert asyncio.run(scenario()) == (200, 400)
