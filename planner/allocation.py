@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.attachments import Component, by_client, by_edge
+from planner.batches import batches_em
 from planner.problem import FloatArray, Problem
 
 __all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "merge", "tidy"]
@@ -96,20 +97,37 @@ def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool
     cloud_at *= _shrink(up_e, problem.edge_uplink_e)[e, None]
     busy = np.array([(load_ct[c] * cloud_at * problem.cloud_cost_t).sum()])
     cloud_at *= _shrink(busy, np.array([fill * problem.cloud_compute]))[0]
-    queries_em = problem.window_e[:, None] * found.edge_rate_em(problem)
-    budget_e = fill * problem.edge_compute_e * problem.window_e
-    if batched:
-        setup_e = np.where(queries_em > 0, problem.edge_setup_em, 0.0).sum(axis=1)
-        budget_e = np.maximum(budget_e - setup_e, 0.0)
-        cost_em = problem.edge_marginal_em
-    else:
-        cost_em = problem.edge_setup_em + problem.edge_marginal_em
-    variable_e = (cost_em * queries_em).sum(axis=1)
-    edge_atm *= _shrink(variable_e, budget_e)[e, None, None]
+    edge_atm *= _window_factor(problem, found, fill, batched=batched)[e, None, None]
     used_em = np.zeros(allocation.onloaded_em.shape, dtype=bool)
     np.logical_or.at(used_em, e, edge_atm.any(axis=1))
     used_cm = np.asarray(local_ctm.any(axis=1), dtype=bool)
     return Allocation(used_cm, used_em, local_ctm, edge_atm, cloud_at)
+
+
+def _window_factor(
+    problem: Problem, allocation: Allocation, fill: float, *, batched: bool
+) -> FloatArray:
+    """Largest factor on each edge's queries that keeps F9 (or F6), to a part in 1e12."""
+    queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
+    budget_e = fill * problem.edge_compute_e * problem.window_e
+    marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
+    if not batched:
+        return _shrink(((setup_em + marginal_em) * queries_em).sum(axis=1), budget_e)
+
+    def over_e(factor_e: FloatArray) -> NDArray[np.bool_]:
+        taken_em = factor_e[:, None] * queries_em
+        work_em = setup_em * batches_em(problem, taken_em) + marginal_em * taken_em
+        return np.asarray(work_em.sum(axis=1) > budget_e)
+
+    low_e, high_e = np.zeros(len(budget_e)), np.ones(len(budget_e))
+    whole_e = ~over_e(high_e)
+    if whole_e.all():
+        return high_e
+    for _ in range(40):
+        middle_e = 0.5 * (low_e + high_e)
+        over = over_e(middle_e)
+        low_e, high_e = np.where(over, low_e, middle_e), np.where(over, middle_e, high_e)
+    return np.where(whole_e, 1.0, low_e)
 
 
 def _without_dust(share: FloatArray) -> FloatArray:

@@ -94,6 +94,7 @@ def build_problem(
         deadline_t=np.array([(deadline_s or {}).get(task, np.inf) for task in tasks]),
         rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
+        edge_max_batch_e=np.array([float(node.max_batch) for node in edges]),
         provenance=profiles.provenance,
     )
 

@@ -1,8 +1,8 @@
 """What a plan does, independent of every solver: F1 and the slack of each of F2..F9.
 
 One function a label. Axis letters: c client, e edge, a attachment, t task, m model, n any node or
-row.
-The cost of batching is the true one, nu once per window for every model that gets a query.
+row. The cost of batching is the true one: nu once per window for every model that gets a query, and
+again for every further batch that the edge's largest batch makes necessary.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from planner.allocation import Allocation
 from planner.attachments import by_client, by_edge
+from planner.batches import batches_em, poisson_batches_em
 from planner.certificate import EvaluationSummary
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
 from planner.plan import Plan, allocation_of
@@ -253,8 +254,8 @@ def cloud_compute_f8(problem: Problem, allocation: Allocation, fill: float) -> U
 def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usage:
     """F9: seconds of work that one window's batches bring to an edge, true setup cost."""
     queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
-    work_em = np.where(queries_em > 0, problem.edge_setup_em, 0.0)
-    work_em = work_em + problem.edge_marginal_em * queries_em
+    work_em = problem.edge_setup_em * batches_em(problem, queries_em)
+    work_em += problem.edge_marginal_em * queries_em
     budget_e = fill * problem.edge_compute_e * problem.window_e
     return Usage("F9", problem.edges, work_em.sum(axis=1), budget_e, "s/window")
 
@@ -263,11 +264,10 @@ def window_work_f11(problem: Problem, allocation: Allocation, overrun: float) ->
     """F11: the work of a window that Poisson arrivals exceed in a share `overrun` of windows."""
     queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
     setup_em, marginal_em = problem.edge_setup_em, problem.edge_marginal_em
-    empty_em = np.exp(-queries_em)
-    some_em = -np.expm1(-queries_em)
-    mean_e = (setup_em * some_em + marginal_em * queries_em).sum(axis=1)
-    variance_em = setup_em**2 * some_em * empty_em + marginal_em**2 * queries_em
-    variance_em = variance_em + 2 * setup_em * marginal_em * queries_em * empty_em
+    batches, spread_em, together_em = poisson_batches_em(problem, queries_em)
+    mean_e = (setup_em * batches + marginal_em * queries_em).sum(axis=1)
+    variance_em = setup_em**2 * spread_em + marginal_em**2 * queries_em
+    variance_em += 2 * setup_em * marginal_em * together_em
     use_e = mean_e + NormalDist().inv_cdf(1 - overrun) * np.sqrt(variance_em.sum(axis=1))
     return Usage("F11", problem.edges, use_e, problem.edge_compute_e * problem.window_e, "s/window")
 

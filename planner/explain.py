@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.edge_cost import EdgeCost, edge_cost
+from planner.edge_cost import edge_cost
 from planner.evaluate import Evaluation, evaluate
 from planner.offloading import Tiers, route
 from planner.options import Options
@@ -137,7 +137,7 @@ def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Pri
         problem = replace(problem, edge_compute_e=compute_e)
     active_em = allocation.edge_rate_em(problem) > 0
     # Leave the fixed work of active models a hair of room for rounding.
-    cost = EdgeCost(cost.fixed_em * (1 - 1e-9), cost.marginal_em)
+    cost = replace(cost, fixed_em=cost.fixed_em * (1 - 1e-9))
     options = Options(fill=solution.fill)
     return route(problem, allocation.onloaded_cm, active_em, cost, options, Tiers()).prices
 

@@ -4,7 +4,8 @@ Axis letters: c client, e edge, a attachment (F12), t task, m model, v variable,
 variables lie in [0, 1]: x_cm, y_em (only where models are to be chosen), p_ctm (local share), o_at
 (share offloaded to the attachment's edge), r_at (share to the cloud by way of it) and f_etm, the
 edge's flow through a model as a share of cap_et = sum_a min(lambda_it, kappa_a / b_t). Accuracy at
-the edge does not depend on the client, so edge flow is aggregated over clients without loss.
+the edge does not depend on the client, so edge flow is aggregated over clients without loss. Beyond
+1 goes only w_em, batches after a model's first where the largest batch of an edge may be full.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation
 from planner.attachments import by_edge
+from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
 from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, link_a, local_open_cmt
 from planner.prices import Prices
@@ -78,6 +80,7 @@ class Formulation:
             return None
         load_at = problem.load_ct[problem.client_of_a]
         flow_etm = by_edge(problem, load_at[:, :, None] * allocation.edge_atm)
+        window_em = problem.window_e[:, None] * flow_etm.sum(axis=1)
         values = {
             "x": allocation.onloaded_cm,
             "y": allocation.onloaded_em,
@@ -85,6 +88,7 @@ class Formulation:
             "o": allocation.edge_atm.sum(axis=2),
             "r": allocation.cloud_at,
             "f": flow_etm / np.maximum(self.cap_et, 1e-300)[:, :, None],
+            "w": np.maximum(batches_em(problem, window_em) - 1, 0.0),
         }
         x_v = np.zeros(len(self.program.upper_v))
         for name, value in values.items():
@@ -138,6 +142,7 @@ def build_formulation(
     b.uplinks_f7()
     b.cloud_compute_f8()
     b.edge_work_f6_f9()
+    b.further_batches()
     b.edge_flow()
     return b.finish()
 
@@ -156,6 +161,7 @@ class _Builder:
     entries: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     rhs: list[FloatArray] = field(default_factory=list)
     row_count: int = 0
+    most_em: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def restrict(self, allowed_cm: BoolArray | None, allowed_em: BoolArray | None) -> None:
         """Models that are allowed, serve something and fit the node's memory alone."""
@@ -194,6 +200,7 @@ class _Builder:
             masks["r"] = masks["r"] & cloud_open_at(p)
         if self.choose:
             masks = {"x": self.allowed_cm, "y": self.allowed_em, **masks}
+        masks["w"] = self._several_batches_em(flow_etm)
         self.index = {name: np.nonzero(mask) for name, mask in masks.items()}
         ends = np.cumsum([0] + [len(where[0]) for where in self.index.values()])
         for name, (start, stop) in zip(self.index, pairwise(ends.tolist()), strict=True):
@@ -201,6 +208,8 @@ class _Builder:
         self.column_count = int(ends[-1])
         self.objective_v = np.zeros(self.column_count)
         self.upper_v = np.ones(self.column_count)
+        e, m = self.index["w"]
+        self.upper_v[self.columns["w"]] = np.ceil(self.most_em[e, m] / p.edge_max_batch_e[e])
         if not self.choose:
             # F2 alone holds the shares down, so that its price is theirs (not that of a bound).
             for name in ("p", "o", "r"):
@@ -211,6 +220,14 @@ class _Builder:
         self.objective_v[self.columns["r"]] = p.load_ct[c_of_a[a], t] * cloud_gain_t[t]
         e, t, m = self.index["f"]
         self.objective_v[self.columns["f"]] = self.cap_et[e, t] * p.accuracy_mt[m, t]
+
+    def _several_batches_em(self, flow_etm: BoolArray) -> BoolArray:
+        """Models that may get more queries a window than the edge's largest batch holds."""
+        p, further_em = self.problem, self.edge_cost.further_em
+        self.most_em = p.window_e[:, None] * (self.cap_et[:, :, None] * flow_etm).sum(axis=1)
+        if further_em is None:
+            return np.zeros(self.most_em.shape, dtype=bool)
+        return np.asarray((self.most_em > p.edge_max_batch_e[:, None]) & (further_em > 0))
 
     def add_rows(
         self, label: str, rhs_r: FloatArray, *terms: tuple[str, IntArray, FloatArray]
@@ -296,6 +313,9 @@ class _Builder:
         work = p.window_e[e] * self.cap_et[e, t] * cost.marginal_em[e, m]
         rhs_e = self.fill * p.edge_compute_e * p.window_e
         terms = [("f", e, work)]
+        if cost.further_em is not None:
+            e, m = self.index["w"]
+            terms.append(("w", e, cost.further_em[e, m]))
         if self.choose:
             e, m = self.index["y"]
             terms.append(("y", e, cost.fixed_em[e, m]))
@@ -305,6 +325,27 @@ class _Builder:
                 e_bad = int(np.argmin(rhs_e))
                 raise ValueError(f"setup costs alone exceed the window of {p.edges[e_bad]!r}")
         self.add_rows("F9", np.maximum(rhs_e, 0.0), *terms)
+
+    def further_batches(self) -> None:
+        """Queries of a window beyond a model's first batch need w more: n <= B (1 + w)."""
+        p, granted_em = self.problem, self.edge_cost.granted_em
+        e, m = self.index["w"]
+        if granted_em is not None:
+            e, m = np.nonzero(self.most_em > p.edge_max_batch_e[:, None] * granted_em)
+        if len(e) == 0:
+            return
+        row_em = np.full(self.most_em.shape, -1)
+        row_em[e, m] = np.arange(len(e))
+        fe, ft, fm = self.index["f"]
+        row = row_em[fe, fm]
+        queries = np.where(row >= 0, p.window_e[fe] * self.cap_et[fe, ft], 0.0)
+        terms = [("f", row, queries)]
+        largest_r = p.edge_max_batch_e[e]
+        if granted_em is None:
+            terms.append(("w", np.arange(len(e)), -largest_r))
+        else:
+            largest_r = largest_r * granted_em[e, m]
+        self.add_rows("batches", largest_r, *terms)
 
     def edge_flow(self) -> None:
         """Edge service of a task is at most what its clients offload."""
@@ -326,8 +367,8 @@ class _Builder:
         shape = (self.row_count, self.column_count)
         matrix = sp.csc_matrix((value * scale_r[row], (row, column)), shape=shape)
         integer_v = np.zeros(self.column_count, dtype=bool)
-        for name in ("x", "y"):
-            if name in self.columns:
+        if self.choose:
+            for name in ("x", "y", "w"):
                 integer_v[self.columns[name]] = True
         program = LinearProgram(
             self.objective_v, self.upper_v, integer_v, matrix, rhs_r * scale_r, scale_r

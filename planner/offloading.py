@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
 from planner.attachments import group_of_edges
+from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
 from planner.evaluate import TOLERANCE, accuracy_qps_t, edge_window_f9, right_qps
 from planner.formulation import build_formulation
@@ -61,8 +62,37 @@ def route(
 ) -> Routing:
     """The offloading program with the given edge row; every onloaded edge model is charged.
 
+    Where a model fills more than an edge's largest batch, the program charges the last batch in
+    part; it is then solved again with whole batches, once rounded up and once down.
     Raises `ValueError` when the fixed work of an edge's models alone exceeds its window.
     """
+    models = (onloaded_cm, onloaded_em)
+    found = _route_once(problem, *models, cost, options, tiers)
+    if cost.further_em is None:
+        return found
+    queries_em = problem.window_e[:, None] * found.allocation.edge_rate_em(problem)
+    up_em = np.maximum(batches_em(problem, queries_em), 1.0)
+    if np.all(up_em == 1):
+        return found
+    down_em = np.maximum(np.floor(queries_em / problem.edge_max_batch_e[:, None]), 1.0)
+    budget_e = options.fill * problem.edge_compute_e * problem.window_e
+    setup_e = np.where(onloaded_em, cost.granting(up_em).fixed_em, 0.0).sum(axis=1)
+    up_em = np.where((setup_e <= budget_e)[:, None], up_em, down_em)
+    tried = [
+        _route_once(problem, *models, cost.granting(granted_em), options, tiers)
+        for granted_em in (up_em, down_em)
+    ]
+    return max(tried, key=lambda routing: routing.value_qps)
+
+
+def _route_once(
+    problem: Problem,
+    onloaded_cm: BoolArray,
+    onloaded_em: BoolArray,
+    cost: EdgeCost,
+    options: Options,
+    tiers: Tiers,
+) -> Routing:
     model = build_formulation(
         problem, fill=options.fill, edge_cost=cost, choose=False, use_cloud=tiers.cloud,
         allowed_cm=onloaded_cm & tiers.client, allowed_em=onloaded_em & tiers.edge,

@@ -28,12 +28,19 @@ MAY_BE_INFINITE = (
     "client_uplink_c",
     "uplink_a",
     "edge_uplink_e",
+    "edge_max_batch_e",
     "cloud_compute",
     "deadline_t",
 )
 NAME_FIELDS = ("clients", "edges", "tasks", "models")
 INDEX_FIELDS = ("client_of_a", "edge_of_a", "cloud_model_t")
-LEFT_OUT = {"deadline_t": np.inf, "rtt_a": 0.0, "uplink_a": np.inf, "edge_rtt_e": 0.0}
+LEFT_OUT = {
+    "deadline_t": np.inf,
+    "rtt_a": 0.0,
+    "uplink_a": np.inf,
+    "edge_rtt_e": 0.0,
+    "edge_max_batch_e": np.inf,
+}
 """What an optional field holds where it is left out."""
 
 
@@ -108,6 +115,8 @@ class Problem:
     """Round trip client - edge, seconds (0 by default); only F13 uses it."""
     edge_rtt_e: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Round trip edge - cloud, seconds (0 by default); only F13 uses it."""
+    edge_max_batch_e: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """B_e, queries of the largest batch (inf by default): F9 and F11 charge a setup for each."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -139,6 +148,9 @@ class Problem:
         for name in ("accuracy_mt", "cloud_accuracy_t"):
             _refuse(name, getattr(self, name), getattr(self, name) > 1, "must be at most 1")
         _refuse("window_e", self.window_e, self.window_e <= 0, "must be greater than 0")
+        largest_e = self.edge_max_batch_e
+        no_count_e = (largest_e < 1) | (largest_e != np.round(largest_e))
+        _refuse("edge_max_batch_e", largest_e, no_count_e, "must be a whole number from 1")
         unserved = (self.cloud_model_t < 0) & (self.cloud_accuracy_t > 0)
         _refuse("cloud_model_t", self.cloud_model_t, unserved, "no model, but an accuracy above 0")
 

@@ -59,6 +59,7 @@ class ProblemFile(Document):
     uplink_a: OpenVector = ()
     rtt_a: Vector = Field(default=(), validation_alias=AliasChoices("rtt_a", "client_rtt_c"))
     edge_rtt_e: Vector = ()
+    edge_max_batch_e: OpenVector = ()
     provenance: Provenance | None = None
 
     @classmethod

@@ -100,7 +100,7 @@ def _on_best_links(problem: Problem, cost: EdgeCost, options: EdgeOptions) -> Al
     limited = replace(options, time_limit_s=share_s)
     pieces = []
     for part in parts:
-        own = EdgeCost(cost.fixed_em[part.edges], cost.marginal_em[part.edges])
+        own = cost.of_edges(part.edges)
         pieces.append((part, search_edge(part.piece(apart), own, limited).allocation))
     joined = join_pieces(apart, pieces)
     models = Allocation.empty(problem)

@@ -63,7 +63,7 @@ def _solve(
     ):
         model.setParam(name, value)
     scale = float(np.abs(program.objective_v).max(initial=0.0)) or 1.0
-    kinds = np.where(program.integer_v, grb.BINARY, grb.CONTINUOUS)
+    kinds = np.where(program.integer_v, grb.INTEGER, grb.CONTINUOUS)
     x = model.addMVar(
         len(program.upper_v), ub=program.upper_v, obj=program.objective_v / scale, vtype=kinds
     )
