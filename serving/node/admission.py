@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -12,6 +13,8 @@ __all__ = ["HoldOff", "find_refusal"]
 
 HELD_BACK = frozenset({"overloaded", "queue_full"})
 """refusals that the node below repeats by itself until room is expected"""
+LONGEST_S = 0.5
+LONGEST_GUESS_S = 0.02
 
 
 def find_refusal(
@@ -44,25 +47,38 @@ class HoldOff:
     """Refuses in place of a node above that said when it has room again.
 
     Without it every query beyond a full node's capacity would still cross the link, and cost that
-    node the time to say no.
+    node the time to say no. A node that is full again soon after is left alone for twice as long
+    as before, `LONGEST_GUESS_S` at most: that much of its queue it can work off meanwhile.
     """
 
-    def __init__(self, longest_s: float = 0.5) -> None:
-        self._longest_s = longest_s
-        self._until_s: dict[str, tuple[float, RefusedError]] = {}
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
 
     def note(self, node: str, refusal: RefusedError, now_s: float) -> None:
         """Remember what `node` answered at `now_s`."""
-        if refusal.reason in HELD_BACK and refusal.retry_after_s > 0:
-            wait_s = min(refusal.retry_after_s, self._longest_s)
-            self._until_s[node] = (now_s + wait_s, refusal)
+        if refusal.reason not in HELD_BACK or refusal.retry_after_s <= 0:
+            return
+        held, hold_s = self._held.get(node), refusal.retry_after_s
+        if held is not None:
+            if now_s < held.until_s:  # it says the same to all that were on their way
+                return
+            if now_s - held.until_s <= 2 * held.hold_s:
+                hold_s = max(hold_s, min(2 * held.hold_s, LONGEST_GUESS_S))
+        hold_s = min(hold_s, LONGEST_S)
+        self._held[node] = _Held(now_s + hold_s, hold_s, refusal)
 
     def refusal(self, node: str, now_s: float) -> RefusedError | None:
         """The refusal of `node` that still holds, if one does."""
-        held = self._until_s.get(node)
-        if held is None:
+        held = self._held.get(node)
+        if held is None or now_s >= held.until_s:
             return None
-        if now_s >= held[0]:
-            del self._until_s[node]
-            return None
-        return RefusedError(held[1].reason, held[1].message, held[0] - now_s)
+        return RefusedError(held.refusal.reason, held.refusal.message, held.until_s - now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Until when, and for how long, a node's refusal is repeated."""
+
+    until_s: float
+    hold_s: float
+    refusal: RefusedError

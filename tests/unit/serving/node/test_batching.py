@@ -240,3 +240,15 @@ def test_a_full_node_is_not_asked_again_before_it_has_room() -> None:
     assert hold_off.refusal("edge", 5.1).retry_after_s == pytest.approx(0.1)
     assert hold_off.refusal("cloud", 5.1) is None
     assert hold_off.refusal("edge", 5.2) is None
+
+
+def test_a_node_that_is_full_again_and_again_is_asked_less_and_less() -> None:
+    hold_off, now_s, holds = HoldOff(), 5.0, []
+    for _ in range(6):
+        hold_off.note("edge", RefusedError("overloaded", "", 0.002), now_s)
+        hold_off.note("edge", RefusedError("overloaded", "", 0.002), now_s)  # of the same burst
+        holds.append(round(hold_off.refusal("edge", now_s).retry_after_s, 6))
+        now_s += holds[-1] + 0.001
+    assert holds == [0.002, 0.004, 0.008, 0.016, 0.02, 0.02]
+    hold_off.note("edge", RefusedError("overloaded", "", 0.002), now_s + 1.0)
+    assert hold_off.refusal("edge", now_s + 1.0).retry_after_s == pytest.approx(0.002)
