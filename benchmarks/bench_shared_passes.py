@@ -116,7 +116,8 @@ def main() -> None:
                             images_per_s(what[0], shared, what[1], images, options.seconds)
                         )
                     identity = f"F14.{hop}.k{count}" + ("" if shared else ".alone")
-                    meaning = f"tasks asked of an image: {count}, {'one pass' if shared else 'a pass each'}"
+                    passes = "one pass" if shared else "a pass each"
+                    meaning = f"tasks asked of an image: {count}, {passes}"
                     found.setdefault((identity, meaning, "images/s"), []).append(rate)
                     if hop == "edge":
                         row = (f"{identity}.bytes", "sent up, per image", "bytes")

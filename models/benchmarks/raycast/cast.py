@@ -121,8 +121,8 @@ def _windows(scene: Scene, height: int, width: int) -> list[tuple[slice, slice] 
     corner_s83 = np.stack([solid_corners(solid) for solid in scene.solids])
     seen_s83 = project(scene.camera, corner_s83.reshape(-1, 3), height, width).reshape(-1, 8, 3)
     depth_s8 = seen_s83[:, :, 2]
-    hidden_s = (depth_s8 <= NEAR_M).all(axis=1)
-    close_s = (depth_s8 <= 2 * NEAR_M).any(axis=1)
+    hidden_s = np.all(depth_s8 <= NEAR_M, axis=1)
+    close_s = np.any(depth_s8 <= 2 * NEAR_M, axis=1)
     low_s2 = np.floor(seen_s83[:, :, :2].min(axis=1)).clip(0, None).astype(int)
     high_s2 = np.ceil(seen_s83[:, :, :2].max(axis=1)).astype(int) + 1
     high_s2 = np.minimum(high_s2, (width, height))
