@@ -62,7 +62,9 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits that mean something, without an exponent."""
+    """Three digits that mean something; two more just below one, where they are what counts."""
+    if 0.99 <= value < 1:
+        return f"{value:.5f}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

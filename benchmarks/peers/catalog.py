@@ -1,8 +1,8 @@
 """The peers: which environment each needs, how its server is started, how it is fed.
 
-Every peer serves the same frozen file at the same batch cap on one torch thread. `batch_timeout_s`
-and `encoding` are what was found fastest for it on the recorded machine; docs/benchmarks.md says
-how each is tuned.
+Every peer serves the same frozen file at the same batch cap on one torch thread, fed the fastest
+`encoding` that it documents. `batch_timeout_s` was chosen once and not searched; docs/benchmarks.md
+says how each is set up.
 """
 
 from __future__ import annotations
