@@ -7,6 +7,7 @@ query would be done, from what batches took so far: admission rests on that.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class _Entry(Generic[Item]):
 _Queue = deque[_Entry[Item]]
 
 
-class _Queues(Generic[Item]):
+class _Queues(ABC, Generic[Item]):
     """What both batchers do with their queues, however those are kept."""
 
     def __init__(self, max_batch: int, promised_s: float, margin: Margin) -> None:
@@ -120,8 +121,9 @@ class _Queues(Generic[Item]):
         self._hurried = False  # whether any query ever came with a deadline
         self.pace = Pace()
 
+    @abstractmethod
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
-        raise NotImplementedError
+        """Every queue with its model's name."""
 
     def waiting(self, model: str | None = None) -> int:
         """Queries queued, of one model or of all."""

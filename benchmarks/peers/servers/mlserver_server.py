@@ -34,11 +34,13 @@ class Runtime(MLModel):
 
 
 def free_port() -> int:
+    """A TCP port of the loopback interface that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
 async def main() -> None:
+    """Serve until ended."""
     settings = Settings(
         debug=False, host="127.0.0.1", http_port=free_port(), grpc_port=PORT,
         metrics_endpoint=None, parallel_workers=0, gzip_enabled=False,

@@ -18,6 +18,7 @@ MODEL, PORT, BATCH, TIMEOUT_S = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]),
 
 
 def main() -> None:
+    """Serve until ended."""
     frozen = FrozenModel(MODEL)
     answer = frozen.run(np.zeros((1, *frozen.shape), np.uint8))
 
