@@ -55,5 +55,5 @@ def restore_state(path: Path, spec: TrainingSpec, network: nn.Module, optimizer:
 
 
 def spec_digest(spec: TrainingSpec) -> str:
-    """sha256 in hex of everything that decides the model."""
-    return hashlib.sha256(repr(spec).encode()).hexdigest()
+    """sha256 in hex of everything that decides the model: the spec and the network it names."""
+    return hashlib.sha256(repr((spec, spec.architecture)).encode()).hexdigest()

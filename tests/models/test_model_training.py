@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import models.train as training
+from models.architectures import ARCHITECTURES
 from models.batches import batch_indices, draw_batch, flip
 from models.benchmarks.cache import rendered_split
 from models.benchmarks.rooms import Rooms
@@ -66,6 +67,21 @@ def test_a_resumed_run_is_the_same_to_the_bit(
     other = dataclasses.replace(spec, seed=99, steps=1)
     steps.clear()
     optimise(other, split, state, lambda p: steps.append(p.done))
+    assert steps == [1]
+
+
+def test_the_state_of_a_network_since_changed_starts_over(
+    tiny_spec: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_EVERY_STEPS", 1)
+    split = rendered_split(Rooms("train", tiny_spec.size, tiny_spec.train_images))
+    spec, state = dataclasses.replace(tiny_spec, steps=1), tmp_path / "state.safetensors"
+    optimise(spec, split, state, lambda _: None)
+    size_class = (spec.benchmark, spec.size_class)
+    wider = dataclasses.replace(ARCHITECTURES[size_class], width=8)
+    monkeypatch.setitem(ARCHITECTURES, size_class, wider)
+    steps: list[int] = []
+    optimise(spec, split, state, lambda p: steps.append(p.done))
     assert steps == [1]
 
 
