@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.allocator import give_back_freed_memory, keep_freed_memory
 from models.answers import encode
 from models.preprocessing import normalisation, standardise
 from models.tasks import find_task
@@ -77,6 +78,7 @@ class CpuEngine:
 
     def __init__(self, serving: Serving, threads: int, warm_batches: Sequence[int]) -> None:
         torch.set_num_threads(threads)
+        keep_freed_memory()
         serving = serving.to(memory_format=torch.channels_last)
         self.weights_bytes = bytes_of(serving)
         self.resident_bytes = 0
@@ -105,8 +107,9 @@ class CpuEngine:
             torch.jit.save(self._module, str(path))
 
     def close(self) -> None:
-        """Drop the trace; its memory goes back to the allocator."""
+        """Drop the trace; its memory goes back to the system."""
         del self._module
+        give_back_freed_memory()
 
 
 def bytes_of(module: nn.Module) -> int:

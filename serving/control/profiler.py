@@ -17,6 +17,7 @@ import ray
 from cluster.provenance import collect_provenance
 from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
+from models.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
 from profiling.measure import BATCH_SIZES, Measured, measure_model, profile_of
 from profiling.profile import Profiles
@@ -87,7 +88,9 @@ def profile_cluster(
     for position, hardware in enumerate(groups):
         measured_on = hardware.nodes[0]
         sizes = sorted({node.max_batch for node in hardware.nodes})
-        bench = _on_node(ray.remote(_Bench), measured_on).remote(measured_on)
+        allocating = {"env_vars": ENVIRONMENT}  # as the replicas that will serve it
+        bench_of = ray.remote(runtime_env=allocating)(_Bench)
+        bench = _on_node(bench_of, measured_on).remote(measured_on)
         for index, card in enumerate(cards):
             done = position * len(cards) + index
             on_progress(done, total, f"{card.name} on {measured_on.name}")
