@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -13,10 +13,12 @@ from multiprocessing.connection import Connection
 import uvloop
 
 from cluster.topology import Link, Node, Topology
+from models.allocator import ENVIRONMENT
 from models.runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
 from serving.ingress.doors import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
+from serving.node.heap import settle_heap
 from serving.node.router import RouteTable, Target
 from serving.node.server import NodeConfig, NodeServer
 
@@ -66,21 +68,24 @@ def one_hop(core: int | None, window_s: float = PATIENT_WINDOW_S) -> Iterator[in
 def two_hops(core: int | None) -> Iterator[int]:
     """A client node that forwards every query to an edge node, both on `core`."""
     link = Link(source="client", target="edge", bandwidth=10**12)
-    with _hierarchy(node("client", "client"), node("edge", "edge"), link, core) as port:
+    with _hierarchy(node("client", "client"), node("edge", "edge"), link, core, core) as port:
         yield port
 
 
 @contextmanager
-def windows(shape: Topology, core: int | None) -> Iterator[int]:
-    """The client and the edge of `shape`, both on `core`; the edge answers everything."""
-    with _hierarchy(shape.clients[0], shape.edges[0], shape.links[0], core) as port:
+def windows(shape: Topology, core: int | None, client_core: int | None) -> Iterator[int]:
+    """The edge of `shape` on `core`, which answers everything, and its client on another."""
+    client, edge, link = shape.clients[0], shape.edges[0], shape.links[0]
+    with _hierarchy(client, edge, link, core, client_core) as port:
         yield port
 
 
 @contextmanager
-def _hierarchy(client: Node, edge: Node, link: Link, core: int | None) -> Iterator[int]:
+def _hierarchy(
+    client: Node, edge: Node, link: Link, core: int | None, client_core: int | None
+) -> Iterator[int]:
     with _running(_Role(edge, core)) as (_, peer_port):
-        role = _Role(client, core, link, peer_port, _at("edge"))
+        role = _Role(client, client_core, link, peer_port, _at("edge"))
         with _running(role) as (port, _):
             yield port
 
@@ -95,7 +100,8 @@ def _running(role: _Role) -> Iterator[tuple[int, int]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(role, theirs), daemon=True)
-    process.start()
+    with _environment(ENVIRONMENT):
+        process.start()
     theirs.close()  # so that a server that dies ends the wait below
     try:
         yield ours.recv()
@@ -105,6 +111,21 @@ def _running(role: _Role) -> Iterator[tuple[int, int]]:
         ours.close()  # which tells it to stop
         process.join(timeout=10)
         process.kill()
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """What a process that is started meanwhile inherits, as a replica does from Ray."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(role: _Role, pipe: Connection) -> None:
@@ -144,6 +165,7 @@ async def _main(role: _Role, pipe: Connection) -> None:
             pages={"/metrics": metrics.page},
         )  # fmt: skip
         http_port = doors.http_port
+    settle_heap()
     pipe.send((http_port, peer_port))
     with suppress(EOFError):  # the benchmark's end of the pipe is closed when its turn is over
         await asyncio.to_thread(pipe.recv)

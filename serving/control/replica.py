@@ -14,10 +14,12 @@ import ray
 from ray import serve
 
 from cluster.topology import Tier
+from models.allocator import ENVIRONMENT
 from serving.control.ledger import Assignment, DoorPorts, find_ledger
 from serving.ingress.limits import DoorConfig, is_wildcard
 from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
+from serving.node.heap import settle_heap
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeServer, NodeSnapshot
 
@@ -152,7 +154,9 @@ class NodeReplica:
 
     async def load(self, models: tuple[str, ...]) -> dict[str, float]:
         """See `NodeServer.load`."""
-        return await self._server.load(models)
+        times_s = await self._server.load(models)
+        settle_heap()
+        return times_s
 
     async def route(self, table: RouteTable) -> None:
         """See `NodeServer.route`."""
@@ -185,7 +189,7 @@ class NodeReplica:
         """Do what the node was told before its replica was restarted."""
         if assignment is None:
             return
-        await self._server.load(assignment.models)
+        await self.load(assignment.models)
         await self._server.retire(assignment.version, frozenset(assignment.models))
         if assignment.table is not None:
             self._server.route(assignment.table)
@@ -200,6 +204,10 @@ def make_application(config: NodeConfig, door: DoorConfig, resource: str) -> ser
         health_check_period_s=5,
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-        ray_actor_options={"num_cpus": 0, "resources": {resource: 0.5}},
+        ray_actor_options={
+            "num_cpus": 0,
+            "resources": {resource: 0.5},
+            "runtime_env": {"env_vars": ENVIRONMENT},
+        },
     )
     return configure(NodeReplica).bind(config, door)
