@@ -14,14 +14,23 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import uvloop
-from load import Door, DoorError, Load, await_ready, closed_loop, open_loop
+from http_door import DoorError
+from load import Door, Load, await_ready, closed_loop, open_loop
 from oip_door import oip_door, tensor_request
-from own_rows import bare_qps, export_frozen, generator_floor, in_process_qps, protocol_cost_s
+from own_rows import (
+    bare_qps,
+    busy_neighbour,
+    export_frozen,
+    generator_floor,
+    in_process_qps,
+    protocol_cost_s,
+)
 from peers.catalog import PEERS, Peer
 from peers.process import running
 from serving_process import MAX_BATCH, MODEL, TASK, one_hop, two_hops, windows
@@ -39,7 +48,7 @@ CALLERS = 64
 CALM, OVERLOAD = 0.7, 3.0
 OVERLOAD_WINDOW_S = 0.25
 """T_b under overload; an answer counts within twice that"""
-PACKAGES = ("torch", "ray", "uvicorn", "aiohttp")
+PACKAGES = ("torch", "ray", "uvicorn", "httptools")
 T = TypeVar("T")
 
 
@@ -82,6 +91,18 @@ class Bench:
         finally:
             os.sched_setaffinity(0, free)
 
+    def bare(self) -> float:
+        """Queries per second of the bare model on the servers' core, now."""
+        measure = partial(bare_qps, self.runtime, self.images, self.seconds / 2)
+        return self.at(self.server_core, measure)
+
+    def beside_bare(self, measure: Callable[[], T]) -> tuple[T, float]:
+        """What `measure` finds, and the bare model's mean of just before and just after it: a
+        shared machine's speed changes by the second."""
+        before = self.bare()
+        found = measure()
+        return found, (before + self.bare()) / 2
+
     def drive(self, door: Door, session: Callable[[Door], Coroutine[Any, Any, T]]) -> T:
         """Wait for a server, check its answer, warm it, and run `session` on our own core."""
         expected = self.runtime.run(self.images[:1])[TASK][0].tobytes()
@@ -116,16 +137,20 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 def repeat(bench: Bench) -> None:
     """Every row once."""
     core = bench.server_core
-    bare = bench.at(core, lambda: bare_qps(bench.runtime, bench.images, bench.seconds))
+    inside, bare = bench.beside_bare(
+        lambda: bench.at(core, lambda: run(in_process_qps(bench.images, CALLERS, bench.seconds)))
+    )
     bench.note("S0.bare", bare)
-    inside = bench.at(core, lambda: run(in_process_qps(bench.images, CALLERS, bench.seconds)))
     bench.note("S1", inside / bare)
+    if bench.generator_core is not None:
+        with busy_neighbour(bench.generator_core):
+            bench.note("S0.beside", bench.bare() / bare)
     bench.note("S10", 1e3 * bench.at(core, lambda: run(protocol_cost_s(bench.images))))
     rivals = {peer.name: seen for peer in PEERS if (seen := measure_peer(bench, peer)) is not None}
     measure_one_hop(bench, bare, rivals)
     with two_hops(core) as port:
-        load = bench.drive_ours(port, bench.closed)
-    bench.note("S3", load.answered_qps / bare)
+        load, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
+    bench.note("S3", load.answered_qps / near)
     bench.note("S3.p50", load.quantile_ms(0.5))
     bench.note("S3.p99", load.quantile_ms(0.99))
     measure_windows(bench)
@@ -175,19 +200,19 @@ def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None
     named = {name: rival for name, rival in rivals.items() if name != "ray_serve"}
     fastest = max(named.values(), key=lambda rival: rival.peak_qps, default=None)
 
-    async def session(door: Door) -> tuple[Load, Load, Load | None]:
-        peak = await bench.closed(door)
+    async def session(door: Door) -> tuple[Load, Load | None]:
         calm = await bench.arrivals(door, CALM * peak.answered_qps)
         same = await bench.arrivals(door, CALM * fastest.peak_qps) if fastest else None
-        return peak, calm, same
+        return calm, same
 
     with one_hop(bench.server_core) as port:
-        peak, calm, same = bench.drive_ours(port, session)
-        measure_with_wrk(bench, port, bare)
+        peak, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
+        calm, same = bench.drive_ours(port, session)
+        measure_with_wrk(bench, port)
     flood_qps = OVERLOAD * peak.answered_qps
     with one_hop(bench.server_core, OVERLOAD_WINDOW_S) as port:
         flood = bench.drive_ours(port, lambda door: bench.arrivals(door, flood_qps))
-    bench.note("S2", peak.answered_qps / bare)
+    bench.note("S2", peak.answered_qps / near)
     bench.note("S2.p50", peak.quantile_ms(0.5))
     bench.note("S2.p99", peak.quantile_ms(0.99))
     for name, rival in rivals.items():
@@ -208,19 +233,20 @@ def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None
     bench.note("S7.lateness", 1e3 * flood.lateness_p99_s)
 
 
-def measure_with_wrk(bench: Bench, port: int, bare: float) -> None:
+def measure_with_wrk(bench: Bench, port: int) -> None:
     """S2.wrk: one image, again and again."""
     body, headers = tensor_request(bench.images[0])
     url = f"http://127.0.0.1:{port}/v2/models/{TASK}/infer"
+    drive = partial(
+        drive_with_wrk, url, body, headers, callers=CALLERS, seconds=bench.seconds,
+        core=bench.generator_core, folder=bench.folder / "wrk",
+    )  # fmt: skip
     try:
-        qps = drive_with_wrk(
-            url, body, headers, callers=CALLERS, seconds=bench.seconds, core=bench.generator_core,
-            folder=bench.folder / "wrk",
-        )  # fmt: skip
+        qps, near = bench.beside_bare(drive)
     except WrkError as error:
         bench.errors["S2.wrk"] = str(error)
         return
-    bench.note("S2.wrk", qps / bare)
+    bench.note("S2.wrk", qps / near)
 
 
 def measure_windows(bench: Bench) -> None:
@@ -228,7 +254,8 @@ def measure_windows(bench: Bench) -> None:
     plan = bench.at(bench.server_core, lambda: plan_window(bench.runtime, bench.images, MAX_BATCH))
     loads = {}
     for batching in Batching:
-        with windows(topology(batching, MAX_BATCH), bench.server_core) as port:
+        shape = topology(batching, MAX_BATCH)
+        with windows(shape, bench.server_core, bench.generator_core) as port:
             loads[batching] = bench.drive_ours(
                 port, lambda door: bench.arrivals(door, plan.rate_qps)
             )

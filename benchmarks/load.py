@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-import aiohttp
 import grpc
 import numpy as np
+from http_door import CALL_TIMEOUT_S, DoorError
 from numpy.typing import NDArray
 
 from cluster.demand import Phase
@@ -26,21 +26,14 @@ from serving.traffic.schedule import build_schedule
 
 __all__ = [
     "Door",
-    "DoorError",
     "GrpcDoor",
-    "HttpDoor",
     "Load",
     "await_ready",
     "closed_loop",
     "open_loop",
 ]
 
-CALL_TIMEOUT_S = 30.0
 SEED = 1
-
-
-class DoorError(Exception):
-    """A server did not answer, or with something that is neither an answer nor a refusal."""
 
 
 class Door(Protocol):
@@ -56,41 +49,6 @@ class Door(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *ended: object) -> None: ...
-
-
-class HttpDoor:
-    """POST to `url`."""
-
-    def __init__(self, url: str, bodies: Sequence[bytes], headers: Mapping[str, str]) -> None:
-        self.bodies = bodies
-        self._url = url
-        self._headers = dict(headers)
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
-            headers=self._headers,
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
-
-    async def call(self, body: bytes) -> bytes | None:
-        """The reply's body; None for 503."""
-        try:
-            async with self._session.post(self._url, data=body) as response:
-                reply = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise DoorError(f"{self._url}: {type(error).__name__}: {error}") from None
-        if response.status == 200:
-            return reply
-        if response.status == 503:
-            return None
-        raise DoorError(f"{self._url}: HTTP {response.status}: {reply[:200]!r}")
 
 
 class GrpcDoor:

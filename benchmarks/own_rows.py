@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ from serving.traffic.schedule import build_schedule
 
 __all__ = [
     "bare_qps",
+    "busy_neighbour",
     "export_frozen",
     "generator_floor",
     "in_process_qps",
@@ -45,6 +51,18 @@ def bare_qps(runtime: ModelRuntime, images: np.ndarray, seconds: float) -> float
         runtime.run(images[:MAX_BATCH])
         done += MAX_BATCH
     return done / (time.perf_counter() - begun_s)
+
+
+@contextmanager
+def busy_neighbour(core: int) -> Iterator[None]:
+    """A process that computes without end on `core`."""
+    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(spinning.pid, {core})
+        yield
+    finally:
+        spinning.kill()
+        spinning.wait()
 
 
 async def in_process_qps(images: np.ndarray, callers: int, seconds: float) -> float:

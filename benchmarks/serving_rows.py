@@ -18,6 +18,10 @@ __all__ = ["WHAT", "collect_rows", "print_rows", "write_rows"]
 
 WHAT: dict[str, tuple[str, str]] = {
     "S0.bare": ("the model in a plain loop, batches of 32, on the servers' core", "queries/s"),
+    "S0.beside": (
+        "the same while another process computes on the generator's core / bare",
+        "ratio",
+    ),
     "S1": ("in-process executor / bare, 64 callers", "ratio"),
     "S2": ("HTTP one hop / bare, binary tensors, 64 callers", "ratio"),
     "S2.p50": ("latency there, median", "ms"),

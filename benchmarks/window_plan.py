@@ -25,8 +25,9 @@ __all__ = ["OVERRUN", "WINDOW_S", "WindowPlan", "plan_window"]
 
 WINDOW_S = 0.1
 OVERRUN = 0.05
-COMPUTE = 0.7
-"""beta of the edge: the rest of its core runs both nodes' sockets and the client's door"""
+COMPUTE = 0.6
+"""beta of the edge: the rest of its core runs the link's socket, and pays for a neighbour that is
+busier than when the model was profiled"""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Self
 
 import numpy as np
 import pytest
-from load import DoorError, Load, await_ready, closed_loop, open_loop
+from http_door import DoorError
+from load import Load, await_ready, closed_loop, open_loop
 
 
 class FakeDoor:
