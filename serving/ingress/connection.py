@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -34,10 +35,15 @@ LINGER_S = 1.0
 """for a caller that was refused to read why"""
 
 
+TurnAway = Callable[[Any], tuple[int, list[tuple[bytes, bytes]], bytes] | None]
+"""a request's ASGI scope -> the whole answer, if its head is enough for one"""
+
+
 class GuardedConnection(HttpToolsProtocol):
-    """See the module. `limits` is set by `make_server`."""
+    """See the module. `limits` and `turn_away` are set by `make_server`."""
 
     limits = Limits()
+    turn_away: TurnAway = staticmethod(lambda _: None)
     affordable = limits.connections
     running: asyncio.Task[Any] | None = None
     lost = False
@@ -143,9 +149,16 @@ class GuardedConnection(HttpToolsProtocol):
         """
         if self.flow.write_paused:
             await self.flow.drain()
-        exchange = self._exchange
-        if exchange is None or exchange.disconnected:
-            return
+        if self._exchange is not None and not self._exchange.disconnected:
+            self._write_reply(self._exchange, status, headers, body)
+
+    def _write_reply(
+        self,
+        exchange: RequestResponseCycle,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
         head = [STATUS_LINE[status]]
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")
@@ -179,7 +192,11 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._exchange = cycle
-        super()._start_asgi_task(cycle, app)
+        answer = None if self.flow.write_paused else self.turn_away(cycle.scope)
+        if answer is None:
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._write_reply(cycle, *answer)
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn: the parser gave up."""
@@ -236,12 +253,17 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
         timer.cancel()
 
 
-def make_server(app: Any, limits: Limits) -> uvicorn.Server:
-    """uvicorn for `app`, with every connection held to `limits`."""
+def make_server(app: Any, limits: Limits, turn_away: TurnAway = lambda _: None) -> uvicorn.Server:
+    """uvicorn for `app`, with every connection held to `limits`; what `turn_away` answers from a
+    request's head alone never reaches `app`."""
     guarded = type(
         "GuardedConnection",
         (GuardedConnection,),
-        {"limits": limits, "affordable": limits.affordable_connections},
+        {
+            "limits": limits,
+            "affordable": limits.affordable_connections,
+            "turn_away": staticmethod(turn_away),
+        },
     )
     return uvicorn.Server(
         uvicorn.Config(

@@ -67,6 +67,7 @@ async def open_doors(
         raise
     pages = pages or {}
     served = {**describe_pages(door, config, pages), **pages}
-    server = make_server(HttpIngress(door, decode, config, served), config.limits)
+    ingress = HttpIngress(door, decode, config, served)
+    server = make_server(ingress, config.limits, ingress.turn_away)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     return Doors(int(listener.getsockname()[1]), bound, server, serving, grpc_door)

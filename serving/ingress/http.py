@@ -21,13 +21,13 @@ from urllib.parse import parse_qs
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.ingress.bodies import Receive, Scope, read_body
+from serving.ingress.bodies import Headers, Receive, Scope, read_body
 from serving.ingress.door import Door
 from serving.ingress.limits import DoorConfig
 from serving.ingress.oip import encode_reply, parse_question
 from serving.ingress.pictures import PictureDecoder
 from serving.ingress.protocol import ALL, Question, read_timeout_s
-from serving.ingress.replies import HEADER_LENGTH, ReplyWriter, Send, over_asgi
+from serving.ingress.replies import HEADER_LENGTH, ReplyWriter, Send, over_asgi, word_refusal
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
 
 __all__ = ["IMAGE_TYPES", "TENSOR_TYPES", "HttpIngress", "Page"]
@@ -87,11 +87,37 @@ class HttpIngress:
         except NotServedError as error:
             await reply.error(404, "not_served", str(error))
         except RefusedError as error:
-            await reply.refusal(error.reason, str(error), error.retry_after_s)
+            await reply.refusal(error)
         except asyncio.CancelledError:
             # The caller went away, and its queries were withdrawn: nobody waits for a reply.
             if connection is None or not connection.lost:
                 raise
+
+    def turn_away(self, scope: Scope) -> tuple[int, Headers, bytes] | None:
+        """The answer to a query that is refused whatever its body says; None if it is to be read.
+
+        Under overload most of the door's work would be the reading of queries that it refuses.
+        """
+        if not self._door.pressed:
+            return None
+        parts = scope["path"].strip("/").split("/")
+        if scope["method"] != "POST" or not _is_inference(parts) or _version(parts):
+            return None
+        headers = dict(scope["headers"])
+        if not self._config.admits(headers.get(b"authorization")):
+            return None
+        try:
+            caller, request_id = _caller(headers, ""), headers.get(b"x-request-id")
+            named = (
+                [(b"x-request-id", _printable(request_id, "x-request-id"))] if request_id else []
+            )
+        except BadQueryError:
+            return None
+        refusal = self._door.turn_away(parts[2], caller)
+        if refusal is None:
+            return None
+        said, body = word_refusal(refusal)
+        return 503, named + said, body
 
     async def _infer(
         self,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from serving.ingress.bodies import Headers
 from serving.ingress.protocol import Reply
+from serving.node.errors import RefusedError
 
-__all__ = ["HEADER_LENGTH", "ReplyWriter", "Send", "Write", "over_asgi"]
+__all__ = ["HEADER_LENGTH", "ReplyWriter", "Send", "Write", "over_asgi", "word_refusal"]
 
 HEADER_LENGTH = b"inference-header-content-length"
 
@@ -27,6 +29,25 @@ def over_asgi(send: Send) -> Write:
         await send({"type": "http.response.body", "body": body})
 
     return write
+
+
+def word_refusal(refusal: RefusedError) -> tuple[Headers, bytes]:
+    """Headers and body of a 503; whole seconds in the header, the time itself in the body."""
+    whole_s = max(1, math.ceil(refusal.retry_after_s))
+    began = _begin_refusal(refusal.reason, str(refusal))
+    body = b"%s%a}" % (began, refusal.retry_after_s or whole_s)
+    return [
+        (b"retry-after", b"%d" % whole_s),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ], body
+
+
+@lru_cache(maxsize=64)
+def _begin_refusal(reason: str, message: str) -> bytes:
+    """The JSON of a refusal up to its time: under overload the same few are said all the time."""
+    said = json.dumps({"error": message, "reason": reason}).removesuffix("}")
+    return f'{said}, "retry_after_s": '.encode()
 
 
 class ReplyWriter:
@@ -51,12 +72,10 @@ class ReplyWriter:
         """Why there is no answer."""
         await self.json(status, {"error": message, "reason": reason})
 
-    async def refusal(self, reason: str, message: str, retry_after_s: float) -> None:
-        """Why there is no answer now; whole seconds in the header, the time itself in the body."""
-        whole_s = max(1, math.ceil(retry_after_s))
-        self.headers.append((b"retry-after", b"%d" % whole_s))
-        said = {"error": message, "reason": reason, "retry_after_s": retry_after_s or whole_s}
-        await self.json(503, said)
+    async def refusal(self, refusal: RefusedError) -> None:
+        """Why there is no answer now."""
+        headers, body = word_refusal(refusal)
+        await self._write(503, self.headers + headers, body)
 
     async def unready(self, body: dict[str, Any]) -> None:
         """Not yet, says a health check."""

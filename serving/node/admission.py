@@ -9,10 +9,10 @@ from typing import Any
 from serving.node.batching import Batcher
 from serving.node.errors import RefusedError
 
-__all__ = ["HoldOff", "find_refusal"]
+__all__ = ["WANT_OF_ROOM", "HoldOff", "find_refusal"]
 
-HELD_BACK = frozenset({"overloaded", "queue_full"})
-"""refusals that the node below repeats by itself until room is expected"""
+WANT_OF_ROOM = frozenset({"overloaded", "queue_full"})
+"""refusals that pass, and that the node below repeats by itself until room is expected"""
 LONGEST_S = 0.5
 LONGEST_GUESS_S = 0.02
 
@@ -56,7 +56,7 @@ class HoldOff:
 
     def note(self, node: str, refusal: RefusedError, now_s: float) -> None:
         """Remember what `node` answered at `now_s`."""
-        if refusal.reason not in HELD_BACK or refusal.retry_after_s <= 0:
+        if refusal.reason not in WANT_OF_ROOM or refusal.retry_after_s <= 0:
             return
         held, hold_s = self._held.get(node), refusal.retry_after_s
         if held is not None:

@@ -63,6 +63,17 @@ class Dispatcher:
                 outcomes[index] = await self._detour(asks[index], picture, deadline_s, outcome)
         return outcomes
 
+    def refusal(self, target: Target) -> RefusedError | None:
+        """What a query sent to `target` now would be refused with, as far as is known here; None
+        where it would be tried, there or elsewhere."""
+        if target.node != self._node:
+            return None if self._uplink is None else self._uplink.refusal(target.node)
+        try:
+            self._executor.check(target.model)
+        except RefusedError as refusal:
+            return None if refusal.reason in FAULTS else refusal
+        return None
+
     async def _send_parts(
         self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
     ) -> list[Outcome]:

@@ -12,10 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
 from cluster.topology import Link, Node
+from serving.node.admission import WANT_OF_ROOM
 from serving.node.batching import make_batcher
 from serving.node.dispatch import Dispatcher
 from serving.node.errors import NotServedError, RefusedError
@@ -32,6 +34,8 @@ __all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot",
 
 REHEARSED = 8
 """images in the larger of the two batches that a model runs before it serves"""
+PRESSED_S = 1.0
+"""for so long after a refusal for want of room, queries are looked at before they are read"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -149,6 +153,7 @@ class NodeServer:
         self._loads_s: dict[str, float] = {}
         self._plan_version = 0
         self._in_flight: Counter[int] = Counter()
+        self._pressed_until_s = -inf
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
@@ -246,6 +251,29 @@ class NodeServer:
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
         return answers
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a query was refused of late for want of room."""
+        return self._clock() < self._pressed_until_s
+
+    def turn_away(self, task: str) -> RefusedError | None:
+        """What a query of `task` that arrives now would be refused with, whichever way it took,
+        counted as a refusal; None if it might be answered.
+
+        For a door under overload, which is spared reading a query only to refuse it.
+        """
+        if not self.pressed:
+            return None
+        refusal = None
+        for target, _ in self._router.table.routes.get(task, ()):
+            refusal = self._dispatcher.refusal(target)
+            if refusal is None:
+                return None
+        if refusal is not None:
+            self._arrived[task] += 1
+            self._count_refusal((task,), refusal.reason)
+        return refusal
+
     def snapshot(self) -> NodeSnapshot:
         """Counters as they stand."""
         return NodeSnapshot(
@@ -271,6 +299,8 @@ class NodeServer:
             self._uplink.prepare()
 
     def _count_refusal(self, tasks: tuple[str, ...], reason: str) -> None:
+        if reason in WANT_OF_ROOM:
+            self._pressed_until_s = self._clock() + PRESSED_S
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)

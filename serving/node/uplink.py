@@ -124,6 +124,10 @@ class Uplink:
             raise RefusedError("link_full", f"{self._in_flight_bytes} bytes are on the link")
         self._pacer.check(now_s)
 
+    def refusal(self, node: str) -> RefusedError | None:
+        """What `node`, above, has said that it would refuse queries with now."""
+        return self._hold_off.refusal(node, self._clock())
+
     async def call(
         self, asks: tuple[Ask, ...], image: Callable[[], Image], deadline_s: float | None = None
     ) -> list[Outcome]:
