@@ -38,7 +38,7 @@ ARCHITECTURES: dict[tuple[str, str], Architecture] = {
     ("domains", "middle"): Architecture("lcnet_100", 64, 4, False, None),
     ("domains", "large"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
     ("streets", "small"): Architecture("lcnet_050", 32, 4, False, None),
-    ("streets", "middle"): Architecture("lcnet_100", 48, 4, False, None),
+    ("streets", "middle"): Architecture("lcnet_075", 48, 4, False, None),
     ("streets", "large"): Architecture(_LITE0, 64, 4, True, _LITE0_WEIGHTS),
 }
 """by benchmark and size class"""

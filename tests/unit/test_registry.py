@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from models.specs import SPECS, find_spec, specs_of
+from models.specs import SPECS, find_spec
 from models.tasks import tasks_of
 from models.zoo.cards import ModelCard
 from models.zoo.registry import ZOO_FOLDER, checkpoint_path, find_model, list_models
@@ -20,9 +20,7 @@ SIZES = ("small", "middle", "large")
 LIMIT_BYTES = 60_000_000
 LEAST_LADDER = 0.10
 by_name = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
-by_benchmark = pytest.mark.parametrize("benchmark", ["rooms", "domains"])
-# `streets` has only its client class so far; its other specs wait to be trained.
-UNTRAINED = {spec.name for spec in specs_of("streets") if spec.size_class != "small"}
+by_benchmark = pytest.mark.parametrize("benchmark", ["rooms", "domains", "streets"])
 
 
 @by_benchmark
@@ -62,7 +60,7 @@ def test_a_card_agrees_with_the_spec_that_retrains_it(card: ModelCard) -> None:
 
 
 def test_every_spec_has_been_trained() -> None:
-    assert {card.name for card in CARDS} == set(SPECS) - UNTRAINED
+    assert {card.name for card in CARDS} == set(SPECS)
 
 
 def test_every_set_of_tasks_of_streets_is_served() -> None:
