@@ -136,6 +136,7 @@ def _serve(role: _Role, pipe: Connection) -> None:
 
 
 async def _main(role: _Role, pipe: Connection) -> None:
+    settle_heap()
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 
@@ -165,7 +166,6 @@ async def _main(role: _Role, pipe: Connection) -> None:
             pages={"/metrics": metrics.page},
         )  # fmt: skip
         http_port = doors.http_port
-    settle_heap()
     pipe.send((http_port, peer_port))
     with suppress(EOFError):  # the benchmark's end of the pipe is closed when its turn is over
         await asyncio.to_thread(pipe.recv)

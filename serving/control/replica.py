@@ -80,6 +80,7 @@ class NodeReplica:
         from models.zoo.inputs import input_of
         from models.zoo.registry import find_model, list_models
 
+        settle_heap()
         node = config.node
 
         held_bytes: dict[str, int] = {}
@@ -154,9 +155,7 @@ class NodeReplica:
 
     async def load(self, models: tuple[str, ...]) -> dict[str, float]:
         """See `NodeServer.load`."""
-        times_s = await self._server.load(models)
-        settle_heap()
-        return times_s
+        return await self._server.load(models)
 
     async def route(self, table: RouteTable) -> None:
         """See `NodeServer.route`."""
@@ -189,7 +188,7 @@ class NodeReplica:
         """Do what the node was told before its replica was restarted."""
         if assignment is None:
             return
-        await self.load(assignment.models)
+        await self._server.load(assignment.models)
         await self._server.retire(assignment.version, frozenset(assignment.models))
         if assignment.table is not None:
             self._server.route(assignment.table)

@@ -16,11 +16,12 @@ YOUNG_OBJECTS = 10_000
 
 
 def settle_heap() -> None:
-    """Take what is there now out of all later collections; to be called when models were loaded.
+    """Take what is there now out of all later collections.
 
-    Objects so set aside are freed like any other when nothing refers to them; only cycles among
-    them are not found any more, which is why the young ones are looked through first.
+    To be called once, when all is imported and before models are loaded: what is set aside is
+    freed when nothing refers to it, but cycles of it are not found any more, and models come and
+    go.
     """
-    gc.collect(1)
+    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
