@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test soak check format gpu-check bench-planner bench-serving bench-peers bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test soak check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-record: setup ## take out/bench/*.json over as the committed results, and 
 
 bench-models: setup ## measure the zoo; writes out/bench/models.json (about ten minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_models.py --out out/bench/models.json
+
+bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
+	$(PY) benchmarks/bench_changes.py --out out/bench/changes.json
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json

@@ -1,0 +1,154 @@
+"""How soon a running cluster follows a new plan: rows C1 to C4, in out/bench/changes.json.
+
+Run with `make bench-changes`. The demo's hierarchy runs on Ray as it does for users. Two plans
+that hold the same models and route every query otherwise are put in force in turn while traffic
+flows: what is measured is the reaction to a decision that needs no load. Then two that hold other
+models at the edge, for what loading adds. Every query sent is accounted for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from serving_rows import print_rows, write_rows
+
+from cluster.demand import Phase
+from cluster.provenance import collect_provenance
+from cluster.providers import local
+from cluster.topology import Topology
+from models.benchmarks.rooms import Rooms
+from models.zoo.registry import find_model
+from planner.plan import Plan, Route
+from serving.control.changeover import Change
+from serving.ingress.http_system import HttpSystem
+from serving.system import Outcome
+from serving.traffic.driver import Record, drive
+from serving.traffic.images import load_images
+from serving.traffic.schedule import build_schedule
+
+if TYPE_CHECKING:
+    from serving.control.fleet import Fleet
+
+SPECS = Path(__file__).resolve().parents[1] / "cluster" / "specs"
+TASK, MODEL, OTHER = "segmentation", "rooms-small-segmentation", "rooms-small-layout"
+RATE_QPS = 5.0
+"""of each client: traffic enough to see a query lost, and far from any budget"""
+PAUSE_S = 0.5
+"""between two changes, so that traffic meets every plan"""
+
+
+@contextmanager
+def running_fleet(topology: Topology, query_bytes: float) -> Iterator[Fleet]:
+    """The nodes of `topology` on a Ray cluster of their own."""
+    with tempfile.TemporaryDirectory() as state_dir:
+        os.environ["TESTBED_STATE_DIR"] = state_dir
+        state = local.up(topology)
+        try:
+            local.connect()
+            from serving.control.fleet import Fleet  # which imports Ray
+
+            yield Fleet.launch(topology, (TASK,), query_bytes, state.token)
+        finally:
+            local.disconnect()
+            local.down()
+
+
+def plan(topology: Topology, version: int, at: str, edge_model: str) -> Plan:
+    """Every node holds one model; all queries go to their client (`at` "client") or to the edge."""
+    clients, (edge,) = topology.clients, topology.edges
+    routes = [
+        Route(client=client.name, task=TASK, tier="client", node=client.name, model=MODEL, share=1)
+        if at == "client"
+        else Route(
+            client=client.name, task=TASK, tier="edge", node=edge.name, model=edge_model, share=1
+        )
+        for client in clients
+    ]
+    held = {client.name: (MODEL,) for client in clients} | {edge.name: (edge_model,)}
+    return Plan(
+        schema_version=1, version=version, problem_digest="", policy="bench", onloading=held,
+        routes=tuple(routes),
+    )  # fmt: skip
+
+
+async def change_under_load(
+    fleet: Fleet, plans: list[Plan], sizes: dict[tuple[str, str], int], bodies: list[bytes]
+) -> tuple[list[Change], list[Record]]:
+    """Put `plans` in force one after another while queries arrive."""
+    urls = fleet.urls()
+    seconds = 2 + len(plans) * (PAUSE_S + 0.5)
+    phase = Phase(duration_s=seconds, rates_qps={name: {TASK: RATE_QPS} for name in urls})
+    schedule = build_schedule([phase], 1, len(bodies))
+    changes: list[Change] = []
+    async with HttpSystem(urls) as system:
+        driving = asyncio.ensure_future(drive(system, schedule, bodies))
+        for wanted in plans:
+            await asyncio.sleep(PAUSE_S)
+            changes.append(await asyncio.to_thread(fleet.apply, wanted, sizes))
+        return changes, await driving
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/bench/changes.json"))
+    parser.add_argument("--changes", type=int, default=20, help="of each kind")
+    options = parser.parse_args()
+    topology = Topology.load(SPECS / "demo.yaml")
+    sizes = {
+        (node.name, model): find_model(model).parameters * 4
+        for node in topology.nodes
+        for model in (MODEL, OTHER)
+    }
+    bodies = load_images([Rooms("test")], 8).bodies
+    turns = range(options.changes)
+    routing = [plan(topology, n + 2, ("edge", "client")[n % 2], MODEL) for n in turns]
+    loading = [plan(topology, n + 2, "edge", (OTHER, MODEL)[n % 2]) for n in turns]
+    with running_fleet(topology, max(map(len, bodies))) as fleet:
+        fleet.apply(plan(topology, 1, "client", MODEL), sizes)
+        routed, records = asyncio.run(change_under_load(fleet, routing, sizes, bodies))
+        loaded, more = asyncio.run(change_under_load(fleet, loading, sizes, bodies))
+    records += more
+    found = {
+        ("C1", "decision to every client on the new routes, no load needed", "ms"): _ms(
+            routed, lambda change: change.reaction_s
+        ),
+        ("C2", "the same where the edge's model is another, its load excepted", "ms"): _ms(
+            loaded, lambda change: change.reaction_s
+        ),
+        ("C3", "load of the new model at the edge, beside the old one", "ms"): _ms(
+            loaded, lambda change: sum(sum(each.values()) for each in change.loads_s.values())
+        ),
+        ("C4", "queries lost while plans changed, of those sent", "share"): [
+            float(np.mean([record.answer.outcome is Outcome.ERROR for record in records]))
+        ],
+        ("C4.sent", "queries sent meanwhile", "queries"): [float(len(records))],
+    }
+    rows = [
+        {
+            "id": identity, "what": what, "value": statistics.median(values), "unit": unit,
+            "n": len(values), "spread": [min(values), max(values)],
+        }
+        for (identity, what, unit), values in found.items()
+    ]  # fmt: skip
+    write_rows(
+        options.out, collect_provenance("make bench-changes", packages=("torch", "ray")), rows
+    )
+    print_rows(rows)
+
+
+def _ms(changes: list[Change], seconds_of: Callable[[Change], float]) -> list[float]:
+    return [1e3 * seconds_of(change) for change in changes]
+
+
+if __name__ == "__main__":
+    main()
