@@ -32,7 +32,7 @@ _LITE0_WEIGHTS, _LITE2_WEIGHTS = (
 
 ARCHITECTURES: dict[tuple[str, str], Architecture] = {
     ("rooms", "small"): Architecture("lcnet_050", 32, 4, False, None),
-    ("rooms", "middle"): Architecture(_LITE0, 64, 4, False, _LITE0_WEIGHTS),
+    ("rooms", "middle"): Architecture(_LITE0, 48, 2, True, _LITE0_WEIGHTS),
     ("rooms", "large"): Architecture(_LITE2, 64, 2, True, _LITE2_WEIGHTS),
     ("domains", "small"): Architecture("lcnet_050", 32, 4, False, None),
     ("domains", "middle"): Architecture("lcnet_100", 64, 4, False, None),

@@ -104,9 +104,9 @@ def _streets(
 
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
-    _rooms("middle", "all", 1_000, 12, 2e-3, train_images=8_000, emphasis={"segmentation": 2.0}),
+    _rooms("middle", "all", 4_000, 12, 2e-3, train_images=16_000, emphasis={"segmentation": 3.0}),
     _rooms("middle", "geometry", 800, 12, 2e-3),
-    _rooms("large", "all", 900, 13, 1.5e-3),
+    _rooms("large", "all", 3_000, 13, 2e-3, train_images=16_000, emphasis={"segmentation": 2.0}),
     *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
     *(
         _domains("small", subset, 700, 21, 4e-3)
