@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from serving_rows import print_rows, write_rows
+from serving_rows import median_row, print_rows, write_rows
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
@@ -133,13 +132,7 @@ def main() -> None:
         ],
         ("C4.sent", "queries sent meanwhile", "queries"): [float(len(records))],
     }
-    rows = [
-        {
-            "id": identity, "what": what, "value": statistics.median(values), "unit": unit,
-            "n": len(values), "spread": [min(values), max(values)],
-        }
-        for (identity, what, unit), values in found.items()
-    ]  # fmt: skip
+    rows = [median_row(*about, values) for about, values in found.items()]
     write_rows(
         options.out, collect_provenance("make bench-changes", packages=("torch", "ray")), rows
     )

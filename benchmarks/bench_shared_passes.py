@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 from serving_process import HOST, MAX_BATCH, TOKEN
-from serving_rows import print_rows, write_rows
+from serving_rows import median_row, print_rows, write_rows
 
 from cluster.provenance import collect_provenance
 from cluster.topology import Link, Node
@@ -126,13 +125,7 @@ def main() -> None:
                 row = (f"F14.{hop}.k{count}.gain", "one pass / a pass each", "ratio")
                 found.setdefault(row, []).append(rates[0] / rates[1])
         print(f"repetition {repetition + 1} of {options.repetitions}", flush=True)
-    rows = [
-        {
-            "id": identity, "what": what, "value": statistics.median(values), "unit": unit,
-            "n": len(values), "spread": [min(values), max(values)],
-        }
-        for (identity, what, unit), values in found.items()
-    ]  # fmt: skip
+    rows = [median_row(*about, values) for about, values in found.items()]
     provenance = collect_provenance("make bench-shared-passes", packages=("torch",))
     write_rows(options.out, provenance, rows)
     print_rows(rows)

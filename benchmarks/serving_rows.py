@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster.provenance import Provenance
 
-__all__ = ["WHAT", "collect_rows", "print_rows", "write_rows"]
+__all__ = ["WHAT", "collect_rows", "median_row", "print_rows", "write_rows"]
 
 WHAT: dict[str, tuple[str, str]] = {
     "S0.bare": ("the model in a plain loop, batches of 32, on the servers' core", "queries/s"),
@@ -67,16 +67,23 @@ def collect_rows(
         raise KeyError(f"rows without a meaning: {', '.join(sorted(unknown))}")
     rows: list[dict[str, Any]] = []
     for identity, (what, unit) in WHAT.items():
-        row: dict[str, Any] = {"id": identity, "what": what, "value": None, "unit": unit, "n": 0}
         values = found.get(identity, [])
+        row: dict[str, Any] = {"id": identity, "what": what, "value": None, "unit": unit, "n": 0}
         if values:
-            row |= {"value": statistics.median(values), "n": len(values)}
-            row["spread"] = [min(values), max(values)]
+            row = median_row(identity, what, unit, values)
         if identity in errors:
             row["error"] = errors[identity]
         if values or identity in errors:
             rows.append(row)
     return rows
+
+
+def median_row(identity: str, what: str, unit: str, values: Sequence[float]) -> dict[str, Any]:
+    """One row: median and range of `values`, of which there is at least one."""
+    return {
+        "id": identity, "what": what, "value": statistics.median(values), "unit": unit,
+        "n": len(values), "spread": [min(values), max(values)],
+    }  # fmt: skip
 
 
 def write_rows(path: Path, provenance: Provenance, rows: list[dict[str, Any]]) -> None:
