@@ -43,7 +43,7 @@ class GuardedConnection(HttpToolsProtocol):
     """See the module. `limits` and `turn_away` are set by `make_server`."""
 
     limits = Limits()
-    turn_away: TurnAway = staticmethod(lambda _: None)
+    turn_away: TurnAway
     affordable = limits.connections
     running: asyncio.Task[Any] | None = None
     lost = False

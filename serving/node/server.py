@@ -260,10 +260,8 @@ class NodeServer:
         """What a query of `task` that arrives now would be refused with, whichever way it took,
         counted as a refusal; None if it might be answered.
 
-        For a door under overload, which is spared reading a query only to refuse it.
+        For a door that finds the node `pressed`, which is spared reading a query only to refuse it.
         """
-        if not self.pressed:
-            return None
         refusal = None
         for target, _ in self._router.table.routes.get(task, ()):
             refusal = self._dispatcher.refusal(target)
