@@ -22,6 +22,11 @@ def test_the_examples_run(code: str) -> None:
     exec(compile(code, "docs/models.md", "exec"), {})
 
 
+def test_every_example_checks_what_it_shows() -> None:
+    assert EXAMPLES
+    assert all(re.search(r"^assert ", code, flags=re.MULTILINE) for code in EXAMPLES)
+
+
 def test_the_tables_are_those_of_the_cards() -> None:
     # If this fails: python -m models.zoo.tables docs/models.md
     assert fill_page(PAGE) == PAGE
