@@ -48,7 +48,7 @@ CALLERS = 64
 CALM, OVERLOAD = 0.7, 3.0
 OVERLOAD_WINDOW_S = 0.25
 """T_b under overload; an answer counts within twice that"""
-PACKAGES = ("torch", "ray", "uvicorn", "httptools")
+PACKAGES = ("torch", "ray", "uvloop", "httptools", "orjson")
 T = TypeVar("T")
 
 

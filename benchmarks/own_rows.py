@@ -9,10 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from oip_door import tensor_request
@@ -24,6 +24,7 @@ from models.runtime import ModelRuntime
 from models.zoo.assembly import load_network
 from models.zoo.registry import find_model
 from serving.ingress.door import Door
+from serving.ingress.exchange import Exchange, Head
 from serving.ingress.http import HttpIngress
 from serving.metrics.node_metrics import NodeMetrics
 from serving.node.batching import make_batcher
@@ -118,29 +119,27 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
     app = HttpIngress(Door(server, shape[:2]), lambda body: images[0])
     body, headers = tensor_request(images[0])
-    scope = {
-        "type": "http", "method": "POST", "path": f"/v2/models/{TASK}/infer",
-        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
-    }  # fmt: skip
-    refused: list[int] = []
+    head = Head(
+        "POST", f"/v2/models/{TASK}/infer", b"",
+        {key.encode(): value.encode() for key, value in headers.items()},
+    )  # fmt: skip
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body}
+    async def exchange() -> int:
+        begun = app.begin(head)
+        return (await begun.answer(body) if isinstance(begun, Exchange) else begun).status
 
-    async def send(message: Any) -> None:
-        if message.get("status", 200) != 200:
-            refused.append(message["status"])
+    statuses: Counter[int] = Counter()
 
     async def burst() -> float:
         begun_s = time.process_time()
-        await asyncio.gather(*(app(dict(scope), receive, send) for _ in range(size)))
+        statuses.update(await asyncio.gather(*(exchange() for _ in range(size))))
         return (time.process_time() - begun_s) / size
 
     await burst()
     cost_s = statistics.median([await burst() for _ in range(bursts)])
     server.close()
-    if refused:
-        raise RuntimeError(f"the door answered {len(refused)} queries with {set(refused)}")
+    if statuses.keys() != {200}:
+        raise RuntimeError(f"the door answered with {dict(statuses)}")
     return cost_s
 
 

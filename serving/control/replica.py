@@ -139,7 +139,7 @@ class NodeReplica:
             )
         else:
             self._page = PageServer(metrics.page, former.http)
-            self._page.start()
+            await self._page.start()
             ports = DoorPorts(self._page.port)
             self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
         await ledger.claim_ports.remote(node.name, ports)

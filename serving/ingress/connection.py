@@ -1,31 +1,28 @@
-"""One HTTP connection, held to the door's limits: uvicorn's, with time-outs and bounds it lacks.
+"""One HTTP/1.1 connection, held to the door's limits.
 
-A caller that sends its request head or takes up its answer too slowly, sends too long a head, or
-runs too far ahead of its answers is cut off. When a caller goes away, the exchange that runs for
-it (`running`, set by the application) is cancelled at once. A prompt caller pays for none of it:
-timers are only armed when something is left half done.
+A request is handed on when its head is whole, and again with its whole body; answers go out in
+the order of their requests. A caller that sends its head or body or takes up its answer too slowly,
+sends too much of either, or runs too far ahead of its answers is cut off. When a caller goes away,
+what is done for it is cancelled at once. A prompt caller pays for none of it: timers are only
+armed when something is left half done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import cast
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
-
+from serving.ingress.exchange import Application, Response
 from serving.ingress.limits import Limits
+from serving.ingress.reader import RequestReader, Turn
+from serving.ingress.replies import fault, word_error
+from serving.node.errors import BadQueryError, RefusedError
 
-__all__ = ["BACKLOG", "GuardedConnection", "make_server"]
+__all__ = ["HttpConnection", "Shared"]
 
-BACKLOG = 4_096
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Linux only"""
 DISCARD_S = 5.0
@@ -33,242 +30,324 @@ DISCARD_S = 5.0
 long: a caller that is cut off while it sends may lose the answer"""
 LINGER_S = 1.0
 """for a caller that was refused to read why"""
+STATUS_LINES = {
+    int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-TurnAway = Callable[[Any], tuple[int, list[tuple[bytes, bytes]], bytes] | None]
-"""a request's ASGI scope -> the whole answer, if its head is enough for one"""
+@dataclass
+class Shared:
+    """What the connections of one server have in common."""
+
+    app: Application
+    limits: Limits
+    connections: set[HttpConnection] = field(default_factory=set)
+    gathered_bytes: int = 0
+    """of bodies that have come in part"""
+
+    def __post_init__(self) -> None:
+        self.affordable = self.limits.affordable_connections
 
 
-class GuardedConnection(HttpToolsProtocol):
-    """See the module. `limits` and `turn_away` are set by `make_server`."""
+class HttpConnection(asyncio.Protocol):
+    """See the module."""
 
-    limits = Limits()
-    turn_away: TurnAway
-    affordable = limits.connections
-    running: asyncio.Task[Any] | None = None
-    lost = False
-    _exchange: RequestResponseCycle | None = None
-    _head_timer: asyncio.TimerHandle | None = None
-    _stall_timer: asyncio.TimerHandle | None = None
-    _refused = False
-    _in_head = True
-    _in_body = False
-    _head_bytes = 0
-    _fault = (400, "bad_query", "this is not HTTP/1.1")
+    _transport: asyncio.Transport
+    _socket: socket.socket
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._loop = asyncio.get_running_loop()
+        self._reader = RequestReader(shared.limits)
+        self._turns = self._reader.turns
+        self._answering: asyncio.Task[None] | None = None
+        self._deaf = self._lost = False
+        self._full = self._paused = False
+        """whether the caller's side of the socket is, and whether ours is not read meanwhile"""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._discard_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_from_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is up."""
-        super().connection_made(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no class of asyncio's
         self._socket = transport.get_extra_info("socket")
         # asyncio leaves it out for a listener made by socket.create_server, whose protocol is 0.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if len(self.connections) > self.affordable:
-            self._refuse(503, "door_full", f"{self.affordable} connections are open; try again")
-            self.transport.close()
+        shared = self._shared
+        shared.connections.add(self)
+        if len(shared.connections) > shared.affordable:
+            self._refuse(503, "door_full", f"{shared.affordable} connections are open; try again")
+            self._transport.close()
             return
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone, and with it the need for an answer."""
-        self.lost = True
-        _cancel(self._head_timer)
-        _cancel(self._stall_timer)
-        self._unset_keepalive_if_required()
-        if self._exchange is not None:  # uvicorn tells only the latest of pipelined exchanges
-            self._exchange.disconnected = True
-        super().connection_lost(exc)
-        if self.running is not None and not self.running.done():
-            self.running.cancel()
+        self._lost = self._deaf = True
+        self._shared.connections.discard(self)
+        _cancel(
+            self._head_timer, self._body_timer, self._discard_timer, self._stall_timer,
+            self._idle_timer,
+        )  # fmt: skip
+        for turn in self._turns:
+            self._release(turn)
+        self._turns.clear()
+        if self._answering is not None:
+            self._answering.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: bytes of requests; counts those of an unfinished head."""
-        if self._refused:
+        """asyncio: bytes of requests."""
+        if self._deaf:
             return
-        unfinished = self._in_head
-        super().data_received(data)
-        if self._refused or self.transport.is_closing():
+        reader = self._reader
+        heads = reader.heads
+        try:
+            reader.feed(data)
+        except BadQueryError as error:
+            self._refuse(error.status, "bad_query", str(error))
             return
-        if self._in_body:
-            self._acknowledge()
+        if len(self._turns) > self._limits.pipelined:
+            self._transport.abort()
             return
-        if not self._in_head:
-            if self._head_timer is None and self.cycle.response_complete:
-                self._await_head()  # for empty lines before a head
-            return
-        # Of a chunk in which the head began, some bytes are the end of the request before it.
-        self._head_bytes = self._head_bytes + len(data) if unfinished else 0
-        if self._head_bytes > self.limits.head_bytes:
-            self._refuse(431, "bad_query", f"the head is over {self.limits.head_bytes} bytes")
-        elif self._head_timer is None:
-            self._await_head()
-
-    def on_message_begin(self) -> None:
-        """httptools: a request starts."""
-        super().on_message_begin()
-        self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
-        self._in_head = True
-
-    def on_headers_complete(self) -> None:
-        """httptools: a request's head is whole."""
-        self._in_head, self._in_body, self._head_bytes = False, True, 0
-        if self._head_timer is not None:
+        if self._head_timer is not None and reader.heads > heads:
             self._head_timer.cancel()
             self._head_timer = None
-        head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if len(self.headers) > self.limits.headers or head_bytes > self.limits.head_bytes:
-            self._fault = (
-                431,
-                "bad_query",
-                f"expected at most {self.limits.headers} headers and {self.limits.head_bytes} "
-                "bytes of them",
-            )
-            raise ValueError(self._fault[2])
-        super().on_headers_complete()
-        if len(self.pipeline) > self.limits.pipelined:
-            self.transport.abort()
-
-    def on_message_complete(self) -> None:
-        """httptools: a request's body is whole."""
-        self._in_body = False
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """uvicorn: an answer was handed to the socket."""
-        super().on_response_complete()
-        if self.pipeline:  # a request whose body is awaited turns reading on again by itself
-            self.flow.pause_reading()
-        if self._in_body and self.cycle.response_complete and self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(DISCARD_S, self._end_discarding)
-        if self.transport.is_closing() and self.transport.get_write_buffer_size():
-            self._await_reader()
-
-    async def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer the exchange that runs: what ASGI's two messages do, checked and written once.
-
-        Nothing that a caller sent may stand in `headers` unless it was found to be printable.
-        """
-        if self.flow.write_paused:
-            await self.flow.drain()
-        if self._exchange is not None and not self._exchange.disconnected:
-            self._write_reply(self._exchange, status, headers, body)
-
-    def _write_reply(
-        self,
-        exchange: RequestResponseCycle,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes,
-    ) -> None:
-        head = [STATUS_LINE[status]]
-        for name, value in headers:
-            head += (name, b": ", value, b"\r\n")
-        head.append(b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n")
-        exchange.response_started, exchange.waiting_for_100_continue = True, False
-        whole = (b"".join(head),) if exchange.scope["method"] == "HEAD" else (b"".join(head), body)
-        self.transport.writelines(whole)
-        exchange.response_complete = True
-        exchange.message_event.set()
-        if not exchange.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
+        self._deaf = reader.ended
+        self._pump()
+        if reader.in_body:
+            self._acknowledge()
+            self._watch_body()
+        elif reader.in_head and self._head_timer is None:
+            self._await_head()
 
     def pause_writing(self) -> None:
         """asyncio: the caller does not take up its answers."""
-        super().pause_writing()
-        self._await_reader()
+        self._full = True
+        self._await_taking()
 
     def resume_writing(self) -> None:
         """asyncio: it does again."""
-        super().resume_writing()
+        self._full = False
         _cancel(self._stall_timer)
-        self._stall_timer = None
+        self._pump()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """uvicorn: nothing came for a while. Closing would wait for bytes nobody takes up."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
+    def finish(self) -> None:
+        """For its server: close once what is being answered is."""
+        if not self._turns:
+            self._transport.close()
+            return
+        self._deaf = True
+        self._turns[0].keep_alive = False
+
+    def abort(self) -> None:
+        """For its server: close now."""
+        self._transport.abort()
+
+    def _pump(self) -> None:
+        """Take every request as far as it gets."""
+        turns = self._turns
+        while turns and not self._full:
+            turn = turns[0]
+            if turn.response is None:
+                if turn.exchange is None:
+                    self._hand_on(turn)
+                if turn.whole and turn.response is None and not turn.started:
+                    self._start(turn)
+                if turn.response is None:
+                    break
+            if not turn.written:
+                self._write(turn, turn.response)
+                if not turn.keep_alive:
+                    turns.clear()
+                    return
+            if not turn.whole:
+                break
+            turns.popleft()
+            if self._discard_timer is not None:
+                self._discard_timer.cancel()
+                self._discard_timer = None
+        self._rest()
+
+    def _hand_on(self, turn: Turn) -> None:
+        """The head to the application; from then on its body is read if it is wanted."""
+        begun = self._shared.app.begin(turn.head)
+        if isinstance(begun, Response):
+            turn.response = begun
+            turn.parts.clear()
+            return
+        turn.exchange = begun
+        declared = turn.head.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._limits.body_bytes:
+            self._decline(turn, self._too_large(int(declared)))
+        elif not turn.whole and turn.head.headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(CONTINUE)
+
+    def _start(self, turn: Turn) -> None:
+        """The body to the application."""
+        if turn.size_bytes > self._limits.body_bytes:
+            self._decline(turn, self._too_large(turn.size_bytes))
+            return
+        turn.started = True
+        self._release(turn)
+        body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
+        turn.parts.clear()
+        self._answering = self._loop.create_task(self._answer(turn, body))
+
+    async def _answer(self, turn: Turn, body: bytes) -> None:
+        assert turn.exchange is not None
+        try:
+            turn.response = await turn.exchange.answer(body)
+        except asyncio.CancelledError:
+            if self._lost:  # nobody waits for a reply
+                return
+            self._transport.abort()
+            raise
+        except Exception as error:
+            # One exchange that fails must not take the connection's others along in silence.
+            self._loop.call_exception_handler(
+                {"message": f"{turn.head.method} {turn.head.path} failed", "exception": error}
+            )
+            turn.response = fault(500, "broken", "the node failed", turn.exchange.named)
+        finally:
+            self._answering = None
+        if not self._lost:
+            self._pump()
+
+    def _decline(self, turn: Turn, error: BadQueryError | RefusedError) -> None:
+        """Answer before the body is whole, without it."""
+        assert turn.exchange is not None
+        turn.response = word_error(error, turn.exchange.named)
+        turn.parts.clear()
+        self._release(turn)
+
+    def _write(self, turn: Turn, response: Response) -> None:
+        turn.written = True
+        head = _compose_head(response, turn.keep_alive)
+        if turn.head.method == "HEAD" or not response.body:
+            self._transport.write(head)
         else:
-            super().timeout_keep_alive_handler()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._exchange = cycle
-        answer = None if self.flow.write_paused else self.turn_away(cycle.scope)
-        if answer is None:
-            super()._start_asgi_task(cycle, app)
-        else:
-            self._write_reply(cycle, *answer)
-
-    def send_400_response(self, msg: str) -> None:
-        """uvicorn: the parser gave up."""
-        self._refuse(*self._fault)
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.limits.head_s, self._end_slow_head)
-
-    def _end_slow_head(self) -> None:
-        self._head_timer = None
-        if self.cycle is None and not self._head_bytes:
-            self.transport.close()
-        elif self.cycle is None or self.cycle.response_complete:
-            self._refuse(408, "too_slow", f"no whole request head in {self.limits.head_s:g} s")
-        else:
-            self._await_head()  # a head that was sent ahead of an answer may wait for that
-
-    def _acknowledge(self) -> None:
-        """Many callers send head and body apart, and their kernel holds the body back until the
-        head is acknowledged, which ours would put off for 40 ms."""
-        if QUICKACK is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-
-    def _await_reader(self) -> None:
-        _cancel(self._stall_timer)
-        self._stall_timer = self.loop.call_later(self.limits.write_s, self.transport.abort)
-
-    def _end_discarding(self) -> None:
-        self._stall_timer = None
-        if self._in_body and self.cycle.response_complete:
-            self.transport.abort()
+            self._transport.writelines((head, response.body))
+        if not turn.keep_alive:
+            self._deaf = True
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._await_taking()
+        elif not turn.whole:
+            self._discard_timer = self._loop.call_later(DISCARD_S, self._transport.abort)
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
         """Say why, and let the caller close; without a word where an earlier request still awaits
         its answer."""
-        self._refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.abort()
+        self._deaf = True
+        if any(not turn.written for turn in self._turns):
+            self._transport.abort()
             return
-        content = json.dumps({"error": message, "reason": reason}).encode()
-        retry = b"retry-after: 1\r\n" if status == 503 else b""
-        head = (
-            b"%scontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n%s\r\n"
-        )
-        self.transport.write(head % (STATUS_LINE[status], len(content), retry) + content)
+        named = [(b"retry-after", b"1")] if status == 503 else []
+        response = fault(status, reason, message, named)
+        self._transport.write(_compose_head(response, keep_alive=False) + response.body)
         # Closing now, with bytes unread, would take the answer away from a caller that still sends.
-        self.transport.write_eof()
+        self._transport.write_eof()
         _cancel(self._stall_timer)
-        self._stall_timer = self.loop.call_later(LINGER_S, self.transport.abort)
+        self._stall_timer = self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def _rest(self) -> None:
+        """Read on unless requests wait already; where none does, for so long and no longer."""
+        ahead = len(self._turns) > 1
+        if ahead != self._paused and not self._transport.is_closing():
+            self._paused = ahead
+            (self._transport.pause_reading if ahead else self._transport.resume_reading)()
+        if not self._turns and not self._reader.in_head:
+            self._idle_from_s = self._loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self._loop.call_later(self._limits.idle_s, self._end_idle)
+
+    def _watch_body(self) -> None:
+        """Count and time a body that has come in part, once it is its request's turn."""
+        turn = self._turns[-1]
+        if turn.exchange is None or turn.response is not None:
+            return
+        shared = self._shared
+        shared.gathered_bytes += turn.size_bytes - turn.held_bytes
+        turn.held_bytes = turn.size_bytes
+        if turn.size_bytes > self._limits.body_bytes:
+            self._decline(turn, self._too_large(turn.size_bytes))
+            self._pump()
+        elif shared.gathered_bytes > self._limits.gathered_bytes:
+            full = RefusedError("door_full", "too many bodies are under way; try again")
+            self._decline(turn, full)
+            self._pump()
+        elif self._body_timer is None:
+            self._body_timer = self._loop.call_later(self._limits.body_s, self._end_slow_body, turn)
+
+    def _too_large(self, size_bytes: int) -> BadQueryError:
+        most = self._limits.body_bytes
+        return BadQueryError(413, f"expected at most {most} bytes, got {size_bytes}")
+
+    def _release(self, turn: Turn) -> None:
+        """A body no longer waits to be whole."""
+        self._shared.gathered_bytes -= turn.held_bytes
+        turn.held_bytes = 0
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _end_slow_body(self, turn: Turn) -> None:
+        turn.keep_alive = False
+        waited = f"the body was not whole {self._limits.body_s:g} s after its headers"
+        self._decline(turn, BadQueryError(408, waited))
+        self._pump()
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._limits.head_s, self._end_slow_head)
+
+    def _end_slow_head(self) -> None:
+        self._head_timer = None
+        if not self._reader.heads and not self._reader.head_bytes:
+            self._transport.close()
+        elif not self._turns:
+            self._refuse(408, "too_slow", f"no whole request head in {self._limits.head_s:g} s")
+        else:
+            self._await_head()  # a head that was sent ahead of an answer may wait for that
+
+    def _await_taking(self) -> None:
+        _cancel(self._stall_timer)
+        self._stall_timer = self._loop.call_later(self._limits.write_s, self._transport.abort)
+
+    def _end_idle(self) -> None:
+        """Nothing came for a while. Closing would wait for bytes nobody takes up."""
+        self._idle_timer = None
+        if self._turns or self._reader.in_head or self._reader.in_body:
+            return
+        left_s = self._idle_from_s + self._limits.idle_s - self._loop.time()
+        if left_s > 0:
+            self._idle_timer = self._loop.call_later(left_s, self._end_idle)
+        elif self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def _acknowledge(self) -> None:
+        """Many callers send head and body apart, and their kernel holds the body back until the
+        head is acknowledged, which ours would put off for 40 ms."""
+        if QUICKACK is not None and not self._lost:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
 
 
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+def _compose_head(response: Response, keep_alive: bool) -> bytes:
+    lines = [STATUS_LINES[response.status]]
+    for name, value in response.headers:
+        lines += (name, b": ", value, b"\r\n")
+    lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+    return b"".join(lines)
 
 
-def make_server(app: Any, limits: Limits, turn_away: TurnAway = lambda _: None) -> uvicorn.Server:
-    """uvicorn for `app`, with every connection held to `limits`; what `turn_away` answers from a
-    request's head alone never reaches `app`."""
-    guarded = type(
-        "GuardedConnection",
-        (GuardedConnection,),
-        {
-            "limits": limits,
-            "affordable": limits.affordable_connections,
-            "turn_away": staticmethod(turn_away),
-        },
-    )
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, http=guarded, ws="none", lifespan="off", log_level="error", access_log=False,
-            backlog=BACKLOG, proxy_headers=False, server_header=False, date_header=False,
-            timeout_keep_alive=int(limits.idle_s), timeout_graceful_shutdown=5,
-        )
-    )  # fmt: skip
+def _cancel(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()

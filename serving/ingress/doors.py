@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import uvicorn
 from numpy.typing import NDArray
 
-from serving.ingress.connection import BACKLOG, make_server
 from serving.ingress.door import Door
 from serving.ingress.grpc_door import GrpcIngress
 from serving.ingress.http import HttpIngress, Page
+from serving.ingress.http_server import BACKLOG, HttpServer
 from serving.ingress.limits import DoorConfig
 from serving.ingress.openapi import describe_pages
 from serving.node.server import NodeServer
@@ -28,15 +26,13 @@ class Doors:
 
     http_port: int
     grpc_port: int
-    _http: uvicorn.Server
-    _serving: asyncio.Task[None]
+    _http: HttpServer
     _grpc: GrpcIngress
 
     async def close(self) -> None:
         """Stop listening and end every connection; exchanges in flight have five seconds."""
         await self._grpc.close()
-        self._http.should_exit = True
-        await self._serving
+        await self._http.close()
 
 
 async def open_doors(
@@ -67,7 +63,6 @@ async def open_doors(
         raise
     pages = pages or {}
     served = {**describe_pages(door, config, pages), **pages}
-    ingress = HttpIngress(door, decode, config, served)
-    server = make_server(ingress, config.limits, ingress.turn_away)
-    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
-    return Doors(int(listener.getsockname()[1]), bound, server, serving, grpc_door)
+    http = HttpServer(HttpIngress(door, decode, config, served), listener, config.limits)
+    await http.start()
+    return Doors(http.port, bound, http, grpc_door)

@@ -6,11 +6,13 @@ Tensors are JSON numbers, or raw bytes behind the JSON header, whose length then
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from serving.ingress.limits import Limits
@@ -25,6 +27,24 @@ from serving.ingress.protocol import (
 from serving.node.errors import BadQueryError
 
 __all__ = ["encode_reply", "parse_question"]
+
+
+REMEMBERED_BYTES = 1_024
+"""the longest JSON header that is kept: callers send the same one with every raw tensor"""
+
+
+class _Asked(NamedTuple):
+    """What the JSON of a request says; its tensor's values are read apart."""
+
+    shape: tuple[int, ...]
+    raw_bytes: Any
+    """declared length of the raw tensor; None for numbers"""
+    numbers: Any
+    outputs: tuple[str, ...]
+    binary: bool | frozenset[str]
+    request_id: str
+    timeout_s: float | None
+    caller: str
 
 
 def parse_question(
@@ -43,59 +63,73 @@ def parse_question(
             413,
             f"expected at most {limits.json_bytes} bytes of JSON, got {written}; send raw tensors",
         )
+    if header_bytes is not None and header_bytes <= REMEMBERED_BYTES:
+        asked = _read_again(body[:header_bytes], size, limits.images)
+    else:
+        asked = _read_asked(body[:header_bytes], size, limits.images)
+    raw = memoryview(body)[written:]
+    return Question(
+        images_nhw3=_values(asked, raw).reshape((-1, *size, 3)),
+        batched=len(asked.shape) == 4,
+        outputs=asked.outputs,
+        binary=asked.binary,
+        request_id=asked.request_id,
+        timeout_s=asked.timeout_s,
+        caller=asked.caller,
+    )
+
+
+def _read_asked(text: bytes, size: tuple[int, int], most_images: int) -> _Asked:
     try:
-        header = json.loads(body[:header_bytes])
-    except (ValueError, RecursionError) as error:
+        header = orjson.loads(text)
+    except ValueError as error:
         raise BadQueryError(400, f"the request is not JSON: {error}") from None
     tensor = _only_input(header)
-    shape = check_shape(tensor.get("shape"), size, limits.images)
-    raw = memoryview(body)[header_bytes:] if header_bytes is not None else memoryview(b"")
-    flat = _values(tensor, raw, math.prod(shape))
+    about = _object(tensor, "parameters", "inputs.0.")
+    if "shared_memory_region" in about:
+        raise BadQueryError(400, "inputs.0: shared memory is not offered; send the tensor itself")
     parameters = _object(header, "parameters")
     outputs, binary = _outputs(header, bool(parameters.get("binary_data_output")))
     timeout = parameters.get("timeout")
-    return Question(
-        images_nhw3=flat.reshape((-1, *size, 3)),
-        batched=len(shape) == 4,
+    return _Asked(
+        shape=check_shape(tensor.get("shape"), size, most_images),
+        raw_bytes=about.get("binary_data_size"),
+        numbers=tensor.get("data"),
         outputs=outputs,
         binary=binary,
         request_id=str(header.get("id", "")),
         timeout_s=None if timeout is None else read_timeout_s(timeout, 1e-6, "parameters.timeout"),
-        caller=str(parameters.get("client_id", "")),
+        caller=str(parameters.get("client_id", ""))[:128],
     )
+
+
+_read_again = lru_cache(maxsize=256)(_read_asked)
 
 
 def encode_reply(question: Question, reply: Reply) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON header if raw tensors follow it."""
-    tensors, raws = [], []
+    described, raws = [], []
     for output in reply.outputs:
         values = output.values
         tensor: dict[str, Any] = {
             "name": output.name,
             "datatype": datatype_of(values),
             "shape": values.shape,
-            "parameters": dict(output.parameters),
         }
+        parameters: Mapping[str, str | int | float] = output.parameters
         if question.binary is True or (question.binary and output.name in question.binary):
             raws.append(values.tobytes())
-            tensor["parameters"]["binary_data_size"] = len(raws[-1])
+            parameters = {**parameters, "binary_data_size": len(raws[-1])}
         else:
-            tensor["data"] = _numbers(values)
-        tensors.append(tensor)
-    header = json.dumps(
-        {"model_name": reply.model, "id": question.request_id, "outputs": tensors}
-    ).encode()
+            tensor["data"] = values.ravel().tolist()  # JSON has no infinity and no NaN: null
+        tensor["parameters"] = parameters
+        described.append(tensor)
+    header = orjson.dumps(
+        {"model_name": reply.model, "id": question.request_id, "outputs": described}
+    )
     if not raws:
         return header, None
     return b"".join((header, *raws)), len(header)
-
-
-def _numbers(values: NDArray[np.generic]) -> list[Any]:
-    """JSON has no infinity and no NaN: a model that answers one gets null."""
-    flat = values.ravel()
-    if values.dtype.kind == "f" and not np.isfinite(flat).all():
-        return [number if np.isfinite(number) else None for number in flat.tolist()]
-    return list(flat.tolist())
 
 
 def _only_input(header: Any) -> dict[str, Any]:
@@ -112,19 +146,17 @@ def _only_input(header: Any) -> dict[str, Any]:
     return tensor
 
 
-def _values(tensor: dict[str, Any], raw: memoryview, count: int) -> NDArray[np.uint8]:
-    parameters = _object(tensor, "parameters", "inputs.0.")
-    if "shared_memory_region" in parameters:
-        raise BadQueryError(400, "inputs.0: shared memory is not offered; send the tensor itself")
-    size = parameters.get("binary_data_size")
-    if size is not None:
-        if size != len(raw) or size != count:
+def _values(asked: _Asked, raw: memoryview) -> NDArray[np.uint8]:
+    count = math.prod(asked.shape)
+    if asked.raw_bytes is not None:
+        if asked.raw_bytes != len(raw) or asked.raw_bytes != count:
             raise BadQueryError(
-                400, f"inputs.0: expected {count} raw bytes, declared {size}, got {len(raw)}"
+                400,
+                f"inputs.0: expected {count} raw bytes, declared {asked.raw_bytes}, got {len(raw)}",
             )
         return np.frombuffer(raw, dtype=np.uint8)
     try:
-        values = np.asarray(tensor.get("data")).ravel()
+        values = np.asarray(asked.numbers).ravel()
     except (TypeError, ValueError, OverflowError):
         raise BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255") from None
     if len(values) != count:

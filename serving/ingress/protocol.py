@@ -8,7 +8,7 @@ one for each task that the question's outputs name, called as the task is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,13 @@ class Question:
     request_id: str = ""
     timeout_s: float | None = None
     caller: str = ""
+
+    def within(self, timeout_s: float | None, caller: str) -> Question:
+        """The question with what its headers say: the earlier time-out, and the caller if any."""
+        if timeout_s is None and not caller:
+            return self
+        known_s = [limit_s for limit_s in (self.timeout_s, timeout_s) if limit_s is not None]
+        return replace(self, timeout_s=min(known_s, default=None), caller=caller or self.caller)
 
 
 @dataclass(frozen=True, slots=True)

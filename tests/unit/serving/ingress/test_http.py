@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_door import SIZE, TASKS, Served, decode, picture, serve_node
+from open_door import SIZE, TASKS, Served, picture, serve_node
 
-from serving.ingress.door import Door
-from serving.ingress.http import HttpIngress
 from serving.ingress.http_system import HttpSystem
 from serving.ingress.limits import Limits
 from serving.system import Outcome, Query
@@ -254,14 +252,3 @@ def test_head_old_http_and_expectations_are_kept(served) -> None:
             said += chunk
         assert b"connection: close\r\n" in said
         assert said.endswith(np.full(SIZE * SIZE, 7, np.float16).tobytes())
-
-
-def test_the_application_runs_on_any_asgi_server(served) -> None:
-    async def scenario() -> tuple[int, int]:
-        app = HttpIngress(Door(served.node, (SIZE, SIZE)), decode)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-            found = await client.get("http://node/v2")
-            refused = await client.post("http://node/v2/models/depth/infer", content=b"x")
-        return found.status_code, refused.status_code
-
-    assert asyncio.run(scenario()) == (200, 400)

@@ -85,7 +85,7 @@ async def scrape_both() -> str:
         client, lambda body: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
     )
     page = PageServer(edge_metrics.page)
-    page.start()
+    await page.start()
     url = f"http://127.0.0.1:{doors.http_port}"
     async with httpx.AsyncClient() as caller:
         for _ in range(10):

@@ -17,7 +17,7 @@ from serving.metrics.targets import ScrapeTarget, write_prometheus
 def test_a_node_without_a_door_answers_scrapes_and_nothing_else() -> None:
     async def main() -> tuple[httpx.Response, httpx.Response]:
         server = PageServer(lambda: ("text/plain; version=0.0.4", b"testbed_up 1\n"))
-        server.start()
+        await server.start()
         async with httpx.AsyncClient(base_url=f"http://{server.address}") as client:
             found = await client.get(METRICS_PATH)
             lost = await client.get("/")

@@ -1,0 +1,141 @@
+"""Bytes of a connection into requests: grammar (httptools, that is llhttp) and bounds on heads."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from serving.ingress.exchange import Exchange, Head, Response
+from serving.ingress.limits import Limits
+from serving.node.errors import BadQueryError
+
+__all__ = ["RequestReader", "Turn"]
+
+
+class Turn:
+    """One request, from its head to its answer."""
+
+    __slots__ = (
+        "exchange", "head", "held_bytes", "keep_alive", "parts", "response", "size_bytes",
+        "started", "whole", "written",
+    )  # fmt: skip
+
+    def __init__(self, head: Head, keep_alive: bool) -> None:
+        self.head = head
+        self.keep_alive = keep_alive
+        self.parts: list[bytes] = []
+        """of the body; dropped once there is a response"""
+        self.size_bytes = 0
+        self.held_bytes = 0
+        """of what the server's connections hold of bodies that have come in part"""
+        self.whole = False
+        """whether the body has come"""
+        self.exchange: Exchange | None = None
+        """set once the head was handed on, if the body is wanted"""
+        self.started = False
+        """whether the body was handed on"""
+        self.response: Response | None = None
+        self.written = False
+
+
+class RequestReader:
+    """Feeds `turns`, the requests whose heads have come, oldest first; its owner takes them out."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.turns: deque[Turn] = deque()
+        self.heads = 0
+        """that were whole, ever"""
+        self.in_head, self.in_body = True, False
+        self.ended = False
+        """whether nothing that follows is read: after the last request"""
+        self.head_bytes = 0
+        """of a head that is not whole yet"""
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._fault = BadQueryError(400, "this is not HTTP/1.1")
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_count = self._header_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Raises `BadQueryError` for what is no request, or has too long a head."""
+        unfinished = self.in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Another protocol was offered and is not taken up; what follows is not parsed.
+            turn = self.turns[-1]
+            if turn.head.headers.keys() & {b"content-length", b"transfer-encoding"}:
+                self.turns.pop()
+                raise BadQueryError(400, "expected no `upgrade` with a body") from None
+            self.ended = True
+            turn.keep_alive = False
+        except httptools.HttpParserError:
+            if not self.ended:
+                raise self._fault from None
+        if self.in_head:
+            # Of a chunk in which the head began, some bytes are the end of the request before it.
+            self.head_bytes = self.head_bytes + len(data) if unfinished else 0
+            most = self._limits.head_bytes
+            if self.head_bytes > most:
+                raise BadQueryError(431, f"the head is over {most} bytes")
+
+    def on_message_begin(self) -> None:
+        """httptools: a request starts."""
+        self._url, self._headers, self._header_count, self._header_bytes = b"", {}, 0, 0
+        self.in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """httptools: a piece of the request's target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: a header."""
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value)
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """httptools: a request's head is whole."""
+        self.in_head, self.in_body, self.head_bytes = False, True, 0
+        self.heads += 1
+        limits, parser = self._limits, self._parser
+        size_bytes = len(self._url) + self._header_bytes
+        if self._header_count > limits.headers or size_bytes > limits.head_bytes:
+            self._fault = BadQueryError(
+                431,
+                f"expected at most {limits.headers} headers and {limits.head_bytes} bytes of them",
+            )
+            raise self._fault
+        path, query = _split_url(self._url)
+        head = Head(parser.get_method().decode("ascii"), path, query, self._headers)
+        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        self.turns.append(Turn(head, keep_alive))
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a piece of a request's body."""
+        turn = self.turns[-1]
+        if turn.response is None:
+            turn.parts.append(body)
+            turn.size_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """httptools: a request's body is whole."""
+        self.in_body = False
+        turn = self.turns[-1]
+        turn.whole = True
+        if not turn.keep_alive:
+            self.ended = True
+
+
+@lru_cache(maxsize=64)
+def _split_url(url: bytes) -> tuple[str, bytes]:
+    """The decoded path and the query of a request's target. Raises what httptools does."""
+    parts = httptools.parse_url(url)
+    path = parts.path or b"/"
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace"), parts.query or b""
