@@ -45,6 +45,12 @@ class HttpDoor:
         for connection in list(self._open):
             connection.transport.abort()
 
+    async def connect(self, count: int) -> None:
+        """Have `count` connections open, as callers have that come back."""
+        while len(self._idle) < count:
+            self._idle.append(await self._connect())
+            self._open.add(self._idle[-1])
+
     async def call(self, body: bytes) -> bytes | None:
         """The reply's body; None for 503."""
         try:

@@ -19,6 +19,7 @@ from models.zoo.registry import find_model
 from serving.ingress.doors import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.heap import settle_heap
+from serving.node.precedence import give_way
 from serving.node.router import RouteTable, Target
 from serving.node.server import NodeConfig, NodeServer
 
@@ -32,7 +33,7 @@ __all__ = [
     "windows",
 ]
 
-MODEL, TASK, MAX_BATCH = "rooms-small-segmentation", "segmentation", 32
+MODEL, TASK, MAX_BATCH = "streets-small-segmentation", "streets-segmentation", 32
 PATIENT_WINDOW_S = 1.0
 """T_b of nodes that are asked how fast they are, and should refuse nobody"""
 HOST, TOKEN = "127.0.0.1", "bench"
@@ -137,6 +138,7 @@ def _serve(role: _Role, pipe: Connection) -> None:
 
 async def _main(role: _Role, pipe: Connection) -> None:
     settle_heap()
+    give_way()
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 

@@ -98,7 +98,7 @@ def _bytes_element(port: int, images: Sequence[np.ndarray]) -> Door:
     """gRPC with the image as one BYTES element."""
     bodies = []
     for image in images:
-        message = service_pb2.ModelInferRequest(model_name="segmentation")
+        message = service_pb2.ModelInferRequest(model_name="frozen")
         message.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
         message.raw_input_contents.append(struct.pack("<I", image.nbytes) + image.tobytes())
         bodies.append(message.SerializeToString())
@@ -109,7 +109,7 @@ def _tensor(port: int, images: Sequence[np.ndarray]) -> Door:
     """gRPC with the image as a raw UINT8 tensor."""
     bodies = []
     for image in images:
-        message = service_pb2.ModelInferRequest(model_name="segmentation")
+        message = service_pb2.ModelInferRequest(model_name="frozen")
         message.inputs.add(name="image", datatype="UINT8", shape=[1, *image.shape])
         message.raw_input_contents.append(image.tobytes())
         bodies.append(message.SerializeToString())

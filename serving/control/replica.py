@@ -20,6 +20,7 @@ from serving.ingress.limits import DoorConfig, is_wildcard
 from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.heap import settle_heap
+from serving.node.precedence import give_way
 from serving.node.router import RouteTable
 from serving.node.server import NodeConfig, NodeServer, NodeSnapshot
 
@@ -81,6 +82,7 @@ class NodeReplica:
         from models.zoo.registry import find_model, list_models
 
         settle_heap()
+        give_way()
         node = config.node
 
         held_bytes: dict[str, int] = {}

@@ -103,7 +103,7 @@ class HttpIngress:
         if self._door.pressed:
             refused = self._door.turn_away(query.model, query.caller)
             if refused is not None:
-                raise refused
+                return word_error(refused, named)
 
         async def answer(body: bytes) -> Response:
             try:

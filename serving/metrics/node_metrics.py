@@ -90,6 +90,8 @@ class NodeMetrics:
         )
         self._answered: dict[tuple[str, Target], Histogram] = {}
         """children by (task, target): looked up for every query"""
+        self._refused: dict[tuple[str, str], Counter] = {}
+        """and by (task, reason)"""
 
     def page(self) -> tuple[str, bytes]:
         """Content type and body of what a scrape gets."""
@@ -130,7 +132,10 @@ class NodeMetrics:
 
     def on_refusal(self, task: str, reason: str) -> None:
         """See `NodeObserver`."""
-        self._refusals.labels(self._node, task, reason).inc()
+        child = self._refused.get((task, reason))
+        if child is None:
+            child = self._refused[task, reason] = self._refusals.labels(self._node, task, reason)
+        child.inc()
 
     def on_load(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""

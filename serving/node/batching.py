@@ -166,8 +166,8 @@ class _Queues(ABC, Generic[Item]):
     def _join(
         self, to_come: list[tuple[str, int, float]], model: str, now_s: float, begin_s: float
     ) -> Forecast:
-        """What one more query of `model` does to the batches `to_come` from `begin_s` on, each of
-        which has to be done within the promise since its oldest query came."""
+        """What one more query of `model` does to the batches `to_come` from `begin_s` on: its own
+        and those after it have to be done within the promise since their oldest query came."""
         promised_s = self._margin.share * self._promised_s
         joined = -1
         for index, (name, size, _) in enumerate(to_come):
@@ -179,7 +179,8 @@ class _Queues(ABC, Generic[Item]):
         end_s, done_s, excess_s = begin_s, begin_s, -inf
         for index, (name, size, oldest_s) in enumerate(to_come):
             end_s += self.pace.batch_s(name, size + (index == joined))
-            excess_s = max(excess_s, end_s - oldest_s - promised_s)
+            if index >= joined:
+                excess_s = max(excess_s, end_s - oldest_s - promised_s)
             if index == joined:
                 done_s = end_s
         return Forecast(done_s, excess_s)
@@ -245,8 +246,22 @@ class GreedyBatcher(_Queues[Item]):
     def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
         """It joins the last batch of its model that has room; batches run in the order of their
         oldest queries, so it may make all that come after late."""
+        queue = self._by_model.get(model)
+        if queue is not None and len(queue) == self.waiting():
+            return self._join_alone(queue, model, now_s, max(now_s, free_s))
         to_come = sorted(self._to_come(self._by_model.items()), key=lambda part: part[2])
         return self._join(to_come, model, now_s, max(now_s, free_s))
+
+    def _join_alone(
+        self, queue: _Queue[Item], model: str, now_s: float, begin_s: float
+    ) -> Forecast:
+        """`_join` where nothing else waits, which is asked for every query under overload."""
+        full, rest = divmod(len(queue), self._max_batch)
+        end_s = begin_s + self.pace.batch_s(model, rest + 1)
+        if full:
+            end_s += full * self.pace.batch_s(model, self._max_batch)
+        oldest_s = queue[-rest].arrived_s if rest else now_s
+        return Forecast(end_s, end_s - oldest_s - self._margin.share * self._promised_s)
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         return iter(self._by_model.items())

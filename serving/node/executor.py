@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from serving.node.admission import find_refusal
 from serving.node.batching import Batch, Batcher
 from serving.node.errors import RefusedError
+from serving.node.lag import LoopLag
 from serving.node.observer import SILENT, NodeObserver
+from serving.node.precedence import take_precedence
 
 __all__ = ["Executor", "Image", "Runtime", "Served"]
 
@@ -94,6 +96,7 @@ class Executor:
         self._models: dict[str, Runtime] = {}
         self._leaving: set[str] = set()
         self._loop = asyncio.get_running_loop()
+        self._lag = LoopLag()
         self._changed = threading.Condition(threading.Lock())
         self._stopped = False
         self._running: str | None = None
@@ -204,6 +207,7 @@ class Executor:
 
     def close(self) -> None:
         """Stop the device thread; queries still queued are refused."""
+        self._lag.stop()
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -217,6 +221,7 @@ class Executor:
             return self._batcher.waiting(model)
 
     def _drive(self) -> None:
+        take_precedence()
         while True:
             with self._changed:
                 batch = self._next_batch()
@@ -276,7 +281,9 @@ class Executor:
         def hand_back() -> None:
             _settle(served)
             with self._changed:
-                self._batcher.answered(self._clock() - batch.arrived_s[0])
+                # Where the loop is late, queries waited before they were known of.
+                spent_s = self._clock() - batch.arrived_s[0] + self._lag.lag_s
+                self._batcher.answered(spent_s)
             self._observer.on_batch(
                 batch.model, len(images), batch.release, queue_s, batch_wait_s, compute_s
             )

@@ -27,9 +27,9 @@ class FrozenModel:
             self.run(np.zeros((batch, *self.shape), np.uint8))
 
     def run(self, image_bhw3: np.ndarray) -> np.ndarray:
-        """Predictions of a batch, (b, ...)."""
+        """Predictions of a batch for the model's first task, (b, ...)."""
         with torch.inference_mode():
-            (answer,) = self._module(torch.from_numpy(image_bhw3))
+            answer, *_ = self._module(torch.from_numpy(image_bhw3))
         return answer.numpy()
 
     def run_raw(self, images: list[bytes]) -> list[bytes]:

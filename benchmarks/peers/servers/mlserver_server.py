@@ -46,7 +46,7 @@ async def main() -> None:
         metrics_endpoint=None, parallel_workers=0, gzip_enabled=False,
     )  # fmt: skip
     model = ModelSettings(
-        name="segmentation", implementation=Runtime, max_batch_size=BATCH, max_batch_time=TIMEOUT_S
+        name="frozen", implementation=Runtime, max_batch_size=BATCH, max_batch_time=TIMEOUT_S
     )
     await MLServer(settings).start([model])
 

@@ -32,7 +32,7 @@ def main() -> None:
     )  # fmt: skip
     with Triton(config=config) as triton:
         triton.bind(
-            model_name="segmentation",
+            model_name="frozen",
             infer_func=infer,
             inputs=[Tensor(name="image", dtype=np.uint8, shape=frozen.shape)],
             outputs=[Tensor(name="prediction", dtype=answer.dtype.type, shape=answer.shape[1:])],

@@ -223,6 +223,34 @@ def test_a_query_that_came_early_in_its_window_is_not_pushed_out_of_its_bound() 
     assert find_refusal(batcher, "a", 0.9, 0.0).reason == "overloaded"
 
 
+@given(
+    st.lists(st.sampled_from("ab"), max_size=20),
+    st.booleans(),
+    st.floats(0.0, 1.0),
+    st.integers(1, 5),
+)
+@settings(max_examples=200, deadline=None)
+def test_what_is_forecast_is_when_its_batch_would_end(
+    models: list[str], alone: bool, ahead_s: float, max_batch: int
+) -> None:
+    """Whether one model waits or several."""
+    batcher = taught(GreedyBatcher(max_batch, window_s=0.5))
+    for number, model in enumerate(models):
+        batcher.push("a" if alone else model, number, 0.01 * number)
+    now_s = 1.0
+    forecast = batcher.forecast("a", now_s, now_s + ahead_s)
+    batcher.push("a", "new", now_s)
+    end_s, excess_s = now_s + ahead_s, None
+    for batch in drain(batcher, now_s):
+        end_s += batcher.pace.batch_s(batch.model, len(batch.items))
+        if "new" in batch.items:
+            assert forecast.done_s == pytest.approx(end_s)
+            excess_s = end_s - batch.arrived_s[0] - 0.9
+        elif excess_s is not None:
+            excess_s = max(excess_s, end_s - batch.arrived_s[0] - 0.9)
+    assert forecast.excess_s == pytest.approx(excess_s)
+
+
 def test_a_query_that_cannot_make_its_deadline_is_refused_when_it_arrives() -> None:
     batcher = taught(GreedyBatcher(8, window_s=1.0))
     assert find_refusal(batcher, "a", 0.0, 0.0, deadline_s=0.2) is None
