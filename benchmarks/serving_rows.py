@@ -35,7 +35,7 @@ WHAT: dict[str, tuple[str, str]] = {
     "S5.litserve": ("one hop / LitServe, 64 callers", "ratio"),
     "S5.mlserver": ("one hop / MLServer, 64 callers", "ratio"),
     "S5.pytriton": ("one hop / pytriton, 64 callers", "ratio"),
-    "S6": ("p99 at 70 % of the own peak / lowest p99 of a peer at 70 % of its own", "ratio"),
+    "S6": ("p99 at 70 % of the own peak / the calmest peer's at 70 % of its own", "ratio"),
     "S6.same_load": ("p99 / the fastest peer's, both at 70 % of that peer's peak", "ratio"),
     "S6.ours": ("p99 of one hop at 70 % of its peak, Poisson", "ms"),
     "S6.litserve": ("p99 of LitServe at 70 % of its peak, Poisson", "ms"),

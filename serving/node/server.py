@@ -33,7 +33,10 @@ from serving.node.uplink import Patience, Uplink
 __all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
 
 REHEARSED = 8
-"""images in the larger of the two batches that a model runs before it serves"""
+"""images in the larger of the two batches from which a model's pace is first judged"""
+REHEARSAL_S = 1.0
+"""for so long a model runs batches of one size after another before it serves: the first batch of
+a size takes up to twice its time, while kernels are made for it"""
 PRESSED_S = 1.0
 """for so long after a refusal for want of room, queries are looked at before they are read"""
 
@@ -310,9 +313,16 @@ class NodeServer:
         return await self._dispatcher.dispatch(asks, Picture(image), deadline_s)
 
     def _rehearse(self, model: str, runtime: Runtime) -> Runtime:
-        """Time a small and a larger batch, so that admission can judge from the first query on."""
-        images = np.zeros((REHEARSED, *self._image_shape(model)), dtype=np.uint8)
-        for size in (1, min(REHEARSED, self.config.node.max_batch)):
+        """Run the sizes of batch that will come, and time a small and a larger one warm, so that
+        admission can judge from the first query on."""
+        most = self.config.node.max_batch
+        images = np.zeros((most, *self._image_shape(model)), dtype=np.uint8)
+        begun_s = self._clock()
+        for size in (most, *range(1, most)):
+            if self._clock() - begun_s > REHEARSAL_S:
+                break
+            runtime.run(images[:size])
+        for size in (1, min(REHEARSED, most)):
             started_s = self._clock()
             runtime.run(images[:size])
             self._executor.learn(model, size, self._clock() - started_s)

@@ -14,6 +14,8 @@ import torch
 
 __all__ = ["FrozenModel"]
 
+WARM_BATCHES = 33
+
 
 class FrozenModel:
     """A trace and the shape of its images, (h, w, 3), which lies beside it as JSON."""
@@ -23,7 +25,8 @@ class FrozenModel:
         torch.jit.set_fusion_strategy([])  # as our own engine runs it
         self._module = torch.jit.load(path)
         self.shape = tuple(json.loads(Path(path).with_suffix(".json").read_text()))
-        for batch in (1, 2, 32, 1):
+        # The first batch of a size takes longer; our own nodes rehearse them all, too.
+        for batch in (2, *range(1, WARM_BATCHES)):
             self.run(np.zeros((batch, *self.shape), np.uint8))
 
     def run(self, image_bhw3: np.ndarray) -> np.ndarray:
