@@ -22,12 +22,13 @@ from live_scores import live_scores
 from serving_rows import print_rows, write_rows
 
 from cluster.provenance import collect_provenance
-from models.baseline import constant_scores
+from models.baseline import constant_answers, constant_scores
 from models.benchmarks.cache import RenderedSplit, rendered_split
 from models.benchmarks.registry import BENCHMARKS, open_benchmark
+from models.metrics import class_iou, confusion
 from models.runtime import ModelRuntime
-from models.score import interval_half_width, per_image_scores
-from models.tasks import tasks_of
+from models.score import interval_half_width, per_image_scores, pooled_iou
+from models.tasks import find_task, tasks_of
 from models.transfer import own_minus_other, transfer_matrix
 from models.zoo.cards import ModelCard
 from models.zoo.registry import find_model
@@ -91,6 +92,20 @@ def accuracy_of_the_edge() -> list[Row]:
             row(f"M1.{task}.constant", f"constant answer: {task}", constant[task], "score",
                 len(values), 0.0),
         ]  # fmt: skip
+    runtime = ModelRuntime.load(card)
+    pooled, interval = pooled_iou(runtime, pictures_of(card.name), "segmentation")
+    runtime.close()
+    what = f"{card.name}: segmentation, all pictures' pixels together"
+    rows.append(row("M1.segmentation.pooled", what, pooled, "score", card.test_images, interval))
+    labels = pictures_of(card.name).labels["segmentation"]
+    answer = constant_answers(train)["segmentation"]
+    classes = len(find_task("segmentation").classes)
+    pairs_kk = sum(confusion(answer, label, classes) for label in labels)
+    floor = float(class_iou(np.asarray(pairs_kk)).mean())
+    rows.append(
+        row("M1.segmentation.pooled.constant", "constant answer: the same", floor, "score",
+            card.test_images, 0.0)
+    )  # fmt: skip
     return rows
 
 

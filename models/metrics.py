@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 __all__ = [
+    "class_iou",
+    "confusion",
     "corner_f1",
     "corners",
     "depth_within_ratio",
@@ -27,14 +29,22 @@ CLASS_LIMIT = 256
 
 def mean_iou(answer: np.ndarray, label: np.ndarray) -> float:
     """Intersection over union, averaged over the classes present in the label; (h, w) ids."""
+    pairs = confusion(answer, label, CLASS_LIMIT)
+    return float(class_iou(pairs)[pairs.sum(axis=1) > 0].mean())
+
+
+def confusion(answer: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+    """(k, k) pixels by true and answered class; (h, w) ids below `classes`."""
     answer, label = _same_shape(answer, label)
-    pairs = np.bincount(
-        label.ravel().astype(np.int64) * CLASS_LIMIT + answer.ravel(), minlength=CLASS_LIMIT**2
-    ).reshape(CLASS_LIMIT, CLASS_LIMIT)
-    common = np.diagonal(pairs)
-    true, said = pairs.sum(axis=1), pairs.sum(axis=0)
-    present = true > 0
-    return float((common[present] / (true + said - common)[present]).mean())
+    pairs = label.ravel().astype(np.int64) * classes + answer.ravel()
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def class_iou(pairs_kk: np.ndarray) -> np.ndarray:
+    """(k,) intersection over union of a confusion; 0 for a class that neither side has."""
+    common = np.diagonal(pairs_kk)
+    either = pairs_kk.sum(axis=1) + pairs_kk.sum(axis=0) - common
+    return common / np.maximum(either, 1)
 
 
 def depth_within_ratio(answer: np.ndarray, label: np.ndarray) -> float:

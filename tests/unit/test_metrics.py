@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.metrics import (
+    class_iou,
+    confusion,
     corner_f1,
     corners,
     depth_within_ratio,
@@ -60,6 +62,15 @@ def test_rendering_gives_a_picture(seed: int, task: str) -> None:
     if TASKS[task].kind in DENSE:
         assert picture.shape[:2] == (SIZE, SIZE)
     assert picture.dtype == np.uint8
+
+
+def test_pixels_of_all_pictures_together_count_a_rare_class_once() -> None:
+    """One picture of the common class alone, one with a pixel of the rare one."""
+    common, mixed = np.zeros((2, 3), np.uint8), np.array([[1, 0, 0], [0, 0, 0]], np.uint8)
+    missed = np.zeros((2, 3), np.uint8)
+    pairs = confusion(common, common, 3) + confusion(missed, mixed, 3)
+    assert pairs.tolist() == [[11, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert class_iou(pairs).tolist() == [11 / 12, 0.0, 0.0]
 
 
 def test_mean_iou_by_hand() -> None:
