@@ -41,7 +41,7 @@ from wrk import WrkError, drive_with_wrk
 
 from cluster.provenance import collect_provenance
 from cluster.topology import Batching
-from models.benchmarks.streets import Streets
+from models.benchmarks.domains import Domains
 from models.runtime import ModelRuntime
 from models.zoo.registry import find_model
 from serving.node.heap import settle_heap
@@ -302,13 +302,13 @@ def main() -> None:
     parser.add_argument("--open-seconds", type=float, default=5.0, help="of each open loop")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
-    streets = Streets("test")
+    domains = Domains("test")
     bench = Bench(
         seconds=options.seconds,
         open_s=options.open_seconds,
         folder=options.out.parent.resolve(),
         runtime=ModelRuntime.load(find_model(MODEL), max_batch=MAX_BATCH),
-        images=np.stack([streets.sample(index).image for index in range(CALLERS)]),
+        images=np.stack([domains.sample(index).image for index in range(CALLERS)]),
         server_core=cores[0] if len(cores) > 1 else None,
         generator_core=cores[1] if len(cores) > 1 else None,
     )
@@ -321,9 +321,9 @@ def main() -> None:
         repeat(bench)
         spent_s = time.monotonic() - begun_s
         print(f"repetition {number + 1} of {options.repetitions}, {spent_s:.0f} s", flush=True)
-    rows = collect_rows(bench.found, bench.errors)
     for value in calmest_peer_ratio(bench.found):
         bench.note("S6", value)
+    rows = collect_rows(bench.found, bench.errors)
     provenance = collect_provenance("make bench-serving", packages=PACKAGES)
     versions = provenance.versions | {
         peer.distribution: peer.version() for peer in PEERS if not peer.missing()

@@ -33,7 +33,7 @@ __all__ = [
     "windows",
 ]
 
-MODEL, TASK, MAX_BATCH = "streets-small-segmentation", "streets-segmentation", 32
+MODEL, TASK, MAX_BATCH = "domains-middle-all", "real", 32
 PATIENT_WINDOW_S = 1.0
 """T_b of nodes that are asked how fast they are, and should refuse nobody"""
 HOST, TOKEN = "127.0.0.1", "bench"

@@ -92,7 +92,7 @@ def _spec(benchmark: str, size_class: str, subset: str, tasks: tuple[str, ...]) 
             size=LARGE_SIZE.get(own, USUAL_LARGE_SIZE),
             **LARGE_SETTINGS,
         )
-    like = replace(SPECS[f"{own}-{size_class}-all"], emphasis={})
+    like = replace(SPECS[f"{own}-{size_class}-all"], emphasis={}, teacher="")
     if benchmark in COUNTERPARTS:
         like = replace(like, train_images=DATA_IMAGES, test_images=DATA_TEST_IMAGES)
     return replace(like, name=name, tasks=tasks, benchmark=benchmark)

@@ -39,6 +39,8 @@ class TrainingSpec:
     size: tuple[int, int] = (96, 96)
     emphasis: Mapping[str, float] = field(default_factory=dict)
     """weight of a task's loss where it is not 1"""
+    teacher: str = ""
+    """model of the zoo whose answers are learnt beside the labels (`models.distillation`)"""
 
     @property
     def architecture(self) -> Architecture:

@@ -20,6 +20,7 @@ from models.architectures import HUB
 from models.batches import draw_batch
 from models.benchmarks.cache import RenderedSplit, cache_folder, rendered_split
 from models.benchmarks.registry import open_benchmark
+from models.distillation import Teacher, teaching_loss
 from models.losses import total_loss
 from models.networks import MultiTaskNetwork, build_network, count_parameters
 from models.preprocessing import normalise
@@ -71,14 +72,16 @@ def train_model(
 
     With `resume`, an interrupted run of the same spec goes on from its last saved step in
     `state_dir` (default: beside the rendered data). `data` is the folder of a benchmark that is
-    read from disk. Raises `PretrainedError` without the weights that the spec starts from, and
-    what `open_benchmark` raises.
+    read from disk. Raises `PretrainedError` without the weights that the spec starts from,
+    `TeacherError` without the model that it learns from, and what `open_benchmark` raises.
     """
     check_device(device)
     torch.set_num_threads(threads)
     report = on_progress or _silent
-    # Before minutes of rendering: a machine without the initial weights is told at once.
+    # Before minutes of rendering: a machine without the initial weights or the teacher is told.
     load_pretrained(build_network(spec.architecture, spec.tasks).backbone, spec.architecture)
+    if spec.teacher:
+        Teacher(spec, "cpu")
     train_split = _rendered(spec, "train", spec.train_images, workers, report, data)
     test_split = _rendered(spec, "test", spec.test_images, workers, report, data)
     spec = replace(spec, tasks=_labelled_tasks(spec, train_split, test_split))
@@ -102,6 +105,7 @@ def train_model(
         steps=spec.steps,
         seed=spec.seed,
         pretrained=_origin(spec),
+        teacher=spec.teacher or None,
         train_command=f"testbed train {spec.name}",
         licence="Apache-2.0",
     )
@@ -127,9 +131,10 @@ def optimise(
     load_pretrained(network.backbone, spec.architecture)
     network = network.to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(spec, network)
+    teacher = Teacher(spec, device) if spec.teacher else None
     done = restore_state(state_path, spec, network, optimizer) if state_path else 0
     for step in range(done, spec.steps):
-        loss = _step(spec, split, network, optimizer, step)
+        loss = _step(spec, split, network, optimizer, step, teacher)
         if state_path is not None and (step + 1) % SAVE_EVERY_STEPS == 0:
             save_state(state_path, spec, step + 1, network, optimizer)
         report(TrainingProgress("train", step + 1, spec.steps, loss))
@@ -151,6 +156,7 @@ def _step(
     network: MultiTaskNetwork,
     optimizer: Optimizer,
     step: int,
+    teacher: Teacher | None,
 ) -> float:
     batch = draw_batch(split, spec.tasks, spec.seed, step, spec.batch)
     rate = learning_rate(spec, step)
@@ -158,10 +164,14 @@ def _step(
         group["lr"] = rate * group["rate_share"]
     device = next(network.parameters()).device
     with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-        maps = network(normalise(batch.image.to(device), MEAN, STD))
+        picture = normalise(batch.image.to(device), MEAN, STD)
+        maps = network(picture)
+        taught = teacher.maps(picture) if teacher else {}
     outputs = {task: output.float() for task, output in zip(spec.tasks, maps, strict=True)}
     labels = {task: label.to(device) for task, label in batch.labels.items()}
     loss = total_loss(outputs, labels, rows=batch.rows, emphasis=spec.emphasis)
+    if taught:
+        loss = loss + teaching_loss(outputs, taught, batch.rows)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)

@@ -55,6 +55,9 @@ class ModelCard(Document):
     steps: int = Field(ge=0, description="training steps; 0 for a network that came trained")
     seed: int
     pretrained: str = Field(description="origin of the initial weights, or 'none'")
+    teacher: str | None = Field(
+        default=None, description="model whose answers were learnt beside the labels"
+    )
     train_command: str
     licence: str
 

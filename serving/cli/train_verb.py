@@ -27,6 +27,9 @@ def train(
     ] = Path("out/zoo"),
     device: Annotated[str, typer.Option(help="cpu, cuda:0, ...")] = "cpu",
     steps: Annotated[int | None, typer.Option(help="instead of the spec's")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="model of the zoo to learn from beside the labels")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train models of the zoo again, writing their checkpoints and cards. Resumes by itself.
@@ -47,6 +50,8 @@ def train(
     specs = trainable_of(benchmark) if all_ else [find_trainable(name) for name in model or ()]
     if steps is not None:
         specs = [replace(spec, steps=steps) for spec in specs]
+    if teacher is not None:
+        specs = [replace(spec, teacher=teacher) for spec in specs]
     from models.rebuild import rebuild
     from models.train import TrainingProgress, train_model
     from models.zoo.cards import ModelCard
