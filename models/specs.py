@@ -96,13 +96,17 @@ _STREETS_SETS: dict[str, tuple[str, ...]] = {
 
 
 def _streets(
-    size_class: str, subset: str, steps: int, seed: int, learning_rate: float
+    size_class: str, subset: str, steps: int, seed: int, learning_rate: float, teacher: str = ""
 ) -> TrainingSpec:
     return TrainingSpec(
         f"streets-{size_class}-{subset}", size_class, _STREETS_SETS[subset], steps, seed,
         learning_rate, benchmark="streets", train_images=2_000, test_images=400, size=(64, 128),
+        teacher=teacher,
     )  # fmt: skip
 
+
+_STREETS_TEACHERS = dict.fromkeys(("things", "all"), "streets-large-all")
+"""where learning from the cloud's model was measured to help (docs/models.md)"""
 
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
@@ -117,9 +121,12 @@ _ALL = (
     _domains("small", "all", 1_200, 21, 4e-3),
     _domains("middle", "all", 1_000, 22, 3e-3),
     _domains("large", "all", 500, 23, 2e-3),
-    *(_streets("small", subset, 220, 31, 4e-3) for subset in _STREETS_SETS),
-    *(_streets("middle", subset, 220, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
     _streets("large", "all", 300, 33, 2e-3),
+    *(
+        _streets("small", subset, 220, 31, 4e-3, teacher=_STREETS_TEACHERS.get(subset, ""))
+        for subset in _STREETS_SETS
+    ),
+    *(_streets("middle", subset, 220, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}
