@@ -69,7 +69,7 @@ bench-record: setup ## take out/bench/*.json over as the committed results, and 
 	cp out/bench/*.json benchmarks/results/
 	$(PY) benchmarks/page.py
 
-bench-models: setup ## measure the zoo; writes out/bench/models.json (about ten minutes)
+bench-models: setup ## measure the zoo; writes out/bench/models.json (two minutes once pictures are rendered)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_models.py --out out/bench/models.json
 
 bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
