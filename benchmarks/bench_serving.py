@@ -49,8 +49,8 @@ from serving.node.heap import settle_heap
 CALLERS = 64
 CALM, OVERLOAD = 0.7, 3.0
 OVERLOAD_WINDOW_S = 0.25
-FLOOD_CONNECTIONS = 1_024
 """T_b under overload; an answer counts within twice that"""
+FLOOD_CONNECTIONS = 1_024
 PACKAGES = ("torch", "ray", "uvloop", "httptools", "orjson")
 T = TypeVar("T")
 D = TypeVar("D", bound=Door)
@@ -152,6 +152,7 @@ def repeat(bench: Bench) -> None:
     bench.note("S10", 1e3 * bench.at(core, lambda: run(protocol_cost_s(bench.images))))
     rivals = {peer.name: seen for peer in PEERS if (seen := measure_peer(bench, peer)) is not None}
     measure_one_hop(bench, bare, rivals)
+    measure_overload(bench)
     with two_hops(core) as port:
         load, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
     bench.note("S3", load.answered_qps / near)
@@ -200,7 +201,7 @@ def measure_peer(bench: Bench, peer: Peer) -> Rival | None:
 
 
 def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None:
-    """S2, S4, S5, S6, S7: our door under one load after another."""
+    """S2, S4, S5, S6: our door under one load after another."""
     named = {name: rival for name, rival in rivals.items() if name != "ray_serve"}
     fastest = max(named.values(), key=lambda rival: rival.peak_qps, default=None)
 
@@ -214,7 +215,6 @@ def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None
         peak, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
         calm, same = bench.drive_ours(port, session)
         measure_with_wrk(bench, port)
-    measure_overload(bench)
     bench.note("S2", peak.answered_qps / near)
     bench.note("S2.p50", peak.quantile_ms(0.5))
     bench.note("S2.p99", peak.quantile_ms(0.99))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
+from models.losses import carried
 from models.specs import TrainingSpec
 from models.tasks import Kind, find_task
 from models.zoo.assembly import load_network
@@ -65,14 +66,10 @@ def teaching_loss(
     """Mean over the taught tasks of the distance between raw maps; 0 for the same maps up to what
     no teacher can take away, the entropy of its own answers for `CHANCES`. `rows` as in
     `models.losses.total_loss`."""
-    parts = []
-    for task, map_ in taught.items():
-        output = outputs[task]
-        if task in rows:
-            if not len(rows[task]):
-                continue
-            output, map_ = output[rows[task]], map_[rows[task]]
-        parts.append(_DISTANCES[find_task(task).kind](output, map_))
+    parts = [
+        _DISTANCES[find_task(task).kind](output, map_)
+        for task, output, map_ in carried(outputs, taught, rows)
+    ]
     if not parts:
         return 0.0 * torch.stack([output.sum() for output in outputs.values()]).sum()
     return torch.stack(parts).mean()

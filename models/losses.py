@@ -5,7 +5,7 @@ Axes: `b` images, `k` classes, `h` rows, `w` columns. Labels are in the encoding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from models.box_head import boxes_loss
 from models.tasks import Kind, find_task, tasks_of
 from models.tasks.on_disk import DOMAIN_FOLDERS, UNLABELLED
 
-__all__ = ["LOSSES", "total_loss"]
+__all__ = ["LOSSES", "carried", "total_loss"]
 
 CORNER_WEIGHT = 10.0
 SMOOTHING = 0.05
@@ -35,16 +35,24 @@ def total_loss(
     `rows[task]` are the images of the batch that carry a label of the task, where not all do;
     a task that no image of the batch carries is left out.
     """
-    weight, chosen = emphasis or {}, rows or {}
-    parts = []
-    for task, output in outputs.items():
-        label = labels[task]
-        if task in chosen:
-            if not len(chosen[task]):
-                continue
-            output, label = output[chosen[task]], label[chosen[task]]
-        parts.append(weight.get(task, 1.0) * LOSSES[task](output, label))
+    weight = emphasis or {}
+    parts = [
+        weight.get(task, 1.0) * LOSSES[task](output, label)
+        for task, output, label in carried(outputs, labels, rows or {})
+    ]
     return torch.stack(parts).mean()
+
+
+def carried(
+    outputs: Mapping[str, Tensor], truths: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Task, output and truth of the pictures that carry it, for each task of `truths` that any
+    picture of the batch carries; `rows` as in `total_loss`."""
+    for task, truth in truths.items():
+        if task not in rows:
+            yield task, outputs[task], truth
+        elif len(rows[task]):
+            yield task, outputs[task][rows[task]], truth[rows[task]]
 
 
 def segmentation_loss(score_bkhw: Tensor, label_bhw: Tensor) -> Tensor:

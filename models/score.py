@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -12,10 +12,22 @@ from models.runtime import ModelRuntime
 from models.tasks import find_task
 from models.zoo.cards import TaskMetric
 
-__all__ = ["interval_half_width", "per_image_scores", "pooled_iou", "score_model"]
+__all__ = [
+    "answer_batches", "interval_half_width", "per_image_scores", "pooled_iou", "score_model",
+]  # fmt: skip
 
 RESAMPLES = 2_000
 _SEED = 7
+
+
+def answer_batches(
+    runtime: ModelRuntime, split: RenderedSplit, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """The pictures of `rows` in batches as large as the runtime takes: their rows, and answers by
+    task."""
+    for start in range(0, len(rows), runtime.max_batch):
+        batch = rows[start : start + runtime.max_batch]
+        yield batch, runtime.run(np.asarray(split.image_nhw3[batch]))
 
 
 def per_image_scores(
@@ -29,16 +41,16 @@ def per_image_scores(
     tasks = {name: find_task(name) for name in runtime.card.tasks}
     labelled = {name: np.isin(rows, split.rows[name]) for name in tasks}
     scores: dict[str, list[float]] = {name: [] for name in tasks}
-    for start in range(0, len(rows), runtime.max_batch):
-        batch = rows[start : start + runtime.max_batch]
-        answers = runtime.run(np.asarray(split.image_nhw3[batch]))
+    done = 0
+    for batch, answers in answer_batches(runtime, split, rows):
         for name, task in tasks.items():
-            here = labelled[name][start : start + len(batch)]
+            here = labelled[name][done : done + len(batch)]
             labels = split.labels[name][batch[here]]
             pairs = zip(answers[name][here], labels, strict=True)
             scores[name] += [task.score(answer, label) for answer, label in pairs]
+        done += len(batch)
         if on_progress is not None:
-            on_progress(start + len(batch), len(rows))
+            on_progress(done, len(rows))
     return {name: np.array(values) for name, values in scores.items()}
 
 
@@ -65,13 +77,11 @@ def pooled_iou(
     95 % bootstrap interval over pictures: what Cityscapes and VOC call mIoU. The zoo's own metric
     is the mean over pictures, which a running system can report query by query."""
     classes = len(find_task(task).classes)
-    rows = split.rows[task]
-    pairs = []
-    for start in range(0, len(rows), runtime.max_batch):
-        batch = rows[start : start + runtime.max_batch]
-        answers = runtime.run(np.asarray(split.image_nhw3[batch]))[task]
-        labels = split.labels[task][batch]
-        pairs += [confusion(*pair, classes) for pair in zip(answers, labels, strict=True)]
+    pairs = [
+        confusion(*pair, classes)
+        for batch, answers in answer_batches(runtime, split, split.rows[task])
+        for pair in zip(answers[task], split.labels[task][batch], strict=True)
+    ]
     pairs_nkk = np.array(pairs)
     rng = np.random.default_rng(_SEED)
     resampled = [

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.benchmarks.cache import RenderedSplit
 from models.runtime import ModelRuntime
+from models.score import answer_batches
 from models.tasks import find_task
 from models.zoo.cards import ModelCard
 
@@ -31,11 +32,9 @@ def transfer_matrix(cards: Sequence[ModelCard], split: RenderedSplit) -> np.ndar
         score = find_task(tasks[o]).score
         for s, shown in enumerate(tasks):
             right: list[float] = []
-            rows = split.rows[shown]
-            for start in range(0, len(rows), runtime.max_batch):
-                batch = rows[start : start + runtime.max_batch]
-                answers = runtime.run(np.asarray(split.image_nhw3[batch]))[tasks[o]]
-                right += [score(*p) for p in zip(answers, split.labels[shown][batch], strict=True)]
+            for batch, answers in answer_batches(runtime, split, split.rows[shown]):
+                labels = split.labels[shown][batch]
+                right += [score(*pair) for pair in zip(answers[tasks[o]], labels, strict=True)]
             accuracy_os[o, s] = np.mean(right)
         runtime.close()
     return accuracy_os

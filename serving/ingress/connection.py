@@ -157,6 +157,8 @@ class HttpConnection(asyncio.Protocol):
             if turn.response is None:
                 if turn.exchange is None:
                     self._hand_on(turn)
+                if turn.response is None and turn.size_bytes > self._limits.body_bytes:
+                    self._decline(turn, self._too_large(turn.size_bytes))
                 if turn.whole and turn.response is None and not turn.started:
                     self._start(turn)
                 if turn.response is None:
@@ -190,9 +192,6 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, turn: Turn) -> None:
         """The body to the application."""
-        if turn.size_bytes > self._limits.body_bytes:
-            self._decline(turn, self._too_large(turn.size_bytes))
-            return
         turn.started = True
         self._release(turn)
         body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
@@ -275,10 +274,7 @@ class HttpConnection(asyncio.Protocol):
         shared = self._shared
         shared.gathered_bytes += turn.size_bytes - turn.held_bytes
         turn.held_bytes = turn.size_bytes
-        if turn.size_bytes > self._limits.body_bytes:
-            self._decline(turn, self._too_large(turn.size_bytes))
-            self._pump()
-        elif shared.gathered_bytes > self._limits.gathered_bytes:
+        if shared.gathered_bytes > self._limits.gathered_bytes:
             full = RefusedError("door_full", "too many bodies are under way; try again")
             self._decline(turn, full)
             self._pump()

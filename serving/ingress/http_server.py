@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from functools import partial
 
 from serving.ingress.connection import HttpConnection, Shared
 from serving.ingress.exchange import Application
@@ -32,7 +32,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Accept connections."""
-        connect: Callable[[], HttpConnection] = lambda: HttpConnection(self._shared)  # noqa: E731
+        connect = partial(HttpConnection, self._shared)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(connect, sock=self._listener, backlog=BACKLOG)
 

@@ -48,10 +48,16 @@ def test_the_loop_gives_way_and_the_device_that_it_starts_does_not() -> None:
 
 
 def test_a_machine_that_knows_no_such_policies_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    asked: list[object] = []
+
+    def refuse(*policy: object) -> None:
+        asked.append(policy[1])
         raise PermissionError("a sandbox")
 
+    before = os.sched_getscheduler(0)
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     give_way()
     monkeypatch.delattr(os, "sched_setscheduler")
     take_precedence()
+    assert asked == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == before
