@@ -142,7 +142,6 @@ class HttpConnection(asyncio.Protocol):
         if not self._turns:
             self._transport.close()
             return
-        self._deaf = True
         self._turns[0].keep_alive = False
 
     def abort(self) -> None:

@@ -165,6 +165,23 @@ def test_closing_lets_what_is_being_answered_finish() -> None:
     assert idle == b""
 
 
+def test_a_body_on_its_way_when_the_server_closes_is_answered() -> None:
+    app = Echo()
+
+    async def main() -> bytes:
+        async with served(app) as connect:
+            reader, writer = await connect()
+            writer.write((POST % (b"a", 3, b"one"))[:-1])
+            while not app.asked:
+                await asyncio.sleep(0.01)
+            asyncio.get_running_loop().call_later(0.1, writer.write, b"e")
+        said = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        return said
+
+    assert asyncio.run(main()).endswith(b"connection: close\r\n\r\n/a one")
+
+
 def test_an_offer_of_another_protocol_is_answered_over_this_one() -> None:
     """curl --http2 and Java's client offer h2c with their first request; after it the parser is at
     its end, so a body cannot come along."""
