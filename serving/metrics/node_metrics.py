@@ -1,8 +1,8 @@
 """Counts of one node in Prometheus form: what its observer hears, and what it reads at a scrape.
 
-Most of it is counted once a batch. A query that arrives at a client costs one counter and one
+Most of it is counted once a batch. A query that arrives at a client costs one counter or one
 histogram; queue length, memory and the like are read only when somebody scrapes. docs/metrics.md
-says what each metric means.
+says what each metric means. To be called and scraped on the node's event loop.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from math import inf
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     Info,
     ProcessCollector,
     Summary,
@@ -26,6 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cluster.topology import Node
+from serving.metrics.tallies import TallyCounter, TallyHistogram
 from serving.node.router import RouteTable, Target
 
 __all__ = ["NodeMetrics", "Reading"]
@@ -88,10 +87,6 @@ class NodeMetrics:
         self._share = self._gauge(
             "planned_share", "Share of a task's queries that the plan sends a way.", *ROUTE[1:]
         )
-        self._answered: dict[tuple[str, Target], Histogram] = {}
-        """children by (task, target): looked up for every query"""
-        self._refused: dict[tuple[str, str], Counter] = {}
-        """and by (task, reason)"""
 
     def page(self) -> tuple[str, bytes]:
         """Content type and body of what a scrape gets."""
@@ -111,31 +106,25 @@ class NodeMetrics:
         compute_s: float,
     ) -> None:
         """See `NodeObserver`."""
-        self._batches.labels(self._node, model, release).inc()
-        self._size.labels(self._node, model).observe(size)
-        queue = self._queue.labels(self._node, model)
+        labels = (self._node, model)
+        self._batches.add((*labels, release))
+        self._size.of(labels).add(size)
+        queue = self._queue.of(labels)
         for waited_s in queue_s:
-            queue.observe(waited_s)
-        self._wait.labels(self._node, model).observe(batch_wait_s)
-        self._compute.labels(self._node, model).observe(compute_s)
+            queue.add(waited_s)
+        self._wait.of(labels).add(batch_wait_s)
+        self._compute.of(labels).add(compute_s)
 
     def on_answer(self, task: str, target: Target, spent_s: float, link_s: float) -> None:
         """See `NodeObserver`."""
-        child = self._answered.get((task, target))
-        if child is None:
-            child = self._answer.labels(self._node, task, target.tier, target.node, target.model)
-            self._answered[task, target] = child
-            self._late.labels(self._node, task)  # exported from the start: a rate needs a zero
-        child.observe(spent_s)
-        if spent_s > self._bounds_s.get(target.node, inf):
-            self._late.labels(self._node, task).inc()
+        node = self._node
+        self._answer.of((node, task, target.tier, target.node, target.model)).add(spent_s)
+        # Shown from the start: a rate needs a zero.
+        self._late.add((node, task), spent_s > self._bounds_s.get(target.node, inf))
 
     def on_refusal(self, task: str, reason: str) -> None:
         """See `NodeObserver`."""
-        child = self._refused.get((task, reason))
-        if child is None:
-            child = self._refused[task, reason] = self._refusals.labels(self._node, task, reason)
-        child.inc()
+        self._refusals.add((self._node, task, reason))
 
     def on_load(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""
@@ -147,8 +136,8 @@ class NodeMetrics:
 
     def on_link(self, target: str, spent_s: float, size_bytes: int) -> None:
         """See `NodeObserver`."""
-        self._link.labels(self._node, target).observe(spent_s)
-        self._link_bytes.labels(self._node, target).inc(size_bytes)
+        self._link.of((self._node, target)).add(spent_s)
+        self._link_bytes.add((self._node, target), size_bytes)
 
     def on_plan(self, table: RouteTable) -> None:
         """See `NodeObserver`."""
@@ -171,8 +160,10 @@ class NodeMetrics:
         ):
             self._gauge(name, documentation).labels(node.name).set(value)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"testbed_{name}", documentation, ["node", *labels], registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> TallyCounter:
+        counter = TallyCounter(f"testbed_{name}", documentation, ("node", *labels))
+        self.registry.register(counter)
+        return counter
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"testbed_{name}", documentation, ["node", *labels], registry=self.registry)
@@ -182,11 +173,10 @@ class NodeMetrics:
 
     def _histogram(
         self, name: str, documentation: str, buckets: Sequence[float], *labels: str
-    ) -> Histogram:
-        return Histogram(
-            f"testbed_{name}", documentation, ["node", *labels],
-            buckets=buckets, registry=self.registry,
-        )  # fmt: skip
+    ) -> TallyHistogram:
+        histogram = TallyHistogram(f"testbed_{name}", documentation, buckets, ("node", *labels))
+        self.registry.register(histogram)
+        return histogram
 
 
 class _Scraped(Collector):
