@@ -7,7 +7,6 @@ the trailing metadata `reason`, and where that is known `retry-after-ms`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -141,7 +140,7 @@ class GrpcIngress:
         left_s = context.time_remaining()
         if left_s is not None:
             timeout_s = min(max(left_s, 1e-6), question.timeout_s or left_s)
-            question = replace(question, timeout_s=timeout_s)
+            question = question._replace(timeout_s=timeout_s)
         return encode_reply(question, await self._door.answer(request.model_name, question))
 
     async def _live(self, request: Any, context: grpc.aio.ServicerContext) -> Any:

@@ -8,8 +8,8 @@ one for each task that the question's outputs name, called as the task is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,7 @@ LONGEST_TIMEOUT_S = 3_600.0
 _BY_CODE = {np.dtype(name).str: datatype for name, datatype in DATATYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a caller asks of a model: images (n, h, w, 3) uint8, and how they are to be treated."""
 
     images_nhw3: NDArray[np.uint8]
@@ -67,11 +66,11 @@ class Question:
         if timeout_s is None and not caller:
             return self
         known_s = [limit_s for limit_s in (self.timeout_s, timeout_s) if limit_s is not None]
-        return replace(self, timeout_s=min(known_s, default=None), caller=caller or self.caller)
+        timeout_s = min(known_s, default=None)
+        return self._replace(timeout_s=timeout_s, caller=caller or self.caller)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One tensor of a reply, and which way it took (`parameters`, of the first image's)."""
 
     name: str
@@ -79,8 +78,7 @@ class Output:
     parameters: Mapping[str, str | int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The outputs of `model`, in the order in which they were asked for."""
 
     model: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from math import inf
@@ -40,8 +39,7 @@ class Release(StrEnum):
     """one more image would have made one of its queries late"""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[Item]):
+class Batch(NamedTuple, Generic[Item]):
     """Queries of one model that go through the device together."""
 
     model: str
@@ -101,8 +99,7 @@ class Batcher(Protocol[Item]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry(Generic[Item]):
+class _Entry(NamedTuple, Generic[Item]):
     item: Item
     arrived_s: float
     deadline_s: float
@@ -119,6 +116,7 @@ class _Queues(ABC, Generic[Item]):
         self._promised_s = promised_s
         self._margin = margin
         self._hurried = False  # whether any query ever came with a deadline
+        self._count = 0  # of all queues
         self.pace = Pace()
 
     @abstractmethod
@@ -127,7 +125,9 @@ class _Queues(ABC, Generic[Item]):
 
     def waiting(self, model: str | None = None) -> int:
         """Queries queued, of one model or of all."""
-        return sum(len(queue) for name, queue in self._queues() if model is None or model == name)
+        if model is None:
+            return self._count
+        return sum(len(queue) for name, queue in self._queues() if model == name)
 
     def remove(self, item: Item) -> bool:
         """Take a queued item out."""
@@ -135,6 +135,7 @@ class _Queues(ABC, Generic[Item]):
             for entry in queue:
                 if entry.item is item:
                     queue.remove(entry)
+                    self._count -= 1
                     return True
         return False
 
@@ -149,6 +150,7 @@ class _Queues(ABC, Generic[Item]):
             for entry in hopeless:
                 queue.remove(entry)
                 late.append(entry.item)
+        self._count -= len(late)
         return late
 
     def answered(self, spent_s: float) -> None:
@@ -187,6 +189,7 @@ class _Queues(ABC, Generic[Item]):
 
     def _entry(self, item: Item, now_s: float, deadline_s: float) -> _Entry[Item]:
         self._hurried = self._hurried or deadline_s < inf
+        self._count += 1
         return _Entry(item, now_s, deadline_s)
 
     def _cut(
@@ -200,6 +203,7 @@ class _Queues(ABC, Generic[Item]):
             if fitting < size:
                 size, release = fitting, Release.DEADLINE
         taken = [queue.popleft() for _ in range(size)]
+        self._count -= size
         return Batch(
             model=model,
             items=tuple(entry.item for entry in taken),

@@ -68,11 +68,8 @@ class Dispatcher:
         where it would be tried, there or elsewhere."""
         if target.node != self._node:
             return None if self._uplink is None else self._uplink.refusal(target.node)
-        try:
-            self._executor.check(target.model)
-        except RefusedError as refusal:
-            return None if refusal.reason in FAULTS else refusal
-        return None
+        refusal = self._executor.refusal(target.model)
+        return None if refusal is None or refusal.reason in FAULTS else refusal
 
     async def _send_parts(
         self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None

@@ -11,9 +11,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +43,7 @@ class Runtime(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """The prediction for one query and where its time went (seconds)."""
 
     prediction: NDArray[np.generic]
@@ -159,21 +157,20 @@ class Executor:
 
     def check(self, model: str, deadline_s: float | None = None) -> None:
         """Raise the `RefusedError` that a query which arrived now would meet."""
-        if model not in self._models or model in self._leaving:
-            raise RefusedError("model_not_loaded", f"model {model!r} is not loaded here")
-        with self._changed:
-            if self._stopped:
-                raise RefusedError("stopping", "the node is shutting down")
-            refusal = find_refusal(
-                self._batcher,
-                model,
-                self._clock(),
-                self._free_s,
-                inf if deadline_s is None else deadline_s,
-                self._max_waiting,
-            )
+        refusal = self.refusal(model, inf if deadline_s is None else deadline_s)
         if refusal is not None:
             raise refusal
+
+    def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
+        """What a query that arrived now would be refused with; None if it would be queued."""
+        if model not in self._models or model in self._leaving:
+            return RefusedError("model_not_loaded", f"model {model!r} is not loaded here")
+        with self._changed:
+            if self._stopped:
+                return RefusedError("stopping", "the node is shutting down")
+            return find_refusal(
+                self._batcher, model, self._clock(), self._free_s, deadline_s, self._max_waiting
+            )
 
     async def submit(
         self, model: str, task: str, image: Image, deadline_s: float | None = None
@@ -271,7 +268,7 @@ class Executor:
         queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
         served: list[tuple[_Job, dict[str, Served] | RefusedError]] = []
         for job, row, waited_s in zip(batch.items, rows, queue_s, strict=True):
-            if not answers.keys() >= set(job.tasks):
+            if not all(task in answers for task in job.tasks):
                 refusal = RefusedError("not_served", f"{batch.model} does not serve {job.tasks}")
                 served.append((job, refusal))
                 continue
@@ -322,7 +319,7 @@ def _by_shape(batch: Batch[_Job]) -> list[Batch[_Job]]:
         items, arrived_s = zip(
             *(pair for pair in pairs if pair[0].image.shape == shape), strict=True
         )
-        parts.append(replace(batch, items=items, arrived_s=arrived_s))
+        parts.append(batch._replace(items=items, arrived_s=arrived_s))
     return parts
 
 

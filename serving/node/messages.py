@@ -18,7 +18,7 @@ Whatever arrives is checked field by field: `FrameError` says what was wrong wit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class FrameError(Exception):
     """A frame that no honest peer sends; the message says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The answers to one ask: by task, and the time the image and they spent on links."""
 
     target: Target

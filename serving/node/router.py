@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import itemgetter
+from typing import NamedTuple
 
 from serving.node.errors import NotServedError, RefusedError
 
@@ -20,8 +21,7 @@ DUST = 1e-6
 """share below which it is rounding"""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A model on a node of the client's path."""
 
     tier: str
@@ -29,8 +29,7 @@ class Target:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Tasks of one image that go to one target together."""
 
     target: Target

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,10 @@ REHEARSAL_S = 1.0
 a size takes up to twice its time, while kernels are made for it"""
 PRESSED_S = 1.0
 """for so long after a refusal for want of room, queries are looked at before they are read"""
+
+REPEATED_S = 0.005
+"""for so long at most, and not beyond the time at which it expects room, a refusal is said again
+without asking anew; queries that are cancelled may make room before"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -88,16 +93,14 @@ class NodeSnapshot:
     """queries that arrived here and are not answered yet (client nodes)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(NamedTuple):
     """An answer and the time it spent on links, both ways, in seconds."""
 
     served: Served
     link_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """An answered query and the way it took."""
 
     target: Target
@@ -157,6 +160,8 @@ class NodeServer:
         self._plan_version = 0
         self._in_flight: Counter[int] = Counter()
         self._pressed_until_s = -inf
+        self._said: dict[str, tuple[float, RefusedError]] = {}
+        """until when what is said at the door for a task is repeated"""
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
@@ -180,6 +185,7 @@ class NodeServer:
         if table.version >= self._plan_version:
             self._plan_version = table.version
             self._router.replace(table)
+            self._said.clear()
             self._observer.on_plan(table)
             self._prepare_uplink()
 
@@ -254,22 +260,22 @@ class NodeServer:
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
         return answers
 
-    @property
-    def pressed(self) -> bool:
-        """Whether a query was refused of late for want of room."""
-        return self._clock() < self._pressed_until_s
-
     def turn_away(self, task: str) -> RefusedError | None:
         """What a query of `task` that arrives now would be refused with, whichever way it took,
-        counted as a refusal; None if it might be answered.
+        counted as a refusal; None if it might be answered, or nobody was refused of late for want
+        of room.
 
-        For a door that finds the node `pressed`, which is spared reading a query only to refuse it.
+        For a door, which is spared reading a query only to refuse it.
         """
-        refusal = None
-        for target, _ in self._router.table.routes.get(task, ()):
-            refusal = self._dispatcher.refusal(target)
-            if refusal is None:
-                return None
+        now_s = self._clock()
+        if now_s >= self._pressed_until_s:
+            return None
+        until_s, refusal = self._said.get(task, (-inf, None))
+        if now_s >= until_s:
+            refusal = self._refusal(task)
+            if refusal is not None:
+                hold_s = min(refusal.retry_after_s, REPEATED_S)
+                self._said[task] = (now_s + hold_s, refusal)
         if refusal is not None:
             self._arrived[task] += 1
             self._count_refusal((task,), refusal.reason)
@@ -293,6 +299,15 @@ class NodeServer:
             in_flight=self._in_flight.total(),
             tasks={model: tuple(self._tasks_of(model)) for model in self._executor.models},
         )
+
+    def _refusal(self, task: str) -> RefusedError | None:
+        """What every way of `task` refuses now."""
+        refusal = None
+        for target, _ in self._router.table.routes.get(task, ()):
+            refusal = self._dispatcher.refusal(target)
+            if refusal is None:
+                return None
+        return refusal
 
     def _prepare_uplink(self) -> None:
         """With the first plan, when all nodes are up, every node makes its way to the next."""
