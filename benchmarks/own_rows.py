@@ -124,8 +124,10 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
         {key.encode(): value.encode() for key, value in headers.items()},
     )  # fmt: skip
 
+    begin = app.read(head)
+
     async def exchange() -> int:
-        begun = app.begin(head)
+        begun = begin()
         return (await begun.answer(body) if isinstance(begun, Exchange) else begun).status
 
     statuses: Counter[int] = Counter()

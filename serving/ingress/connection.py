@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import cast
 
 from serving.ingress.exchange import Application, Response
 from serving.ingress.limits import Limits
-from serving.ingress.reader import RequestReader, Turn
+from serving.ingress.reader import KnownHeads, RequestReader, Turn
 from serving.ingress.replies import fault, word_error
 from serving.node.errors import BadQueryError, RefusedError
 
@@ -30,10 +29,9 @@ DISCARD_S = 5.0
 long: a caller that is cut off while it sends may lose the answer"""
 LINGER_S = 1.0
 """for a caller that was refused to read why"""
-STATUS_LINES = {
-    int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+END, LAST_END = b"\r\n", b"connection: close\r\n\r\n"
+"""of a head: the connection goes on, or not"""
 
 
 @dataclass
@@ -45,6 +43,7 @@ class Shared:
     connections: set[HttpConnection] = field(default_factory=set)
     gathered_bytes: int = 0
     """of bodies that have come in part"""
+    known: KnownHeads = field(default_factory=KnownHeads)
 
     def __post_init__(self) -> None:
         self.affordable = self.limits.affordable_connections
@@ -60,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
         self._shared = shared
         self._limits = shared.limits
         self._loop = asyncio.get_running_loop()
-        self._reader = RequestReader(shared.limits)
+        self._reader = RequestReader(shared.limits, shared.known)
         self._turns = self._reader.turns
         self._answering: asyncio.Task[None] | None = None
         self._deaf = self._lost = False
@@ -177,12 +176,18 @@ class HttpConnection(asyncio.Protocol):
 
     def _hand_on(self, turn: Turn) -> None:
         """The head to the application; from then on its body is read if it is wanted."""
-        begun = self._shared.app.begin(turn.head)
+        begin = turn.begin
+        if begin is None:
+            begin = self._shared.app.read(turn.head)
+            self._shared.known.keep(turn, begin)
+        begun = begin()
         if isinstance(begun, Response):
             turn.response = begun
             turn.parts.clear()
             return
         turn.exchange = begun
+        if turn.begin is not None:  # such a head came before, and what follows with it
+            return
         declared = turn.head.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._limits.body_bytes:
             self._decline(turn, self._too_large(int(declared)))
@@ -194,6 +199,8 @@ class HttpConnection(asyncio.Protocol):
         turn.started = True
         self._release(turn)
         body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
+        if turn.body_from:
+            body = body[turn.body_from :]
         turn.parts.clear()
         self._answering = self._loop.create_task(self._answer(turn, body))
 
@@ -226,11 +233,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _write(self, turn: Turn, response: Response) -> None:
         turn.written = True
-        head = _compose_head(response, turn.keep_alive)
+        end = END if turn.keep_alive else LAST_END
         if turn.head.method == "HEAD" or not response.body:
-            self._transport.write(head)
+            self._transport.write(response.head + end)
         else:
-            self._transport.writelines((head, response.body))
+            self._transport.writelines((response.head, end, response.body))
         if not turn.keep_alive:
             self._deaf = True
             self._transport.close()
@@ -248,7 +255,7 @@ class HttpConnection(asyncio.Protocol):
             return
         named = [(b"retry-after", b"1")] if status == 503 else []
         response = fault(status, reason, message, named)
-        self._transport.write(_compose_head(response, keep_alive=False) + response.body)
+        self._transport.write(response.head + LAST_END + response.body)
         # Closing now, with bytes unread, would take the answer away from a caller that still sends.
         self._transport.write_eof()
         _cancel(self._stall_timer)
@@ -332,14 +339,6 @@ class HttpConnection(asyncio.Protocol):
         head is acknowledged, which ours would put off for 40 ms."""
         if QUICKACK is not None and not self._lost:
             self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-
-
-def _compose_head(response: Response, keep_alive: bool) -> bytes:
-    lines = [STATUS_LINES[response.status]]
-    for name, value in response.headers:
-        lines += (name, b": ", value, b"\r\n")
-    lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-    return b"".join(lines)
 
 
 def _cancel(*timers: asyncio.TimerHandle | None) -> None:

@@ -103,16 +103,9 @@ class Door:
             ),
         )
 
-    @property
-    def pressed(self) -> bool:
-        """Whether `turn_away` is worth a look."""
-        return self._node.pressed
-
     def turn_away(self, model: str, caller: str) -> RefusedError | None:
         """What a question to `model` would be refused with that arrives now, counted as if it had
         been read; None if it has to be read."""
-        if model not in self.tasks:
-            return None
         refusal = self._node.turn_away(model)
         if refusal is not None:
             self._statistics[model].fail.add(0.0)

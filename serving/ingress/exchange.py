@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-__all__ = ["Application", "Exchange", "Head", "Headers", "Response"]
+__all__ = ["Application", "Begin", "Exchange", "Head", "Headers", "Response", "respond"]
 
 Headers = list[tuple[bytes, bytes]]
+
+STATUS_LINES = {
+    int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 
 
 class Head(NamedTuple):
@@ -20,11 +25,11 @@ class Head(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A whole answer. Nothing that a caller sent may stand in `headers` unless it was found to be
-    printable."""
+    """A whole answer, made by `respond`."""
 
     status: int
-    headers: Headers
+    head: bytes
+    """status line and headers, without the empty line behind them"""
     body: bytes
 
 
@@ -36,9 +41,26 @@ class Exchange(NamedTuple):
     answer: Callable[[bytes], Awaitable[Response]]
 
 
-class Application(Protocol):
-    """What a connection serves."""
+Begin = Callable[[], Response | Exchange]
+"""begins an exchange: gives the answer, if the head is enough for one"""
 
-    def begin(self, head: Head) -> Response | Exchange:
-        """The answer, if the head is enough for one. `answer` is cancelled with its caller."""
+
+class Application(Protocol):
+    """What a connection serves. `Exchange.answer` is cancelled with its caller."""
+
+    def read(self, head: Head) -> Begin:
+        """What to do for each request that comes with this head.
+
+        It is kept and called again for requests whose heads are the same bytes, so whatever may
+        change is looked at when it is called.
+        """
         ...
+
+
+def respond(status: int, headers: Headers, body: bytes) -> Response:
+    """An answer. Nothing that a caller sent may stand in `headers` unless it was found to be
+    printable."""
+    lines = [STATUS_LINES[status]]
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    return Response(status, b"".join(lines), body)

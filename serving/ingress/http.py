@@ -14,7 +14,7 @@ router itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.ingress.door import Door
-from serving.ingress.exchange import Exchange, Head, Headers, Response
+from serving.ingress.exchange import Begin, Exchange, Head, Headers, Response
 from serving.ingress.limits import DoorConfig
 from serving.ingress.oip import encode_reply, parse_question
 from serving.ingress.pictures import PictureDecoder
@@ -51,6 +51,7 @@ class _Query(NamedTuple):
 
     model: str
     kind: str
+    request_id: str
     caller: str
     """"" if the head names none"""
     timeout_s: float | None
@@ -76,19 +77,19 @@ class HttpIngress:
         self._pictures = PictureDecoder(decode, self._config.limits)
         self._pages = dict(pages or {})
 
-    def begin(self, head: Head) -> Response | Exchange:
-        """Answer what needs no body; whatever is wrong with a head is said before its body is read.
+    def read(self, head: Head) -> Begin:
+        """See `Application`. Whatever is wrong with a head is said before its body is read.
 
         So is that a query would be refused whatever its body says: under overload most of the
         door's work would be the reading of queries that it refuses.
         """
         named: Headers = []
         try:
-            return self._begin(head, named)
-        except (BadQueryError, NotServedError, RefusedError) as error:
-            return word_error(error, named)
+            return self._read(head, named)
+        except BadQueryError as error:
+            return partial(word_error, error, named)
 
-    def _begin(self, head: Head, named: Headers) -> Response | Exchange:
+    def _read(self, head: Head, named: Headers) -> Begin:
         if not self._config.admits(head.headers.get(b"authorization")):
             named.append((b"www-authenticate", b"Bearer"))
             raise BadQueryError(401, "this door asks for `Authorization: Bearer TOKEN`")
@@ -97,29 +98,28 @@ class HttpIngress:
             named.append((b"x-request-id", _printable(request_id, "x-request-id")))
         parts = _split_path(head.path)
         if not _is_inference(parts):
-            return self._about(head, parts, named)
+            return partial(self._tell, head, parts, named)
         self._door.check_model(parts[2], _version(parts))
         query = _read_query(head, parts[2], named)
-        if self._door.pressed:
-            refused = self._door.turn_away(query.model, query.caller)
-            if refused is not None:
-                return word_error(refused, named)
+        return partial(self._begin, query, Exchange(named, partial(self._answer, query, named)))
 
-        async def answer(body: bytes) -> Response:
-            try:
-                return await self._infer(query, head, body, named)
-            except (BadQueryError, NotServedError, RefusedError) as error:
-                return word_error(error, named)
+    def _begin(self, query: _Query, exchange: Exchange) -> Response | Exchange:
+        refused = self._door.turn_away(query.model, query.caller)
+        return exchange if refused is None else word_error(refused, exchange.named)
 
-        return Exchange(named, answer)
+    async def _answer(self, query: _Query, named: Headers, body: bytes) -> Response:
+        try:
+            return await self._infer(query, named, body)
+        except (BadQueryError, NotServedError, RefusedError) as error:
+            return word_error(error, named)
 
-    async def _infer(self, query: _Query, head: Head, body: bytes, named: Headers) -> Response:
+    async def _infer(self, query: _Query, named: Headers, body: bytes) -> Response:
         if query.kind in IMAGE_TYPES:
             question = Question(
                 images_nhw3=(await self._pictures.decode(body))[np.newaxis],
                 outputs=query.outputs,
                 binary=True,
-                request_id=head.headers.get(b"x-request-id", b"").decode("latin-1"),
+                request_id=query.request_id,
                 timeout_s=query.timeout_s,
                 caller=query.caller,
             )
@@ -132,6 +132,13 @@ class HttpIngress:
             ).within(query.timeout_s, query.caller)
             answer = await self._door.answer(query.model, question)
         return tensors(*encode_reply(question, answer), named)
+
+    def _tell(self, head: Head, parts: tuple[str, ...], named: Headers) -> Response:
+        named = list(named)
+        try:
+            return self._about(head, parts, named)
+        except (BadQueryError, NotServedError, RefusedError) as error:
+            return word_error(error, named)
 
     def _about(self, head: Head, parts: tuple[str, ...], named: Headers) -> Response:
         page = self._pages.get(head.path)
@@ -196,6 +203,7 @@ def _read_query(head: Head, model: str, named: Headers) -> _Query:
     return _Query(
         model=model,
         kind=kind,
+        request_id=headers.get(b"x-request-id", b"").decode("latin-1"),
         caller="" if caller is None else _printable(caller, "x-client-id").decode(),
         timeout_s=None if deadline is None else _read_deadline_s(deadline),
         outputs=_outputs(head.query) if model == ALL else (),

@@ -1,26 +1,35 @@
-"""Bytes of a connection into requests: grammar (httptools, that is llhttp) and bounds on heads."""
+"""Bytes of a connection into requests: grammar (httptools, that is llhttp) and bounds on heads.
+
+A caller sends the same head with every query. One that was read before, and comes again in one
+piece with its body, is not parsed again: its bytes say which it is.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from serving.ingress.exchange import Exchange, Head, Response
+from serving.ingress.exchange import Begin, Exchange, Head, Response
 from serving.ingress.limits import Limits
 from serving.node.errors import BadQueryError
 
-__all__ = ["RequestReader", "Turn"]
+__all__ = ["KnownHeads", "RequestReader", "Turn"]
+
+END = b"\r\n\r\n"
+PASSING = {b"x-request-id", b"transfer-encoding"}
+"""headers of heads that do not come again, or whose body's length is not in them"""
 
 
 class Turn:
     """One request, from its head to its answer."""
 
     __slots__ = (
-        "exchange", "head", "held_bytes", "keep_alive", "parts", "response", "size_bytes",
-        "started", "whole", "written",
+        "begin", "body_from", "exchange", "head", "held_bytes", "keep_alive", "parts", "raw_head",
+        "response", "size_bytes", "started", "whole", "written",
     )  # fmt: skip
 
     def __init__(self, head: Head, keep_alive: bool) -> None:
@@ -28,6 +37,12 @@ class Turn:
         self.keep_alive = keep_alive
         self.parts: list[bytes] = []
         """of the body; dropped once there is a response"""
+        self.body_from = 0
+        """where in them the body begins"""
+        self.begin: Begin | None = None
+        """set if the head is a known one"""
+        self.raw_head = b""
+        """its bytes, if it may become known"""
         self.size_bytes = 0
         self.held_bytes = 0
         """of what the server's connections hold of bodies that have come in part"""
@@ -41,10 +56,47 @@ class Turn:
         self.written = False
 
 
+class _Known(NamedTuple):
+    head: Head
+    begin: Begin
+    body_bytes: int
+
+
+class KnownHeads:
+    """Heads that were read, by their bytes, with what to do for requests that come with them."""
+
+    MOST = 256
+    LONGEST_BYTES = 1_024
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Known] = {}
+
+    def keep(self, turn: Turn, begin: Begin) -> None:
+        """Know the head of `turn` from now on, if it is one that may come again."""
+        if turn.raw_head:
+            if len(self._known) >= self.MOST:
+                self._known.clear()
+            self._known[turn.raw_head] = _Known(turn.head, begin, turn.size_bytes)
+
+    def recall(self, data: bytes) -> Turn | None:
+        """The request that `data` is, if it is just one, and comes with a known head."""
+        body_from = data.find(END, 0, self.LONGEST_BYTES) + len(END)
+        known = self._known.get(data[:body_from])
+        if known is None or len(data) - body_from != known.body_bytes:
+            return None
+        turn = Turn(known.head, keep_alive=True)
+        turn.begin = known.begin
+        turn.parts.append(data)
+        turn.body_from = body_from
+        turn.size_bytes = known.body_bytes
+        turn.whole = True
+        return turn
+
+
 class RequestReader:
     """Feeds `turns`, the requests whose heads have come, oldest first; its owner takes them out."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, known: KnownHeads) -> None:
         self.turns: deque[Turn] = deque()
         self.heads = 0
         """that were whole, ever"""
@@ -54,6 +106,9 @@ class RequestReader:
         self.head_bytes = 0
         """of a head that is not whole yet"""
         self._limits = limits
+        self._known = known
+        self._between = True
+        """whether the parser waits for a request's first byte"""
         self._parser = httptools.HttpRequestParser(self)
         self._fault = BadQueryError(400, "this is not HTTP/1.1")
         self._url = b""
@@ -62,6 +117,21 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Raises `BadQueryError` for what is no request, or has too long a head."""
+        if self._between:
+            turn = self._known.recall(data)
+            if turn is not None:
+                self.turns.append(turn)
+                self.heads += 1
+                self.in_head = False
+                return
+            heads = self.heads
+            self._parse(data)
+            if self.heads == heads + 1:
+                _name_head(self.turns[-1], data)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         unfinished = self.in_head
         try:
             self._parser.feed_data(data)
@@ -87,6 +157,7 @@ class RequestReader:
         """httptools: a request starts."""
         self._url, self._headers, self._header_count, self._header_bytes = b"", {}, 0, 0
         self.in_head = True
+        self._between = False
 
     def on_url(self, url: bytes) -> None:
         """httptools: a piece of the request's target."""
@@ -125,10 +196,24 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """httptools: a request's body is whole."""
         self.in_body = False
+        self._between = True
         turn = self.turns[-1]
         turn.whole = True
         if not turn.keep_alive:
             self.ended = True
+
+
+def _name_head(turn: Turn, data: bytes) -> None:
+    """Note the head's bytes where `data` is this request and nothing else, as it may come again."""
+    body_from = data.find(END, 0, KnownHeads.LONGEST_BYTES) + len(END)
+    if (
+        turn.whole
+        and turn.keep_alive
+        and body_from >= len(END)
+        and len(data) - body_from == turn.size_bytes
+        and turn.head.headers.keys().isdisjoint(PASSING)
+    ):
+        turn.raw_head = data[:body_from]
 
 
 @lru_cache(maxsize=64)

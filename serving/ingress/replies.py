@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from serving.ingress.exchange import Headers, Response
+from serving.ingress.exchange import Headers, Response, respond
 from serving.ingress.protocol import Reply
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
 
@@ -27,7 +27,7 @@ QueryError = BadQueryError | NotServedError | RefusedError
 def content(status: int, named: Headers, kind: bytes, body: bytes) -> Response:
     """A body of content type `kind`, with the headers `named` beside its own."""
     length = (b"content-length", b"%d" % len(body))
-    return Response(status, [*named, (b"content-type", kind), length], body)
+    return respond(status, [*named, (b"content-type", kind), length], body)
 
 
 def json_content(status: int, named: Headers, body: dict[str, Any]) -> Response:
@@ -51,17 +51,21 @@ def word_error(error: QueryError, named: Headers) -> Response:
 
 def refusal(refused: RefusedError, named: Headers) -> Response:
     """Why there is no answer now: whole seconds in the header, the time itself in the body."""
-    whole_s = max(1, math.ceil(refused.retry_after_s))
-    began = _begin_refusal(refused.reason, str(refused))
-    body = b"%s%a}" % (began, refused.retry_after_s or whole_s)
-    return content(503, [*named, (b"retry-after", b"%d" % whole_s)], JSON, body)
+    if not named:
+        return _word_refusal(refused.reason, str(refused), refused.retry_after_s)
+    return _refusal(refused.reason, str(refused), refused.retry_after_s, named)
+
+
+def _refusal(reason: str, message: str, retry_after_s: float, named: Headers) -> Response:
+    whole_s = max(1, math.ceil(retry_after_s))
+    body = {"error": message, "reason": reason, "retry_after_s": retry_after_s or whole_s}
+    return json_content(503, [*named, (b"retry-after", b"%d" % whole_s)], body)
 
 
 @lru_cache(maxsize=64)
-def _begin_refusal(reason: str, message: str) -> bytes:
-    """The JSON of a refusal up to its time: under overload the same few are said all the time."""
-    said = orjson.dumps({"error": message, "reason": reason}).removesuffix(b"}")
-    return said + b',"retry_after_s":'
+def _word_refusal(reason: str, message: str, retry_after_s: float) -> Response:
+    """Under overload the same refusal is said again and again."""
+    return _refusal(reason, message, retry_after_s, [])
 
 
 def tensors(body: bytes, header_bytes: int | None, named: Headers) -> Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
-from serving.ingress.exchange import Head, Response
+from serving.ingress.exchange import Begin, Head, Response
 from serving.ingress.http_server import HttpServer
 from serving.ingress.limits import Limits
 from serving.ingress.replies import content
@@ -44,8 +45,11 @@ class PageServer:
         """Stop listening."""
         await self._server.close()
 
-    def begin(self, head: Head) -> Response:
-        """One exchange."""
+    def read(self, head: Head) -> Begin:
+        """See `Application`."""
+        return partial(self._answer, head)
+
+    def _answer(self, head: Head) -> Response:
         if head.method not in ("GET", "HEAD") or head.path != METRICS_PATH:
             return content(404, [], b"text/plain", f"nothing here but {METRICS_PATH}\n".encode())
         kind, body = self._page()

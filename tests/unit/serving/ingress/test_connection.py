@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from serving.ingress.exchange import Exchange, Head, Response
+from serving.ingress.exchange import Begin, Exchange, Head, Response
 from serving.ingress.http_server import HttpServer
 from serving.ingress.limits import Limits
 from serving.ingress.replies import content
@@ -23,6 +23,9 @@ class Echo:
     def __init__(self) -> None:
         self.cancelled = 0
         self.asked: list[str] = []
+
+    def read(self, head: Head) -> Begin:
+        return lambda: self.begin(head)
 
     def begin(self, head: Head) -> Response | Exchange:
         self.asked.append(head.path)

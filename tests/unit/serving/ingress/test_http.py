@@ -16,6 +16,7 @@ from open_door import SIZE, TASKS, Served, picture, serve_node
 
 from serving.ingress.http_system import HttpSystem
 from serving.ingress.limits import Limits
+from serving.node.router import RouteTable
 from serving.system import Outcome, Query
 
 PNG = {"content-type": "image/png"}
@@ -134,6 +135,21 @@ def test_health_and_description(served) -> None:
     assert tensors["outputs"][0]["datatype"] == "FP16"
     assert [out["name"] for out in get("/v2/models/all").json()["outputs"]] == list(TASKS)
     assert httpx.head(f"{served.url}/v2").status_code == 200
+
+
+def test_a_head_that_comes_again_finds_the_node_as_it_is_then() -> None:
+    """Its bytes are the same, and nothing of the first answer may be in the second one."""
+    with serve_node() as served, httpx.Client(base_url=served.url) as caller:
+        assert caller.get("/v2/models/normals/ready").status_code == 503
+        table = served.node.table
+        routes = {**table.routes, "normals": table.routes["depth"]}
+        served.call(lambda: served.node.route(RouteTable(9, routes)))
+        for _ in range(2):
+            assert caller.get("/v2/models/normals/ready").status_code == 200
+            assert caller.get("/v2").json()["plan_version"] == 9
+            missing = caller.get("/v2/nothing", headers={"x-request-id": "a"})
+            assert missing.headers.get_list("x-request-id") == ["a"]
+            assert caller.put("/v2").headers.get_list("allow") == ["GET, HEAD"]
 
 
 def test_statistics_count_every_request_and_image() -> None:
