@@ -14,7 +14,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import cast
 
-from serving.ingress.exchange import Application, Response
+from serving.ingress.exchange import Application, Body, Response
 from serving.ingress.limits import Limits
 from serving.ingress.reader import KnownHeads, RequestReader, Turn
 from serving.ingress.replies import fault, word_error
@@ -198,13 +198,13 @@ class HttpConnection(asyncio.Protocol):
         """The body to the application."""
         turn.started = True
         self._release(turn)
-        body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
+        body: Body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
         if turn.body_from:
-            body = body[turn.body_from :]
+            body = memoryview(body)[turn.body_from :]
         turn.parts.clear()
         self._answering = self._loop.create_task(self._answer(turn, body))
 
-    async def _answer(self, turn: Turn, body: bytes) -> None:
+    async def _answer(self, turn: Turn, body: Body) -> None:
         assert turn.exchange is not None
         try:
             turn.response = await turn.exchange.answer(body)

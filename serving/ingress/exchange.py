@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-__all__ = ["Application", "Begin", "Exchange", "Head", "Headers", "Response", "respond"]
+__all__ = ["Application", "Begin", "Body", "Exchange", "Head", "Headers", "Response", "respond"]
 
+Body = bytes | memoryview
 Headers = list[tuple[bytes, bytes]]
 
 STATUS_LINES = {
@@ -38,7 +39,7 @@ class Exchange(NamedTuple):
     answer turns out to be, also where the body is never whole."""
 
     named: Headers
-    answer: Callable[[bytes], Awaitable[Response]]
+    answer: Callable[[Body], Awaitable[Response]]
 
 
 Begin = Callable[[], Response | Exchange]

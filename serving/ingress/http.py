@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.ingress.door import Door
-from serving.ingress.exchange import Begin, Exchange, Head, Headers, Response
+from serving.ingress.exchange import Begin, Body, Exchange, Head, Headers, Response
 from serving.ingress.limits import DoorConfig
 from serving.ingress.oip import encode_reply, parse_question
 from serving.ingress.pictures import PictureDecoder
@@ -107,16 +107,16 @@ class HttpIngress:
         refused = self._door.turn_away(query.model, query.caller)
         return exchange if refused is None else word_error(refused, exchange.named)
 
-    async def _answer(self, query: _Query, named: Headers, body: bytes) -> Response:
+    async def _answer(self, query: _Query, named: Headers, body: Body) -> Response:
         try:
             return await self._infer(query, named, body)
         except (BadQueryError, NotServedError, RefusedError) as error:
             return word_error(error, named)
 
-    async def _infer(self, query: _Query, named: Headers, body: bytes) -> Response:
+    async def _infer(self, query: _Query, named: Headers, body: Body) -> Response:
         if query.kind in IMAGE_TYPES:
             question = Question(
-                images_nhw3=(await self._pictures.decode(body))[np.newaxis],
+                images_nhw3=(await self._pictures.decode(bytes(body)))[np.newaxis],
                 outputs=query.outputs,
                 binary=True,
                 request_id=query.request_id,

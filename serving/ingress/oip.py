@@ -48,7 +48,7 @@ class _Asked(NamedTuple):
 
 
 def parse_question(
-    body: bytes, header_bytes: int | None, size: tuple[int, int], limits: Limits
+    body: bytes | memoryview, header_bytes: int | None, size: tuple[int, int], limits: Limits
 ) -> Question:
     """Read a request. `header_bytes` is the JSON header's length if raw tensors follow it, `size`
     the (height, width) the models take. Raises `BadQueryError` that says what was expected."""
@@ -64,7 +64,7 @@ def parse_question(
             f"expected at most {limits.json_bytes} bytes of JSON, got {written}; send raw tensors",
         )
     if header_bytes is not None and header_bytes <= REMEMBERED_BYTES:
-        asked = _read_again(body[:header_bytes], size, limits.images)
+        asked = _read_again(bytes(body[:header_bytes]), size, limits.images)
     else:
         asked = _read_asked(body[:header_bytes], size, limits.images)
     raw = memoryview(body)[written:]
@@ -79,7 +79,7 @@ def parse_question(
     )
 
 
-def _read_asked(text: bytes, size: tuple[int, int], most_images: int) -> _Asked:
+def _read_asked(text: bytes | memoryview, size: tuple[int, int], most_images: int) -> _Asked:
     try:
         header = orjson.loads(text)
     except ValueError as error:

@@ -26,16 +26,16 @@ class Duration:
     """Occurrences and the time they took together."""
 
     count: int = 0
-    ns: int = 0
+    spent_s: float = 0.0
 
-    def add(self, spent_s: float, count: int = 1) -> None:
-        """One more, or `count` more that took `spent_s` each."""
-        self.count += count
-        self.ns += round(spent_s * 1e9) * count
+    def add(self, spent_s: float) -> None:
+        """One more."""
+        self.count += 1
+        self.spent_s += spent_s
 
     def as_json(self) -> dict[str, int]:
         """The protocol's form."""
-        return {"count": self.count, "ns": self.ns}
+        return {"count": self.count, "ns": round(self.spent_s * 1e9)}
 
 
 @dataclass

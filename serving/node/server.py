@@ -228,7 +228,8 @@ class NodeServer:
         `NotServedError`, and `RefusedError` (reason "deadline" once an answer can no longer come
         in time).
         """
-        self._arrived.update(tasks)
+        for task in tasks:
+            self._arrived[task] += 1
         version = self._plan_version
         self._in_flight[version] += 1
         arrived_s = self._clock()
