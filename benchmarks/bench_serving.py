@@ -13,7 +13,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,20 +22,30 @@ from typing import Any, TypeVar
 import numpy as np
 import uvloop
 from http_door import DoorError, HttpDoor
-from load import Door, Load, await_ready, closed_loop, open_loop
+from load import Door, Load, await_ready, closed_loop, join, open_loop
 from oip_door import oip_door, tensor_request
 from own_rows import (
     bare_qps,
     busy_neighbour,
+    executor_to_bare,
     export_frozen,
     generator_floor,
-    in_process_qps,
+    mean_beside,
     protocol_cost_s,
 )
 from peers.catalog import PEERS, Peer
 from peers.process import running
-from serving_process import MAX_BATCH, MODEL, TASK, one_hop, two_hops, windows
+from serving_process import (
+    MAX_BATCH,
+    MODEL,
+    TASK,
+    in_node_process,
+    one_hop,
+    two_hops,
+    windows,
+)
 from serving_rows import collect_rows, print_rows, write_rows
+from stolen import undisturbed
 from window_plan import plan_window, topology
 from wrk import WrkError, drive_with_wrk
 
@@ -51,6 +61,8 @@ CALM, OVERLOAD = 0.7, 3.0
 OVERLOAD_WINDOW_S = 0.25
 """T_b under overload; an answer counts within twice that"""
 FLOOD_CONNECTIONS = 1_024
+SLICES = 3
+"""of a load whose throughput is compared with the bare model's, which runs between them"""
 PACKAGES = ("torch", "ray", "uvloop", "httptools", "orjson")
 T = TypeVar("T")
 D = TypeVar("D", bound=Door)
@@ -71,6 +83,8 @@ class Bench:
     server_core: int | None
     generator_core: int | None
     found: dict[str, list[float]] = field(default_factory=dict)
+    stolen: list[float] = field(default_factory=list)
+    """shares of the cores' time that the host took during the loads of this repetition"""
     errors: dict[str, str] = field(default_factory=dict)
 
     def note(self, identity: str, value: float) -> None:
@@ -97,7 +111,7 @@ class Bench:
 
     def bare(self) -> float:
         """Queries per second of the bare model on the servers' core, now."""
-        measure = partial(bare_qps, self.runtime, self.images, self.seconds / 2)
+        measure = partial(bare_qps, self.runtime, self.images, self.seconds / SLICES / 2)
         return self.at(self.server_core, measure)
 
     def beside_bare(self, measure: Callable[[], T]) -> tuple[T, float]:
@@ -106,6 +120,19 @@ class Bench:
         before = self.bare()
         found = measure()
         return found, (before + self.bare()) / 2
+
+    async def closed_beside_bare(self, door: Door) -> tuple[Load, float]:
+        """The load of every row of throughput in slices, and the bare model's mean around them."""
+        slice_s = self.seconds / SLICES
+
+        async def bare_now() -> float:
+            return self.bare()
+
+        bare, loads = [await self.keep(bare_now)], []
+        for _ in range(SLICES):
+            loads.append(await self.keep(lambda: closed_loop(door, CALLERS, slice_s)))
+            bare.append(await self.keep(bare_now))
+        return join(loads), mean_beside(bare)
 
     def drive(self, door: D, session: Callable[[D], Coroutine[Any, Any, T]]) -> T:
         """Wait for a server, check its answer, warm it, and run `session` on our own core."""
@@ -125,11 +152,17 @@ class Bench:
 
     async def closed(self, door: Door) -> Load:
         """The load of every row of throughput."""
-        return await closed_loop(door, CALLERS, self.seconds)
+        return await self.keep(lambda: closed_loop(door, CALLERS, self.seconds))
 
     async def arrivals(self, door: Door, rate_qps: float) -> Load:
         """The load of every row with Poisson arrivals."""
-        return await open_loop(door, rate_qps, self.open_s)
+        return await self.keep(lambda: open_loop(door, rate_qps, self.open_s))
+
+    async def keep(self, measure: Callable[[], Awaitable[T]]) -> T:
+        """What is found while the host of this machine leaves it its cores, if it ever does."""
+        found, share = await undisturbed(measure)
+        self.stolen.append(share)
+        return found
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -141,11 +174,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 def repeat(bench: Bench) -> None:
     """Every row once."""
     core = bench.server_core
-    inside, bare = bench.beside_bare(
-        lambda: bench.at(core, lambda: run(in_process_qps(bench.images, CALLERS, bench.seconds)))
-    )
+    executor = partial(executor_to_bare, bench.images, CALLERS, bench.seconds, SLICES)
+    inside, bare = bench.beside_bare(lambda: in_node_process(core, executor))
     bench.note("S0.bare", bare)
-    bench.note("S1", inside / bare)
+    bench.note("S1", inside)
     if bench.generator_core is not None:
         with busy_neighbour(bench.generator_core):
             bench.note("S0.beside", bench.bare() / bare)
@@ -154,7 +186,7 @@ def repeat(bench: Bench) -> None:
     measure_one_hop(bench, bare, rivals)
     measure_overload(bench)
     with two_hops(core) as port:
-        load, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
+        load, near = bench.drive_ours(port, bench.closed_beside_bare)
     bench.note("S3", load.answered_qps / near)
     bench.note("S3.p50", load.quantile_ms(0.5))
     bench.note("S3.p99", load.quantile_ms(0.99))
@@ -165,6 +197,8 @@ def repeat(bench: Bench) -> None:
         )
         bench.note(f"{identity}p50", 1e3 * floor.lateness_p50_s)
         bench.note(f"{identity}p99", 1e3 * floor.lateness_p99_s)
+    bench.note("S0.stolen", max(bench.stolen))
+    bench.stolen.clear()
 
 
 @dataclass(frozen=True)
@@ -212,7 +246,7 @@ def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None
         return calm, same
 
     with one_hop(bench.server_core) as port:
-        peak, near = bench.beside_bare(lambda: bench.drive_ours(port, bench.closed))
+        peak, near = bench.drive_ours(port, bench.closed_beside_bare)
         calm, same = bench.drive_ours(port, session)
         measure_with_wrk(bench, port)
     bench.note("S2", peak.answered_qps / near)

@@ -30,6 +30,7 @@ __all__ = [
     "Load",
     "await_ready",
     "closed_loop",
+    "join",
     "open_loop",
 ]
 
@@ -148,6 +149,18 @@ async def closed_loop(door: Door, callers: int, seconds: float) -> Load:
     await asyncio.gather(*(caller(number) for number in range(callers)))
     spent_s = time.perf_counter() - begun_s
     return Load(spent_s, len(latencies_s) + refused, np.array(latencies_s), refused, 0)
+
+
+def join(loads: Sequence[Load]) -> Load:
+    """Loads one after another as one."""
+    return Load(
+        sum(load.seconds for load in loads),
+        sum(load.sent for load in loads),
+        np.concatenate([load.latency_s for load in loads]),
+        sum(load.refused for load in loads),
+        sum(load.failed for load in loads),
+        max(load.lateness_p99_s for load in loads),
+    )
 
 
 class _Sender:

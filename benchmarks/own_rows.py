@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from oip_door import tensor_request
 from serving_process import MAX_BATCH, MODEL, TASK, node
+from stolen import undisturbed
 
 from cluster.demand import Phase
 from models.engines import CpuEngine, Serving
@@ -37,9 +39,10 @@ from serving.traffic.schedule import build_schedule
 __all__ = [
     "bare_qps",
     "busy_neighbour",
+    "executor_to_bare",
     "export_frozen",
     "generator_floor",
-    "in_process_qps",
+    "mean_beside",
     "protocol_cost_s",
 ]
 
@@ -66,9 +69,13 @@ def busy_neighbour(core: int) -> Iterator[None]:
         spinning.wait()
 
 
-async def in_process_qps(images: np.ndarray, callers: int, seconds: float) -> float:
-    """S1: callers on the executor's own loop, each with one query out."""
+async def executor_to_bare(images: np.ndarray, callers: int, seconds: float, slices: int) -> float:
+    """S1: callers on the executor's own loop, each with one query out, over the bare model.
+
+    To be run in a process that is set up as a node's.
+    """
     what = node("client", "client")
+    bare = ModelRuntime.load(find_model(MODEL), max_batch=MAX_BATCH)
     executor = Executor(
         make_batcher(what.batching, what.window_s, what.max_batch),
         lambda name: ModelRuntime.load(find_model(name), max_batch=MAX_BATCH),
@@ -87,10 +94,21 @@ async def in_process_qps(images: np.ndarray, callers: int, seconds: float) -> fl
         asked = (keep_asking(number, begun_s + for_s) for number in range(callers))
         return sum(await asyncio.gather(*asked)) / (time.perf_counter() - begun_s)
 
+    async def alone() -> float:
+        return bare_qps(bare, images, seconds / slices / 2)
+
     await measure(0.3)
-    qps = await measure(seconds)
+    found, asked = [(await undisturbed(alone))[0]], []
+    for _ in range(slices):
+        asked.append((await undisturbed(lambda: measure(seconds / slices)))[0])
+        found.append((await undisturbed(alone))[0])
     executor.close()
-    return qps
+    return statistics.mean(asked) / mean_beside(found)
+
+
+def mean_beside(found: Sequence[float]) -> float:
+    """The mean of what was found before, between and after slices of something else."""
+    return statistics.mean((before + after) / 2 for before, after in pairwise(found))
 
 
 class Echo:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -27,6 +29,7 @@ __all__ = [
     "MAX_BATCH",
     "MODEL",
     "TASK",
+    "in_node_process",
     "node",
     "one_hop",
     "two_hops",
@@ -37,6 +40,7 @@ MODEL, TASK, MAX_BATCH = "domains-middle-all", "real", 32
 PATIENT_WINDOW_S = 1.0
 """T_b of nodes that are asked how fast they are, and should refuse nobody"""
 HOST, TOKEN = "127.0.0.1", "bench"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _at(name: str) -> Target:
 @contextmanager
 def _running(role: _Role) -> Iterator[tuple[int, int]]:
     """Start a node; gives its HTTP port (0: no door) and its peer port."""
-    context = multiprocessing.get_context("spawn")
+    context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(role, theirs), daemon=True)
     with _environment(ENVIRONMENT):
@@ -112,6 +116,21 @@ def _running(role: _Role) -> Iterator[tuple[int, int]]:
         ours.close()  # which tells it to stop
         process.join(timeout=10)
         process.kill()
+
+
+def in_node_process(core: int | None, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in a process that is set up as a node's, on `core`. `main` is pickled."""
+    with _environment(ENVIRONMENT), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_run_as_node, core, main).result()
+
+
+def _run_as_node(core: int | None, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    settle_heap()
+    give_way()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
 
 
 @contextmanager
@@ -130,15 +149,10 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def _serve(role: _Role, pipe: Connection) -> None:
-    if role.core is not None:
-        os.sched_setaffinity(0, {role.core})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(role, pipe))
+    _run_as_node(role.core, lambda: _main(role, pipe))
 
 
 async def _main(role: _Role, pipe: Connection) -> None:
-    settle_heap()
-    give_way()
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 

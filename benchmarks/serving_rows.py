@@ -22,6 +22,10 @@ WHAT: dict[str, tuple[str, str]] = {
         "the same while another process computes on the generator's core / bare",
         "ratio",
     ),
+    "S0.stolen": (
+        "most of the cores' time that the machine's host took during a load that was kept",
+        "share",
+    ),
     "S1": ("in-process executor / bare, 64 callers", "ratio"),
     "S2": ("HTTP one hop / bare, binary tensors, 64 callers", "ratio"),
     "S2.p50": ("latency there, median", "ms"),
