@@ -16,7 +16,7 @@ from typing import cast
 
 from serving.ingress.exchange import Application, Body, Response
 from serving.ingress.limits import Limits
-from serving.ingress.reader import KnownHeads, RequestReader, Turn
+from serving.ingress.reader import Known, KnownHeads, RequestReader, Turn
 from serving.ingress.replies import fault, word_error
 from serving.node.errors import BadQueryError, RefusedError
 
@@ -105,6 +105,9 @@ class HttpConnection(asyncio.Protocol):
         if self._deaf:
             return
         reader = self._reader
+        if not self._turns and not self._full and (known := reader.recall(data)) is not None:
+            self._take_known(known, data)
+            return
         heads = reader.heads
         try:
             reader.feed(data)
@@ -124,6 +127,19 @@ class HttpConnection(asyncio.Protocol):
             self._watch_body()
         elif reader.in_head and self._head_timer is None:
             self._await_head()
+
+    def _take_known(self, known: Known, data: bytes) -> None:
+        """A whole request whose head came before; one that needs no body is answered at once."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        begun = known.begin()
+        if isinstance(begun, Response):
+            self._transport.writelines((begun.head, END, begun.body))
+            self._rest()
+        else:
+            self._turns.append(known.turn(data, begun))
+            self._pump()
 
     def pause_writing(self) -> None:
         """asyncio: the caller does not take up its answers."""
@@ -176,18 +192,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _hand_on(self, turn: Turn) -> None:
         """The head to the application; from then on its body is read if it is wanted."""
-        begin = turn.begin
-        if begin is None:
-            begin = self._shared.app.read(turn.head)
-            self._shared.known.keep(turn, begin)
+        begin = self._shared.app.read(turn.head)
+        self._shared.known.keep(turn, begin)
         begun = begin()
         if isinstance(begun, Response):
             turn.response = begun
             turn.parts.clear()
             return
         turn.exchange = begun
-        if turn.begin is not None:  # such a head came before, and what follows with it
-            return
         declared = turn.head.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._limits.body_bytes:
             self._decline(turn, self._too_large(int(declared)))

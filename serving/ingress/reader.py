@@ -17,7 +17,7 @@ from serving.ingress.exchange import Begin, Exchange, Head, Response
 from serving.ingress.limits import Limits
 from serving.node.errors import BadQueryError
 
-__all__ = ["KnownHeads", "RequestReader", "Turn"]
+__all__ = ["Known", "KnownHeads", "RequestReader", "Turn"]
 
 END = b"\r\n\r\n"
 PASSING = {b"x-request-id", b"transfer-encoding"}
@@ -28,7 +28,7 @@ class Turn:
     """One request, from its head to its answer."""
 
     __slots__ = (
-        "begin", "body_from", "exchange", "head", "held_bytes", "keep_alive", "parts", "raw_head",
+        "body_from", "exchange", "head", "held_bytes", "keep_alive", "parts", "raw_head",
         "response", "size_bytes", "started", "whole", "written",
     )  # fmt: skip
 
@@ -39,8 +39,6 @@ class Turn:
         """of the body; dropped once there is a response"""
         self.body_from = 0
         """where in them the body begins"""
-        self.begin: Begin | None = None
-        """set if the head is a known one"""
         self.raw_head = b""
         """its bytes, if it may become known"""
         self.size_bytes = 0
@@ -56,10 +54,24 @@ class Turn:
         self.written = False
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
+    """A head that was read before, and what to do for requests that come with it."""
+
     head: Head
     begin: Begin
+    body_from: int
+    """length of the head"""
     body_bytes: int
+
+    def turn(self, data: bytes, exchange: Exchange) -> Turn:
+        """The request that `data` is."""
+        turn = Turn(self.head, keep_alive=True)
+        turn.exchange = exchange
+        turn.parts.append(data)
+        turn.body_from = self.body_from
+        turn.size_bytes = self.body_bytes
+        turn.whole = True
+        return turn
 
 
 class KnownHeads:
@@ -69,28 +81,23 @@ class KnownHeads:
     LONGEST_BYTES = 1_024
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
 
     def keep(self, turn: Turn, begin: Begin) -> None:
         """Know the head of `turn` from now on, if it is one that may come again."""
         if turn.raw_head:
             if len(self._known) >= self.MOST:
                 self._known.clear()
-            self._known[turn.raw_head] = _Known(turn.head, begin, turn.size_bytes)
+            raw = turn.raw_head
+            self._known[raw] = Known(turn.head, begin, len(raw), turn.size_bytes)
 
-    def recall(self, data: bytes) -> Turn | None:
-        """The request that `data` is, if it is just one, and comes with a known head."""
+    def find(self, data: bytes) -> Known | None:
+        """The known head of `data`, if it has one and is just one request."""
         body_from = data.find(END, 0, self.LONGEST_BYTES) + len(END)
         known = self._known.get(data[:body_from])
         if known is None or len(data) - body_from != known.body_bytes:
             return None
-        turn = Turn(known.head, keep_alive=True)
-        turn.begin = known.begin
-        turn.parts.append(data)
-        turn.body_from = body_from
-        turn.size_bytes = known.body_bytes
-        turn.whole = True
-        return turn
+        return known
 
 
 class RequestReader:
@@ -117,19 +124,17 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Raises `BadQueryError` for what is no request, or has too long a head."""
-        if self._between:
-            turn = self._known.recall(data)
-            if turn is not None:
-                self.turns.append(turn)
-                self.heads += 1
-                self.in_head = False
-                return
-            heads = self.heads
-            self._parse(data)
-            if self.heads == heads + 1:
-                _name_head(self.turns[-1], data)
-        else:
-            self._parse(data)
+        between, heads = self._between, self.heads
+        self._parse(data)
+        if between and self.heads == heads + 1:
+            _name_head(self.turns[-1], data)
+
+    def recall(self, data: bytes) -> Known | None:
+        """The known head of `data`, if that is one whole request; it is not to be fed then."""
+        known = self._known.find(data) if self._between else None
+        if known is not None:
+            self.in_head = False
+        return known
 
     def _parse(self, data: bytes) -> None:
         unfinished = self.in_head
@@ -209,6 +214,7 @@ def _name_head(turn: Turn, data: bytes) -> None:
     if (
         turn.whole
         and turn.keep_alive
+        and turn.head.method != "HEAD"
         and body_from >= len(END)
         and len(data) - body_from == turn.size_bytes
         and turn.head.headers.keys().isdisjoint(PASSING)

@@ -225,7 +225,7 @@ class GreedyBatcher(_Queues[Item]):
     """Work-conserving: a free device takes what is queued, the longest-waiting model first."""
 
     def __init__(self, max_batch: int, window_s: float = inf) -> None:
-        super().__init__(max_batch, 2 * window_s, Margin(most=0.9, least=0.3, retreat=0.8))
+        super().__init__(max_batch, 2 * window_s, Margin(most=0.85, least=0.3, retreat=0.8))
         self._by_model: dict[str, _Queue[Item]] = {}
 
     def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:

@@ -244,10 +244,10 @@ class NodeServer:
                     raise outcome
                 replies.append(outcome)
         except RefusedError as refusal:
-            self._count_refusal(tasks, refusal.reason)
+            self._count_refusal(tasks, refusal.reason, self._clock())
             raise
         except NotServedError:
-            self._count_refusal(tasks, "not_served")
+            self._count_refusal(tasks, "not_served", self._clock())
             raise
         finally:
             self._in_flight[version] -= 1
@@ -274,12 +274,12 @@ class NodeServer:
         until_s, refusal = self._said.get(task, (-inf, None))
         if now_s >= until_s:
             refusal = self._refusal(task)
-            if refusal is not None:
-                hold_s = min(refusal.retry_after_s, REPEATED_S)
-                self._said[task] = (now_s + hold_s, refusal)
+            if refusal is None:
+                return None
+            self._said[task] = (now_s + min(refusal.retry_after_s, REPEATED_S), refusal)
         if refusal is not None:
             self._arrived[task] += 1
-            self._count_refusal((task,), refusal.reason)
+            self._count_refusal((task,), refusal.reason, now_s)
         return refusal
 
     def snapshot(self) -> NodeSnapshot:
@@ -315,9 +315,9 @@ class NodeServer:
         if self._uplink is not None:
             self._uplink.prepare()
 
-    def _count_refusal(self, tasks: tuple[str, ...], reason: str) -> None:
+    def _count_refusal(self, tasks: tuple[str, ...], reason: str, now_s: float) -> None:
         if reason in WANT_OF_ROOM:
-            self._pressed_until_s = self._clock() + PRESSED_S
+            self._pressed_until_s = now_s + PRESSED_S
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)

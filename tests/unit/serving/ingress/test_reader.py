@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.ingress.exchange import Response, respond
+from serving.ingress.exchange import Body, Exchange, Response, respond
 from serving.ingress.limits import Limits
-from serving.ingress.reader import KnownHeads, RequestReader, Turn
+from serving.ingress.reader import Known, KnownHeads, RequestReader
 from serving.node.errors import BadQueryError
 
 HEADS = (
@@ -22,8 +22,16 @@ HEADS = (
     b"GET /c HTTP/1.1\r\nhost: x\r\n\r\n",
 )
 CHUNKED = b"POST /d HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+HEAD = HEADS[4].replace(b"GET", b"HEAD")
 LAST = b"GET /e HTTP/1.1\r\nconnection: close\r\n\r\n"
 BODIES = (b"one", b"\r\n\r", b"POS")
+
+
+async def refuse(body: Body) -> Response:
+    return respond(503, [], b"")
+
+
+NOTHING = Exchange([], refuse)
 
 
 def begin() -> Response:
@@ -35,9 +43,13 @@ def read(pieces: list[bytes], known: KnownHeads) -> list[tuple[object, ...]]:
     reader = RequestReader(Limits(), known)
     found = []
     for piece in pieces:
-        reader.feed(piece)
+        if (found_again := reader.recall(piece)) is not None:
+            reader.turns.append(found_again.turn(piece, NOTHING))
+            reader.heads += 1
+        else:
+            reader.feed(piece)
         while reader.turns and (turn := reader.turns[0]).whole:
-            if turn.begin is None:
+            if turn.exchange is None:
                 known.keep(turn, begin)
             body = b"".join(turn.parts)[turn.body_from :]
             found.append((turn.head, body, turn.size_bytes, turn.keep_alive))
@@ -92,27 +104,32 @@ def test_a_known_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     "sent",
-    [HEADS[3] + b"one", CHUNKED % (3, b"one"), LAST, HEADS[0][:-2] + b"x: %a" % ("y" * 2_000)],
+    [
+        HEADS[3] + b"one",
+        CHUNKED % (3, b"one"),
+        LAST,
+        HEAD,
+        HEADS[0][:-2] + b"x: %a" % ("y" * 2_000),
+    ],
 )
 def test_heads_that_do_not_come_again_are_not_kept(sent: bytes) -> None:
     known = KnownHeads()
     read([sent], known)
-    assert known.recall(sent) is None
+    assert known.find(sent) is None
 
 
 def test_no_more_heads_are_known_than_there_is_room_for() -> None:
     known = KnownHeads()
     for number in range(10 * KnownHeads.MOST):
         read([b"GET /%d HTTP/1.1\r\n\r\n" % number], known)
-    kept = [known.recall(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * KnownHeads.MOST)]
-    assert 0 < len([turn for turn in kept if isinstance(turn, Turn)]) <= KnownHeads.MOST
+    kept = [known.find(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * KnownHeads.MOST)]
+    assert 0 < len([turn for turn in kept if isinstance(turn, Known)]) <= KnownHeads.MOST
 
 
 def test_what_is_no_request_is_refused_after_a_known_one_too() -> None:
     reader = RequestReader(Limits(), known := KnownHeads())
     reader.feed(HEADS[4])
-    known.keep(reader.turns[0], begin)
-    reader.feed(HEADS[4])
-    assert len(reader.turns) == 2
+    known.keep(reader.turns.popleft(), begin)
+    assert reader.recall(HEADS[4]) is not None
     with pytest.raises(BadQueryError, match="not HTTP"):
         reader.feed(b"nonsense\r\n\r\n")
