@@ -135,7 +135,7 @@ class HttpConnection(asyncio.Protocol):
             self._head_timer = None
         begun = known.begin()
         if isinstance(begun, Response):
-            self._transport.writelines((begun.head, END, begun.body))
+            self._transport.write(b"".join((begun.head, END, begun.body)))
             self._rest()
         else:
             self._turns.append(known.turn(data, begun))

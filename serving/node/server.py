@@ -41,9 +41,10 @@ a size takes up to twice its time, while kernels are made for it"""
 PRESSED_S = 1.0
 """for so long after a refusal for want of room, queries are looked at before they are read"""
 
+REPEATED = 0.02
+"""for this part of T_b a refusal is said again without asking anew, REPEATED_S at most: of a full
+queue that much is soon filled again, and under overload asking is most of what a refusal costs"""
 REPEATED_S = 0.005
-"""for so long at most, and not beyond the time at which it expects room, a refusal is said again
-without asking anew; queries that are cancelled may make room before"""
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -276,7 +277,8 @@ class NodeServer:
             refusal = self._refusal(task)
             if refusal is None:
                 return None
-            self._said[task] = (now_s + min(refusal.retry_after_s, REPEATED_S), refusal)
+            hold_s = min(REPEATED * self.config.node.window_s, REPEATED_S)
+            self._said[task] = (now_s + hold_s, refusal)
         if refusal is not None:
             self._arrived[task] += 1
             self._count_refusal((task,), refusal.reason, now_s)
