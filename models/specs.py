@@ -54,6 +54,7 @@ _ROOMS_SETS: dict[str, tuple[str, ...]] = {
     "geometry": ("depth", "normals"),
     "layout": ("segmentation", "edges"),
     "outline": ("keypoints", "edges"),
+    "shapes": ("segmentation", "keypoints", "edges"),
 }
 
 

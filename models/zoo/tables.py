@@ -1,28 +1,31 @@
 """The zoo as Markdown, from its cards.
 
 `python -m models.zoo.tables docs/models.md` rewrites what the page holds between its marks
-`<!-- zoo BENCHMARK -->` or `<!-- transfer BENCHMARK -->` and `<!-- end -->`.
+`<!-- zoo BENCHMARK -->`, `transfer`, `affinity` or `grouping` instead of `zoo`, and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from models.tasks import tasks_of
+from models.zoo.affinity_tables import affinity_table, grouping_table
 from models.zoo.cards import ModelCard
+from models.zoo.markdown import NONE, line, short
 from models.zoo.registry import checkpoint_path, list_models
 
 __all__ = ["SIZE_CLASSES", "fill_page", "transfer_table", "zoo_table"]
 
 SIZE_CLASSES = ("small", "middle", "large")
-NONE = "–"
 _MARKED = re.compile(
-    r"(?P<mark><!-- (?P<what>zoo|transfer) (?P<benchmark>\S+) -->)\n.*?<!-- end -->", re.DOTALL
+    r"(?P<mark><!-- (?P<what>zoo|transfer|affinity|grouping) (?P<benchmark>\S+) -->)\n"
+    r".*?<!-- end -->",
+    re.DOTALL,
 )
 
 
@@ -30,7 +33,7 @@ def fill_page(page: str) -> str:
     """`page` with every marked table made anew."""
 
     def made(found: re.Match[str]) -> str:
-        table = {"zoo": zoo_table, "transfer": transfer_table}[found["what"]](found["benchmark"])
+        table = TABLES[found["what"]](found["benchmark"])
         return f"{found['mark']}\n{table}\n<!-- end -->"
 
     return _MARKED.sub(made, page)
@@ -40,8 +43,8 @@ def zoo_table(benchmark: str) -> str:
     """A row a model, by size class and number of tasks: its metrics and its size."""
     tasks = tasks_of(benchmark)
     lines = [
-        _line(["model", *(_short(task) for task in tasks), "parameters", "file"]),
-        _line(["---"] * (len(tasks) + 3)),
+        line(["model", *(short(task) for task in tasks), "parameters", "file"]),
+        line(["---"] * (len(tasks) + 3)),
     ]
     for card in _ordered(list_models(benchmark)):
         scores = [
@@ -52,7 +55,7 @@ def zoo_table(benchmark: str) -> str:
         ]
         size_mb = checkpoint_path(card).stat().st_size / 1e6
         parameters = f"{card.parameters / 1e6:.2f} M"
-        lines.append(_line([f"`{card.name}`", *scores, parameters, f"{size_mb:.1f} MB"]))
+        lines.append(line([f"`{card.name}`", *scores, parameters, f"{size_mb:.1f} MB"]))
     return "\n".join(lines)
 
 
@@ -66,8 +69,8 @@ def transfer_table(benchmark: str, size_class: str = "small") -> str:
     alone = {tasks[0]: card for tasks, card in cards.items() if len(tasks) == 1}
     tasks = tasks_of(benchmark)
     lines = [
-        _line(["trained together", *(_short(task) for task in tasks), "mean"]),
-        _line(["---"] * (len(tasks) + 2)),
+        line(["trained together", *(short(task) for task in tasks), "mean"]),
+        line(["---"] * (len(tasks) + 2)),
     ]
     for card in _ordered(tuple(cards.values())):
         if len(card.tasks) == 1 or not all(task in alone for task in card.tasks):
@@ -76,7 +79,7 @@ def transfer_table(benchmark: str, size_class: str = "small") -> str:
         cells = [_gain(gains[task], card, alone[task], task) if task in gains else NONE
                  for task in tasks]  # fmt: skip
         mean = f"{np.mean(list(gains.values())):+.3f}"
-        lines.append(_line([card.name.removeprefix(f"{benchmark}-{size_class}-"), *cells, mean]))
+        lines.append(line([card.name.removeprefix(f"{benchmark}-{size_class}-"), *cells, mean]))
     return "\n".join(lines)
 
 
@@ -97,12 +100,12 @@ def _ordered(cards: Sequence[ModelCard]) -> list[ModelCard]:
     )
 
 
-def _short(task: str) -> str:
-    return task.split("-", 1)[-1]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+TABLES: dict[str, Callable[[str], str]] = {
+    "zoo": zoo_table,
+    "transfer": transfer_table,
+    "affinity": affinity_table,
+    "grouping": grouping_table,
+}
 
 
 if __name__ == "__main__":

@@ -30,32 +30,44 @@ def train(
     teacher: Annotated[
         str | None, typer.Option(help="model of the zoo to learn from beside the labels")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="every two tasks of B together: which ones suit")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train models of the zoo again, writing their checkpoints and cards. Resumes by itself.
 
     An interrupted --all goes on with the model it was at; a finished one starts over. A model of a
-    data set on disk, or on a large network, is named BENCHMARK-SIZE-TASK and goes into --zoo.
+    data set on disk, or on a large network, is named BENCHMARK-SIZE-TASK and goes into --zoo. So do
+    --pairs, beside which `testbed zoo affinity` is written anew.
     """
     out = Output(as_json)
     from models.on_demand import find_trainable, is_shipped, large_specs, trainable_of
     from models.specs import TrainingSpec
 
-    if list_ or not (model or all_):
+    if pairs and (model or all_ or benchmark is None):
+        raise ValueError("--pairs trains every two tasks of one benchmark: name it by --benchmark")
+    if list_ or not (model or all_ or pairs):
         listed = [*trainable_of(benchmark), *(() if benchmark else large_specs())]
         for spec in listed:
             out.say(f"{spec.name}  {', '.join(spec.tasks)}  ({spec.steps} steps)")
         out.result({spec.name: list(spec.tasks) for spec in listed})
         return
-    specs = trainable_of(benchmark) if all_ else [find_trainable(name) for name in model or ()]
+    from models.affinity import collect_affinity, pair_specs
+
+    if pairs and benchmark:
+        specs = list(pair_specs(benchmark))
+    else:
+        specs = trainable_of(benchmark) if all_ else [find_trainable(name) for name in model or ()]
     if steps is not None:
         specs = [replace(spec, steps=steps) for spec in specs]
     if teacher is not None:
         specs = [replace(spec, teacher=teacher) for spec in specs]
     from models.rebuild import rebuild
     from models.train import TrainingProgress, train_model
+    from models.zoo.affinity_tables import affinity_path
     from models.zoo.cards import ModelCard
-    from models.zoo.registry import ZOO_FOLDER
+    from models.zoo.registry import ZOO_FOLDER, card_path, list_models
 
     def train_one(spec: TrainingSpec) -> ModelCard:
         with out.progress(spec.name) as advance:
@@ -75,10 +87,14 @@ def train(
             )
 
     metrics = {}
-    for card in rebuild(specs, train_one, resume=all_ and not fresh):
+    for card in rebuild(specs, train_one, resume=(all_ or pairs) and not fresh):
         metrics[card.name] = {task: metric.value for task, metric in card.metrics.items()}
         scores = ", ".join(f"{task} {value:.3f}" for task, value in metrics[card.name].items())
         out.say(f"[bold]{card.name}[/]: {scores}")
+    if pairs and benchmark:
+        trained = [ModelCard.load(card_path(spec.name, zoo)) for spec in specs]
+        found = collect_affinity(benchmark, [*list_models(benchmark), *trained])
+        out.say(f"[bold]affinity[/]: {found.save(affinity_path(benchmark))}")
     out.result(metrics)
 
 

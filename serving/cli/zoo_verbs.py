@@ -108,6 +108,42 @@ def verify(
 
 
 @zoo.command()
+def affinity(
+    benchmark: Annotated[str, typer.Argument(help="rooms, domains or streets")],
+    networks: Annotated[int, typer.Option(help="at most so many, to serve all tasks")] = 3,
+    as_json: Json = False,
+) -> None:
+    """What tasks gain by training together, and which to train together in few networks."""
+    out = Output(as_json)
+    from models.affinity import best_networks, gain_ij
+    from models.zoo.affinity_tables import load_affinity
+
+    if networks < 1:
+        raise ValueError(f"--networks: expected at least 1, got {networks}")
+    found = load_affinity(benchmark)
+    gain = gain_ij(found)
+    table = Table("beside", *found.tasks)
+    for j, task in enumerate(found.tasks):
+        table.add_row(task, *(f"{gain[i, j]:+.3f}" if i != j else "" for i in range(len(gain))))
+    out.table(table)
+    chosen, mean = best_networks(found, networks)
+    for network in chosen:
+        out.say(f"train {', '.join(network.trained)}; ask for {', '.join(network.asked)}")
+    out.say(f"predicted mean {mean:.3f}")
+    out.result(
+        {
+            "tasks": list(found.tasks),
+            "gain": {
+                task: dict(zip(found.tasks, row, strict=True))
+                for task, row in zip(found.tasks, gain.tolist(), strict=True)
+            },
+            "networks": [{"trained": n.trained, "asked": n.asked} for n in chosen],
+            "predicted_mean": mean,
+        }
+    )
+
+
+@zoo.command()
 def register(
     file: Annotated[Path, typer.Argument(help="Python file with CARD and build()")],
     folder: Annotated[Path, typer.Option("--zoo", help="folder of your own zoo")],

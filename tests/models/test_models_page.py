@@ -30,7 +30,9 @@ def test_every_example_checks_what_it_shows() -> None:
 def test_the_tables_are_those_of_the_cards() -> None:
     # If this fails: python -m models.zoo.tables docs/models.md
     assert fill_page(PAGE) == PAGE
-    marks = re.findall(r"<!-- (zoo|transfer) (\S+) -->", PAGE)
+    marks = re.findall(r"<!-- (zoo|transfer|affinity|grouping) (\S+) -->", PAGE)
+    for what in ("transfer", "affinity", "grouping"):
+        assert {name for kind, name in marks if kind == what} == set(BENCHMARKS)
     assert {name for what, name in marks if what == "zoo"} == {c.benchmark for c in list_models()}
     for card in list_models():
         assert f"| `{card.name}` |" in PAGE

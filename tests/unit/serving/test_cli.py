@@ -57,6 +57,13 @@ def test_the_readmes_commands_without_a_cluster_work(bench) -> None:
         (["evaluate", "nowhere.json"], "nowhere.json: No such file"),
         (["experiment", "nothing"], "no experiment 'nothing' (valid: convergence"),
         (["train", "rooms-tiny-all"], "rooms-tiny-all"),
+        (["train", "--pairs"], "name it by --benchmark"),
+        (["train", "--pairs", "--benchmark", "room"], "no model of 'room' to train"),
+        (
+            ["zoo", "affinity", "room"],
+            "no pairs of 'room' were trained; benchmarks: domains, rooms",
+        ),
+        (["zoo", "affinity", "rooms", "--networks", "0"], "expected at least 1, got 0"),
         (["deploy", "nowhere.json"], "nowhere.json: No such file"),
         (["drive", "--plan", "nowhere.json"], "nowhere.json: No such file"),
         (["compare", "--profiles", "nowhere.json"], "nowhere.json: No such file"),
