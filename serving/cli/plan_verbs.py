@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cluster.demand import Demand
+from cluster.demand import Demand, Phase
 from cluster.providers.state import find_cluster
 from cluster.topology import Topology
 from models.zoo.registry import list_models
@@ -18,14 +18,14 @@ from planner.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
 from planner.policies import Options, list_policies, solve
-from planner.problem import Problem
+from planner.problem import Problem, ProblemError
 from planner.solution import Solution
 from profiling.profile import Profiles
 from serving.cli.cluster_verbs import SPECS, Json
 from serving.cli.console import ExitCode, Output
 from serving.control.stages import Setting
 
-__all__ = ["VERBS", "load_setting"]
+__all__ = ["VERBS", "load_setting", "pick_phase", "state_problem"]
 
 SHOWN_NODES = 24
 SHOWN_REASONS = 12
@@ -35,6 +35,24 @@ DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
 TopologyFile = Annotated[
     Path | None, typer.Option(help="topology YAML; default: that of the running cluster")
 ]
+
+
+def state_problem(setting: Setting, demand: Path, phase: int) -> Problem:
+    """What is to be planned for a phase of a demand file. Raises `ValueError` with the file's name
+    where the setting lacks a client or a task of it."""
+    chosen = pick_phase(demand, phase)
+    try:
+        return setting.problem(chosen)
+    except ProblemError as error:
+        raise ValueError(f"{demand}: {error}; --demand names another file") from None
+
+
+def pick_phase(demand: Path, phase: int) -> Phase:
+    """A phase of a demand file. Raises `ValueError` if it has none of that number."""
+    phases = Demand.load(demand).phases
+    if not 0 <= phase < len(phases):
+        raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
+    return phases[phase]
 
 
 def load_setting(topology: Path | None, profiles: Path) -> Setting:
@@ -92,10 +110,7 @@ def plan(
     if problem is not None:
         stated = Problem.load(problem)
     else:
-        phases = Demand.load(demand).phases
-        if not 0 <= phase < len(phases):
-            raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
-        stated = load_setting(topology, profiles).problem(phases[phase])
+        stated = state_problem(load_setting(topology, profiles), demand, phase)
         stated.save(output.with_name("problem.json"))
     with out.busy(f"planning with {policy}"):
         solution = solve(stated, policy, options)

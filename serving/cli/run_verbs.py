@@ -22,7 +22,13 @@ from planner.plan import Plan
 from planner.policies import Options, solve
 from serving.cli.cluster_verbs import SPECS, Json
 from serving.cli.console import ExitCode, Output
-from serving.cli.plan_verbs import DemandFile, ProfilesFile, load_setting
+from serving.cli.plan_verbs import (
+    DemandFile,
+    ProfilesFile,
+    load_setting,
+    pick_phase,
+    state_problem,
+)
 from serving.control.stages import Setting, measure_run, model_bytes_of, write_report
 from serving.ingress.limits import DoorConfig, read_door
 from serving.metrics.targets import write_prometheus
@@ -325,18 +331,14 @@ def _running_or_launched(
 
 
 def _refuse_infeasible(setting: Setting, plan: Plan, demand: Path, phase: int) -> None:
-    problem = setting.problem(_phases(demand, phase, None)[0])
+    problem = state_problem(setting, demand, phase)
     violations = evaluate(problem, plan).violations()
     if violations:
         raise ValueError(f"the plan is not deployed, it breaks a budget: {violations[0]}")
 
 
 def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[Phase]:
-    phases = list(Demand.load(demand).phases)
-    if phase is not None:
-        if not 0 <= phase < len(phases):
-            raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
-        phases = [phases[phase]]
+    phases = list(Demand.load(demand).phases) if phase is None else [pick_phase(demand, phase)]
     if duration_s is None:
         return phases
     if duration_s <= 0:
