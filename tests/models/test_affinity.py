@@ -111,7 +111,7 @@ def test_no_other_networks_predict_more(found: Affinity, most: int) -> None:
     assert np.mean(asked) == pytest.approx(mean)
 
 
-@pytest.mark.parametrize("lacking", [*PAIRS, None], ids=str)
+@pytest.mark.parametrize("lacking", [*PAIRS, None], ids=["ab", "ac", "bc", "twice"])
 def test_a_table_with_a_hole_or_a_pair_twice_is_refused(lacking: frozenset[str] | None) -> None:
     pairs = [
         {"metrics": {task: metric(value) for task, value in scores.items()}}

@@ -11,6 +11,7 @@ from cluster.demand import Demand
 from cluster.document import DocumentError
 from cluster.machine import CapacityError, Machine, check_capacity
 from cluster.topology import Topology
+from models.tasks import tasks_of
 
 SPECS = Path(__file__).resolve().parents[3] / "cluster" / "specs"
 
@@ -37,11 +38,20 @@ def test_the_demo_topology_is_valid_and_survives_a_round_trip(tmp_path) -> None:
     ]
 
 
-def test_the_demo_demand_asks_only_what_the_topology_has() -> None:
+@pytest.mark.parametrize(
+    ("benchmark", "file"),
+    [("rooms", "demo"), ("domains", "domains"), ("streets", "streets")],
+)
+def test_the_demands_ask_every_task_of_what_the_topology_has(benchmark: str, file: str) -> None:
     topology = Topology.load(SPECS / "demo.yaml")
     clients = {node.name for node in topology.clients}
-    for phase in Demand.load(SPECS / "demo-demand.yaml").phases:
+    phases = Demand.load(SPECS / f"{file}-demand.yaml").phases
+    assert len(phases) == 2
+    for phase in phases:
         assert set(phase.rates_qps) == clients
+        assert {task for rates in phase.rates_qps.values() for task in rates} == set(
+            tasks_of(benchmark)
+        )
 
 
 def test_an_unknown_key_is_named_with_its_path_and_the_nearest_valid_one() -> None:
