@@ -127,8 +127,7 @@ _ALL = (
         _streets("small", subset, 220, 31, 4e-3, teacher=_STREETS_TEACHERS.get(subset, ""))
         for subset in _STREETS_SETS
     ),
-    _streets("middle", "all", 700, 32, 3e-3),
-    *(_streets("middle", subset, 220, 32, 3e-3) for subset in ("scene", "boxes", "space")),
+    *(_streets("middle", subset, 700, 32, 3e-3) for subset in ("all", "scene", "boxes", "space")),
 )
 
 SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}
