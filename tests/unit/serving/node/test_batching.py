@@ -162,9 +162,9 @@ def test_admission_refuses_what_would_break_the_promise_and_says_for_how_long() 
     while (refusal := find_refusal(batcher, "a", 10.0, 10.2)) is None:
         batcher.push("a", admitted, 10.0)
         admitted += 1
-    assert admitted == 6  # 0.2 s of a running batch and 6 of 0.11 s in 0.9 of 2 x 0.5 s
+    assert admitted == 5  # 0.2 s of a running batch and 5 of 0.11 s in 0.85 of 2 x 0.5 s
     assert refusal.reason == "overloaded"
-    assert refusal.retry_after_s == pytest.approx(0.2 + 7 * 0.11 - 0.9, abs=0.01)
+    assert refusal.retry_after_s == pytest.approx(0.2 + 6 * 0.11 - 0.85, abs=0.01)
 
 
 def test_late_answers_make_admission_more_careful_until_they_are_in_time_again() -> None:
@@ -245,9 +245,9 @@ def test_what_is_forecast_is_when_its_batch_would_end(
         end_s += batcher.pace.batch_s(batch.model, len(batch.items))
         if "new" in batch.items:
             assert forecast.done_s == pytest.approx(end_s)
-            excess_s = end_s - batch.arrived_s[0] - 0.9
+            excess_s = end_s - batch.arrived_s[0] - 0.85
         elif excess_s is not None:
-            excess_s = max(excess_s, end_s - batch.arrived_s[0] - 0.9)
+            excess_s = max(excess_s, end_s - batch.arrived_s[0] - 0.85)
     assert forecast.excess_s == pytest.approx(excess_s)
 
 
