@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.benchmarks.raycast.cast import cast
+from models.benchmarks.raycast.solids import Camera, Material, Scene
 from models.benchmarks.rooms import Rooms, Sample
 from models.metrics import corners
 from models.tasks import SEGMENTATION_CLASSES
@@ -46,6 +48,16 @@ def test_floor_normals_point_up_and_depth_agrees_with_them(samples: list[Sample]
         normals = sample.labels["normals"][here]
         assert (normals == normals[0]).all()
         assert normals[0][1] < -60  # camera axes point down, so up is negative
+
+
+def test_a_ray_along_two_walls_ends_at_the_third() -> None:
+    # Yaw 0 and an odd width: the middle column's rays have no part across the room.
+    across = Camera(position=(1.0, 4.5, 1.5), yaw=0.0, pitch=0.0, field_of_view=1.3)
+    white = Material(color=(1, 1, 1), second=(1, 1, 1))
+    empty = Scene((4.0, 9.0, 3.0), (white,) * 6, (), across, (), ambient=1.0)
+    hits = cast(empty, 33, 33)
+    assert hits.depth_hw[16] == pytest.approx(np.full(33, 3.0))
+    assert np.isfinite(hits.point_3hw).all()
 
 
 def test_edges_lie_where_classes_change(samples: list[Sample]) -> None:

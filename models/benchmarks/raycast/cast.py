@@ -104,10 +104,12 @@ def lit(scene: Scene, hits: Hits, light: Light) -> np.ndarray:
 
 def _room(scene: Scene, origin: np.ndarray, ray_3hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = np.asarray(scene.size, np.float32)
+    wall = np.where(ray_3hw > 0, size[:, None, None], 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = 1 / ray_3hw
-        wall = np.where(ray_3hw > 0, size[:, None, None], 0)
         leave_3hw = (wall - origin[:, None, None]) * inverse
+    # A ray along a pair of walls meets neither, whichever sign its zero has.
+    leave_3hw[ray_3hw == 0] = np.inf
     axis_hw = leave_3hw.argmin(axis=0)
     depth_hw = leave_3hw.min(axis=0)
     ahead = np.take_along_axis(ray_3hw, axis_hw[None], axis=0)[0] > 0
