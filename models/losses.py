@@ -1,6 +1,7 @@
 """One training loss a task, on raw head outputs; scaled so that a sum of them is balanced.
 
-Axes: `b` images, `k` classes, `h` rows, `w` columns. Labels are in the encoding of `models.tasks`.
+Axes: `b` images, `g` groups of them, `k` classes, `h` rows, `w` columns, `n` pixels of an image.
+Labels are in the encoding of `models.tasks`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def total_loss(
     *,
     rows: Mapping[str, Tensor] | None = None,
     emphasis: Mapping[str, float] | None = None,
+    dice_by_picture: bool = False,
 ) -> Tensor:
     """Mean over the network's tasks of their losses, each times its weight (default 1).
 
@@ -36,8 +38,9 @@ def total_loss(
     a task that no image of the batch carries is left out.
     """
     weight = emphasis or {}
+    losses = LOSSES | DICE_BY_PICTURE if dice_by_picture else LOSSES
     parts = [
-        weight.get(task, 1.0) * LOSSES[task](output, label)
+        weight.get(task, 1.0) * losses[task](output, label)
         for task, output, label in carried(outputs, labels, rows or {})
     ]
     return torch.stack(parts).mean()
@@ -55,18 +58,27 @@ def carried(
             yield task, outputs[task][rows[task]], truth[rows[task]]
 
 
-def segmentation_loss(score_bkhw: Tensor, label_bhw: Tensor) -> Tensor:
-    """Cross entropy plus soft Dice over the classes the batch shows (the metric is per class)."""
-    classes = score_bkhw.shape[1]
-    label = label_bhw.long()
-    log_share = score_bkhw.log_softmax(dim=1)
-    true_log = log_share.gather(1, label[:, None])[:, 0]
-    size_k = torch.bincount(label.flatten(), minlength=classes).to(log_share.dtype)
-    zero_k = torch.zeros_like(size_k)
-    common_k = zero_k.index_add(0, label.flatten(), true_log.exp().flatten())
-    said_k = log_share.exp().sum(dim=(0, 2, 3))
-    dice_k = 2 * common_k / (said_k + size_k + 1)
-    return (1 - dice_k[size_k > 0]).mean() - true_log.mean()
+def segmentation_loss(score_bkhw: Tensor, label_bhw: Tensor, *, by_picture: bool = False) -> Tensor:
+    """Cross entropy plus soft Dice over the classes shown (the metric is per class).
+
+    Dice is taken of the batch as a whole, or `by_picture` of each picture over the classes that
+    it shows, as the metric is: a small thing then counts as much as a large one.
+    """
+    log_share_bkn = score_bkhw.log_softmax(dim=1).flatten(2)
+    label_bn = label_bhw.long().flatten(1)
+    true_log_bn = log_share_bkn.gather(1, label_bn[:, None])[:, 0]
+    zero_bk = torch.zeros(log_share_bkn.shape[:2], device=label_bn.device)
+    size_gk = zero_bk.scatter_add(1, label_bn, torch.ones_like(true_log_bn))
+    common_gk = zero_bk.scatter_add(1, label_bn, true_log_bn.exp())
+    said_gk = log_share_bkn.exp().sum(dim=2)
+    if not by_picture:
+        size_gk, common_gk, said_gk = (
+            sums.sum(dim=0, keepdim=True) for sums in (size_gk, common_gk, said_gk)
+        )
+    shown_gk = size_gk > 0
+    missed_gk = 1 - 2 * common_gk / (said_gk + size_gk + 1)
+    dice = ((missed_gk * shown_gk).sum(dim=1) / shown_gk.sum(dim=1)).mean()
+    return dice - true_log_bn.mean()
 
 
 def depth_loss(log_b1hw: Tensor, label_bhw: Tensor) -> Tensor:
@@ -147,3 +159,9 @@ LOSSES |= {
     "cityscapes3d-depth": on_labelled(Kind.METRES, depth_loss),
     "cityscapes3d-boxes": partial(boxes_loss, task=find_task("cityscapes3d-boxes")),
 }
+DICE_BY_PICTURE: dict[str, Loss] = {
+    task: partial(segmentation_loss, by_picture=True)
+    for task, loss in LOSSES.items()
+    if loss is segmentation_loss
+}
+"""of the tasks that have a choice: where labels have holes, pictures are not told apart"""

@@ -39,6 +39,8 @@ class TrainingSpec:
     size: tuple[int, int] = (96, 96)
     emphasis: Mapping[str, float] = field(default_factory=dict)
     """weight of a task's loss where it is not 1"""
+    dice_by_picture: bool = False
+    """whether segmentation's Dice is taken picture by picture (`models.losses`)"""
     teacher: str = ""
     """model of the zoo whose answers are learnt beside the labels (`models.distillation`)"""
 
@@ -111,9 +113,27 @@ _STREETS_TEACHERS = dict.fromkeys(("things", "all"), "streets-large-all")
 
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
-    _rooms("middle", "all", 4_000, 12, 2e-3, train_images=16_000, emphasis={"segmentation": 3.0}),
+    _rooms(
+        "middle",
+        "all",
+        4_800,
+        12,
+        2e-3,
+        train_images=16_000,
+        emphasis={"segmentation": 3.0},
+        dice_by_picture=True,
+    ),
     _rooms("middle", "geometry", 800, 12, 2e-3),
-    _rooms("large", "all", 3_000, 13, 2e-3, train_images=16_000, emphasis={"segmentation": 2.0}),
+    _rooms(
+        "large",
+        "all",
+        3_000,
+        13,
+        2e-3,
+        train_images=16_000,
+        emphasis={"segmentation": 2.0},
+        dice_by_picture=True,
+    ),
     *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
     *(
         _domains("small", subset, 700, 21, 4e-3)

@@ -169,7 +169,10 @@ def _step(
         taught = teacher.maps(picture) if teacher else {}
     outputs = {task: output.float() for task, output in zip(spec.tasks, maps, strict=True)}
     labels = {task: label.to(device) for task, label in batch.labels.items()}
-    loss = total_loss(outputs, labels, rows=batch.rows, emphasis=spec.emphasis)
+    loss = total_loss(
+        outputs, labels, rows=batch.rows, emphasis=spec.emphasis,
+        dice_by_picture=spec.dice_by_picture,
+    )  # fmt: skip
     if taught:
         loss = loss + teaching_loss(outputs, taught, batch.rows)
     optimizer.zero_grad(set_to_none=True)

@@ -84,6 +84,27 @@ def test_a_loss_is_smaller_for_the_truth(task: str) -> None:
     assert LOSSES[task](truth, label) < 0.5 * LOSSES[task](wrong, label)
 
 
+def test_dice_by_picture_counts_a_small_thing_as_much_as_a_large_one() -> None:
+    """Class 1 fills one picture and four pixels of another; only the four are missed."""
+    label = torch.zeros(2, 16, 16, dtype=torch.long)
+    label[0] = 1
+    label[1, :2, :2] = 1
+    missed = 20.0 * one_hot(torch.where(torch.arange(2)[:, None, None] == 0, label, 0), 2)
+    output = {"segmentation": missed.movedim(-1, 1).float()}
+    right = {"segmentation": 20.0 * one_hot(label, 2).movedim(-1, 1).float()}
+
+    def dice_of_missing(by_picture: bool) -> float:
+        found = [
+            total_loss(said, {"segmentation": label}, dice_by_picture=by_picture)
+            for said in (output, right)
+        ]
+        # What the pixels' cross entropy says is the same either way: 4 of 512, off by 20.
+        return float(found[0] - found[1]) - 4 / 512 * 20
+
+    assert dice_of_missing(by_picture=False) < 0.02
+    assert dice_of_missing(by_picture=True) == pytest.approx(0.25, abs=0.07)
+
+
 def test_preprocessing_is_the_formula_of_the_card() -> None:
     image = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 16, 16, 3)
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
