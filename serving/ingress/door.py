@@ -28,6 +28,7 @@ from serving.ingress.protocol import (
 from serving.ingress.statistics import Callers, ModelStatistics
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
 from serving.node.server import NodeServer, Routed
+from serving.node.turnstile import Standing
 
 __all__ = ["Door", "way_of"]
 
@@ -103,14 +104,13 @@ class Door:
             ),
         )
 
-    def turn_away(self, model: str, caller: str) -> RefusedError | None:
-        """What a question to `model` would be refused with that arrives now, counted as if it had
-        been read; None if it has to be read."""
-        refusal = self._node.turn_away(model)
-        if refusal is not None:
-            self._statistics[model].fail.add(0.0)
+    def turn_away(self, model: str, caller: str) -> Standing | None:
+        """The refusal of a question to `model` that arrives now, counted as if it had been read;
+        None if it has to be read."""
+        standing = self._node.turn_away(model)
+        if standing is not None:
             self._callers.count(caller, "refused")
-        return refusal
+        return standing
 
     @property
     def ready(self) -> bool:
@@ -156,7 +156,8 @@ class Door:
         if model:
             self.check_model(model)
         wanted = (model,) if model else self.models
-        return {"model_stats": [self._statistics[name].as_json() for name in wanted]}
+        told = [self._statistics[name].as_json(self._node.turned_away(name)) for name in wanted]
+        return {"model_stats": told}
 
     def callers(self) -> dict[str, Any]:
         """Requests by caller and outcome."""

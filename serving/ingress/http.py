@@ -36,6 +36,7 @@ from serving.ingress.replies import (
     word_error,
 )
 from serving.node.errors import BadQueryError, NotServedError, RefusedError
+from serving.node.turnstile import Standing
 
 __all__ = ["IMAGE_TYPES", "TENSOR_TYPES", "HttpIngress", "Page"]
 
@@ -59,6 +60,34 @@ class _Query(NamedTuple):
     """tasks that a picture's URL names"""
     header_bytes: int | None
     """of JSON before raw tensors"""
+
+
+class _Inference:
+    """Begins the exchange of each query that comes with one head, or turns it away.
+
+    `turn_away` is `Door.turn_away` of that head. A refusal that stands is said again in the same
+    bytes, unless the caller is to be counted by name.
+    """
+
+    __slots__ = ("_anonymous", "_exchange", "_said", "_turn_away")
+
+    def __init__(
+        self, turn_away: Callable[[], Standing | None], exchange: Exchange, anonymous: bool
+    ) -> None:
+        self._turn_away = turn_away
+        self._exchange = exchange
+        self._anonymous = anonymous
+        self._said: tuple[Standing, Response] | None = None
+
+    def __call__(self) -> Response | Exchange:
+        if self._said is not None and self._said[0].again():
+            return self._said[1]
+        standing = self._turn_away()
+        if standing is None:
+            return self._exchange
+        response = word_error(standing.refusal, self._exchange.named)
+        self._said = (standing, response) if self._anonymous else None
+        return response
 
 
 class HttpIngress:
@@ -101,11 +130,9 @@ class HttpIngress:
             return partial(self._tell, head, parts, named)
         self._door.check_model(parts[2], _version(parts))
         query = _read_query(head, parts[2], named)
-        return partial(self._begin, query, Exchange(named, partial(self._answer, query, named)))
-
-    def _begin(self, query: _Query, exchange: Exchange) -> Response | Exchange:
-        refused = self._door.turn_away(query.model, query.caller)
-        return exchange if refused is None else word_error(refused, exchange.named)
+        exchange = Exchange(named, partial(self._answer, query, named))
+        turn_away = partial(self._door.turn_away, query.model, query.caller)
+        return _Inference(turn_away, exchange, anonymous=not query.caller)
 
     async def _answer(self, query: _Query, named: Headers, body: Body) -> Response:
         try:

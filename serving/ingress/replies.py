@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -51,21 +50,13 @@ def word_error(error: QueryError, named: Headers) -> Response:
 
 def refusal(refused: RefusedError, named: Headers) -> Response:
     """Why there is no answer now: whole seconds in the header, the time itself in the body."""
-    if not named:
-        return _word_refusal(refused.reason, str(refused), refused.retry_after_s)
-    return _refusal(refused.reason, str(refused), refused.retry_after_s, named)
-
-
-def _refusal(reason: str, message: str, retry_after_s: float, named: Headers) -> Response:
-    whole_s = max(1, math.ceil(retry_after_s))
-    body = {"error": message, "reason": reason, "retry_after_s": retry_after_s or whole_s}
+    whole_s = max(1, math.ceil(refused.retry_after_s))
+    body = {
+        "error": str(refused),
+        "reason": refused.reason,
+        "retry_after_s": refused.retry_after_s or whole_s,
+    }
     return json_content(503, [*named, (b"retry-after", b"%d" % whole_s)], body)
-
-
-@lru_cache(maxsize=64)
-def _word_refusal(reason: str, message: str, retry_after_s: float) -> Response:
-    """Under overload the same refusal is said again and again."""
-    return _refusal(reason, message, retry_after_s, [])
 
 
 def tensors(body: bytes, header_bytes: int | None, named: Headers) -> Response:

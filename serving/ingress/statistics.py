@@ -68,9 +68,10 @@ class ModelStatistics:
                 batch = self.batches[served.batch_size] = Duration()
             batch.add(served.compute_s)
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of `model_stats`."""
+    def as_json(self, turned_away: int = 0) -> dict[str, Any]:
+        """An entry of `model_stats`; requests that were turned away unread failed in no time."""
         unmeasured = Duration().as_json()
+        fail = Duration(self.fail.count + turned_away, self.fail.spent_s)
         return {
             "name": self.name,
             "version": VERSION,
@@ -79,7 +80,7 @@ class ModelStatistics:
             "execution_count": round(self.executions),
             "inference_stats": {
                 "success": self.success.as_json(),
-                "fail": self.fail.as_json(),
+                "fail": fail.as_json(),
                 "queue": self.queue.as_json(),
                 "compute_input": unmeasured,
                 "compute_infer": self.compute_infer.as_json(),

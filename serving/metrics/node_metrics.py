@@ -60,6 +60,9 @@ class NodeMetrics:
         self._bounds_s = bounds_s or {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        # Before all counters: a reading has the node settle what it has not told yet.
+        self._scraped = _Scraped(node.name)
+        self.registry.register(self._scraped)
         self._about(node)
         self._batches = self._counter("batches", "Batches run.", "model", "release")
         self._size = self._histogram("batch_size", "Images in a batch.", SIZES, "model")
@@ -94,7 +97,7 @@ class NodeMetrics:
 
     def watch(self, read: Callable[[], Reading]) -> None:
         """Call `read` at every scrape. To be called once, when the node is there to be read."""
-        self.registry.register(_Scraped(self._node, read))
+        self._scraped.read = read
 
     def on_batch(
         self,
@@ -122,9 +125,9 @@ class NodeMetrics:
         # Shown from the start: a rate needs a zero.
         self._late.add((node, task), spent_s > self._bounds_s.get(target.node, inf))
 
-    def on_refusal(self, task: str, reason: str) -> None:
+    def on_refusal(self, task: str, reason: str, times: int = 1) -> None:
         """See `NodeObserver`."""
-        self._refusals.add((self._node, task, reason))
+        self._refusals.add((self._node, task, reason), times)
 
     def on_load(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""
@@ -182,13 +185,15 @@ class NodeMetrics:
 class _Scraped(Collector):
     """A node's reading as metrics."""
 
-    def __init__(self, node: str, read: Callable[[], Reading]) -> None:
+    def __init__(self, node: str) -> None:
         self._node = node
-        self._read = read
+        self.read: Callable[[], Reading] | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """Prometheus: what the node says now."""
-        now = self._read()
+        """Prometheus: what the node says now; nothing before it is there."""
+        if self.read is None:
+            return
+        now = self.read()
         yield self._by_model("queue_length", "Queries that wait for a batch.", now.waiting)
         yield self._by_model("resident_bytes", "Bytes that a model holds.", now.resident_bytes)
         in_flight = GaugeMetricFamily(

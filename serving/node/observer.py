@@ -37,8 +37,8 @@ class NodeObserver(Protocol):
         """A query that arrived at this (client) node was answered `spent_s` after it arrived."""
         ...
 
-    def on_refusal(self, task: str, reason: str) -> None:
-        """A query that arrived at this (client) node was refused."""
+    def on_refusal(self, task: str, reason: str, times: int = 1) -> None:
+        """So many queries that arrived at this (client) node were refused."""
         ...
 
     def on_load(self, model: str, spent_s: float) -> None:
@@ -76,7 +76,7 @@ class _Silent:
     def on_answer(self, task: str, target: Target, spent_s: float, link_s: float) -> None:
         """Nothing."""
 
-    def on_refusal(self, task: str, reason: str) -> None:
+    def on_refusal(self, task: str, reason: str, times: int = 1) -> None:
         """Nothing."""
 
     def on_load(self, model: str, spent_s: float) -> None:

@@ -12,13 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
 from cluster.topology import Link, Node
-from serving.node.admission import WANT_OF_ROOM
 from serving.node.batching import make_batcher
 from serving.node.dispatch import Dispatcher
 from serving.node.errors import NotServedError, RefusedError
@@ -29,6 +27,7 @@ from serving.node.observer import SILENT, NodeObserver
 from serving.node.peer import PeerServer
 from serving.node.picture import ImageSource, Picture
 from serving.node.router import Ask, Router, RouteTable, Target
+from serving.node.turnstile import Standing, Turnstile
 from serving.node.uplink import Patience, Uplink
 
 __all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
@@ -38,13 +37,6 @@ REHEARSED = 8
 REHEARSAL_S = 1.0
 """for so long a model runs batches of one size after another before it serves: the first batch of
 a size takes up to twice its time, while kernels are made for it"""
-PRESSED_S = 1.0
-"""for so long after a refusal for want of room, queries are looked at before they are read"""
-
-REPEATED = 0.02
-"""for this part of T_b a refusal is said again without asking anew, REPEATED_S at most: of a full
-queue that much is soon filled again, and under overload asking is most of what a refusal costs"""
-REPEATED_S = 0.005
 
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -157,12 +149,11 @@ class NodeServer:
         self._peers = PeerServer(self._serve_forwarded, config.token)
         self._arrived: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._turned_away: Counter[str] = Counter()
+        self._turnstile = Turnstile(node.window_s, self._refusal, self._count_turned_away, clock)
         self._loads_s: dict[str, float] = {}
         self._plan_version = 0
         self._in_flight: Counter[int] = Counter()
-        self._pressed_until_s = -inf
-        self._said: dict[str, tuple[float, RefusedError]] = {}
-        """until when what is said at the door for a task is repeated"""
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
@@ -186,7 +177,7 @@ class NodeServer:
         if table.version >= self._plan_version:
             self._plan_version = table.version
             self._router.replace(table)
-            self._said.clear()
+            self._turnstile.forget()
             self._observer.on_plan(table)
             self._prepare_uplink()
 
@@ -262,30 +253,22 @@ class NodeServer:
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
         return answers
 
-    def turn_away(self, task: str) -> RefusedError | None:
-        """What a query of `task` that arrives now would be refused with, whichever way it took,
-        counted as a refusal; None if it might be answered, or nobody was refused of late for want
-        of room.
+    def turn_away(self, task: str) -> Standing | None:
+        """The refusal of a query of `task` that arrives now, whichever way it took, counted as one;
+        None if it might be answered, or nobody was refused of late for want of room.
 
         For a door, which is spared reading a query only to refuse it.
         """
-        now_s = self._clock()
-        if now_s >= self._pressed_until_s:
-            return None
-        until_s, refusal = self._said.get(task, (-inf, None))
-        if now_s >= until_s:
-            refusal = self._refusal(task)
-            if refusal is None:
-                return None
-            hold_s = min(REPEATED * self.config.node.window_s, REPEATED_S)
-            self._said[task] = (now_s + hold_s, refusal)
-        if refusal is not None:
-            self._arrived[task] += 1
-            self._count_refusal((task,), refusal.reason, now_s)
-        return refusal
+        return self._turnstile.turn_away(task)
+
+    def turned_away(self, task: str) -> int:
+        """Queries of `task` that were refused by `turn_away`."""
+        self._turnstile.settle()
+        return self._turned_away[task]
 
     def snapshot(self) -> NodeSnapshot:
         """Counters as they stand."""
+        self._turnstile.settle()
         return NodeSnapshot(
             node=self.config.node.name,
             taken_s=self._clock(),
@@ -318,11 +301,16 @@ class NodeServer:
             self._uplink.prepare()
 
     def _count_refusal(self, tasks: tuple[str, ...], reason: str, now_s: float) -> None:
-        if reason in WANT_OF_ROOM:
-            self._pressed_until_s = now_s + PRESSED_S
+        self._turnstile.press(reason, now_s)
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)
+
+    def _count_turned_away(self, task: str, reason: str, times: int) -> None:
+        self._arrived[task] += times
+        self._refused[reason] += times
+        self._turned_away[task] += times
+        self._observer.on_refusal(task, reason, times)
 
     async def _serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None

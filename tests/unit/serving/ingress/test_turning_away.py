@@ -97,3 +97,29 @@ def test_pages_are_read_even_then() -> None:
         stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
         refused = served.node.snapshot().refused["overloaded"]
         assert stats["inference_stats"]["fail"]["count"] == refused > 0
+
+
+def test_what_is_said_again_in_the_same_bytes_is_counted_everywhere() -> None:
+    with (
+        full_node() as (served, _),
+        closing(socket.create_connection(("127.0.0.1", served.http), timeout=10)) as caller,
+    ):
+        before = served.node.snapshot()
+        head = POST + b"content-length: %d\r\n\r\n" % len(BAD)
+        for _ in range(20):  # the same head comes again and again
+            caller.sendall(head + BAD)
+            assert caller.recv(4_096).startswith(b"HTTP/1.1 503 ")
+        after = served.node.snapshot()
+        assert after.arrived["depth"] == before.arrived["depth"] + 20
+        assert after.refused["overloaded"] == before.refused["overloaded"] + 20
+        stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
+        assert stats["inference_stats"]["fail"]["count"] == after.refused["overloaded"]
+
+
+def test_callers_who_name_themselves_are_counted_by_name() -> None:
+    with full_node() as (served, _), httpx.Client() as caller:
+        named = {"content-type": "image/png", "x-client-id": "ann"}
+        for _ in range(5):
+            url = f"{served.url}/v2/models/depth/infer"
+            assert caller.post(url, content=BAD, headers=named).status_code == 503
+        assert caller.get(f"{served.url}/v2/callers").json() == {"callers": {"ann": {"refused": 5}}}
