@@ -38,23 +38,23 @@ async def hierarchy(hop: str, shared_passes: bool) -> AsyncIterator[NodeServer]:
     card = find_model(MODEL)
     shape = (card.preprocessing.height, card.preprocessing.width, 3)
 
-    def make(name: str, uplink: Link | None, port: int) -> NodeServer:
-        async def find_peer() -> tuple[str, int]:
+    def make(name: str, uplinks: tuple[Link, ...], port: int) -> NodeServer:
+        async def find_peer(_: str) -> tuple[str, int]:
             return HOST, port
 
         config = NodeConfig(
-            _node(name), uplink, TASKS, TOKEN, max_waiting=4096, shared_passes=shared_passes
+            _node(name), uplinks, TASKS, TOKEN, max_waiting=4096, shared_passes=shared_passes
         )
         return NodeServer(
             config,
             lambda model: ModelRuntime.load(find_model(model), max_batch=MAX_BATCH),
             lambda _: shape,
-            find_peer if uplink else None,
+            find_peer,
         )
 
-    edge = make("edge", None, 0)
+    edge = make("edge", (), 0)
     link = Link(source="client", target="edge", bandwidth=10**12)
-    client = make("client", link, await edge.start())
+    client = make("client", (link,), await edge.start())
     await (client if hop == "local" else edge).load((MODEL,))
     client.route(RouteTable(1, dict.fromkeys(TASKS, ((HOPS[hop], 1.0),))))
     try:

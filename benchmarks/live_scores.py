@@ -49,15 +49,15 @@ async def _live_scores(card: ModelCard, split: RenderedSplit, images: int) -> di
         )
 
     def server(name: str, link: Link | None, above: int | None) -> NodeServer:
-        async def find_peer() -> tuple[str, int]:
+        async def find_peer(_: str) -> tuple[str, int]:
             assert above is not None
             return HOST, above
 
         return NodeServer(
-            NodeConfig(node(name), link, card.tasks, TOKEN),
+            NodeConfig(node(name), (link,) if link else (), card.tasks, TOKEN),
             lambda _: ModelRuntime.load(card, max_batch=MAX_BATCH),
             lambda _: (*size, 3),
-            find_peer if link else None,
+            find_peer,
             lambda _: card.tasks,
         )
 

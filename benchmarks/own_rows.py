@@ -130,7 +130,7 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     what = node("client", "client")
     shape = images.shape[1:]
     server = NodeServer(
-        NodeConfig(what, None, (TASK,), "t"), lambda _: Echo(), lambda _: shape,
+        NodeConfig(what, (), (TASK,), "t"), lambda _: Echo(), lambda _: shape,
         observer=NodeMetrics(what),
     )  # fmt: skip
     await server.load((MODEL,))

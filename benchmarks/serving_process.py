@@ -156,17 +156,18 @@ async def _main(role: _Role, pipe: Connection) -> None:
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 
-    async def find_peer() -> tuple[str, int]:
+    async def find_peer(_: str) -> tuple[str, int]:
         assert role.peer_port is not None
         return HOST, role.peer_port
 
-    config = NodeConfig(role.node, role.uplink, (TASK,), TOKEN, max_waiting=4_096)
+    uplinks = (role.uplink,) if role.uplink else ()
+    config = NodeConfig(role.node, uplinks, (TASK,), TOKEN, max_waiting=4_096)
     metrics = NodeMetrics(role.node)
     server = NodeServer(
         config,
         lambda name: ModelRuntime.load(find_model(name), max_batch=MAX_BATCH),
         lambda _: (*size, 3),
-        find_peer if role.uplink else None,
+        find_peer,
         observer=metrics,
     )
     metrics.watch(lambda: Reading({}, {}, 0, server.snapshot().busy_s))

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import ByteSize, Field, StringConstraints, model_validator
 
-from cluster.document import Document, DocumentError, FrozenModel
+from cluster.document import Document, FrozenModel
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
 
@@ -138,22 +138,20 @@ class Topology(Document):
         return tuple(link for link in self.links if link.source == name)
 
     def uplink(self, name: str) -> Link:
-        """The link that leaves `name` towards the cloud. Raises `KeyError` for the cloud, and
-        `DocumentError` where there are several, which only plans can use so far."""
+        """The one link that leaves `name` towards the cloud, as of every edge. Raises `KeyError`
+        where there is none, or a choice."""
         links = self.uplinks(name)
-        if not links:
-            raise KeyError(f"node {name!r} has no uplink")
-        if len(links) > 1:
-            edges = ", ".join(link.target for link in links)
-            raise DocumentError(
-                f"topology {self.name}: {name!r} reaches several edges ({edges}); plans can use "
-                f"them (F12), the running system cannot yet: leave it one link"
-            )
+        if len(links) != 1:
+            raise KeyError(f"node {name!r} has {len(links)} uplinks, not one")
         return links[0]
 
-    def path_to_cloud(self, name: str) -> tuple[Node, ...]:
-        """Nodes from `name` up to the cloud, both included."""
-        path = [self.node(name)]
-        while path[-1].tier is not Tier.CLOUD:
-            path.append(self.node(self.uplink(path[-1].name).target))
-        return tuple(path)
+    def reached_from(self, name: str) -> tuple[Node, ...]:
+        """Where queries that arrive at `name` can be answered: the node itself, the nodes that it
+        reaches tier by tier, the cloud last."""
+        found = {name: self.node(name)}
+        queue = [name]
+        for below in queue:  # which grows meanwhile
+            above = [link.target for link in self.uplinks(below) if link.target not in found]
+            found.update((target, self.node(target)) for target in above)
+            queue += above
+        return tuple(found.values())

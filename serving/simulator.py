@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from serving.node.admission import HoldOff, find_refusal
 from serving.node.batching import Batch, Batcher, make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.link import LinkPacer
-from serving.node.router import Ask, Router
+from serving.node.router import Ask, Router, next_hop
 from serving.node.server import REHEARSED
 from serving.system import Answer, Outcome, Query, Timing
 
@@ -143,6 +144,13 @@ class _Device:
         self._look()
 
 
+class _Link(NamedTuple):
+    """What an `Uplink` holds live."""
+
+    pacer: LinkPacer
+    hold_off: HoldOff
+
+
 @dataclass(frozen=True, slots=True)
 class _Reply:
     """What became of one ask."""
@@ -172,14 +180,15 @@ class SimulatedSystem:
         tables = route_tables(self.plan, self.version, clients)
         self._routers = {client: Router(tables[client], self.shared_passes) for client in clients}
         self._devices = {node.name: _Device(node, self.latency_s) for node in self.topology.nodes}
-        self._above = {link.source: link.target for link in self.topology.links}
-        self._pacers = {
-            link.source: LinkPacer(
-                float(link.bandwidth), link.rtt_s, self.topology.node(link.source).window_s
-            )
-            for link in self.topology.links
+        self._uplinks = {
+            node.name: {
+                link.target: _Link(
+                    LinkPacer(float(link.bandwidth), link.rtt_s, node.window_s), HoldOff()
+                )
+                for link in self.topology.uplinks(node.name)
+            }
+            for node in self.topology.nodes
         }
-        self._hold_offs = {link.source: HoldOff() for link in self.topology.links}
         largest = max(self.query_bytes.values(), default=0.0)
         self._bounds_s = {
             client: promised_bounds_s(self.topology, client, largest) for client in clients
@@ -212,12 +221,20 @@ class SimulatedSystem:
     async def _serve(
         self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
     ) -> list[_Reply]:
-        """Run what is asked of `node` there, and send the rest up in one frame, or in one each."""
-        above = tuple(ask for ask in asks if ask.target.node != node)
-        aggregates = ([above] if above else []) if self.shared_passes else [(a,) for a in above]
+        """Run what is asked of `node` there, and send the rest up, in one frame a link or in one
+        each."""
+        above: dict[tuple[str, int], list[Ask]] = {}
+        for index, ask in enumerate(asks):
+            if ask.target.node != node:
+                hop = next_hop(ask.target, self._uplinks[node])
+                assert hop is not None  # a plan's routes are on links
+                above.setdefault((hop, 0 if self.shared_passes else index), []).append(ask)
         parts = [
             *(self._run(ask, deadline_s) for ask in asks if ask.target.node == node),
-            *(self._climb(node, aggregate, size, deadline_s) for aggregate in aggregates),
+            *(
+                self._climb(node, hop, tuple(aggregate), size, deadline_s)
+                for (hop, _), aggregate in above.items()
+            ),
         ]
         if len(parts) == 1:
             return await parts[0]
@@ -233,14 +250,11 @@ class SimulatedSystem:
         return [_Reply(ask, timing, batch_size)]
 
     async def _climb(
-        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
+        self, node: str, hop: str, asks: tuple[Ask, ...], size: int, deadline_s: float
     ) -> list[_Reply]:
         """Take the image up one link, have it served there, and bring the answers down."""
-        loop, pacer, hold_off = (
-            asyncio.get_running_loop(),
-            self._pacers[node],
-            self._hold_offs[node],
-        )
+        loop = asyncio.get_running_loop()
+        pacer, hold_off = self._uplinks[node][hop]
         for ask in asks:
             refusal = hold_off.refusal(ask.target.node, loop.time())
             if refusal is not None:
@@ -250,7 +264,7 @@ class SimulatedSystem:
         up_s = left_s - started_s + pacer.rtt_s / 2
         await asyncio.sleep(up_s)
         try:
-            replies = await self._serve(self._above[node], asks, size, deadline_s - pacer.rtt_s / 2)
+            replies = await self._serve(hop, asks, size, deadline_s - pacer.rtt_s / 2)
         except RefusedError as refusal:
             for ask in asks:
                 hold_off.note(ask.target.node, refusal, loop.time())

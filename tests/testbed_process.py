@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -42,6 +44,19 @@ class Testbed:
             cwd=self.folder, env=environment, capture_output=True, text=True,
             timeout=timeout_s, check=False,
         )  # fmt: skip
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """What `testbed status` says of each node."""
+        found = json.loads(self.run("status", "--json").stdout)["nodes"]
+        return {node["node"]: node for node in found}
+
+    def replica(self, node: str) -> psutil.Process:
+        """The process that serves as `node`."""
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            named = f"ServeReplica:testbed-{node}:" in " ".join(process.info["cmdline"] or ())
+            if named and (process.info["environ"] or {}).get("TESTBED_STATE_DIR") == self.state:
+                return process
+        raise AssertionError(f"no replica of {node} runs")
 
     def processes(self) -> list[str]:
         """Command lines of what still runs of this testbed's cluster."""

@@ -61,7 +61,7 @@ class Fleet:
         configs = [
             NodeConfig(
                 node=node,
-                uplink=None if node is topology.cloud else topology.uplink(node.name),
+                uplinks=topology.uplinks(node.name),
                 tasks=tasks,
                 token=token,
                 bounds_s=promised_bounds_s(topology, node.name, query_bytes),
@@ -137,13 +137,13 @@ class Fleet:
             current,
             {name: frozenset(snapshot.models) for name, snapshot in now.items()},
             Costs(model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}),
-            {name: self._path(name) for name in clients},
+            {name: self._reached(name) for name in clients},
             {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
         )
         return carry_out(stages, self._call_all, _remember, started_s=started_s)
 
-    def _path(self, client: str) -> list[tuple[str, str]]:
-        return [(str(node.tier), node.name) for node in self.topology.path_to_cloud(client)]
+    def _reached(self, client: str) -> list[tuple[str, str]]:
+        return [(str(node.tier), node.name) for node in self.topology.reached_from(client)]
 
     def _call_all(self, method: str, arguments: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
         """Call `method` on the named nodes at once and wait for all."""

@@ -13,7 +13,7 @@ Ways = tuple[tuple[Target, float], ...]
 Held = Mapping[str, frozenset[str]]
 """node -> models"""
 Path = Sequence[tuple[str, str]]
-"""(tier, node) from a client up to the cloud"""
+"""(tier, node) of a client and of what it reaches, tier by tier, the cloud last"""
 
 
 @dataclass(frozen=True)

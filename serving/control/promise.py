@@ -8,16 +8,18 @@ __all__ = ["promised_bounds_s"]
 
 
 def promised_bounds_s(topology: Topology, client: str, query_bytes: float) -> dict[str, float]:
-    """Seconds within which each node on `client`'s path answers its queries, by node name.
+    """Seconds within which each node that `client` reaches answers its queries, by node name.
 
     A query that arrives at a node is answered within two of its windows; each hop adds the
-    query's transmission time and the round trip.
+    query's transmission time and the round trip. Of several ways to a node the slowest counts.
     """
     bounds: dict[str, float] = {}
-    links_s = 0.0
-    for node in topology.path_to_cloud(client):
-        bounds[node.name] = links_s + 2 * node.window_s
-        if node is not topology.cloud:
-            link = topology.uplink(node.name)
-            links_s += query_bytes / float(link.bandwidth) + link.rtt_s
+
+    def climb(name: str, links_s: float) -> None:
+        bound_s = links_s + 2 * topology.node(name).window_s
+        bounds[name] = max(bound_s, bounds.get(name, 0.0))
+        for link in topology.uplinks(name):
+            climb(link.target, links_s + query_bytes / float(link.bandwidth) + link.rtt_s)
+
+    climb(client, 0.0)
     return bounds

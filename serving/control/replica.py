@@ -179,10 +179,8 @@ class NodeReplica:
         """See `NodeServer.snapshot`."""
         return self._server.snapshot()
 
-    async def _find_peer(self) -> tuple[str, int]:
-        uplink = self._config.uplink
-        assert uplink is not None
-        handle = serve.get_app_handle(application_of(uplink.target))
+    async def _find_peer(self, node: str) -> tuple[str, int]:
+        handle = serve.get_app_handle(application_of(node))
         endpoint: Endpoint = await handle.endpoint.remote()
         return endpoint.host, endpoint.peer_port
 

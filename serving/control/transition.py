@@ -37,7 +37,8 @@ def route_tables(plan: Plan, version: int, clients: tuple[str, ...]) -> dict[str
     tables: dict[str, dict[str, list[tuple[Target, float]]]] = {name: {} for name in clients}
     for route in plan.routes:
         targets = tables[route.client].setdefault(route.task, [])
-        targets.append((Target(route.tier, route.node, route.model), route.share))
+        target = Target(route.tier, route.node, route.model, route.via or "")
+        targets.append((target, route.share))
     return {
         client: RouteTable(version, {task: tuple(targets) for task, targets in routes.items()})
         for client, routes in tables.items()
@@ -55,8 +56,8 @@ def plan_transition(
 ) -> tuple[Stage, ...]:
     """The stages to `plan`, from what the nodes hold and the clients follow now.
 
-    `paths` are the (tier, node) pairs from each client up to the cloud, `serves` the tasks of
-    models as far as they are known besides those that routes name. The first stage's routes are
+    `paths` are the (tier, node) pairs that each client reaches, the cloud last, `serves` the tasks
+    of models as far as they are known besides those that routes name. The first stage's routes are
     `version`, and each further stage's one more. Raises `ValueError` for a plan that does not fit.
     """
     wanted = {node: frozenset(plan.onloading.get(node, ())) for node in held}

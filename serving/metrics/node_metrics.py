@@ -147,10 +147,9 @@ class NodeMetrics:
         self._plan.labels(self._node).set(table.version)
         self._share.clear()
         for task, targets in table.routes.items():
-            for target, share in targets:
-                self._share.labels(self._node, task, target.tier, target.node, target.model).set(
-                    share
-                )
+            for target, share in targets:  # to the cloud there may be several ways
+                way = (target.tier, target.node, target.model)
+                self._share.labels(self._node, task, *way).inc(share)
 
     def _about(self, node: Node) -> None:
         info = Info("testbed_node", "The node.", ["node"], registry=self.registry)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from serving.node.errors import RefusedError
 from serving.node.executor import Executor
 from serving.node.messages import Outcome, Reply
 from serving.node.picture import Picture
-from serving.node.router import Ask, Router, Target
+from serving.node.router import Ask, Router, Target, next_hop
 from serving.node.uplink import Uplink
 
 __all__ = ["FAULTS", "Dispatcher"]
@@ -29,13 +29,14 @@ FAULTS = frozenset(
 
 
 class Dispatcher:
-    """The ways of a node. `place` is its (tier, name); `served` counts answers by model here."""
+    """The ways of a node. `place` is its (tier, name), `uplinks` its links by the node that they
+    lead to; `served` counts answers by model here."""
 
     def __init__(
         self,
         place: tuple[str, str],
         executor: Executor,
-        uplink: Uplink | None,
+        uplinks: Mapping[str, Uplink],
         router: Router,
         tasks_of: Callable[[str], Collection[str]],
         served: Counter[str],
@@ -44,7 +45,7 @@ class Dispatcher:
     ) -> None:
         self._tier, self._node = place
         self._executor = executor
-        self._uplink = uplink
+        self._uplinks = uplinks
         self._router = router
         self._tasks_of = tasks_of
         self._served = served
@@ -67,14 +68,15 @@ class Dispatcher:
         """What a query sent to `target` now would be refused with, as far as is known here; None
         where it would be tried, there or elsewhere."""
         if target.node != self._node:
-            return None if self._uplink is None else self._uplink.refusal(target.node)
+            uplink = self._uplink_to(target)
+            return None if uplink is None else uplink.refusal(target.node)
         refusal = self._executor.refusal(target.model)
         return None if refusal is None or refusal.reason in FAULTS else refusal
 
     async def _send_parts(
         self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
     ) -> list[Outcome]:
-        """Each model here gets its ask; all that go up share one image on the link, unless passes
+        """Each model here gets its ask; all that go up a link share one image there, unless passes
         are not shared."""
         here = self._node
         parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == here]
@@ -86,7 +88,11 @@ class Dispatcher:
             if refusal.reason not in FAULTS:
                 return [refusal] * len(asks)
         if self._shared_passes:
-            parts += [above] if above else []
+            hops = [next_hop(ask.target, self._uplinks) for ask in above]
+            parts += [
+                tuple(ask for ask, taken in zip(above, hops, strict=True) if taken == hop)
+                for hop in dict.fromkeys(hops)
+            ]
         else:
             parts += [(ask,) for ask in above]
         done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
@@ -104,10 +110,11 @@ class Dispatcher:
         target = asks[0].target
         try:
             if target.node != self._node:
-                if self._uplink is None:
+                uplink = self._uplink_to(target)
+                if uplink is None:
                     here = self._node
                     raise RefusedError("no_way", f"{here} has no link to {target.node}")
-                return await self._uplink.call(asks, picture.pixels, deadline_s)
+                return await uplink.call(asks, picture.pixels, deadline_s)
             (ask,) = asks
             served = await self._executor.submit_all(
                 target.model, ask.tasks, picture.pixels, deadline_s
@@ -117,14 +124,21 @@ class Dispatcher:
         self._served[target.model] += len(ask.tasks)
         return [Reply(target, served, 0.0)]
 
+    def _uplink_to(self, target: Target) -> Uplink | None:
+        hop = next_hop(target, self._uplinks)
+        return None if hop is None else self._uplinks[hop]
+
     async def _detour(
         self, ask: Ask, picture: Picture, deadline_s: float | None, refusal: RefusedError
     ) -> Outcome:
-        """Another way for an ask whose node failed: its tasks' other targets, then any model held
-        here that serves them. The last refusal if none of them answers."""
+        """Another way for an ask whose node failed: its tasks' other targets, then the same one by
+        another link, then any model held here that serves them. The last refusal if none of them
+        answers."""
         here = self._node
-        elsewhere = [self._router.others(task, ask.target.node) for task in ask.tasks]
+        elsewhere = [self._router.others(task, ask.target) for task in ask.tasks]
         ways = [target for target in elsewhere[0] if all(target in found for found in elsewhere)]
+        if ask.target.node not in (here, *self._uplinks):
+            ways += [ask.target._replace(via=hop) for hop in self._uplinks]
         ways += [
             Target(self._tier, here, model)
             for model in self._executor.models

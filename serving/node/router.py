@@ -7,7 +7,7 @@ and what the plan sheds of each is shed at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import itemgetter
@@ -15,18 +15,20 @@ from typing import NamedTuple
 
 from serving.node.errors import NotServedError, RefusedError
 
-__all__ = ["Ask", "RouteTable", "Router", "Target"]
+__all__ = ["Ask", "RouteTable", "Router", "Target", "next_hop"]
 
 DUST = 1e-6
 """share below which it is rounding"""
 
 
 class Target(NamedTuple):
-    """A model on a node of the client's path."""
+    """A model on a node that the client reaches. `via` is the edge that a query passes on its way
+    to the cloud; it may be left out where there is only one."""
 
     tier: str
     node: str
     model: str
+    via: str = ""
 
 
 class Ask(NamedTuple):
@@ -129,10 +131,21 @@ class Router:
             raise RefusedError("shed", "refused: the plan sheds this share of the load")
         return way
 
-    def others(self, task: str, failed: str) -> tuple[Target, ...]:
-        """The task's targets on nodes other than `failed`, largest share first."""
+    def others(self, task: str, failed: Target) -> tuple[Target, ...]:
+        """The task's targets on nodes other than that of `failed`, or on another way to it,
+        largest share first."""
         targets = sorted(self._table.routes.get(task, ()), key=lambda entry: -entry[1])
-        return tuple(target for target, _ in targets if target.node != failed)
+        way = (failed.node, failed.via)
+        return tuple(target for target, _ in targets if (target.node, target.via) != way)
+
+
+def next_hop(target: Target, above: Collection[str]) -> str | None:
+    """Which of the nodes directly `above` a query for `target` goes to: the edge it is to pass,
+    its target itself, or else the first; None if there is none."""
+    for name in (target.via, target.node):
+        if name in above:
+            return name
+    return next(iter(above), None)
 
 
 def _lay_out(

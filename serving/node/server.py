@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ REHEARSAL_S = 1.0
 """for so long a model runs batches of one size after another before it serves: the first batch of
 a size takes up to twice its time, while kernels are made for it"""
 
-FindPeer = Callable[[], Awaitable[tuple[str, int]]]
+FindPeer = Callable[[str], Awaitable[tuple[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class NodeConfig:
     """What a node must know besides its plan."""
 
     node: Node
-    uplink: Link | None
+    uplinks: tuple[Link, ...]
+    """towards the cloud; a client has one for each edge that it reaches (F12)"""
     tasks: tuple[str, ...]
     token: str
     bounds_s: Mapping[str, float] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class NodeServer:
     """See the module. Must be created and used on one event loop.
 
     `load` makes a model's runtime, `image_shape` and `tasks_of` say what a model takes and serves,
-    `find_peer` where the node above listens now.
+    `find_peer` where a node above listens now.
     """
 
     def __init__(
@@ -135,12 +137,17 @@ class NodeServer:
             busy_clock=_busy_clock(node),
             observer=observer,
         )
-        self._uplink = self._make_uplink(find_peer)
+        self._uplinks: dict[str, Uplink] = {}
+        if find_peer is not None:
+            self._uplinks = {
+                link.target: self._make_uplink(link, partial(find_peer, link.target))
+                for link in config.uplinks
+            }
         self._served: Counter[str] = Counter()
         self._dispatcher = Dispatcher(
             (str(node.tier), node.name),
             self._executor,
-            self._uplink,
+            self._uplinks,
             self._router,
             tasks_of,
             self._served,
@@ -162,8 +169,8 @@ class NodeServer:
     def close(self) -> None:
         """Stop everything; queries still here are refused."""
         self._peers.close()
-        if self._uplink is not None:
-            self._uplink.close()
+        for uplink in self._uplinks.values():
+            uplink.close()
         self._executor.close()
 
     async def load(self, models: tuple[str, ...]) -> dict[str, float]:
@@ -179,7 +186,7 @@ class NodeServer:
             self._router.replace(table)
             self._turnstile.forget()
             self._observer.on_plan(table)
-            self._prepare_uplink()
+            self._prepare_uplinks()
 
     @property
     def table(self) -> RouteTable:
@@ -199,7 +206,7 @@ class NodeServer:
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
         self._plan_version = max(self._plan_version, version)
-        self._prepare_uplink()
+        self._prepare_uplinks()
         gone = [model for model in self._executor.models if model not in keep]
         times_s = await asyncio.gather(*(self._executor.unload(model) for model in gone))
         return dict(zip(gone, times_s, strict=True))
@@ -274,7 +281,7 @@ class NodeServer:
             taken_s=self._clock(),
             busy_s=self._executor.busy_s,
             batches=self._executor.batches,
-            sent_bytes=self._uplink.pacer.sent_bytes if self._uplink else 0,
+            sent_bytes=sum(uplink.pacer.sent_bytes for uplink in self._uplinks.values()),
             models=self._executor.models,
             plan_version=self._plan_version,
             arrived=dict(self._arrived),
@@ -295,10 +302,10 @@ class NodeServer:
                 return None
         return refusal
 
-    def _prepare_uplink(self) -> None:
+    def _prepare_uplinks(self) -> None:
         """With the first plan, when all nodes are up, every node makes its way to the next."""
-        if self._uplink is not None:
-            self._uplink.prepare()
+        for uplink in self._uplinks.values():
+            uplink.prepare()
 
     def _count_refusal(self, tasks: tuple[str, ...], reason: str, now_s: float) -> None:
         self._turnstile.press(reason, now_s)
@@ -334,10 +341,9 @@ class NodeServer:
             self._executor.learn(model, size, self._clock() - started_s)
         return runtime
 
-    def _make_uplink(self, find_peer: FindPeer | None) -> Uplink | None:
-        link = self.config.uplink
-        if link is None or find_peer is None:
-            return None
+    def _make_uplink(
+        self, link: Link, find_peer: Callable[[], Awaitable[tuple[str, int]]]
+    ) -> Uplink:
         pacer = LinkPacer(
             bandwidth_bytes_per_s=float(link.bandwidth),
             rtt_s=link.rtt_s,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cluster.demand import Phase
 from cluster.topology import Node, Tier, Topology
-from planner.plan import Plan
+from planner.plan import Plan, Route
 from profiling.profile import Profiles
 
 __all__ = ["Flow", "ModelUse", "NodeBox", "Scene", "build_scene"]
@@ -71,7 +71,7 @@ class Scene:
 def build_scene(topology: Topology, plan: Plan, phase: Phase, profiles: Profiles) -> Scene:
     """The scene of `plan` under the mean load of `phase`."""
     qps: dict[tuple[str, str, str], float] = defaultdict(float)
-    up_qps: dict[tuple[str, str], float] = defaultdict(float)
+    up_qps: dict[tuple[str, str, str], float] = defaultdict(float)
     sent_qps = {client: sum(rates.values()) for client, rates in phase.rates_qps.items()}
     routed_qps: dict[str, float] = defaultdict(float)
     for route in plan.routes:
@@ -79,7 +79,8 @@ def build_scene(topology: Topology, plan: Plan, phase: Phase, profiles: Profiles
         qps[route.node, route.model, route.task] += rate_qps
         routed_qps[route.client] += rate_qps
         if route.tier != "client":
-            up_qps[route.client, route.tier] += rate_qps
+            edge = _first_hop(topology, route)
+            up_qps[route.client, edge, route.tier] += rate_qps
 
     def resident(node: str, model: str) -> int:
         profile = profiles.find(node, model)
@@ -122,20 +123,26 @@ def _model_use(
     return ModelUse(model, busiest_first, sum(asked.values()), resident(node, model))
 
 
+def _first_hop(topology: Topology, route: Route) -> str:
+    """The edge that answers a query, or that it passes."""
+    if route.tier == "edge":
+        return route.node
+    return route.via or topology.uplinks(route.client)[0].target
+
+
 def _flows(
-    topology: Topology, up_qps: dict[tuple[str, str], float], sent_qps: dict[str, float]
+    topology: Topology, up_qps: dict[tuple[str, str, str], float], sent_qps: dict[str, float]
 ) -> list[Flow]:
     flows = []
     over_edge_qps: dict[str, float] = defaultdict(float)
-    for client in topology.clients:
-        edge = topology.uplink(client.name).target
+    for link in (link for client in topology.clients for link in topology.uplinks(client.name)):
         for tier in ("edge", "cloud"):
-            rate_qps = up_qps.get((client.name, tier), 0.0)
+            rate_qps = up_qps.get((link.source, link.target, tier), 0.0)
             if rate_qps > 0:
-                share = rate_qps / sent_qps[client.name]
-                flows.append(Flow(client.name, edge, tier, rate_qps, share))
+                share = rate_qps / sent_qps[link.source]
+                flows.append(Flow(link.source, link.target, tier, rate_qps, share))
             if tier == "cloud":
-                over_edge_qps[edge] += rate_qps
+                over_edge_qps[link.target] += rate_qps
     total_qps = sum(sent_qps.values())
     for edge_node in _edges_with_flow(topology, over_edge_qps):
         rate_qps = over_edge_qps[edge_node.name]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
 
-import psutil
 import pytest
 
 from cluster.demand import Phase
@@ -22,24 +20,11 @@ from serving.traffic.schedule import build_schedule
 pytestmark = pytest.mark.cluster
 
 
-def nodes(bench) -> dict[str, dict]:
-    return {n["node"]: n for n in json.loads(bench.run("status", "--json").stdout)["nodes"]}
-
-
-def replica_of(bench, node: str) -> psutil.Process:
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        named = f"ServeReplica:testbed-{node}:" in " ".join(process.info["cmdline"] or ())
-        ours = (process.info["environ"] or {}).get("TESTBED_STATE_DIR") == bench.state
-        if named and ours:
-            return process
-    raise AssertionError(f"no replica of {node} runs")
-
-
 @pytest.mark.parametrize("victim", ["edge-0", "cloud"])
 def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) -> None:
     deployed = walked.run("deploy")
     assert deployed.returncode == 0, deployed.stderr
-    before = nodes(walked)
+    before = walked.nodes()
     urls = {name: node["url"] for name, node in before.items() if node["url"]}
     clients = {name: {"depth": 2.0, "segmentation": 2.0} for name in urls}
     schedule = build_schedule([Phase(duration_s=10.0, rates_qps=clients)], 4, 4)
@@ -49,7 +34,7 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
         async with HttpSystem(urls) as system:
             driving = asyncio.ensure_future(drive(system, schedule, bodies))
             await asyncio.sleep(3)
-            os.kill(replica_of(walked, victim).pid, signal.SIGKILL)
+            os.kill(walked.replica(victim).pid, signal.SIGKILL)
             return await driving
 
     records = asyncio.run(scenario())
@@ -60,7 +45,7 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
 
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
-        after = nodes(walked)
+        after = walked.nodes()
         if after[victim]["models"]:
             break
         time.sleep(1)

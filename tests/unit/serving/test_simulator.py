@@ -104,6 +104,37 @@ def test_the_cloud_is_two_links_away() -> None:
     assert spent_s == pytest.approx(0.14 + 0.11)
 
 
+def test_a_client_of_two_edges_takes_the_link_that_its_plan_says() -> None:
+    whole = topology(batching="greedy").model_dump(mode="json")
+    whole["nodes"].append({**whole["nodes"][1], "name": "e2"})
+    whole["links"] += [
+        {"source": "c", "target": "e2", "bandwidth": 50_000, "rtt_s": 0.2},
+        {"source": "e2", "target": "o", "bandwidth": 100_000, "rtt_s": 0.0},
+    ]
+    ways = (("edge", "e", None), ("edge", "e2", None), ("cloud", "o", "e"), ("cloud", "o", "e2"))
+    plan = Plan(
+        problem_digest="d",
+        policy="p",
+        onloading=dict.fromkeys(("e", "e2", "o"), ("m",)),
+        routes=tuple(
+            Route(client="c", task="depth", tier=tier, node=node, model="m", share=0.25, via=via)
+            for tier, node, via in ways
+        ),
+    )
+    simulated = SimulatedSystem(
+        Topology.parse(whole), plan, lambda n, m, batch: 0.1, {"depth": QUERY_BYTES}
+    )
+
+    async def scenario():
+        return [await simulated.send(Query("c", "depth", b"")) for _ in range(4)]
+
+    answers = run_in_virtual_time(scenario())
+    found = sorted((answer.node, round(answer.timing.link_s, 6)) for answer in answers)
+    assert found == [("e", 0.03), ("e2", 0.22), ("o", 0.14), ("o", 0.23)]
+    slowest_s = 2 * 0.5 + 0.22 + 0.01  # a node's promise is that of the slowest way to it
+    assert answers[-1].bound_s == pytest.approx(slowest_s)
+
+
 def test_a_link_or_a_device_that_is_too_small_refuses() -> None:
     async def scenario(simulated):
         return await asyncio.gather(*(simulated.send(Query("c", "depth", b"")) for _ in range(200)))

@@ -10,7 +10,7 @@ from planner.plan import Plan, Route
 from serving.control.interim import Capabilities, open_ways
 from serving.control.promise import promised_bounds_s
 from serving.control.transition import Costs, plan_transition, route_tables
-from serving.node.router import RouteTable
+from serving.node.router import RouteTable, Target
 
 NODES = ("c", "e", "o")
 TIERS = {"c": "client", "e": "edge", "o": "cloud"}
@@ -182,3 +182,29 @@ def test_bounds_add_the_links_on_the_way() -> None:
     assert bounds["client-0"] == 2 * topology.node("client-0").window_s
     assert abs(bounds["edge-0"] - (edge_s + up_s)) < 1e-9
     assert bounds["cloud"] > bounds["edge-0"] - edge_s + 2 * topology.cloud.window_s
+
+
+def test_of_several_ways_to_a_node_the_slowest_is_promised() -> None:
+    from pathlib import Path
+
+    from cluster.topology import Topology
+
+    specs = Path(__file__).resolve().parents[3] / "cluster" / "specs"
+    topology = Topology.load(specs / "two-edges.yaml")
+    bounds = promised_bounds_s(topology, "client-0", query_bytes=16_000)
+    near_s, far_s = 0.1 + 0.004, 0.1 + 0.01
+    assert bounds == pytest.approx(
+        {
+            "client-0": 0.8,
+            "edge-0": 0.8 + near_s,
+            "edge-1": 0.8 + far_s,
+            "cloud": 0.8 + far_s + 16_000 / 250_000 + 0.03,
+        }
+    )
+
+
+def test_a_way_to_the_cloud_names_the_edge_that_it_passes() -> None:
+    route = Route(client="c", task="depth", tier="cloud", node="o", model="m", share=1.0, via="e")
+    plan = Plan(problem_digest="d", policy="p", onloading={"o": ("m",)}, routes=(route,))
+    table = route_tables(plan, 1, ("c",))["c"]
+    assert table.routes == {"depth": ((Target("cloud", "o", "m", "e"), 1.0),)}

@@ -107,7 +107,7 @@ def serve_node(
         model = SlowModel(pass_s)
         place = Node(name="client", tier="client", memory=1, compute=0.5, window_s=window_s)
         server = NodeServer(
-            NodeConfig(place, None, TASKS, "token", {"client": 0.2}),
+            NodeConfig(place, (), TASKS, "token", {"client": 0.2}),
             lambda _: model,
             lambda _: (SIZE, SIZE, 3),
         )

@@ -50,15 +50,15 @@ class Model:
 def make_node(tier: str, above: NodeServer | None = None, port: int = 0):
     """A node called after its tier, and its metrics."""
     node = Node(name=tier, tier=tier, memory=1_000, compute=0.5, window_s=0.2)
-    link = Link(source=tier, target="edge", bandwidth=10**9) if above else None
+    links = (Link(source=tier, target="edge", bandwidth=10**9),) if above else ()
 
-    async def find() -> tuple[str, int]:
+    async def find(_: str) -> tuple[str, int]:
         return "127.0.0.1", port
 
     metrics = NodeMetrics(node, {"client": 0.0, "edge": 10.0})
     server = NodeServer(
-        NodeConfig(node, link, (TASK,), "token"),
-        lambda _: Model(), lambda _: SHAPE, find if above else None, lambda _: (TASK,),
+        NodeConfig(node, links, (TASK,), "token"),
+        lambda _: Model(), lambda _: SHAPE, find, lambda _: (TASK,),
         observer=metrics,
     )  # fmt: skip
 

@@ -56,6 +56,7 @@ TOKEN = "a-token"
 NODES = {
     "client": Node(name="client", tier="client", memory=1, compute=0.5, window_s=0.2),
     "edge": Node(name="edge", tier="edge", memory=1, compute=0.5, window_s=0.2),
+    "other": Node(name="other", tier="edge", memory=1, compute=0.5, window_s=0.2),
     "cloud": Node(name="cloud", tier="cloud", memory=1, compute=0.5, window_s=0.2),
 }
 ROUTES = {
@@ -68,35 +69,38 @@ ROUTES = {
 ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
 
 
-ABOVE = {"client": "edge", "edge": "cloud", "cloud": None}
+ABOVE = {"client": ("edge",), "edge": ("cloud",), "cloud": ()}
+TWO_EDGES = {"client": ("edge", "other"), "edge": ("cloud",), "other": ("cloud",), "cloud": ()}
+"""node -> nodes directly above it, lowest tier first"""
 
 
 class Servers(dict):
     """The nodes by name. `start` also replaces one by a fresh one that listens elsewhere."""
 
-    def __init__(self, runtimes, bandwidth, rtt_s, token, options) -> None:
+    def __init__(self, runtimes, above, bandwidth, rtt_s, token, options) -> None:
         super().__init__()
+        self._above = above
         self.ports: dict[str, int] = {}
         self._runtimes, self._bandwidth, self._rtt_s = runtimes, bandwidth, rtt_s
         self._token, self._options = token, options
 
     async def start(self, name: str) -> NodeServer:
-        target = ABOVE[name]
-
-        async def find():
-            return "127.0.0.1", self.ports[target]
+        async def find(node):
+            return "127.0.0.1", self.ports[node]
 
         config = NodeConfig(
             NODES[name],
-            target
-            and Link(source=name, target=target, bandwidth=self._bandwidth, rtt_s=self._rtt_s),
+            tuple(
+                Link(source=name, target=node, bandwidth=self._bandwidth, rtt_s=self._rtt_s)
+                for node in self._above[name]
+            ),
             TASKS,
             self._token if name == "client" else TOKEN,
             {"edge": 0.4},
             **self._options,
         )
         self[name] = NodeServer(
-            config, self._runtimes.__getitem__, lambda _: SHAPE, target and find, lambda _: TASKS
+            config, self._runtimes.__getitem__, lambda _: SHAPE, find, lambda _: TASKS
         )
         self.ports[name] = await self[name].start()
         return self[name]
@@ -110,10 +114,10 @@ class Servers(dict):
 
 
 @asynccontextmanager
-async def hierarchy(runtimes, *, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
+async def hierarchy(runtimes, *, above=ABOVE, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
     """Client -> edge -> cloud; yields the client's server and all servers by name."""
-    servers = Servers(runtimes, bandwidth, rtt_s, token, options)
-    for name in ("cloud", "edge", "client"):
+    servers = Servers(runtimes, above, bandwidth, rtt_s, token, options)
+    for name in reversed(above):
         await servers.start(name)
     try:
         yield servers["client"], servers

@@ -110,7 +110,8 @@ def test_every_request_ends_whatever_breaks(seed) -> None:
             after = [await client.answer_all(TASKS, image(1)) for _ in range(6)]
             left_over = [
                 (uplink._in_flight, uplink._in_flight_bytes, len(uplink._calls))
-                for uplink in (client._uplink, servers["edge"]._uplink)
+                for server in (client, servers["edge"])
+                for uplink in server._uplinks.values()
             ]
             waiting = [sum(server.snapshot().waiting.values()) for server in servers.values()]
             serving = sum(

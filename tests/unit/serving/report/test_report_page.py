@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from synthetic import BOUNDS_S, CERTIFICATE, PROVENANCE, TASKS, Synthetic, images, summary
+from synthetic import BOUNDS_S, CERTIFICATE, PROVENANCE, ROOT, TASKS, Synthetic, images, summary
 
+from cluster.demand import Phase
+from cluster.topology import Topology
+from planner.plan import Route
 from serving.report.figures import draw_latency, draw_pairs, draw_stages
 from serving.report.gallery import Gallery, pick_examples
 from serving.report.html import Page, render_page, write_page
@@ -134,6 +137,27 @@ def test_the_scene_accounts_for_every_query(made: Synthetic) -> None:
     edge = scene.tier("edge")[0]
     assert edge.memory_used_bytes == sum(model.resident_bytes for model in edge.models)
     assert [model.name for model in edge.models if not model.qps] == ["rooms-small-keypoints"]
+
+
+def test_a_client_of_two_edges_has_a_flow_to_each(made: Synthetic) -> None:
+    route = Route(client="client-0", task="depth", tier="edge", node="edge-1", model="m", share=0.5)
+    by = [
+        route.model_copy(update={"tier": "cloud", "node": "cloud", "share": share, "via": via})
+        for via, share in (("edge-0", 0.1), ("edge-1", 0.2))
+    ]
+    plan = made.plan.model_copy(update={"routes": (route, *by)})
+    topology = Topology.load(ROOT / "cluster/specs/two-edges.yaml")
+    phase = Phase(duration_s=1, rates_qps={"client-0": {"depth": 10.0}})
+    flows = build_scene(topology, plan, phase, made.profiles).flows
+    assert {(f.source, f.target, f.tier): f.qps for f in flows} == pytest.approx(
+        {
+            ("client-0", "edge-1", "edge"): 5.0,
+            ("client-0", "edge-0", "cloud"): 1.0,
+            ("client-0", "edge-1", "cloud"): 2.0,
+            ("edge-0", "cloud", "cloud"): 1.0,
+            ("edge-1", "cloud", "cloud"): 2.0,
+        }
+    )
 
 
 def test_the_picture_names_every_node_and_used_model(made: Synthetic) -> None:
