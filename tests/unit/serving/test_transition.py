@@ -198,7 +198,7 @@ def test_of_several_ways_to_a_node_the_slowest_is_promised() -> None:
             "client-0": 0.8,
             "edge-0": 0.8 + near_s,
             "edge-1": 0.8 + far_s,
-            "cloud": 0.8 + far_s + 16_000 / 250_000 + 0.03,
+            "cloud": 0.8 + far_s + 16_000 / 80_000 + 0.03,
         }
     )
 
