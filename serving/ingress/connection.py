@@ -52,6 +52,12 @@ class Shared:
 class HttpConnection(asyncio.Protocol):
     """See the module."""
 
+    # Of a thousand connections none is in the processor's cache when its next query comes.
+    __slots__ = (
+        "__weakref__", "_answering", "_body_timer", "_deaf", "_discard_timer", "_full",
+        "_head_timer", "_idle_from_s", "_idle_timer", "_limits", "_loop", "_lost", "_paused",
+        "_reader", "_shared", "_socket", "_stall_timer", "_transport", "_turns",
+    )  # fmt: skip
     _transport: asyncio.Transport
     _socket: socket.socket
 

@@ -103,6 +103,11 @@ class KnownHeads:
 class RequestReader:
     """Feeds `turns`, the requests whose heads have come, oldest first; its owner takes them out."""
 
+    __slots__ = (
+        "_between", "_fault", "_header_bytes", "_header_count", "_headers", "_known", "_limits",
+        "_parser", "_url", "ended", "head_bytes", "heads", "in_body", "in_head", "turns",
+    )  # fmt: skip
+
     def __init__(self, limits: Limits, known: KnownHeads) -> None:
         self.turns: deque[Turn] = deque()
         self.heads = 0

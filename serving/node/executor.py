@@ -251,7 +251,7 @@ class Executor:
         images, rows = self._gather(batch.items)
         try:
             runtime = self._models[batch.model]
-            answers = runtime.run(np.stack(images))
+            answers = runtime.run(_stacked(images))
         except Exception as error:
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
@@ -266,14 +266,18 @@ class Executor:
         self.learn(batch.model, len(images), compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)
         queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
+        size = len(images)
         served: list[tuple[_Job, dict[str, Served] | RefusedError]] = []
         for job, row, waited_s in zip(batch.items, rows, queue_s, strict=True):
-            if not all(task in answers for task in job.tasks):
-                refusal = RefusedError("not_served", f"{batch.model} does not serve {job.tasks}")
-                served.append((job, refusal))
-                continue
-            where = (len(images), waited_s, batch_wait_s, compute_s)
-            served.append((job, {task: Served(answers[task][row], *where) for task in job.tasks}))
+            found: dict[str, Served] | RefusedError
+            try:
+                found = {
+                    task: Served(answers[task][row], size, waited_s, batch_wait_s, compute_s)
+                    for task in job.tasks
+                }
+            except KeyError:
+                found = RefusedError("not_served", f"{batch.model} does not serve {job.tasks}")
+            served.append((job, found))
 
         def hand_back() -> None:
             _settle(served)
@@ -321,6 +325,14 @@ def _by_shape(batch: Batch[_Job]) -> list[Batch[_Job]]:
         )
         parts.append(batch._replace(items=items, arrived_s=arrived_s))
     return parts
+
+
+def _stacked(images: Sequence[Image]) -> Image:
+    """(b, h, w, 3) of images of one shape; `np.stack` costs as much again for each of them."""
+    batch = np.empty((len(images), *images[0].shape), images[0].dtype)
+    for row, image in enumerate(images):
+        batch[row] = image
+    return batch
 
 
 def _settle(results: Sequence[tuple[_Job, dict[str, Served] | RefusedError]]) -> None:
