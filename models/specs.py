@@ -67,6 +67,9 @@ def _rooms(
     return TrainingSpec(name, size_class, _ROOMS_SETS[subset], steps, seed, learning_rate, **other)
 
 
+_ROOMS_LONG: dict[str, Any] = {"train_images": 16_000, "dice_by_picture": True}
+"""how the models with all tasks are trained that are worth an hour"""
+
 _DOMAINS_SETS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in tasks_of("domains")},
     "filled": ("real", "painting"),
@@ -113,27 +116,9 @@ _STREETS_TEACHERS = dict.fromkeys(("things", "all"), "streets-large-all")
 
 _ALL = (
     *(_rooms("small", subset, 700, 11, 4e-3) for subset in _ROOMS_SETS),
-    _rooms(
-        "middle",
-        "all",
-        4_800,
-        12,
-        2e-3,
-        train_images=16_000,
-        emphasis={"segmentation": 3.0},
-        dice_by_picture=True,
-    ),
+    _rooms("middle", "all", 4_800, 12, 2e-3, emphasis={"segmentation": 3.0}, **_ROOMS_LONG),
     _rooms("middle", "geometry", 800, 12, 2e-3),
-    _rooms(
-        "large",
-        "all",
-        3_000,
-        13,
-        2e-3,
-        train_images=16_000,
-        emphasis={"segmentation": 2.0},
-        dice_by_picture=True,
-    ),
+    _rooms("large", "all", 3_000, 13, 2e-3, emphasis={"segmentation": 2.0}, **_ROOMS_LONG),
     *(_domains("small", subset, 500, 21, 4e-3) for subset in tasks_of("domains")),
     *(
         _domains("small", subset, 700, 21, 4e-3)

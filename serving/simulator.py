@@ -25,7 +25,7 @@ from serving.node.admission import HoldOff, find_refusal
 from serving.node.batching import Batch, Batcher, make_batcher
 from serving.node.errors import NotServedError, RefusedError
 from serving.node.link import LinkPacer
-from serving.node.router import Ask, Router, next_hop
+from serving.node.router import Ask, Router, frames_up, next_hop
 from serving.node.server import REHEARSED
 from serving.system import Answer, Outcome, Query, Timing
 
@@ -223,17 +223,12 @@ class SimulatedSystem:
     ) -> list[_Reply]:
         """Run what is asked of `node` there, and send the rest up, in one frame a link or in one
         each."""
-        above: dict[tuple[str, int], list[Ask]] = {}
-        for index, ask in enumerate(asks):
-            if ask.target.node != node:
-                hop = next_hop(ask.target, self._uplinks[node])
-                assert hop is not None  # a plan's routes are on links
-                above.setdefault((hop, 0 if self.shared_passes else index), []).append(ask)
+        above = [ask for ask in asks if ask.target.node != node]
         parts = [
             *(self._run(ask, deadline_s) for ask in asks if ask.target.node == node),
             *(
-                self._climb(node, hop, tuple(aggregate), size, deadline_s)
-                for (hop, _), aggregate in above.items()
+                self._climb(node, frame, size, deadline_s)
+                for frame in frames_up(above, self._uplinks[node], self.shared_passes)
             ),
         ]
         if len(parts) == 1:
@@ -250,10 +245,12 @@ class SimulatedSystem:
         return [_Reply(ask, timing, batch_size)]
 
     async def _climb(
-        self, node: str, hop: str, asks: tuple[Ask, ...], size: int, deadline_s: float
+        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
     ) -> list[_Reply]:
         """Take the image up one link, have it served there, and bring the answers down."""
         loop = asyncio.get_running_loop()
+        hop = next_hop(asks[0].target, self._uplinks[node])
+        assert hop is not None  # a plan's routes are on links
         pacer, hold_off = self._uplinks[node][hop]
         for ask in asks:
             refusal = hold_off.refusal(ask.target.node, loop.time())

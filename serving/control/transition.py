@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from planner.plan import Plan
+from planner.plan import Plan, Route
 from serving.control.interim import Capabilities, Held, Path, interim_table, open_ways
 from serving.node.router import RouteTable, Target
 
-__all__ = ["Costs", "Stage", "plan_transition", "route_tables"]
+__all__ = ["Costs", "Stage", "plan_transition", "route_tables", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,17 @@ class Stage:
     """node -> models it keeps once queries of older routes are done"""
 
 
+def target_of(route: Route) -> Target:
+    """Where a route of a plan leads."""
+    return Target(route.tier, route.node, route.model, route.via or "")
+
+
 def route_tables(plan: Plan, version: int, clients: tuple[str, ...]) -> dict[str, RouteTable]:
     """Each client's routes in `plan`."""
     tables: dict[str, dict[str, list[tuple[Target, float]]]] = {name: {} for name in clients}
     for route in plan.routes:
         targets = tables[route.client].setdefault(route.task, [])
-        target = Target(route.tier, route.node, route.model, route.via or "")
-        targets.append((target, route.share))
+        targets.append((target_of(route), route.share))
     return {
         client: RouteTable(version, {task: tuple(targets) for task, targets in routes.items()})
         for client, routes in tables.items()

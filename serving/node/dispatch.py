@@ -10,7 +10,7 @@ from serving.node.errors import RefusedError
 from serving.node.executor import Executor
 from serving.node.messages import Outcome, Reply
 from serving.node.picture import Picture
-from serving.node.router import Ask, Router, Target, next_hop
+from serving.node.router import Ask, Router, Target, frames_up, next_hop
 from serving.node.uplink import Uplink
 
 __all__ = ["FAULTS", "Dispatcher"]
@@ -87,14 +87,7 @@ class Dispatcher:
         except RefusedError as refusal:
             if refusal.reason not in FAULTS:
                 return [refusal] * len(asks)
-        if self._shared_passes:
-            hops = [next_hop(ask.target, self._uplinks) for ask in above]
-            parts += [
-                tuple(ask for ask, taken in zip(above, hops, strict=True) if taken == hop)
-                for hop in dict.fromkeys(hops)
-            ]
-        else:
-            parts += [(ask,) for ask in above]
+        parts += frames_up(above, self._uplinks, self._shared_passes)
         done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
         by_ask = {
             ask: outcome

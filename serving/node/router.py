@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from serving.node.errors import NotServedError, RefusedError
 
-__all__ = ["Ask", "RouteTable", "Router", "Target", "next_hop"]
+__all__ = ["Ask", "RouteTable", "Router", "Target", "frames_up", "next_hop"]
 
 DUST = 1e-6
 """share below which it is rounding"""
@@ -146,6 +146,19 @@ def next_hop(target: Target, above: Collection[str]) -> str | None:
         if name in above:
             return name
     return next(iter(above), None)
+
+
+def frames_up(
+    asks: Iterable[Ask], above: Collection[str], shared_passes: bool
+) -> list[tuple[Ask, ...]]:
+    """`asks` by the frames in which they go up: those that take the same link share one, and with
+    it the image, unless passes are not shared."""
+    if not shared_passes:
+        return [(ask,) for ask in asks]
+    by_hop: dict[str | None, list[Ask]] = {}
+    for ask in asks:
+        by_hop.setdefault(next_hop(ask.target, above), []).append(ask)
+    return [tuple(together) for together in by_hop.values()]
 
 
 def _lay_out(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from cluster.demand import Phase
 from cluster.topology import Node, Tier, Topology
-from planner.plan import Plan, Route
+from planner.plan import Plan
 from profiling.profile import Profiles
+from serving.control.transition import target_of
+from serving.node.router import next_hop
 
 __all__ = ["Flow", "ModelUse", "NodeBox", "Scene", "build_scene"]
 
@@ -71,7 +73,7 @@ class Scene:
 def build_scene(topology: Topology, plan: Plan, phase: Phase, profiles: Profiles) -> Scene:
     """The scene of `plan` under the mean load of `phase`."""
     qps: dict[tuple[str, str, str], float] = defaultdict(float)
-    up_qps: dict[tuple[str, str, str], float] = defaultdict(float)
+    up_qps: dict[tuple[str, str | None, str], float] = defaultdict(float)
     sent_qps = {client: sum(rates.values()) for client, rates in phase.rates_qps.items()}
     routed_qps: dict[str, float] = defaultdict(float)
     for route in plan.routes:
@@ -79,7 +81,8 @@ def build_scene(topology: Topology, plan: Plan, phase: Phase, profiles: Profiles
         qps[route.node, route.model, route.task] += rate_qps
         routed_qps[route.client] += rate_qps
         if route.tier != "client":
-            edge = _first_hop(topology, route)
+            above = [link.target for link in topology.uplinks(route.client)]
+            edge = next_hop(target_of(route), above)
             up_qps[route.client, edge, route.tier] += rate_qps
 
     def resident(node: str, model: str) -> int:
@@ -123,15 +126,10 @@ def _model_use(
     return ModelUse(model, busiest_first, sum(asked.values()), resident(node, model))
 
 
-def _first_hop(topology: Topology, route: Route) -> str:
-    """The edge that answers a query, or that it passes."""
-    if route.tier == "edge":
-        return route.node
-    return route.via or topology.uplinks(route.client)[0].target
-
-
 def _flows(
-    topology: Topology, up_qps: dict[tuple[str, str, str], float], sent_qps: dict[str, float]
+    topology: Topology,
+    up_qps: dict[tuple[str, str | None, str], float],
+    sent_qps: dict[str, float],
 ) -> list[Flow]:
     flows = []
     over_edge_qps: dict[str, float] = defaultdict(float)
