@@ -18,26 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from serving_rows import median_row, print_rows, write_rows
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
 from cluster.providers import local
+from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
 from models.zoo.registry import find_model
 from planner.plan import Plan, Route
-from serving.control.changeover import Change
-from serving.ingress.http_system import HttpSystem
+from serving.rollout.execute import RolloutReport
+from serving.setting.setting import Setting
 from serving.system import Outcome
 from serving.traffic.driver import Record, drive
 from serving.traffic.images import load_images
+from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
+from serving_rows import median_row, print_rows, write_rows
 
 if TYPE_CHECKING:
-    from serving.control.fleet import Fleet
+    from serving.deploy.fleet import Fleet
 
-SPECS = Path(__file__).resolve().parents[1] / "cluster" / "specs"
 TASK, MODEL, OTHER = "segmentation", "rooms-small-segmentation", "rooms-small-layout"
 RATE_QPS = 5.0
 """of each client: traffic enough to see a query lost, and far from any budget"""
@@ -46,16 +47,19 @@ PAUSE_S = 0.5
 
 
 @contextmanager
-def running_fleet(topology: Topology, query_bytes: float) -> Iterator[Fleet]:
-    """The nodes of `topology` on a Ray cluster of their own."""
+def running_fleet(topology: Topology) -> Iterator[tuple[Fleet, Setting]]:
+    """The nodes of `topology` on a Ray cluster of their own, and what the models cost there."""
     with tempfile.TemporaryDirectory() as state_dir:
         os.environ["TESTBED_STATE_DIR"] = state_dir
         state = local.up(topology)
         try:
             local.connect()
-            from serving.control.fleet import Fleet  # which imports Ray
+            from serving.deploy.fleet import Fleet  # which imports Ray, as the next does
+            from serving.deploy.profile_nodes import profile_cluster
 
-            yield Fleet.launch(topology, (TASK,), query_bytes, state.token)
+            cards = (find_model(MODEL), find_model(OTHER))
+            setting = Setting(topology, cards, profile_cluster(topology, cards))
+            yield Fleet.launch(topology, (TASK,), setting.largest_query_bytes, state.token), setting
         finally:
             local.disconnect()
             local.down()
@@ -79,20 +83,26 @@ def plan(topology: Topology, version: int, at: str, edge_model: str) -> Plan:
     )  # fmt: skip
 
 
+def load_of(topology: Topology, seconds: float) -> Phase:
+    """Every client asks for the one task."""
+    rates_qps = {client.name: {TASK: RATE_QPS} for client in topology.clients}
+    return Phase(duration_s=seconds, rates_qps=rates_qps)
+
+
 async def change_under_load(
-    fleet: Fleet, plans: list[Plan], sizes: dict[tuple[str, str], int], bodies: list[bytes]
-) -> tuple[list[Change], list[Record]]:
+    fleet: Fleet, setting: Setting, plans: list[Plan], bodies: list[bytes]
+) -> tuple[list[RolloutReport], list[Record]]:
     """Put `plans` in force one after another while queries arrive."""
     urls = fleet.urls()
     seconds = 2 + len(plans) * (PAUSE_S + 0.5)
-    phase = Phase(duration_s=seconds, rates_qps={name: {TASK: RATE_QPS} for name in urls})
+    phase = load_of(setting.topology, seconds)
     schedule = build_schedule([phase], 1, len(bodies))
-    changes: list[Change] = []
+    changes: list[RolloutReport] = []
     async with HttpSystem(urls) as system:
         driving = asyncio.ensure_future(drive(system, schedule, bodies))
         for wanted in plans:
             await asyncio.sleep(PAUSE_S)
-            changes.append(await asyncio.to_thread(fleet.apply, wanted, sizes))
+            changes.append(await asyncio.to_thread(fleet.apply, wanted, setting, phase))
         return changes, await driving
 
 
@@ -103,19 +113,14 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=20, help="of each kind")
     options = parser.parse_args()
     topology = Topology.load(SPECS / "demo.yaml")
-    sizes = {
-        (node.name, model): find_model(model).parameters * 4
-        for node in topology.nodes
-        for model in (MODEL, OTHER)
-    }
     bodies = load_images([Rooms("test")], 8).bodies
     turns = range(options.changes)
     routing = [plan(topology, n + 2, ("edge", "client")[n % 2], MODEL) for n in turns]
     loading = [plan(topology, n + 2, "edge", (OTHER, MODEL)[n % 2]) for n in turns]
-    with running_fleet(topology, max(map(len, bodies))) as fleet:
-        fleet.apply(plan(topology, 1, "client", MODEL), sizes)
-        routed, records = asyncio.run(change_under_load(fleet, routing, sizes, bodies))
-        loaded, more = asyncio.run(change_under_load(fleet, loading, sizes, bodies))
+    with running_fleet(topology) as (fleet, setting):
+        fleet.apply(plan(topology, 1, "client", MODEL), setting, load_of(topology, 1.0))
+        routed, records = asyncio.run(change_under_load(fleet, setting, routing, bodies))
+        loaded, more = asyncio.run(change_under_load(fleet, setting, loading, bodies))
     records += more
     found = {
         ("C1", "decision to every client on the new routes, no load needed", "ms"): _ms(
@@ -139,7 +144,7 @@ def main() -> None:
     print_rows(rows)
 
 
-def _ms(changes: list[Change], seconds_of: Callable[[Change], float]) -> list[float]:
+def _ms(changes: list[RolloutReport], seconds_of: Callable[[RolloutReport], float]) -> list[float]:
     return [1e3 * seconds_of(change) for change in changes]
 
 

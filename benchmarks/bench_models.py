@@ -18,21 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from live_scores import live_scores
-from serving_rows import print_rows, write_rows
 
 from cluster.provenance import collect_provenance
-from models.baseline import constant_answers, constant_scores
-from models.benchmarks.cache import RenderedSplit, rendered_split
+from constant_answers import constant_answers, constant_scores
+from domain_transfer import own_minus_other, transfer_matrix
+from live_scores import live_scores
 from models.benchmarks.registry import BENCHMARKS, open_benchmark
-from models.metrics import class_iou, confusion
-from models.runtime import ModelRuntime
-from models.score import interval_half_width, per_image_scores, pooled_iou
+from models.benchmarks.splits.rendered import RenderedSplit, rendered_split
+from models.curation.verify import scored_pictures
+from models.runtime.model_runtime import ModelRuntime
+from models.scoring.score import interval_half_width, per_image_scores
 from models.tasks import find_task, tasks_of
-from models.transfer import own_minus_other, transfer_matrix
+from models.tasks.metrics import class_iou, confusion
 from models.zoo.cards import ModelCard
 from models.zoo.registry import find_model
-from models.zoo.verify import scored_pictures
+from pooled_iou import pooled_iou
+from serving_rows import print_rows, write_rows
 
 CLIENT, EDGE, CLOUD = "small", "middle", "large"
 CONSTANT_FROM = 1_000

@@ -21,8 +21,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import uvloop
+
+from cluster.provenance import collect_provenance
+from cluster.topology import Batching
 from http_door import DoorError, HttpDoor
 from load import Door, Load, await_ready, closed_loop, join, open_loop
+from models.benchmarks.domains import Domains
+from models.runtime.model_runtime import ModelRuntime
+from models.zoo.registry import find_model
 from oip_door import oip_door, tensor_request
 from own_rows import (
     bare_qps,
@@ -35,6 +41,7 @@ from own_rows import (
 )
 from peers.catalog import PEERS, Peer
 from peers.process import running
+from serving.node.device.process_tuning import freeze_heap
 from serving_process import (
     MAX_BATCH,
     MODEL,
@@ -48,13 +55,6 @@ from serving_rows import collect_rows, print_rows, write_rows
 from stolen import undisturbed
 from window_plan import plan_window, topology
 from wrk import WrkError, drive_with_wrk
-
-from cluster.provenance import collect_provenance
-from cluster.topology import Batching
-from models.benchmarks.domains import Domains
-from models.runtime import ModelRuntime
-from models.zoo.registry import find_model
-from serving.node.heap import settle_heap
 
 CALLERS = 64
 CALM, OVERLOAD = 0.7, 3.0
@@ -351,7 +351,7 @@ def main() -> None:
     if len(cores) == 1:
         print("one core only: the servers share it with the load generator", flush=True)
     export_frozen(bench.model_file)
-    settle_heap()  # or a collection of torch's and Ray's objects stalls the generator for 0.3 s
+    freeze_heap()  # or a collection of torch's and Ray's objects stalls the generator for 0.3 s
     begun_s = time.monotonic()
     for number in range(options.repetitions):
         repeat(bench)

@@ -16,16 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import uvloop
-from serving_process import HOST, MAX_BATCH, TOKEN
-from serving_rows import median_row, print_rows, write_rows
 
 from cluster.provenance import collect_provenance
 from cluster.topology import Link, Node
 from models.benchmarks.rooms import Rooms
-from models.runtime import ModelRuntime
+from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
+from serving.node.config import NodeConfig
+from serving.node.server import NodeServer
+from serving.routing.routes import RouteTable, Target
+from serving_process import HOST, MAX_BATCH, TOKEN
+from serving_rows import median_row, print_rows, write_rows
 
 MODEL, CALLERS = "rooms-small-all", 32
 TASKS = find_model(MODEL).tasks

@@ -14,15 +14,16 @@ import uvloop
 from PIL import Image
 
 from cluster.topology import Link, Node
-from models.benchmarks.cache import RenderedSplit
-from models.runtime import ModelRuntime, decode_image
+from models.benchmarks.splits.rendered import RenderedSplit
+from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.tasks import find_task
 from models.zoo.cards import ModelCard
-from serving.ingress.doors import open_doors
-from serving.ingress.http_system import HttpSystem
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
+from serving.ingress.listen import open_doors
+from serving.node.config import NodeConfig
+from serving.node.server import NodeServer
+from serving.routing.routes import RouteTable, Target
 from serving.system import Outcome, Query
+from serving.traffic.live_system import HttpSystem
 
 __all__ = ["live_scores"]
 

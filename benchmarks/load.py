@@ -16,10 +16,10 @@ from typing import Protocol, Self
 
 import grpc
 import numpy as np
-from http_door import CALL_TIMEOUT_S, DoorError
 from numpy.typing import NDArray
 
 from cluster.demand import Phase
+from http_door import CALL_TIMEOUT_S, DoorError
 from serving.system import Answer, Outcome, Query
 from serving.traffic.driver import drive
 from serving.traffic.schedule import build_schedule

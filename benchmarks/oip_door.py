@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+
 from http_door import HttpDoor
 
 __all__ = ["oip_door", "tensor_request"]

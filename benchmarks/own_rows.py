@@ -16,25 +16,26 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from oip_door import tensor_request
-from serving_process import MAX_BATCH, MODEL, TASK, node
-from stolen import undisturbed
 
 from cluster.demand import Phase
-from models.engines import CpuEngine, Serving
-from models.runtime import ModelRuntime
+from models.runtime.cpu_engine import CpuEngine, Serving
+from models.runtime.model_runtime import ModelRuntime
 from models.zoo.assembly import load_network
 from models.zoo.registry import find_model
+from oip_door import tensor_request
+from serving.http.exchange import Exchange, Head
 from serving.ingress.door import Door
-from serving.ingress.exchange import Exchange, Head
-from serving.ingress.http import HttpIngress
+from serving.ingress.http_api import HttpApi
 from serving.metrics.node_metrics import NodeMetrics
-from serving.node.batching import make_batcher
-from serving.node.executor import Executor
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
+from serving.node.config import NodeConfig
+from serving.node.device.batching import make_batcher
+from serving.node.device.executor import Executor
+from serving.node.server import NodeServer
+from serving.routing.routes import RouteTable, Target
 from serving.traffic.driver import Floor, measure_floor
 from serving.traffic.schedule import build_schedule
+from serving_process import MAX_BATCH, MODEL, TASK, node
+from stolen import undisturbed
 
 __all__ = [
     "bare_qps",
@@ -135,7 +136,7 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     )  # fmt: skip
     await server.load((MODEL,))
     server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
-    app = HttpIngress(Door(server, shape[:2]), lambda body: images[0])
+    app = HttpApi(Door(server, shape[:2]), lambda body: images[0])
     body, headers = tensor_request(images[0])
     head = Head(
         "POST", f"/v2/models/{TASK}/infer", b"",

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import uvloop
 
 from cluster.topology import Link, Node, Topology
-from models.allocator import ENVIRONMENT
-from models.runtime import ModelRuntime, decode_image
+from models.runtime.allocator import ENVIRONMENT
+from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
-from serving.ingress.doors import open_doors
+from serving.ingress.listen import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
-from serving.node.heap import settle_heap
-from serving.node.precedence import give_way
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
+from serving.node.config import NodeConfig
+from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
+from serving.node.server import NodeServer
+from serving.routing.routes import RouteTable, Target
 
 __all__ = [
     "MAX_BATCH",
@@ -127,8 +127,8 @@ def in_node_process(core: int | None, main: Callable[[], Coroutine[Any, Any, T]]
 def _run_as_node(core: int | None, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if core is not None:
         os.sched_setaffinity(0, {core})
-    settle_heap()
-    give_way()
+    freeze_heap()
+    schedule_as_batch()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())
 

@@ -13,13 +13,13 @@ import numpy as np
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
 from cluster.topology import Batching, Link, Node, Topology
-from models.runtime import ModelRuntime
+from models.runtime.model_runtime import ModelRuntime
+from planner.latency_bound import latency_bounds_s
 from planner.plan import plan_of
 from planner.policies import Options, solve
 from profiling.measure import measure_model, profile_of
 from profiling.profile import Profiles
-from serving.control.promise import promised_bounds_s
-from serving.control.stages import Setting
+from serving.setting.setting import Setting
 
 __all__ = ["OVERRUN", "WINDOW_S", "WindowPlan", "plan_window"]
 
@@ -83,5 +83,5 @@ def plan_window(runtime: ModelRuntime, images: np.ndarray, max_batch: int) -> Wi
     solution = solve(problem, "baj3o", Options(overrun=OVERRUN))
     routes = plan_of(problem, solution.allocation, policy="baj3o").routes
     share = sum(route.share for route in routes if route.tier == "edge")
-    bounds_s = promised_bounds_s(shape, "client", setting.largest_query_bytes)
+    bounds_s = latency_bounds_s(shape, "client", setting.largest_query_bytes)
     return WindowPlan(rate_qps=share * demanded_qps, bound_s=bounds_s["edge"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.latency_bound import link_s, window_bound_s
 from planner.problem import FloatArray, Problem
 
 __all__ = [
@@ -45,14 +46,14 @@ def local_latency_cm(problem: Problem) -> FloatArray:
 
 def edge_latency_at(problem: Problem) -> FloatArray:
     """Bound of an answer by the attachment's edge, seconds: the way there and two windows."""
-    window_a = problem.window_e[problem.edge_of_a]
-    return np.asarray(_first_hop_at(problem) + 2 * window_a[:, None])
+    bound_a = window_bound_s(problem.window_e[problem.edge_of_a])
+    return np.asarray(_first_hop_at(problem) + bound_a[:, None])
 
 
 def cloud_latency_at(problem: Problem) -> FloatArray:
     """Bound of an answer by the cloud through the attachment's edge, seconds."""
-    second_et = problem.edge_rtt_e[:, None] + _transfer(
-        problem.query_bytes_t, problem.edge_uplink_e
+    second_et = link_s(
+        problem.query_bytes_t, problem.edge_uplink_e[:, None], problem.edge_rtt_e[:, None]
     )
     second_at = second_et[problem.edge_of_a]
     return np.asarray(_first_hop_at(problem) + second_at + problem.cloud_cost_t)
@@ -88,12 +89,4 @@ def edge_limit_at(problem: Problem) -> FloatArray:
 
 
 def _first_hop_at(problem: Problem) -> FloatArray:
-    transfer_at = _transfer(problem.query_bytes_t, link_a(problem))
-    return np.asarray(problem.rtt_a[:, None] + transfer_at)
-
-
-def _transfer(bytes_t: FloatArray, rate_n: FloatArray) -> FloatArray:
-    """Seconds a query's bytes take on each link; inf on a link without bandwidth."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        seconds_nt = bytes_t / rate_n[:, None]
-    return np.where(bytes_t > 0, seconds_nt, 0.0)
+    return link_s(problem.query_bytes_t, link_a(problem)[:, None], problem.rtt_a[:, None])

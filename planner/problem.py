@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.document import DocumentError
 from cluster.provenance import Provenance
+from planner.problem_file import NAME_FIELDS, ProblemError, ProblemFile
 
 __all__ = ["FloatArray", "Problem", "ProblemError"]
 
@@ -32,7 +32,6 @@ MAY_BE_INFINITE = (
     "cloud_compute",
     "deadline_t",
 )
-NAME_FIELDS = ("clients", "edges", "tasks", "models")
 INDEX_FIELDS = ("client_of_a", "edge_of_a", "cloud_model_t")
 LEFT_OUT = {
     "deadline_t": np.inf,
@@ -42,10 +41,6 @@ LEFT_OUT = {
     "edge_max_batch_e": np.inf,
 }
 """What an optional field holds where it is left out."""
-
-
-class ProblemError(DocumentError):
-    """A field of a problem is wrong; the message starts with its path (`load_ct.3.1: ...`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,15 +196,16 @@ class Problem:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read `problem.json`. Raises `DocumentError` with the file and the path of the field."""
-        from planner.problem_file import ProblemFile
-
-        return ProblemFile.load(path).problem(cls, source=str(path))
+        stored = ProblemFile.load(path)
+        try:
+            return cls(**stored.fields())
+        except ProblemError as error:
+            raise ProblemError(f"{path}: {error}") from None
 
     def save(self, path: str | Path) -> Path:
         """Write `problem.json` atomically; returns the path."""
-        from planner.problem_file import ProblemFile
-
-        return ProblemFile.of(self).save(path)
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return ProblemFile.of(values).save(path)
 
 
 def _as_array(name: str, value: Any, dtype: type) -> NDArray[Any]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from math import inf
+from typing import Any
 
 import numpy as np
 from pydantic import AliasChoices, Field
 
-from cluster.document import Document
+from cluster.document import Document, DocumentError
 from cluster.provenance import Provenance
-from planner.problem import NAME_FIELDS, Problem, ProblemError
 
-__all__ = ["ProblemFile"]
+__all__ = ["NAME_FIELDS", "ProblemError", "ProblemFile"]
 
 Vector = tuple[float, ...]
 OpenVector = tuple[float | None, ...]
 Table = tuple[Vector, ...]
 OpenTable = tuple[OpenVector, ...]
-P = TypeVar("P", bound=Problem)
+NAME_FIELDS = ("clients", "edges", "tasks", "models")
+
+
+class ProblemError(DocumentError):
+    """A field of a problem is wrong; the message starts with its path (`load_ct.3.1: ...`)."""
 
 
 class ProblemFile(Document):
@@ -63,37 +68,30 @@ class ProblemFile(Document):
     provenance: Provenance | None = None
 
     @classmethod
-    def of(cls, problem: Problem) -> ProblemFile:
-        """The stored form of `problem`."""
-        data: dict[str, Any] = {name: getattr(problem, name) for name in (*NAME_FIELDS, "cloud")}
-        for name in problem.array_fields():
-            array = getattr(problem, name)
-            data[name] = _open(array) if np.isinf(array).any() else array.tolist()
-        finite = np.isfinite(problem.cloud_compute)
-        data["cloud_compute"] = problem.cloud_compute if finite else None
-        return cls.model_validate({**data, "provenance": problem.provenance})
+    def of(cls, values: Mapping[str, Any]) -> ProblemFile:
+        """The stored form of a problem's fields (`planner.problem.Problem`), by name."""
+        return cls.model_validate({name: _open(value) for name, value in values.items()})
 
-    def problem(self, cls: type[P], source: str) -> P:
-        """The problem itself. Raises `ProblemError` that names `source` and the field."""
-        data: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
-        del data["schema_version"]
-        for name in cls.array_fields():
-            data[name] = _closed(data[name])
-        if data["cloud_compute"] is None:
-            data["cloud_compute"] = float("inf")
-        try:
-            return cls(**data)
-        except ProblemError as error:
-            raise ProblemError(f"{source}: {error}") from None
+    def fields(self) -> dict[str, Any]:
+        """The fields of the problem, by name, with inf for "no limit"."""
+        names = set(type(self).model_fields) - {"schema_version"}
+        as_they_are = {*NAME_FIELDS, "cloud", "provenance"}
+        return {
+            name: value if name in as_they_are else _closed(value)
+            for name, value in ((name, getattr(self, name)) for name in names)
+        }
 
 
-def _open(array: np.ndarray) -> list[Any]:
-    if array.ndim > 1:
-        return [_open(row) for row in array]
-    return [value if np.isfinite(value) else None for value in array.tolist()]
+def _open(value: Any) -> Any:
+    """Arrays as lists, and None for inf."""
+    if isinstance(value, np.ndarray):
+        if value.ndim > 1:
+            return [_open(row) for row in value]
+        return [None if entry == inf else entry for entry in value.tolist()]
+    return None if isinstance(value, float) and value == inf else value
 
 
-def _closed(values: Any) -> Any:
-    if isinstance(values, tuple):
-        return [_closed(value) for value in values]
-    return float("inf") if values is None else values
+def _closed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_closed(entry) for entry in value]
+    return inf if value is None else value

@@ -16,7 +16,7 @@ from profiling.profile import BatchLatency, ModelProfile
 
 __all__ = [
     "BATCH_SIZES",
-    "Measured",
+    "ModelMeasurement",
     "Profiled",
     "measure_latency",
     "measure_model",
@@ -28,7 +28,7 @@ WARM_UP_RUNS = 2
 
 
 class Profiled(Protocol):
-    """What is measured (`models.runtime.ModelRuntime`)."""
+    """What is measured (`models.runtime.model_runtime.ModelRuntime`)."""
 
     weights_bytes: int
 
@@ -75,7 +75,7 @@ def measure_latency(
 
 
 @dataclass(frozen=True)
-class Measured:
+class ModelMeasurement:
     """What one model costs on one device, before it is cut to the nodes that use the device."""
 
     model: str
@@ -95,7 +95,7 @@ def measure_model(
     max_batches: Collection[int],
     load_s: float,
     target_s: float = 0.4,
-) -> Measured:
+) -> ModelMeasurement:
     """Time a loaded model on real inputs (n, h, w, 3) at every size of `BATCH_SIZES`, and find its
     workspace at each of `max_batches`."""
 
@@ -103,7 +103,7 @@ def measure_model(
         inputs = images[np.arange(batch) % len(images)]
         return peak_workspace_bytes(lambda: runtime.run(inputs), device)
 
-    return Measured(
+    return ModelMeasurement(
         model=model,
         latency=measure_latency(runtime.run, images, target_s=target_s),
         weights_bytes=runtime.weights_bytes,
@@ -112,7 +112,9 @@ def measure_model(
     )
 
 
-def profile_of(measured: Measured, *, node: str, measured_on: str, max_batch: int) -> ModelProfile:
+def profile_of(
+    measured: ModelMeasurement, *, node: str, measured_on: str, max_batch: int
+) -> ModelProfile:
     """The profile of a node that uses the measured device with batches up to `max_batch`.
 
     nu and c are fitted over all sizes that were run: more points than a small node's own batch

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from testbed_process import Testbed, commands_of, readme_blocks
 
 from cluster.machine import read_machine
+from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,9 +16,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from tritonclient.grpc import service_pb2
+
 from http_door import HttpDoor
 from load import Door, GrpcDoor
-from tritonclient.grpc import service_pb2
 
 __all__ = ["HERE", "PEERS", "Peer", "peers_home"]
 

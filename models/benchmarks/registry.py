@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 
 from models.benchmarks.domains import Domains
-from models.benchmarks.interface import Benchmark
-from models.benchmarks.procedural import ProceduralBenchmark
 from models.benchmarks.real import (
     Cityscapes3D,
     DomainNet,
@@ -18,6 +16,8 @@ from models.benchmarks.real import (
     Taskonomy,
 )
 from models.benchmarks.rooms import Rooms
+from models.benchmarks.splits.interface import Benchmark
+from models.benchmarks.splits.procedural import ProceduralBenchmark
 from models.benchmarks.streets import Streets
 
 __all__ = ["BENCHMARKS", "DATA_VARIABLE", "ON_DISK", "open_benchmark"]

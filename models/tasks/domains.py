@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.metrics import same_class
+from models.tasks.metrics import same_class
 from models.tasks.paint import paint_category
 from models.tasks.task import Kind, Task
 

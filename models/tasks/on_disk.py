@@ -12,21 +12,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.boxes import detection_score
-from models.metrics import (
-    corner_f1,
-    depth_within_ratio,
-    edge_f1,
-    mean_iou,
-    normals_within_angle,
-    same_class,
-)
+from models.tasks.box_score import detection_score
 from models.tasks.class_lists import (
     CITYSCAPES_IDS,
     DOMAINNET_CLASSES,
     OFFICE_HOME_CLASSES,
     PACS_CLASSES,
     TASKONOMY_CLASSES,
+)
+from models.tasks.metrics import (
+    corner_f1,
+    depth_within_ratio,
+    edge_f1,
+    mean_iou,
+    normals_within_angle,
+    same_class,
 )
 from models.tasks.paint import (
     paint_boxes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.metrics import (
+from models.tasks.metrics import (
     corner_f1,
     depth_within_ratio,
     edge_f1,

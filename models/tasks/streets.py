@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.boxes import detection_score
-from models.metrics import depth_within_ratio, mean_iou
+from models.tasks.box_score import detection_score
+from models.tasks.metrics import depth_within_ratio, mean_iou
 from models.tasks.paint import paint_boxes, paint_classes, paint_metres
 from models.tasks.task import Kind, Task
 

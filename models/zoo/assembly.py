@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
-from models.networks import build_network
-from models.specs import find_architecture
+from models.networks.architectures import find_architecture
+from models.networks.multi_task import build_network
 from models.zoo.cards import ModelCard
 from models.zoo.checkpoint import CheckpointError, load_checkpoint
-from models.zoo.own import read_own_model
+from models.zoo.own_model import read_own_model
 from models.zoo.registry import builder_path, checkpoint_path
 
 __all__ = ["load_network"]

@@ -12,7 +12,8 @@ __all__ = ["ModelCard", "Preprocessing", "TaskMetric"]
 
 
 class Preprocessing(FrozenModel):
-    """How an image becomes the network's input (`models.preprocessing`), in training and serving.
+    """How an image becomes the network's input in training and serving
+    (`models.runtime.preprocessing`).
 
     A picture of another size is stretched to it, `bilinear` and `bicubic` with antialiasing.
     """

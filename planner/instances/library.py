@@ -16,7 +16,7 @@ __all__ = [
     "DeviceCatalogue",
     "DeviceClass",
     "LibraryModel",
-    "Link",
+    "LinkClass",
     "ModelLibrary",
     "load_devices",
     "load_library",
@@ -83,7 +83,7 @@ class DeviceClass(FrozenModel):
     source: str
 
 
-class Link(FrozenModel):
+class LinkClass(FrozenModel):
     """Quantiles of a measured uplink, Mbit/s."""
 
     name: str
@@ -106,13 +106,13 @@ class DeviceCatalogue(Document):
 
     setup_rule: str
     devices: tuple[DeviceClass, ...]
-    links: tuple[Link, ...]
+    links: tuple[LinkClass, ...]
 
     def tier(self, tier: str) -> tuple[DeviceClass, ...]:
         """Device classes of a tier."""
         return tuple(device for device in self.devices if device.tier == tier)
 
-    def link(self, name: str) -> Link:
+    def link(self, name: str) -> LinkClass:
         """The link called `name`. Raises `KeyError` listing the valid names."""
         for link in self.links:
             if link.name == name:

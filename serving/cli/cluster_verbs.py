@@ -10,15 +10,14 @@ from rich.table import Table
 
 from cluster.providers import local
 from cluster.providers.state import find_cluster
+from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
 from models.zoo.registry import find_model, list_models
-from serving.cli.console import Output
+from serving.cli.console import VerbOutput
+from serving.cli.inputs import Json
 
 __all__ = ["VERBS"]
-
-SPECS = Path(__file__).resolve().parents[2] / "cluster" / "specs"
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 
 
 def up(
@@ -29,7 +28,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start a Ray cluster with one resource per node of the topology."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     wanted = Topology.load(topology)
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = local.up(wanted, port=port, say=out.say)
@@ -39,7 +38,7 @@ def up(
 
 def down(as_json: Json = False) -> None:
     """End the cluster and everything that runs in it."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     ended = local.down(out.say)
     out.say("the cluster is down" if ended else "no cluster was up")
     out.result({"ended": ended})
@@ -47,14 +46,14 @@ def down(as_json: Json = False) -> None:
 
 def status(as_json: Json = False) -> None:
     """What is up: nodes, plan version, models, endpoints."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     state = find_cluster()
     if state is None or not state.alive:
         out.say("no cluster is up; start one with `testbed up`")
         out.result({"up": False})
         return
     local.connect()
-    from serving.control.fleet import Fleet
+    from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     snapshots = fleet.snapshots() if fleet else {}
@@ -101,10 +100,10 @@ def profile(
     as_json: Json = False,
 ) -> None:
     """Measure a benchmark's models on the nodes of the running cluster."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     cards = tuple(find_model(name) for name in model) if model else _models_of(benchmark)
     state = local.connect()
-    from serving.control.profiler import profile_cluster
+    from serving.deploy.profile_nodes import profile_cluster
 
     with out.progress("profiling") as advance:
         profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["ExitCode", "Output"]
+__all__ = ["ExitCode", "VerbOutput"]
 
 Advance = Callable[..., None]
 LOG_WIDTH = 120
@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     """all ran, but the result misses what was asked of it (plan infeasible, promise broken)"""
 
 
-class Output:
+class VerbOutput:
     """With `as_json`, everything for people goes to stderr and stdout gets one JSON object."""
 
     def __init__(self, as_json: bool = False) -> None:

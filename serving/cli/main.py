@@ -11,6 +11,7 @@ from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
 from serving.cli import (
     cluster_verbs,
+    demo_verb,
     plan_verbs,
     problem_verbs,
     run_verbs,
@@ -32,6 +33,7 @@ for verb in (
     *cluster_verbs.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *demo_verb.VERBS,
     *train_verb.VERBS,
     *problem_verbs.VERBS,
     *zoo_verbs.VERBS,

@@ -8,63 +8,29 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cluster.demand import Demand, Phase
-from cluster.providers.state import find_cluster
-from cluster.topology import Topology
-from models.zoo.registry import list_models
+from cluster.specs import SPECS
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
 from planner.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
 from planner.policies import Options, list_policies, solve
-from planner.problem import Problem, ProblemError
+from planner.problem import Problem
 from planner.solution import Solution
-from profiling.profile import Profiles
-from serving.cli.cluster_verbs import SPECS, Json
-from serving.cli.console import ExitCode, Output
-from serving.control.stages import Setting
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import (
+    DemandFile,
+    Json,
+    ProfilesFile,
+    TopologyFile,
+    load_setting,
+    state_problem,
+)
 
-__all__ = ["VERBS", "load_setting", "pick_phase", "state_problem"]
+__all__ = ["VERBS"]
 
 SHOWN_NODES = 24
 SHOWN_REASONS = 12
-
-ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
-DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
-TopologyFile = Annotated[
-    Path | None, typer.Option(help="topology YAML; default: that of the running cluster")
-]
-
-
-def state_problem(setting: Setting, demand: Path, phase: int) -> Problem:
-    """What is to be planned for a phase of a demand file. Raises `ValueError` with the file's name
-    where the setting lacks a client or a task of it."""
-    chosen = pick_phase(demand, phase)
-    try:
-        return setting.problem(chosen)
-    except ProblemError as error:
-        raise ValueError(f"{demand}: {error}; --demand names another file") from None
-
-
-def pick_phase(demand: Path, phase: int) -> Phase:
-    """A phase of a demand file. Raises `ValueError` if it has none of that number."""
-    phases = Demand.load(demand).phases
-    if not 0 <= phase < len(phases):
-        raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
-    return phases[phase]
-
-
-def load_setting(topology: Path | None, profiles: Path) -> Setting:
-    """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles."""
-    if topology is not None:
-        found = Topology.load(topology)
-    else:
-        state = find_cluster()
-        found = state.topology if state else Topology.load(SPECS / "demo.yaml")
-    measured = Profiles.load(profiles)
-    names = {entry.model for entry in measured.profiles}
-    return Setting(found, tuple(card for card in list_models() if card.name in names), measured)
 
 
 def plan(
@@ -97,7 +63,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Decide what each node holds and where queries go; writes the plan and its problem."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     if list_:
         for entry in list_policies():
             out.say(f"[bold]{entry.name}[/]  {entry.description}")
@@ -143,7 +109,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Check a plan against every constraint, independently of any solver. Exit 3 if one fails."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     checked = Plan.load(plan)
     found = evaluate_plan(Problem.load(problem), checked, fill=fill)
     _show_evaluation(out, found)
@@ -160,7 +126,7 @@ def evaluate(
         raise typer.Exit(ExitCode.NOT_MET)
 
 
-def _show_solution(out: Output, solution: Solution) -> None:
+def _show_solution(out: VerbOutput, solution: Solution) -> None:
     certificate = solution.certificate
     out.say(
         f"[bold]{solution.policy}[/]: accuracy {certificate.objective:.4f}, at most "
@@ -178,7 +144,7 @@ def _show_solution(out: Output, solution: Solution) -> None:
     _show_evaluation(out, solution.evaluation)
 
 
-def _show_evaluation(out: Output, found: Evaluation) -> None:
+def _show_evaluation(out: VerbOutput, found: Evaluation) -> None:
     summary = found.summary()
     shares = ", ".join(f"{tier} {share:.1%}" for tier, share in summary.share_by_tier.items())
     out.say(f"accuracy {summary.objective:.4f}; served by {shares}; shed {summary.shed_share:.1%}")

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from planner.instances import FAMILIES, REGIMES, sample_problem
-from serving.cli.cluster_verbs import Json
-from serving.cli.console import Output
+from serving.cli.console import VerbOutput
+from serving.cli.inputs import Json
 
 __all__ = ["VERBS", "problems"]
 
@@ -33,7 +33,7 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw a problem: real model figures, real devices and links, random mixes of tasks."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     drawn = sample_problem(family, regime, edges, clients_per_edge, seed, reach=reach)
     drawn.save(output)
     out.say(
@@ -63,7 +63,7 @@ def experiment(
 
     An interrupted run goes on where it stopped.
     """
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     from planner.experiments import EXPERIMENTS
 
     if list_ or name is None:

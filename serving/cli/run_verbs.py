@@ -1,10 +1,9 @@
-"""Verbs of the running system: deploy, drive, live, report, compare, demo."""
+"""Verbs of the running system: deploy, drive, live, report, compare."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,42 +12,39 @@ import typer
 from cluster.demand import Demand, Phase
 from cluster.providers import local
 from cluster.providers.state import ClusterState
-from models.benchmarks.registry import open_benchmark
-from models.tasks import find_task
-from models.zoo.inputs import input_of
-from models.zoo.registry import list_models
-from planner.evaluate import evaluate
+from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import Options, solve
-from serving.cli.cluster_verbs import SPECS, Json
-from serving.cli.console import ExitCode, Output
-from serving.cli.plan_verbs import (
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import (
     DemandFile,
+    ImageCount,
+    Json,
+    PlanFile,
     ProfilesFile,
+    Seed,
+    load_labelled,
     load_setting,
     pick_phase,
     state_problem,
 )
-from serving.control.stages import Setting, measure_run, model_bytes_of, write_report
-from serving.ingress.limits import DoorConfig, read_door
+from serving.ingress.access import DoorConfig, read_door
 from serving.metrics.targets import write_prometheus
 from serving.report.compare import comparison_rows, comparison_table, policy_row
-from serving.report.gallery import Gallery, pick_examples
-from serving.report.scene import build_scene
-from serving.traffic.images import LabelledImages, load_images
+from serving.report.examples import Gallery, pick_examples
+from serving.report.placement import build_placement
+from serving.report.write import write_report
+from serving.rollout.budget_check import refuse_broken_budgets
+from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
-from serving.traffic.summary import Measured
+from serving.traffic.summary import RunSummary, summarise_run
 
 if TYPE_CHECKING:
-    from serving.control.controller import Controller
-    from serving.control.fleet import Fleet
+    from serving.deploy.fleet import Fleet
+    from serving.replan.loop import ReplanLoop
 
-__all__ = ["VERBS", "load_labelled"]
-
-PlanFile = Annotated[Path, typer.Option(help="plan.json")]
-Seed = Annotated[int, typer.Option(help="seed of the traffic")]
-ImageCount = Annotated[int, typer.Option(help="labelled images of the test split to draw from")]
+__all__ = ["VERBS"]
 
 
 def deploy(
@@ -71,14 +67,14 @@ def deploy(
 
     A plan that breaks a budget under its demand is never deployed.
     """
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     door = read_door(listen, token_file)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
-    _refuse_infeasible(setting, wanted, demand, phase)
+    refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
     fleet = _running_or_launched(out, local.connect(), setting, door, share)
     with out.busy("loading models and routing"):
-        change = fleet.apply(wanted, model_bytes_of(setting.profiles))
+        change = fleet.apply(wanted, setting, pick_phase(demand, phase))
     urls = fleet.urls()
     out.say(
         f"plan version {change.version} is in force after {change.total_s:.1f} s; "
@@ -115,11 +111,11 @@ def drive(
     as_json: Json = False,
 ) -> None:
     """Send labelled traffic through the clients' doors and score what comes back."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     wanted = Plan.load(plan)
     phases = _phases(demand, phase, duration)
     fleet = _running(local.connect())
-    from serving.control.session import run_traffic
+    from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
     schedule = build_schedule(phases, seed, images, labelled.labelled)
@@ -130,7 +126,7 @@ def drive(
         )  # fmt: skip
     run.measurements.save(output)
     pick_examples(schedule, run.records, labelled).save(output.with_name("gallery.json"))
-    measured = measure_run(run.measurements)
+    measured = summarise_run(run.measurements)
     _say_measured(out, measured)
     out.say(f"wrote {output}")
     out.result(measured.model_dump(mode="json"))
@@ -150,12 +146,12 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write what the plan promised beside what came back: report.json and report.html."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     setting = load_setting(None, profiles)
     rows = Measurements.load(measurements)
     wanted = Plan.load(plan)
     gallery = measurements.with_name("gallery.json")
-    measured = measure_run(rows)
+    measured = summarise_run(rows)
     write_report(
         output,
         wanted,
@@ -163,7 +159,7 @@ def report(
         measured,
         command="testbed report",
         topology=setting.topology.name,
-        scene=build_scene(
+        placement=build_placement(
             setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
         ),
         gallery=Gallery.load(gallery) if gallery.exists() else None,
@@ -185,11 +181,11 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Run the same traffic under several policies on the running cluster."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     setting = load_setting(None, profiles)
     phases = _phases(demand, phase, duration)
     fleet = _running_or_launched(out, local.connect(), setting)
-    from serving.control.session import run_traffic
+    from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
     schedule = build_schedule(phases, seed, images, labelled.labelled)
@@ -197,14 +193,16 @@ def compare(
     rows = []
     for name in policy or ["baj3o", "all-local", "all-edge", "all-cloud", "random"]:
         solution = solve(problem, name, Options(fill=fill, seed=seed))
-        fleet.apply(solution.plan, model_bytes_of(setting.profiles))
+        fleet.apply(solution.plan, setting, phases[0])
         with out.progress(name) as advance:
             run = run_traffic(
                 fleet, solution.plan, schedule, labelled,
                 command="testbed compare", seed=seed, on_progress=advance,
             )  # fmt: skip
         summary = solution.evaluation.summary()
-        rows.append(policy_row(name, summary, measure_run(run.measurements), solution.certificate))
+        rows.append(
+            policy_row(name, summary, summarise_run(run.measurements), solution.certificate)
+        )
     out.table(comparison_table(rows))
     out.result({"policies": comparison_rows(rows)})
     local.disconnect()
@@ -220,11 +218,12 @@ def live(
     as_json: Json = False,
 ) -> None:
     """Plan again as the load changes, from what the routers see. Drive traffic beside it."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     setting = load_setting(None, profiles)
     present = Plan.load(plan)
     fleet = _running(local.connect())
-    from serving.control.controller import Controller, ControllerOptions, Decision
+    from serving.replan.decision import Decision, ReplanOptions
+    from serving.replan.loop import ReplanLoop
 
     decisions: list[Decision] = []
 
@@ -237,13 +236,11 @@ def live(
                else "stays")
         )  # fmt: skip
 
-    controller = Controller(
+    controller = ReplanLoop(
         fleet,
         present,
-        setting.problem,
-        setting.tasks,
-        model_bytes_of(setting.profiles),
-        ControllerOptions(period_s=period, policy=policy, options=Options(fill=fill)),
+        setting,
+        ReplanOptions(period_s=period, policy=policy, options=Options(fill=fill)),
         clock=time.monotonic,
         on_decision=note,
     )
@@ -259,38 +256,9 @@ def live(
     local.disconnect()
 
 
-def demo(
-    out_dir: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path(
-        "out/demo"
-    ),
-    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
-    seed: Seed = 1,
-    as_json: Json = False,
-) -> None:
-    """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
-    local.prepare_ray()
-    from serving.demo import run_demo
-
-    out = Output(as_json)
-    code = run_demo(out, out_dir, seed=seed, duration_s=duration)
-    if code:
-        raise typer.Exit(code)
-
-
-def load_labelled(out: Output, phases: Sequence[Phase], count: int) -> LabelledImages:
-    """The first `count` labelled images of the test splits that the demand's tasks belong to."""
-    tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
-    splits = []
-    for name in sorted({find_task(task).benchmark for task in tasks}):
-        taken = input_of(list_models(name), tasks)
-        splits.append(open_benchmark(name, "test", (taken.height, taken.width)))
-    with out.progress("rendering images") as advance:
-        return load_images(splits, count, advance)
-
-
 def _running(state: ClusterState) -> Fleet:
     """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
-    from serving.control.fleet import Fleet
+    from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is None:
@@ -299,7 +267,7 @@ def _running(state: ClusterState) -> Fleet:
 
 
 def _running_or_launched(
-    out: Output,
+    out: VerbOutput,
     state: ClusterState,
     setting: Setting,
     door: DoorConfig | None = None,
@@ -309,7 +277,7 @@ def _running_or_launched(
 
     Raises `ValueError` if they run and are asked for doors of their own, or not to share passes.
     """
-    from serving.control.fleet import Fleet
+    from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
@@ -330,13 +298,6 @@ def _running_or_launched(
         )
 
 
-def _refuse_infeasible(setting: Setting, plan: Plan, demand: Path, phase: int) -> None:
-    problem = state_problem(setting, demand, phase)
-    violations = evaluate(problem, plan).violations()
-    if violations:
-        raise ValueError(f"the plan is not deployed, it breaks a budget: {violations[0]}")
-
-
 def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[Phase]:
     phases = list(Demand.load(demand).phases) if phase is None else [pick_phase(demand, phase)]
     if duration_s is None:
@@ -346,7 +307,7 @@ def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[P
     return [entry.model_copy(update={"duration_s": duration_s}) for entry in phases]
 
 
-async def _for(controller: Controller, duration_s: float | None) -> None:
+async def _for(controller: ReplanLoop, duration_s: float | None) -> None:
     try:
         async with asyncio.timeout(duration_s):
             await controller.run()
@@ -354,7 +315,7 @@ async def _for(controller: Controller, duration_s: float | None) -> None:
         return
 
 
-def _say_measured(out: Output, measured: Measured) -> None:
+def _say_measured(out: VerbOutput, measured: RunSummary) -> None:
     latency = measured.latency_s
     words = (
         f"p50 {latency.p50 * 1e3:.0f} ms, p95 {latency.p95 * 1e3:.0f} ms, "
@@ -370,4 +331,4 @@ def _say_measured(out: Output, measured: Measured) -> None:
     )
 
 
-VERBS = (deploy, drive, live, report, compare, demo)
+VERBS = (deploy, drive, live, report, compare)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from serving.cli.cluster_verbs import Json
-from serving.cli.console import Output
+from serving.cli.console import VerbOutput
+from serving.cli.inputs import Json
 
 __all__ = ["VERBS"]
 
@@ -41,9 +41,14 @@ def train(
     data set on disk, or on a large network, is named BENCHMARK-SIZE-TASK and goes into --zoo. So do
     --pairs, beside which `testbed zoo affinity` is written anew.
     """
-    out = Output(as_json)
-    from models.on_demand import find_trainable, is_shipped, large_specs, trainable_of
-    from models.specs import TrainingSpec
+    out = VerbOutput(as_json)
+    from models.training.specs import TrainingSpec
+    from models.training.specs_on_demand import (
+        find_trainable,
+        is_shipped,
+        large_specs,
+        trainable_of,
+    )
 
     if pairs and (model or all_ or benchmark is None):
         raise ValueError("--pairs trains every two tasks of one benchmark: name it by --benchmark")
@@ -53,7 +58,7 @@ def train(
             out.say(f"{spec.name}  {', '.join(spec.tasks)}  ({spec.steps} steps)")
         out.result({spec.name: list(spec.tasks) for spec in listed})
         return
-    from models.affinity import collect_affinity, pair_specs
+    from models.training.affinity import collect_affinity, pair_specs
 
     if pairs and benchmark:
         specs = list(pair_specs(benchmark))
@@ -63,9 +68,9 @@ def train(
         specs = [replace(spec, steps=steps) for spec in specs]
     if teacher is not None:
         specs = [replace(spec, teacher=teacher) for spec in specs]
-    from models.rebuild import rebuild
-    from models.train import TrainingProgress, train_model
-    from models.zoo.affinity_tables import affinity_path
+    from models.curation.affinity_tables import affinity_path
+    from models.training.rebuild import rebuild
+    from models.training.train import TrainingProgress, train_model
     from models.zoo.cards import ModelCard
     from models.zoo.registry import ZOO_FOLDER, card_path, list_models
 

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from models.zoo.cards import ModelCard
 from models.zoo.registry import ZOO_VARIABLE, checkpoint_path, find_model, list_models
-from serving.cli.cluster_verbs import Json
-from serving.cli.console import ExitCode, Output
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import Json
 
 __all__ = ["VERBS", "zoo"]
 
@@ -35,7 +35,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Every trained model with its tasks and metrics."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     _use(folder)
     cards = list_models(benchmark)
     table = Table("model", "size class", "parameters", "metric by task")
@@ -53,7 +53,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """A model's card."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     _use(folder)
     card = find_model(model)
     table = Table(show_header=False)
@@ -81,10 +81,10 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that cards are true: checkpoints' digests, and metrics measured again."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     _use(folder)
     cards = [find_model(name) for name in models] if models else list(list_models())
-    from models.zoo.verify import verify_model
+    from models.curation.verify import verify_model
 
     found = []
     for card in cards:
@@ -114,9 +114,9 @@ def affinity(
     as_json: Json = False,
 ) -> None:
     """What tasks gain by training together, and which to train together in few networks."""
-    out = Output(as_json)
-    from models.affinity import best_networks, gain_ij
-    from models.zoo.affinity_tables import load_affinity
+    out = VerbOutput(as_json)
+    from models.curation.affinity_tables import load_affinity
+    from models.training.affinity import best_networks, gain_ij
 
     if networks < 1:
         raise ValueError(f"--networks: expected at least 1, got {networks}")
@@ -153,10 +153,10 @@ def register(
     as_json: Json = False,
 ) -> None:
     """Put a model of your own into a zoo: checked, measured, with a card."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     folder.mkdir(parents=True, exist_ok=True)
     _use(folder)
-    from models.zoo.register import register_model
+    from models.curation.register import register_model
 
     with out.progress(file.stem) as advance:
         card = register_model(
@@ -181,10 +181,10 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a model on real pictures; one of `domains` also on other sets of the same classes."""
-    out = Output(as_json)
+    out = VerbOutput(as_json)
     _use(folder)
     card = find_model(model)
-    from models.real_scores import score_on_disk
+    from models.scoring.real_scores import score_on_disk
 
     with out.progress(model) as advance:
         rows = score_on_disk(

@@ -13,22 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from serving.ingress.limits import Limits
-from serving.ingress.protocol import (
-    ALL,
-    OUTPUT,
-    VERSION,
-    Output,
-    Question,
-    Reply,
+from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError
+from serving.http.limits import Limits
+from serving.ingress.inference_protocol import (
+    InferenceRequest,
+    InferenceResponse,
+    OutputTensor,
     TensorSpec,
     input_spec,
     output_specs,
 )
+from serving.ingress.oip_names import ALL, OUTPUT, VERSION
 from serving.ingress.statistics import Callers, ModelStatistics
-from serving.node.errors import BadQueryError, NotServedError, RefusedError
 from serving.node.server import NodeServer, Routed
-from serving.node.turnstile import Standing
+from serving.routing.early_refusal import StandingRefusal
 
 __all__ = ["Door", "way_of"]
 
@@ -57,7 +55,7 @@ class Door:
         self._statistics = {model: ModelStatistics(model) for model in self.models}
         self._callers = Callers()
 
-    async def answer(self, model: str, question: Question) -> Reply:
+    async def answer(self, model: str, question: InferenceRequest) -> InferenceResponse:
         """Answer every task asked for on every image, or raise.
 
         Raises `BadQueryError`, `NotServedError`, and `RefusedError` (reason "deadline" if the
@@ -77,7 +75,7 @@ class Door:
             outcome = "answered"
         except TimeoutError:
             raise RefusedError(
-                "deadline", f"not answered within the caller's {question.timeout_s:g} s"
+                RefusalReason.DEADLINE, f"not answered within the caller's {question.timeout_s:g} s"
             ) from None
         except asyncio.CancelledError:
             outcome = "gone"
@@ -92,10 +90,10 @@ class Door:
             len(answers),
             int(time.time() * 1e3),
         )
-        return Reply(
+        return InferenceResponse(
             model,
             tuple(
-                Output(
+                OutputTensor(
                     name=task if model == ALL else OUTPUT,
                     values=_values(task, answers, question.batched),
                     parameters=way_of(answers[0][task]),
@@ -104,10 +102,10 @@ class Door:
             ),
         )
 
-    def turn_away(self, model: str, caller: str) -> Standing | None:
+    def refuse_early(self, model: str, caller: str) -> StandingRefusal | None:
         """The refusal of a question to `model` that arrives now, counted as if it had been read;
         None if it has to be read."""
-        standing = self._node.turn_away(model)
+        standing = self._node.refuse_early(model)
         if standing is not None:
             self._callers.count(caller, "refused")
         return standing
@@ -156,7 +154,7 @@ class Door:
         if model:
             self.check_model(model)
         wanted = (model,) if model else self.models
-        told = [self._statistics[name].as_json(self._node.turned_away(name)) for name in wanted]
+        told = [self._statistics[name].as_json(self._node.refused_early(name)) for name in wanted]
         return {"model_stats": told}
 
     def callers(self) -> dict[str, Any]:
@@ -192,7 +190,7 @@ class Door:
         return served
 
     async def _ask(
-        self, tasks: tuple[str, ...], question: Question, deadline_s: float | None
+        self, tasks: tuple[str, ...], question: InferenceRequest, deadline_s: float | None
     ) -> Sequence[dict[str, Routed]]:
         """One dictionary an image."""
         node, images = self._node, question.images_nhw3

@@ -13,9 +13,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from serving.ingress.access import DoorConfig
 from serving.ingress.door import Door
-from serving.ingress.limits import DoorConfig
-from serving.ingress.protocol import DATATYPES, INPUT, OUTPUT
+from serving.ingress.oip_names import DATATYPES, INPUT, OUTPUT
 
 __all__ = ["describe_http", "describe_pages"]
 
@@ -31,7 +31,7 @@ RAW: Json = {"type": "string", "format": "binary"}
 def describe_pages(
     door: Door, config: DoorConfig, others: Collection[str] = ()
 ) -> Mapping[str, Any]:
-    """`/openapi.json` and `/docs`, as `HttpIngress` serves pages; `others` are beside them."""
+    """`/openapi.json` and `/docs`, as `HttpApi` serves pages; `others` are beside them."""
     described = describe_http(door, config, others)
     document = json.dumps(described).encode()
     template = Path(__file__).with_name("openapi.html").read_text()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.ingress.protocol import VERSION
+from serving.ingress.oip_names import VERSION
 from serving.node.server import Routed
 
 __all__ = ["Callers", "ModelStatistics"]
@@ -68,10 +68,10 @@ class ModelStatistics:
                 batch = self.batches[served.batch_size] = Duration()
             batch.add(served.compute_s)
 
-    def as_json(self, turned_away: int = 0) -> dict[str, Any]:
+    def as_json(self, refused_early: int = 0) -> dict[str, Any]:
         """An entry of `model_stats`; requests that were turned away unread failed in no time."""
         unmeasured = Duration().as_json()
-        fail = Duration(self.fail.count + turned_away, self.fail.spent_s)
+        fail = Duration(self.fail.count + refused_early, self.fail.spent_s)
         return {
             "name": self.name,
             "version": VERSION,

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from serving.ingress.exchange import Begin, Head, Response
-from serving.ingress.http_server import HttpServer
-from serving.ingress.limits import Limits
-from serving.ingress.replies import content
+from serving.http.exchange import Begin, Head, Response
+from serving.http.limits import Limits
+from serving.http.responses import content
+from serving.http.server import HttpServer
 
 __all__ = ["METRICS_PATH", "PageServer"]
 

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from cluster.topology import Node
 from serving.metrics.tallies import TallyCounter, TallyHistogram
-from serving.node.router import RouteTable, Target
+from serving.routing.routes import RouteTable, Target
 
 __all__ = ["NodeMetrics", "Reading"]
 

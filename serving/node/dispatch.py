@@ -6,26 +6,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
-from serving.node.errors import RefusedError
-from serving.node.executor import Executor
-from serving.node.messages import Outcome, Reply
-from serving.node.picture import Picture
-from serving.node.router import Ask, Router, Target, frames_up, next_hop
-from serving.node.uplink import Uplink
+from serving.errors import RefusalReason, RefusedError
+from serving.node.device.executor import Executor
+from serving.node.device.served import Image
+from serving.node.links.messages import AskReply, Outcome
+from serving.node.links.uplink import Uplink
+from serving.routing.router import Router
+from serving.routing.routes import Ask, Target, frames_up, next_hop
 
-__all__ = ["FAULTS", "Dispatcher"]
-
-FAULTS = frozenset(
-    {
-        "peer_lost",
-        "peer_unreachable",
-        "peer_silent",
-        "device_failed",
-        "model_not_loaded",
-        "stopping",
-    }
-)
-"""refusals that come from a node's fault, not from its budget: the query is tried elsewhere"""
+__all__ = ["Dispatcher"]
 
 
 class Dispatcher:
@@ -52,16 +41,16 @@ class Dispatcher:
         self._shared_passes = shared_passes
 
     async def dispatch(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[Outcome]:
         """An outcome for each ask; one that met a fault has been tried elsewhere."""
         if len(asks) == 1:  # as nearly always: no task of its own
-            outcomes = await self._send(asks, picture, deadline_s)
+            outcomes = await self._send(asks, image, deadline_s)
         else:
-            outcomes = await self._send_parts(asks, picture, deadline_s)
+            outcomes = await self._send_parts(asks, image, deadline_s)
         for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, RefusedError) and outcome.reason in FAULTS:
-                outcomes[index] = await self._detour(asks[index], picture, deadline_s, outcome)
+            if isinstance(outcome, RefusedError) and outcome.reason.is_fault:
+                outcomes[index] = await self._detour(asks[index], image, deadline_s, outcome)
         return outcomes
 
     def refusal(self, target: Target) -> RefusedError | None:
@@ -71,10 +60,10 @@ class Dispatcher:
             uplink = self._uplink_to(target)
             return None if uplink is None else uplink.refusal(target.node)
         refusal = self._executor.refusal(target.model)
-        return None if refusal is None or refusal.reason in FAULTS else refusal
+        return None if refusal is None or refusal.reason.is_fault else refusal
 
     async def _send_parts(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[Outcome]:
         """Each model here gets its ask; all that go up a link share one image there, unless passes
         are not shared."""
@@ -85,10 +74,10 @@ class Dispatcher:
             for part in parts:  # nothing is begun of what is refused anyway
                 self._executor.check(part[0].target.model, deadline_s)
         except RefusedError as refusal:
-            if refusal.reason not in FAULTS:
+            if not refusal.reason.is_fault:
                 return [refusal] * len(asks)
         parts += frames_up(above, self._uplinks, self._shared_passes)
-        done = await asyncio.gather(*(self._send(part, picture, deadline_s) for part in parts))
+        done = await asyncio.gather(*(self._send(part, image, deadline_s) for part in parts))
         by_ask = {
             ask: outcome
             for part, outcomes in zip(parts, done, strict=True)
@@ -97,7 +86,7 @@ class Dispatcher:
         return [by_ask[ask] for ask in asks]
 
     async def _send(
-        self, asks: tuple[Ask, ...], picture: Picture, deadline_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[Outcome]:
         """One ask to the executor, or any number of them up the link, in one frame."""
         target = asks[0].target
@@ -106,23 +95,21 @@ class Dispatcher:
                 uplink = self._uplink_to(target)
                 if uplink is None:
                     here = self._node
-                    raise RefusedError("no_way", f"{here} has no link to {target.node}")
-                return await uplink.call(asks, picture.pixels, deadline_s)
+                    raise RefusedError(RefusalReason.NO_WAY, f"{here} has no link to {target.node}")
+                return await uplink.call(asks, image, deadline_s)
             (ask,) = asks
-            served = await self._executor.submit_all(
-                target.model, ask.tasks, picture.pixels, deadline_s
-            )
+            served = await self._executor.submit_all(target.model, ask.tasks, image, deadline_s)
         except RefusedError as refusal:
             return [refusal] * len(asks)
         self._served[target.model] += len(ask.tasks)
-        return [Reply(target, served, 0.0)]
+        return [AskReply(target, served, 0.0)]
 
     def _uplink_to(self, target: Target) -> Uplink | None:
         hop = next_hop(target, self._uplinks)
         return None if hop is None else self._uplinks[hop]
 
     async def _detour(
-        self, ask: Ask, picture: Picture, deadline_s: float | None, refusal: RefusedError
+        self, ask: Ask, image: Image, deadline_s: float | None, refusal: RefusedError
     ) -> Outcome:
         """Another way for an ask whose node failed: its tasks' other targets, then the same one by
         another link, then any model held here that serves them. The last refusal if none of them
@@ -140,7 +127,7 @@ class Dispatcher:
         for target in dict.fromkeys(ways):
             if target == ask.target:
                 continue
-            (outcome,) = await self._send((Ask(target, ask.tasks),), picture, deadline_s)
+            (outcome,) = await self._send((Ask(target, ask.tasks),), image, deadline_s)
             if not isinstance(outcome, RefusedError):
                 return outcome
             refusal = outcome

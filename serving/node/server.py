@@ -1,6 +1,6 @@
 """A node of the hierarchy at run time: executor, uplink, router and the plan they follow.
 
-Knows no Ray: the Serve replica (`serving/control/replica.py`) wraps it, tests drive it directly.
+Knows no Ray: the Serve replica (`serving/deploy/replica.py`) wraps it, tests drive it directly.
 A plan reaches it in four calls, so that models are there before routes turn to them and go only
 after the last query that was sent to them: `load`, `route`, `drained`, `retire`.
 """
@@ -10,28 +10,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from cluster.topology import Link, Node
-from serving.node.batching import make_batcher
+from serving.errors import NotServedError, RefusalReason, RefusedError
+from serving.node.config import NodeConfig
+from serving.node.device.batching import make_batcher
+from serving.node.device.executor import Executor, Runtime
+from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
-from serving.node.errors import NotServedError, RefusedError
-from serving.node.executor import Executor, Image, Runtime, Served
-from serving.node.link import LinkPacer
-from serving.node.messages import Outcome
+from serving.node.links.messages import Outcome
+from serving.node.links.pacer import LinkPacer
+from serving.node.links.peer_server import PeerServer
+from serving.node.links.uplink import Uplink
 from serving.node.observer import SILENT, NodeObserver
-from serving.node.peer import PeerServer
-from serving.node.picture import ImageSource, Picture
-from serving.node.router import Ask, Router, RouteTable, Target
-from serving.node.turnstile import Standing, Turnstile
-from serving.node.uplink import Patience, Uplink
+from serving.node.snapshot import NodeSnapshot
+from serving.routing.early_refusal import EarlyRefusals, StandingRefusal
+from serving.routing.router import Router
+from serving.routing.routes import Ask, RouteTable, Target
 
-__all__ = ["REHEARSED", "Forwarded", "NodeConfig", "NodeServer", "NodeSnapshot", "Routed"]
+__all__ = ["REHEARSED", "Forwarded", "NodeServer", "Routed"]
 
 REHEARSED = 8
 """images in the larger of the two batches from which a model's pace is first judged"""
@@ -40,52 +42,6 @@ REHEARSAL_S = 1.0
 a size takes up to twice its time, while kernels are made for it"""
 
 FindPeer = Callable[[str], Awaitable[tuple[str, int]]]
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """What a node must know besides its plan."""
-
-    node: Node
-    uplinks: tuple[Link, ...]
-    """towards the cloud; a client has one for each edge that it reaches (F12)"""
-    tasks: tuple[str, ...]
-    token: str
-    bounds_s: Mapping[str, float] = field(default_factory=dict)
-    """promised latency of an answer, by the node that serves it"""
-    host: str = "127.0.0.1"
-    max_waiting: int = 512
-    shared_passes: bool = True
-    """whether tasks asked of one image share its passes and its way up (F14)"""
-    patience: Patience = field(default_factory=Patience)
-    """how long the node waits for the one above"""
-
-
-@dataclass(frozen=True)
-class NodeSnapshot:
-    """Counters since the node started; differences of two snapshots are rates."""
-
-    node: str
-    taken_s: float
-    busy_s: float
-    batches: int
-    sent_bytes: int
-    models: tuple[str, ...]
-    plan_version: int
-    arrived: Mapping[str, int]
-    """queries received by task (client nodes)"""
-    served: Mapping[str, int]
-    """queries answered here by model"""
-    refused: Mapping[str, int]
-    """queries refused by reason (client nodes)"""
-    loads_s: Mapping[str, float]
-    """seconds the latest load of each model took"""
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    """queries queued here by model"""
-    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """what each loaded model serves"""
-    in_flight: int = 0
-    """queries that arrived here and are not answered yet (client nodes)"""
 
 
 class Forwarded(NamedTuple):
@@ -155,9 +111,11 @@ class NodeServer:
         )
         self._peers = PeerServer(self._serve_forwarded, config.token)
         self._arrived: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
-        self._turned_away: Counter[str] = Counter()
-        self._turnstile = Turnstile(node.window_s, self._refusal, self._count_turned_away, clock)
+        self._refused: Counter[RefusalReason] = Counter()
+        self._refused_early: Counter[str] = Counter()
+        self._early_refusals = EarlyRefusals(
+            node.window_s, self._refusal, self._count_refused_early, clock
+        )
         self._loads_s: dict[str, float] = {}
         self._plan_version = 0
         self._in_flight: Counter[int] = Counter()
@@ -184,7 +142,7 @@ class NodeServer:
         if table.version >= self._plan_version:
             self._plan_version = table.version
             self._router.replace(table)
-            self._turnstile.forget()
+            self._early_refusals.forget()
             self._observer.on_plan(table)
             self._prepare_uplinks()
 
@@ -211,21 +169,17 @@ class NodeServer:
         times_s = await asyncio.gather(*(self._executor.unload(model) for model in gone))
         return dict(zip(gone, times_s, strict=True))
 
-    async def answer(
-        self, task: str, image: ImageSource, *, deadline_s: float | None = None
-    ) -> Routed:
+    async def answer(self, task: str, image: Image, *, deadline_s: float | None = None) -> Routed:
         """Answer a query that arrived at this client node; see `answer_all`."""
         return (await self.answer_all((task,), image, deadline_s=deadline_s))[task]
 
     async def answer_all(
-        self, tasks: tuple[str, ...], image: ImageSource, *, deadline_s: float | None = None
+        self, tasks: tuple[str, ...], image: Image, *, deadline_s: float | None = None
     ) -> dict[str, Routed]:
         """Answer several tasks of one image, all of them or none.
 
-        `image` may be a function that decodes it: it is called only once a query is admitted, and
-        what it raises is passed on. `deadline_s` is absolute, on the node's clock. Raises
-        `NotServedError`, and `RefusedError` (reason "deadline" once an answer can no longer come
-        in time).
+        `deadline_s` is absolute, on the node's clock. Raises `NotServedError`, and `RefusedError`
+        (reason `DEADLINE` once an answer can no longer come in time).
         """
         for task in tasks:
             self._arrived[task] += 1
@@ -234,9 +188,9 @@ class NodeServer:
         arrived_s = self._clock()
         try:
             if deadline_s is not None and arrived_s >= deadline_s:
-                raise RefusedError("deadline", "the query's deadline has passed")
+                raise RefusedError(RefusalReason.DEADLINE, "the query's deadline has passed")
             asks = self._router.pick_all(tasks)
-            outcomes = await self._dispatcher.dispatch(asks, Picture(image), deadline_s)
+            outcomes = await self._dispatcher.dispatch(asks, image, deadline_s)
             replies = []
             for outcome in outcomes:
                 if isinstance(outcome, RefusedError):
@@ -246,7 +200,7 @@ class NodeServer:
             self._count_refusal(tasks, refusal.reason, self._clock())
             raise
         except NotServedError:
-            self._count_refusal(tasks, "not_served", self._clock())
+            self._count_refusal(tasks, RefusalReason.NOT_SERVED, self._clock())
             raise
         finally:
             self._in_flight[version] -= 1
@@ -260,22 +214,22 @@ class NodeServer:
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
         return answers
 
-    def turn_away(self, task: str) -> Standing | None:
+    def refuse_early(self, task: str) -> StandingRefusal | None:
         """The refusal of a query of `task` that arrives now, whichever way it took, counted as one;
         None if it might be answered, or nobody was refused of late for want of room.
 
         For a door, which is spared reading a query only to refuse it.
         """
-        return self._turnstile.turn_away(task)
+        return self._early_refusals.refuse(task)
 
-    def turned_away(self, task: str) -> int:
-        """Queries of `task` that were refused by `turn_away`."""
-        self._turnstile.settle()
-        return self._turned_away[task]
+    def refused_early(self, task: str) -> int:
+        """Queries of `task` that were refused by `refuse_early`."""
+        self._early_refusals.settle()
+        return self._refused_early[task]
 
     def snapshot(self) -> NodeSnapshot:
         """Counters as they stand."""
-        self._turnstile.settle()
+        self._early_refusals.settle()
         return NodeSnapshot(
             node=self.config.node.name,
             taken_s=self._clock(),
@@ -307,23 +261,23 @@ class NodeServer:
         for uplink in self._uplinks.values():
             uplink.prepare()
 
-    def _count_refusal(self, tasks: tuple[str, ...], reason: str, now_s: float) -> None:
-        self._turnstile.press(reason, now_s)
+    def _count_refusal(self, tasks: tuple[str, ...], reason: RefusalReason, now_s: float) -> None:
+        self._early_refusals.note(reason, now_s)
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)
 
-    def _count_turned_away(self, task: str, reason: str, times: int) -> None:
+    def _count_refused_early(self, task: str, reason: RefusalReason, times: int) -> None:
         self._arrived[task] += times
         self._refused[reason] += times
-        self._turned_away[task] += times
+        self._refused_early[task] += times
         self._observer.on_refusal(task, reason, times)
 
     async def _serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
     ) -> list[Outcome]:
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
-        return await self._dispatcher.dispatch(asks, Picture(image), deadline_s)
+        return await self._dispatcher.dispatch(asks, image, deadline_s)
 
     def _rehearse(self, model: str, runtime: Runtime) -> Runtime:
         """Run the sizes of batch that will come, and time a small and a larger one warm, so that
@@ -353,7 +307,7 @@ class NodeServer:
             pacer,
             find_peer,
             self.config.token,
-            patience=self.config.patience,
+            timeouts=self.config.timeouts,
             clock=self._clock,
             on_sent=lambda spent_s, size: self._observer.on_link(link.target, spent_s, size),
         )

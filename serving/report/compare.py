@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cluster.document import FrozenModel
 from planner.certificate import Certificate, EvaluationSummary
-from serving.traffic.summary import LatencyS, Measured
+from serving.traffic.summary import LatencyS, RunSummary
 
 __all__ = ["PolicyRow", "comparison_rows", "comparison_table", "policy_row", "rank"]
 
@@ -42,7 +42,7 @@ class PolicyRow(FrozenModel):
 def policy_row(
     policy: str,
     predicted: EvaluationSummary,
-    measured: Measured,
+    measured: RunSummary,
     certificate: Certificate | None = None,
 ) -> PolicyRow:
     """The row of one policy."""

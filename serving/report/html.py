@@ -16,11 +16,11 @@ from serving.report.comparison_figures import (
     draw_policies,
     draw_policy_latency,
 )
+from serving.report.examples import Gallery
 from serving.report.figures import draw_latency, draw_pairs, draw_shares, draw_stages
-from serving.report.gallery import Gallery
-from serving.report.picture import draw_placement, short_name
+from serving.report.placement import Placement
+from serving.report.placement_picture import draw_placement, short_name
 from serving.report.report import Report
-from serving.report.scene import Scene
 from serving.traffic.measurement import Measurements
 
 __all__ = ["Page", "render_page", "write_page"]
@@ -30,12 +30,12 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything the page shows. `scene` and `gallery` may be absent."""
+    """Everything the page shows. `placement` and `gallery` may be absent."""
 
     report: Report
     measurements: Measurements
     topology: str
-    scene: Scene | None = None
+    placement: Placement | None = None
     gallery: Gallery | None = None
 
 
@@ -100,8 +100,8 @@ def _figures(page: Page) -> dict[str, str]:
         "latency": draw_latency(page.measurements),
         "stages": draw_stages(page.measurements),
     }  # fmt: skip
-    if page.scene is not None:
-        drawn["placement"] = draw_placement(page.scene)
+    if page.placement is not None:
+        drawn["placement"] = draw_placement(page.placement)
     if page.report.policies:
         drawn["policies"] = draw_policies(page.report.policies)
         drawn["policy_latency"] = draw_policy_latency(page.report.policies)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.document import FrozenModel
 from serving.traffic.measurement import Measurements
-from serving.traffic.summary import Measured, summarise
+from serving.traffic.summary import RunSummary, summarise
 from serving.traffic.timeline import Timeline, bin_timeline
 
 __all__ = ["LiveComparison", "PlanChange", "compare_live"]
@@ -27,10 +27,10 @@ class LiveComparison(FrozenModel):
 
     flip_s: float
     """scheduled time at which the last phase of the demand begins"""
-    live: Measured
-    frozen: Measured
-    live_after_flip: Measured
-    frozen_after_flip: Measured
+    live: RunSummary
+    frozen: RunSummary
+    live_after_flip: RunSummary
+    frozen_after_flip: RunSummary
     live_timeline: Timeline
     frozen_timeline: Timeline
     plan_changes: tuple[PlanChange, ...]

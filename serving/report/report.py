@@ -11,13 +11,13 @@ from cluster.provenance import Provenance
 from planner.certificate import Certificate, EvaluationSummary
 from serving.report.compare import PolicyRow
 from serving.report.live import LiveComparison
-from serving.traffic.summary import SHED, Measured
+from serving.traffic.summary import SHED, RunSummary
 
 __all__ = ["Predicted", "Report", "build_report"]
 
 
 class Predicted(FrozenModel):
-    """What `evaluate` says the plan does, under the names of `Measured`."""
+    """What `evaluate` says the plan does, under the names of `RunSummary`."""
 
     accuracy: float = Field(description="F1: mean accuracy over all queries, shed counting 0")
     accuracy_by_task: dict[str, float]
@@ -35,7 +35,7 @@ class Report(Document):
     """One run under one plan, and optionally the other policies and the live loop."""
 
     predicted: Predicted
-    measured: Measured
+    measured: RunSummary
     certificate: Certificate
     provenance: Provenance
     policies: tuple[PolicyRow, ...] | None = None
@@ -44,7 +44,7 @@ class Report(Document):
 
 def build_report(
     predicted: EvaluationSummary,
-    measured: Measured,
+    measured: RunSummary,
     certificate: Certificate,
     provenance: Provenance,
     *,

@@ -14,7 +14,7 @@ from serving.system import Outcome
 from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
 
-__all__ = ["SHED", "TIERS", "LatencyS", "LatenessS", "Measured", "summarise"]
+__all__ = ["SHED", "TIERS", "LatencyS", "LatenessS", "RunSummary", "summarise", "summarise_run"]
 
 TIERS = ("client", "edge", "cloud")
 SHED = "shed"
@@ -38,7 +38,7 @@ class LatenessS(FrozenModel):
     p99: float
 
 
-class Measured(FrozenModel):
+class RunSummary(FrozenModel):
     """What came back; the `measured` part of `report.json`."""
 
     accuracy: float = Field(description="sum of scores / queries; refused and failed count 0 (F1)")
@@ -78,7 +78,7 @@ class Measured(FrozenModel):
 
 def summarise(
     measurements: Measurements, duration_s: float, node_busy_s: Mapping[str, float]
-) -> Measured:
+) -> RunSummary:
     """Summary of a run of `duration_s` seconds, `node_busy_s` = device-busy seconds by node.
 
     Raises `ValueError` if there is no query, no duration, or a query that is in no outcome.
@@ -96,7 +96,7 @@ def summarise(
     errors = int((measurements.outcome == Outcome.ERROR).sum())
     within = latency_s <= measurements.bound_s[answered]
     lateness_s = measurements.lateness_s
-    return Measured(
+    return RunSummary(
         accuracy=float(score.mean()),
         accuracy_interval=_interval(score, measurements.image),
         accuracy_by_task={
@@ -146,3 +146,8 @@ def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[flo
     residual = np.bincount(cluster, weights=score - mean)
     half_width = _NORMAL_95 * float(np.sqrt(np.sum(residual**2))) / len(score)
     return max(0.0, mean - half_width), min(1.0, mean + half_width)
+
+
+def summarise_run(rows: Measurements) -> RunSummary:
+    """The summary of a whole run."""
+    return summarise(rows, rows.run.duration_s, rows.run.busy_s)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from testbed_process import ROOT
 
 from cluster.demand import Phase
 from cluster.topology import Topology
@@ -19,14 +18,15 @@ from models.tasks import find_task
 from models.zoo.registry import list_models
 from planner.plan import Plan
 from profiling.profile import Profiles
-from serving.control.sizes import query_bytes_of
-from serving.ingress.http_system import HttpSystem
-from serving.simulator import SimulatedSystem, profiled_latency
+from serving.setting.query_sizes import query_bytes_of
+from serving.simulation.simulated_system import SimulatedSystem, profiled_latency
+from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Outcome, Query
 from serving.traffic.driver import drive
 from serving.traffic.images import load_images
+from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import Schedule, build_schedule
-from serving.virtual_time import run_in_virtual_time
+from support.paths import ROOT
 
 pytestmark = pytest.mark.cluster
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from testbed_process import Testbed
 
 from planner.plan import Plan
 from serving.report.report import Report
+from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
 

@@ -11,10 +11,10 @@ import pytest
 
 from cluster.demand import Phase
 from models.benchmarks.rooms import Rooms
-from serving.ingress.http_system import HttpSystem
 from serving.system import Outcome
 from serving.traffic.driver import drive
 from serving.traffic.images import load_images
+from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
 
 pytestmark = pytest.mark.cluster

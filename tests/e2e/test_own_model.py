@@ -7,11 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from testbed_process import ROOT, Testbed
 
 from models.benchmarks.rooms import Rooms
-from serving.ingress.client import Client
+from serving.client.client import Client
 from serving.traffic.images import load_images
+from support.paths import ROOT
+from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
 

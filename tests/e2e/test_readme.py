@@ -9,7 +9,6 @@ import subprocess
 import httpx
 import numpy as np
 import pytest
-from testbed_process import ROOT, Testbed, commands_of, readme_blocks
 
 from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
@@ -18,6 +17,8 @@ from profiling.profile import Profiles
 from serving.report.report import Report
 from serving.traffic.images import load_images
 from serving.traffic.measurement import Measurements
+from support.paths import ROOT
+from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
 @pytest.mark.cluster

@@ -9,16 +9,17 @@ import signal
 from collections import Counter
 
 import pytest
-from testbed_process import ROOT, Testbed
 
 from cluster.demand import Phase
 from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
-from serving.ingress.http_system import HttpSystem
 from serving.system import Outcome
 from serving.traffic.driver import drive
 from serving.traffic.images import load_images
+from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
+from support.paths import ROOT
+from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.benchmarks.cache import RenderedSplit, rendered_split
 from models.benchmarks.registry import open_benchmark
 from models.benchmarks.rooms import Rooms
-from models.specs import TrainingSpec, find_spec
+from models.benchmarks.splits.rendered import RenderedSplit, rendered_split
+from models.training.specs import TrainingSpec, find_spec
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,10 +19,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from soak_traffic import Callers
-from testbed_process import Testbed
 
 from models.benchmarks.rooms import Rooms
 from serving.traffic.images import load_images
+from support.testbed_process import Testbed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

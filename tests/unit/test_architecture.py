@@ -1,16 +1,27 @@
-"""The rooms import one way: serving -> planner -> profiling -> models, cluster."""
+"""The rooms import one way: serving -> planner -> profiling -> models, cluster. No circles.
+
+A rule that several parts share stands in one place, which the last tests hold by a search.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from serving.errors import RefusalReason
+from serving.node.control import NodeControl, ServerControl
+from support.paths import ROOT
+
 ROOMS = ("cluster", "models", "profiling", "planner", "serving")
 ALLOWED = {
     "cluster": {"cluster"},
@@ -29,6 +40,40 @@ def imported_names(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
     return names
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(paths: Iterable[Path]) -> dict[Path, set[Path]]:
+    """Which of the files each imports, lazily or for types only included."""
+    by_name = {module_name(path): path for path in paths}
+    found: dict[Path, set[Path]] = {}
+    for path in paths:
+        found[path] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [
+                    full if (full := f"{node.module}.{alias.name}") in by_name else node.module
+                    for alias in node.names
+                ]
+            else:
+                continue
+            found[path] |= {by_name[name] for name in names if name in by_name} - {path}
+    return found
+
+
+def circle(arrows: Mapping[Path, set[Path]]) -> list[Path]:
+    """A circle of `arrows`, or nothing."""
+    try:
+        tuple(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def files(room: str) -> list[Path]:
@@ -109,3 +154,86 @@ def test_the_installed_project_is_this_checkout_and_no_copy() -> None:
     )
     for line in done.stdout.splitlines():
         assert Path(line).resolve().is_relative_to(ROOT), line
+
+
+def all_files() -> list[Path]:
+    return [path for room in ROOMS for path in files(room)]
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert not circle(imported_modules(all_files()))
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    by_folder: defaultdict[Path, set[Path]] = defaultdict(set)
+    for path, imported in imported_modules(all_files()).items():
+        by_folder[path.parent] |= {other.parent for other in imported} - {path.parent}
+    assert not circle(by_folder)
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c = (Path(name) for name in "abc")
+    assert set(circle({a: {b}, b: {c}, c: {a}})) == {a, b, c}
+    assert circle({a: {b}, b: {c}, c: set()}) == []
+
+
+def test_no_two_public_classes_of_serving_share_a_name() -> None:
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in all_files():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module_name(path))
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+@cache
+def code_of(path: Path) -> str:
+    """The file without comments and docstrings, which say rules in words."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return ast.unparse(tree)
+
+
+def files_with(pattern: str) -> set[str]:
+    """Files of the rooms whose code matches `pattern`."""
+    return {
+        str(path.relative_to(ROOT)) for path in all_files() if re.search(pattern, code_of(path))
+    }
+
+
+def test_two_windows_are_promised_in_one_place() -> None:
+    twice = r"\b(2|2\.0|WINDOWS) \* [\w.\[\]]*window|window\w*(\[\w+\])? \* (2|2\.0|WINDOWS)\b"
+    assert files_with(twice) == {"planner/latency_bound.py"}
+
+
+def test_reasons_of_refusals_are_words_of_one_enum() -> None:
+    assert files_with(r"RefusedError\(\s*f?['\"]") == set()
+    own = {"serving/errors.py"}
+    for reason in RefusalReason:
+        if reason.value in ("shed", "deadline"):  # an outcome and a batch's release, too
+            continue
+        assert files_with(rf"'{reason.value}'") <= own, reason
+
+
+def test_every_error_of_serving_is_in_one_tree() -> None:
+    """`ServingError` is the server's side, `ClientError` the caller's."""
+    errors = {
+        node.name: [ast.unparse(base) for base in node.bases]
+        for path in files("serving")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+    }
+    roots = {name for name, bases in errors.items() if not set(bases) & errors.keys()}
+    assert roots == {"ServingError", "ClientError"}
+
+
+def test_what_a_fleet_calls_on_nodes_is_typed() -> None:
+    """No method of a node is called by a string."""
+    assert files_with(r"getattr\(self\._handles?") == set()
+    calls = {name for name in vars(NodeControl) if not name.startswith("_")}
+    assert calls <= vars(ServerControl).keys()
+    remote = ast.parse((ROOT / "serving/deploy/remote_node.py").read_text())
+    offered = {node.name for node in ast.walk(remote) if isinstance(node, ast.AsyncFunctionDef)}
+    assert calls <= offered

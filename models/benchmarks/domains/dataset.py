@@ -12,8 +12,8 @@ from models.benchmarks.domains.lines import quickdraw, sketch
 from models.benchmarks.domains.shapes import Part
 from models.benchmarks.domains.surfaces import clipart, infograph, painting, real
 from models.benchmarks.domains.things import THINGS
-from models.benchmarks.interface import Sample
-from models.benchmarks.procedural import ProceduralBenchmark
+from models.benchmarks.splits.interface import Sample
+from models.benchmarks.splits.procedural import ProceduralBenchmark
 from models.tasks import DOMAINS_CLASSES, find_task
 
 __all__ = ["Domains"]

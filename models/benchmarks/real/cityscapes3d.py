@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from models.benchmarks.interface import Sample
 from models.benchmarks.real.files import read_json, read_levels, read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
+from models.benchmarks.splits.interface import Sample
 from models.tasks import BOX_FIELDS, MOST_BOXES
 from models.tasks.class_lists import CITYSCAPES_IDS
 from models.tasks.on_disk import UNLABELLED

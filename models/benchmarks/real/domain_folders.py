@@ -18,9 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.benchmarks.interface import Sample
 from models.benchmarks.real.files import read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
+from models.benchmarks.splits.interface import Sample
 from models.tasks import find_task
 from models.tasks.on_disk import DOMAIN_FOLDERS
 

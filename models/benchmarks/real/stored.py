@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.benchmarks.interface import Sample
+from models.benchmarks.splits.interface import Sample
 from models.tasks import tasks_of
 
 __all__ = ["DataError", "StoredBenchmark", "share_of"]

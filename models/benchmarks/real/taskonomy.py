@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.benchmarks.interface import Sample
 from models.benchmarks.real.files import read_levels, read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
+from models.benchmarks.splits.interface import Sample
 from models.tasks import find_task
 from models.tasks.class_lists import TASKONOMY_CLASSES
 from models.tasks.on_disk import UNLABELLED, is_labelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.benchmarks.interface import Sample
 from models.benchmarks.rooms.dataset import DATA_SEED, SPLITS, Rooms
+from models.benchmarks.splits.interface import Sample
 
 __all__ = ["DATA_SEED", "SPLITS", "Rooms", "Sample"]

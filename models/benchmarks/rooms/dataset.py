@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from models.benchmarks import raycast
-from models.benchmarks.interface import Sample
-from models.benchmarks.procedural import ProceduralBenchmark
 from models.benchmarks.raycast.cast import cast
 from models.benchmarks.rooms.labels import dense_labels
 from models.benchmarks.rooms.scene import sample_scene
 from models.benchmarks.rooms.shading import photograph
+from models.benchmarks.splits.interface import Sample
+from models.benchmarks.splits.procedural import ProceduralBenchmark
 
 __all__ = ["DATA_SEED", "SPLITS", "Rooms"]
 

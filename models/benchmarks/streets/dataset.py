@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from models.benchmarks import raycast
-from models.benchmarks.interface import Sample
-from models.benchmarks.procedural import ProceduralBenchmark
 from models.benchmarks.raycast.cast import FACES, Hits, camera_axes, cast
 from models.benchmarks.raycast.solids import Scene
+from models.benchmarks.splits.interface import Sample
+from models.benchmarks.splits.procedural import ProceduralBenchmark
 from models.benchmarks.streets.photo import photograph
 from models.benchmarks.streets.scene import Placed, sample_street
 from models.tasks import MOST_BOXES, STREETS_CLASSES, find_task

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
+
 from http_door import DoorError, HttpDoor
 
 Session = Callable[[HttpDoor], Awaitable[None]]

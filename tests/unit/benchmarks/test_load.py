@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import pytest
+
 from http_door import DoorError
 from load import Load, await_ready, closed_loop, open_loop
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from page import PAGE, RESULTS, filled, table
 
 SHOWN = [RESULTS / name for name in re.findall(r"<!-- results/(\w+\.json) -->", PAGE.read_text())]

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from cluster.provenance import collect_provenance
 from peers import process
 from peers.catalog import HERE, PEERS
 from serving_rows import WHAT, collect_rows, write_rows
 from wrk import WrkError, answered_qps
-
-from cluster.provenance import collect_provenance
 
 REPORT = """
   1 threads and 64 connections

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from stolen import TRIES, StealMeter, undisturbed
 
 FIRST = "cpu  100 0 50 800 10 0 20 {stolen} 7 7\ncpu0 1 1 1 1 1 1 1 1 0 0\n"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import psutil
 import pytest
 
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, find_cluster, state_path
+from cluster.specs import SPECS
 from cluster.topology import Topology
-
-SPECS = Path(__file__).resolve().parents[3] / "cluster" / "specs"
 
 
 @pytest.fixture(autouse=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
 from cluster.demand import Demand
 from cluster.document import DocumentError
 from cluster.machine import CapacityError, Machine, check_capacity
+from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.tasks import tasks_of
-
-SPECS = Path(__file__).resolve().parents[3] / "cluster" / "specs"
 
 
 def demo() -> dict:

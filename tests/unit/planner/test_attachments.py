@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import one_client, random_problem
 
 from planner.allocation import Allocation
 from planner.attachments import best_by_client, best_of_others, components
@@ -26,6 +25,7 @@ from planner.offloading import Tiers, route
 from planner.plan import Plan, PlanError, allocation_of, plan_of
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem, ProblemError
+from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=5, deadline=None, derandomize=True, database=None)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import one_client, random_problem
 
 from planner.allocation import Allocation
 from planner.batches import batches_em, poisson_batches_em
@@ -17,6 +16,7 @@ from planner.evaluate import evaluate
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from planner.problem import ProblemError
+from support.planner_cases import one_client, random_problem
 
 FEW = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 EDGE_ONLY = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planner_cases import one_client
 
 from planner.allocation import Allocation
 from planner.evaluate import evaluate
 from planner.policies import Options, solve
+from support.planner_cases import one_client
 
 NO_CLOUD: dict[str, Any] = {"cloud_accuracy_t": [0.0, 0.0], "cloud_model_t": [-1, -1]}
 NO_CLIENT: dict[str, Any] = {"client_memory_c": [0.0]}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import one_client, random_problem
 
 from planner.allocation import Allocation
 from planner.evaluate import evaluate
@@ -17,6 +16,7 @@ from planner.explain import explain
 from planner.paths import cloud_open_at, edge_open_at, local_open_cmt
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
+from support.planner_cases import one_client, random_problem
 
 FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
 

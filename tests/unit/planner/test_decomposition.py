@@ -10,7 +10,6 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import random_problem
 
 from planner.decomposition import edge_data
 from planner.decomposition.client_kernel import best_of_sets, enumerate_sets
@@ -18,6 +17,7 @@ from planner.decomposition.compiled import COMPILED
 from planner.decomposition.edge_kernel import edge_value, select_set
 from planner.policies import Options, solve
 from planner.solvers import LinearProgram, SolverLimits, solve_program
+from support.planner_cases import random_problem
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from planner_cases import one_client, random_problem
 
 from planner.explain import explain
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
+from support.planner_cases import one_client, random_problem
 
 NO_CLOUD = {"cloud_accuracy_t": [0.0, 0.0], "cloud_model_t": [-1, -1]}
 

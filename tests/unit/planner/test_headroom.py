@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planner_cases import one_client, random_problem
 
 from planner.allocation import Allocation
 from planner.evaluate import evaluate, window_work_f11
@@ -12,6 +11,7 @@ from planner.headroom import headroom_cost, thin
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
+from support.planner_cases import one_client, random_problem
 
 WINDOWS = 20_000
 

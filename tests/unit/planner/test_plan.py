@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from planner_cases import one_client, random_problem
 
 from planner.plan import Plan, PlanError, Route, allocation_of, plan_of
 from planner.policies import solve
+from support.planner_cases import one_client, random_problem
 
 
 def plan(**changes: object) -> Plan:

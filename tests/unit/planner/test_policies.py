@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import one_client, random_problem
 
 from planner.bound import relax
 from planner.edge_cost import EdgeCost
@@ -20,6 +19,7 @@ from planner.plan import Plan
 from planner.policies import POLICIES, Options, UnknownPolicyError, list_policies, solve
 from planner.problem import Problem
 from planner.solution import Status
+from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)

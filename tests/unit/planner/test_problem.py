@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_cases import one_client, random_problem
 
 from cluster.document import DocumentError
 from planner.problem import Problem, ProblemError
+from support.planner_cases import one_client, random_problem
 
 
 @pytest.mark.parametrize(

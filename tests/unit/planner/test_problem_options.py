@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_cases import random_problem
 
 from planner.evaluate import evaluate
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
+from support.paths import ROOT
+from support.planner_cases import random_problem
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "formulation.md"
+PAGE = ROOT / "docs" / "formulation.md"
 
 
 def with_cloud_capacity() -> Problem:

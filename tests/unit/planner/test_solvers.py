@@ -10,7 +10,6 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import random_problem
 
 from planner.edge_cost import EdgeCost
 from planner.formulation import build_formulation
@@ -18,6 +17,7 @@ from planner.solvers import LinearProgram, ProgramStatus, SolverLimits, solve_pr
 from planner.solvers import choose as choose_module
 from planner.solvers.gurobi import GurobiUnavailableError
 from planner.solvers.program import safe_dual_bound
+from support.planner_cases import random_problem
 
 
 def knapsack(integer: bool) -> LinearProgram:

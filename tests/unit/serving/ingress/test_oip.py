@@ -11,11 +11,12 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.ingress import oip, oip_grpc
-from serving.ingress.limits import Limits
-from serving.ingress.messages import message
-from serving.ingress.protocol import Output, Question, Reply
-from serving.node.errors import BadQueryError
+from serving.errors import BadQueryError
+from serving.http.limits import Limits
+from serving.ingress import oip_json as oip
+from serving.ingress import oip_protobuf as oip_grpc
+from serving.ingress.inference_protocol import InferenceRequest, InferenceResponse, OutputTensor
+from serving.ingress.protobuf_types import message
 
 SIZE = (2, 3)
 COUNT = 2 * 3 * 3
@@ -31,10 +32,10 @@ def request(shape=(1, 2, 3, 3), data=None, **more) -> dict:
     return {"inputs": [{**tensor, **more}]}
 
 
-def parse(header: dict, raw: bytes | None = None) -> Question:
+def parse(header: dict, raw: bytes | None = None) -> InferenceRequest:
     body = json.dumps(header).encode()
     length = None if raw is None else len(body)
-    return oip.parse_question(body + (raw or b""), length, SIZE, LIMITS)
+    return oip.parse_request(body + (raw or b""), length, SIZE, LIMITS)
 
 
 def refused(header: dict, raw: bytes | None = None) -> str:
@@ -60,8 +61,8 @@ def test_json_raw_and_protobuf_tensors_are_the_same_image() -> None:
     for question in (
         parse(request()),
         parse(header, PIXELS),
-        oip_grpc.parse_question(grpc_request(), SIZE, LIMITS),
-        oip_grpc.parse_question(listed, SIZE, LIMITS),
+        oip_grpc.parse_request(grpc_request(), SIZE, LIMITS),
+        oip_grpc.parse_request(listed, SIZE, LIMITS),
     ):
         assert question.images_nhw3.tobytes() == PIXELS
         assert question.images_nhw3.shape == (1, 2, 3, 3)
@@ -75,10 +76,10 @@ def test_nested_numbers_are_read_too() -> None:
 
 
 def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
-    depth = Output("depth", np.arange(6, dtype=np.float16).reshape(SIZE), {"node": "edge-0"})
-    edges = Output("edges", np.arange(6, dtype=np.uint8).reshape(SIZE), {})
+    depth = OutputTensor("depth", np.arange(6, dtype=np.float16).reshape(SIZE), {"node": "edge-0"})
+    edges = OutputTensor("edges", np.arange(6, dtype=np.uint8).reshape(SIZE), {})
     plain = parse({**request((2, 3, 3)), "id": "a7"})
-    body, header_bytes = oip.encode_reply(plain, Reply("all", (depth,)))
+    body, header_bytes = oip.encode_response(plain, InferenceResponse("all", (depth,)))
     answer = json.loads(body)
     assert header_bytes is None
     assert answer["id"] == "a7"
@@ -90,20 +91,22 @@ def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
     outputs = [{"name": "depth"}, {"name": "edges", "parameters": {"binary_data": True}}]
     mixed = parse({**request(), "outputs": outputs})
     assert mixed.outputs == ("depth", "edges")
-    body, header_bytes = oip.encode_reply(mixed, Reply("all", (depth, edges)))
+    body, header_bytes = oip.encode_response(mixed, InferenceResponse("all", (depth, edges)))
     tensors = json.loads(body[:header_bytes])["outputs"]
     assert tensors[0]["data"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert tensors[1]["parameters"]["binary_data_size"] == len(body) - header_bytes
     assert body[header_bytes:] == edges.values.tobytes()
 
     both = parse({**request(), "parameters": {"binary_data_output": True}})
-    body, header_bytes = oip.encode_reply(both, Reply("all", (depth, edges)))
+    body, header_bytes = oip.encode_response(both, InferenceResponse("all", (depth, edges)))
     assert body[header_bytes:] == depth.values.tobytes() + edges.values.tobytes()
 
 
 def test_what_json_cannot_say_comes_back_as_null() -> None:
     values = np.array([np.nan, np.inf, 1.0], np.float16)
-    body, _ = oip.encode_reply(parse(request()), Reply("depth", (Output("p", values, {}),)))
+    body, _ = oip.encode_response(
+        parse(request()), InferenceResponse("depth", (OutputTensor("p", values, {}),))
+    )
     assert json.loads(body, parse_constant=pytest.fail)["outputs"][0]["data"] == [None, None, 1.0]
 
 
@@ -114,7 +117,7 @@ def test_time_outs_and_names_of_callers_are_read_from_parameters() -> None:
     spoken = grpc_request()
     spoken.parameters["timeout"].int64_param = 250_000
     spoken.parameters["client_id"].string_param = "crane-7"
-    question = oip_grpc.parse_question(spoken, SIZE, LIMITS)
+    question = oip_grpc.parse_request(spoken, SIZE, LIMITS)
     assert (question.timeout_s, question.caller) == (0.25, "crane-7")
 
 
@@ -163,14 +166,14 @@ def test_what_is_wrong_is_said(header, raw, words) -> None:
 )
 def test_what_is_wrong_is_said_over_grpc(asked, words) -> None:
     with pytest.raises(BadQueryError) as caught:
-        oip_grpc.parse_question(asked, SIZE, LIMITS)
+        oip_grpc.parse_request(asked, SIZE, LIMITS)
     assert words in str(caught.value)
 
 
 def test_a_header_longer_than_the_body_is_refused() -> None:
     for length in (0, -1, 10_000):
         with pytest.raises(BadQueryError, match="the body has"):
-            oip.parse_question(b"{}", length, SIZE, LIMITS)
+            oip.parse_request(b"{}", length, SIZE, LIMITS)
 
 
 json_values = st.recursive(
@@ -207,7 +210,7 @@ requests = st.fixed_dictionaries(
 def test_no_body_does_worse_than_a_refusal(head, tail, shift) -> None:
     """`shift` is the error of the declared header length; None: no length is declared."""
     length = None if shift is None else len(head) + shift
-    check_soundness(lambda: oip.parse_question(head + tail, length, SIZE, LIMITS))
+    check_soundness(lambda: oip.parse_request(head + tail, length, SIZE, LIMITS))
 
 
 @settings(max_examples=200, deadline=None)
@@ -222,10 +225,10 @@ def test_no_message_does_worse_than_a_refusal(body, flips) -> None:
             asked = message("ModelInferRequest").FromString(candidate)
         except DecodeError:
             continue
-        check_soundness(lambda asked=asked: oip_grpc.parse_question(asked, SIZE, LIMITS))
+        check_soundness(lambda asked=asked: oip_grpc.parse_request(asked, SIZE, LIMITS))
 
 
-def check_soundness(parse_it: Callable[[], Question]) -> None:
+def check_soundness(parse_it: Callable[[], InferenceRequest]) -> None:
     try:
         question = parse_it()
     except BadQueryError as refusal:
@@ -238,6 +241,8 @@ def check_soundness(parse_it: Callable[[], Question]) -> None:
     assert question.images_nhw3.shape[1:] == (*SIZE, 3)
     assert 1 <= len(question.images_nhw3) <= LIMITS.images
     assert question.timeout_s is None or 0 < question.timeout_s <= 3_600
-    reply = Reply("depth", (Output("prediction", np.zeros(SIZE, np.float16), {}),))
-    body, length = oip.encode_reply(question, reply)
+    reply = InferenceResponse(
+        "depth", (OutputTensor("prediction", np.zeros(SIZE, np.float16), {}),)
+    )
+    body, length = oip.encode_response(question, reply)
     json.loads(body[:length])

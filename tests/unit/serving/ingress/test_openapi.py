@@ -14,7 +14,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from open_door import TASKS, serve_node
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -22,7 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serving.ingress.limits import DoorConfig, Limits
+from serving.http.limits import Limits
+from serving.ingress.access import DoorConfig
+from support.open_door import TASKS, serve_node
 
 CHECKS = [
     status_code_conformance,

@@ -6,14 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from open_door import SIZE, picture, serve_node
 
-ROOT = Path(__file__).resolve().parents[4]
+from support.open_door import SIZE, picture, serve_node
+from support.paths import ROOT
+
 IMAGE = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
 
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 import re
 from collections import defaultdict
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -18,14 +17,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.topology import Link, Node
-from serving.ingress.doors import open_doors
+from serving.ingress.listen import open_doors
 from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.metrics.targets import JOB
-from serving.node.router import RouteTable, Target
-from serving.node.server import NodeConfig, NodeServer
+from serving.node.config import NodeConfig
+from serving.node.server import NodeServer
+from serving.routing.routes import RouteTable, Target
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 DASHBOARD = ROOT / "serving" / "metrics" / "dashboard.json"
 PAGE = ROOT / "docs" / "metrics.md"
 TASK, SIZE = "depth", 4

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.topology import Node
 from serving.metrics.node_metrics import NodeMetrics, Reading
-from serving.node.router import RouteTable, Target
+from serving.routing.routes import RouteTable, Target
 
 HERE = Target("client", "c", "small")
 ABOVE = Target("edge", "e", "large")

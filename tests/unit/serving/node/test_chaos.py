@@ -9,13 +9,13 @@ import time
 from collections import Counter
 
 import pytest
-from node_fakes import TASKS, hierarchy, image, models
 
-from serving.node.errors import RefusedError
-from serving.node.router import RouteTable, Target
-from serving.node.uplink import Patience
+from serving.errors import RefusedError
+from serving.node.links.uplink import UplinkTimeouts
+from serving.routing.routes import RouteTable, Target
+from support.node_fakes import TASKS, hierarchy, image, models
 
-HASTY = Patience(
+HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.4, beat_s=0.05, connecting_s=0.5, queue_s=0.3, again_s=0.05
 )
 HELD = {"client": "one", "edge": "two", "cloud": "three"}
@@ -88,7 +88,7 @@ def test_every_request_ends_whatever_breaks(seed) -> None:
         runtimes = models()
         for runtime in runtimes.values():
             runtime.batch_s = 0.003
-        async with hierarchy(runtimes, patience=HASTY) as (client, servers):
+        async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
             for node, model in HELD.items():
                 await servers[node].load((model,))
             client.route(RouteTable(1, random_routes(chance)))

@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 import msgpack
 import numpy as np
 import pytest
-from node_fakes import ONLY_EDGE, TASKS, hierarchy, image, models, put_in_force
 
-from serving.node.errors import RefusedError
-from serving.node.link import LinkPacer
-from serving.node.router import Ask, RouteTable, Target
-from serving.node.uplink import Patience, Uplink
+from serving.errors import RefusedError
+from serving.node.links.pacer import LinkPacer
+from serving.node.links.uplink import Uplink, UplinkTimeouts
+from serving.routing.routes import Ask, RouteTable, Target
+from support.node_fakes import ONLY_EDGE, TASKS, hierarchy, image, models, put_in_force
 
-HASTY = Patience(
+HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.3, beat_s=0.05, connecting_s=0.3, queue_s=0.2, again_s=0.05
 )
 ONLY_CLOUD = {"depth": ((Target("cloud", "cloud", "three"), 1.0),)}
@@ -66,7 +66,7 @@ def test_a_killed_node_costs_no_query_and_rejoins(victim, routes, stand_in) -> N
         runtimes = models()
         for runtime in runtimes.values():
             runtime.batch_s = 0.01
-        async with hierarchy(runtimes, patience=HASTY) as (client, servers):
+        async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=routes)
             under_fire = asyncio.ensure_future(traffic(client, 120))
             await asyncio.sleep(0.2)
@@ -152,7 +152,7 @@ async def impostor(servers, behaviour):
 )
 def test_a_node_that_answers_no_more_is_done_without(behaviour) -> None:
     async def drill():
-        async with hierarchy(models(), patience=HASTY) as (client, servers):
+        async with hierarchy(models(), timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             before = await traffic(client, 10)
             async with impostor(servers, behaviour):
@@ -174,7 +174,7 @@ def test_a_slow_node_holds_its_own_queries_up_and_no_others() -> None:
     async def drill():
         runtimes = models()
         runtimes["two"].batch_s = 0.15
-        async with hierarchy(runtimes, patience=HASTY) as (client, servers):
+        async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             slow = asyncio.ensure_future(traffic(client, 100))
             await asyncio.sleep(0.1)
@@ -202,12 +202,12 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
                 return "127.0.0.1", servers.ports["edge"]
 
             link = LinkPacer(1e12, 0.0, 1.0)
-            uplink = Uplink(link, find, "a-token", max_in_flight_bytes=8 * 2**20, patience=HASTY)
+            uplink = Uplink(link, find, "a-token", max_in_flight_bytes=8 * 2**20, timeouts=HASTY)
             ask = (Ask(Target("edge", "edge", "two"), ("depth",)),)
 
             async def one() -> str:
                 try:
-                    await uplink.call(ask, lambda: large)
+                    await uplink.call(ask, large)
                 except RefusedError as refusal:
                     return refusal.reason
                 return "answered"
@@ -289,7 +289,7 @@ def test_a_device_that_fails_is_answered_for_elsewhere_and_taken_back() -> None:
 def test_when_nothing_is_left_queries_are_refused_not_lost() -> None:
     async def drill():
         runtimes = models()
-        async with hierarchy(runtimes, patience=HASTY) as (client, servers):
+        async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             runtimes["one"].fails = True
             servers.kill("edge")

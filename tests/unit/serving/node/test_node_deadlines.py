@@ -6,12 +6,12 @@ import asyncio
 import time
 
 import pytest
-from node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
-from serving.node.batching import GreedyBatcher
-from serving.node.errors import RefusedError
-from serving.node.executor import Executor
-from serving.node.router import RouteTable, Target
+from serving.errors import RefusedError
+from serving.node.device.batching import GreedyBatcher
+from serving.node.device.executor import Executor
+from serving.routing.routes import RouteTable, Target
+from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 
 async def refusal_of(call) -> str:

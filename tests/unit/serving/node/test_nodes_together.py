@@ -7,12 +7,12 @@ import time
 
 import pytest
 import uvloop
-from node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
-from serving.node.errors import RefusedError
-from serving.node.frames import FrameProtocol
-from serving.node.router import RouteTable, Target
-from serving.node.uplink import Patience
+from serving.errors import RefusedError
+from serving.node.links.framing import FrameProtocol
+from serving.node.links.uplink import UplinkTimeouts
+from serving.routing.routes import RouteTable, Target
+from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -144,8 +144,8 @@ def test_queries_of_a_failed_node_are_answered_elsewhere() -> None:
 def test_a_silent_node_is_given_up_on() -> None:
     async def scenario():
         runtimes = models()
-        patience = Patience(answer_s=0.1, beat_s=0.02)
-        async with hierarchy(runtimes, patience=patience) as (client, servers):
+        timeouts = UplinkTimeouts(answer_s=0.1, beat_s=0.02)
+        async with hierarchy(runtimes, timeouts=timeouts) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
             runtimes["two"].gate.clear()
             with pytest.raises(RefusedError) as caught:

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 
 import pytest
-from node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
-from serving.node.errors import RefusedError
-from serving.node.router import Target
+from serving.errors import RefusedError
+from serving.routing.routes import Target
+from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 BATCH_S, IMAGE_S, BOUND_S = 0.01, 0.004, 0.4  # 2 T_b of the fake nodes
 LOCAL = {"depth": ((Target("client", "client", "one"), 1.0),)}

@@ -6,16 +6,16 @@ import asyncio
 from collections import Counter
 
 import pytest
-from node_fakes import TASKS, TWO_EDGES, FakeRuntime, hierarchy, image
 
-from serving.node.errors import RefusedError
-from serving.node.router import RouteTable, Target, next_hop
-from serving.node.uplink import QUERY_OVERHEAD_BYTES, Patience
+from serving.errors import RefusedError
+from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, UplinkTimeouts
+from serving.routing.routes import RouteTable, Target, next_hop
+from support.node_fakes import TASKS, TWO_EDGES, FakeRuntime, hierarchy, image
 
 EDGE, OTHER = Target("edge", "edge", "two"), Target("edge", "other", "four")
 BY_EDGE, BY_OTHER = (Target("cloud", "cloud", "three", via) for via in ("edge", "other"))
 QUERY_BYTES = image(1).nbytes + QUERY_OVERHEAD_BYTES
-HASTY = Patience(beat_s=0.02, silence_s=0.1, queue_s=0.1, connecting_s=1.0, again_s=0.05)
+HASTY = UplinkTimeouts(beat_s=0.02, silence_s=0.1, queue_s=0.1, connecting_s=1.0, again_s=0.05)
 
 
 def models():
@@ -85,7 +85,7 @@ def test_tasks_of_one_image_share_each_link_that_they_take(shared: bool, images:
 
 def test_what_a_lost_edge_would_have_answered_goes_by_the_other() -> None:
     async def scenario():
-        async with hierarchy(models(), above=TWO_EDGES, patience=HASTY) as (client, servers):
+        async with hierarchy(models(), above=TWO_EDGES, timeouts=HASTY) as (client, servers):
             shares = ((BY_EDGE, 0.25), (EDGE, 0.25), (BY_OTHER, 0.25), (OTHER, 0.25))
             await put_in_force(servers, depth=shares)
             await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(8)))
@@ -103,7 +103,7 @@ def test_what_a_lost_edge_would_have_answered_goes_by_the_other() -> None:
 
 def test_the_cloud_is_reached_by_the_other_edge_also_where_no_plan_says_so() -> None:
     async def scenario():
-        async with hierarchy(models(), above=TWO_EDGES, patience=HASTY) as (client, servers):
+        async with hierarchy(models(), above=TWO_EDGES, timeouts=HASTY) as (client, servers):
             await put_in_force(servers, depth=((BY_EDGE, 1.0),))
             await client.answer("depth", image(1))
             servers.kill("edge")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
 import pytest
-from node_fakes import TASKS, FakeRuntime, hierarchy, image, models, put_in_force
 
-from serving.node.batching import GreedyBatcher
-from serving.node.errors import NotServedError, RefusedError
-from serving.node.executor import Executor
-from serving.node.router import RouteTable, Target
+from serving.errors import NotServedError, RefusedError
+from serving.node.device.batching import GreedyBatcher
+from serving.node.device.executor import Executor
+from serving.routing.routes import Target
+from support.node_fakes import TASKS, FakeRuntime, hierarchy, image, models, put_in_force
 
 HERE = Target("client", "client", "one")
 EDGE = Target("edge", "edge", "two")
@@ -120,30 +119,6 @@ def test_a_request_is_answered_whole_or_refused_whole() -> None:
     assert batches == [1] * 5  # nothing was run for what is shed
     assert snapshot.refused == {"not_served": 2, "shed": 10}
     assert sum(snapshot.arrived.values()) == 22
-
-
-def test_an_image_is_decoded_only_once_its_query_is_admitted() -> None:
-    decoded = []
-
-    def decode() -> np.ndarray:
-        decoded.append(1)
-        return image(4)
-
-    async def scenario():
-        async with hierarchy(models()) as (client, servers):
-            routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 1.0),)}
-            await put_in_force(servers, routes=routes)
-            answers = await client.answer_all(TASKS, decode)
-            client.route(RouteTable(2, {"depth": ((HERE, 1e-12),)}))
-            with pytest.raises(RefusedError):
-                await client.answer("depth", decode)
-            client.route(RouteTable(3, routes))
-            with pytest.raises(ValueError, match="not an image"):
-                await client.answer("depth", lambda: int("not an image"))
-            return float(answers["edges"].forwarded.served.prediction[0, 0])
-
-    assert asyncio.run(scenario()) == 6.0
-    assert decoded == [1]
 
 
 def test_a_fault_of_one_part_is_answered_elsewhere() -> None:

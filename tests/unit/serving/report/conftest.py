@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import Synthetic, synthetic
+
+from support.synthetic_run import Synthetic, synthetic
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,12 @@ from planner.plan import Plan
 from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from profiling.profile import Profiles
-from serving.report.gallery import Gallery
+from serving.report.examples import Gallery
 from serving.report.report import Report
 from serving.traffic.measurement import SCHEMA, MeasurementRun, Measurements
+from support.paths import ROOT
 
-PAGE = (Path(__file__).resolve().parents[4] / "docs" / "formats.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```(yaml|json)\n(.*?)```", re.DOTALL)
 DOCUMENTS: dict[str, type[Document]] = {
     "topology.yaml": Topology,

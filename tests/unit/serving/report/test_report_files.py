@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from synthetic import CERTIFICATE, PROVENANCE, Synthetic, busy_s, measure, records_of, summary
 
 from serving.report.compare import comparison_rows, comparison_table, policy_row, rank
 from serving.report.live import compare_live
 from serving.report.report import Report, build_report
 from serving.traffic.summary import summarise
+from support.synthetic_run import (
+    CERTIFICATE,
+    PROVENANCE,
+    Synthetic,
+    busy_s,
+    measure,
+    records_of,
+    summary,
+)
 
 
 def test_the_report_has_the_keys_it_promises(made: Synthetic, tmp_path: Path) -> None:

@@ -9,19 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from synthetic import BOUNDS_S, CERTIFICATE, PROVENANCE, ROOT, TASKS, Synthetic, images, summary
 
 from cluster.demand import Phase
 from cluster.topology import Topology
 from planner.plan import Route
+from serving.report.examples import Gallery, pick_examples
 from serving.report.figures import draw_latency, draw_pairs, draw_stages
-from serving.report.gallery import Gallery, pick_examples
 from serving.report.html import Page, render_page, write_page
-from serving.report.picture import draw_placement
+from serving.report.placement import build_placement
+from serving.report.placement_picture import draw_placement
 from serving.report.report import build_report
-from serving.report.scene import build_scene
 from serving.report.svg import Scale, element, label
 from serving.traffic.summary import summarise
+from support.paths import ROOT
+from support.synthetic_run import (
+    BOUNDS_S,
+    CERTIFICATE,
+    PROVENANCE,
+    TASKS,
+    Synthetic,
+    images,
+    summary,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -57,7 +66,7 @@ def page(made: Synthetic) -> Page:
         made.report,
         made.measurements,
         "demo",
-        build_scene(made.topology, made.plan, made.phase, made.profiles),
+        build_placement(made.topology, made.plan, made.phase, made.profiles),
         pick_examples(made.schedule, made.records, images(24), render=paint),
     )
 
@@ -116,7 +125,7 @@ def test_names_cannot_break_out_of_the_page(page: Page) -> None:
 
 
 def test_every_figure_is_well_formed(page: Page, made: Synthetic) -> None:
-    assert page.scene is not None
+    assert page.placement is not None
     drawn = re.findall(r"<svg.*?</svg>", render_page(page), re.DOTALL)
     assert len(drawn) == 9
     for svg in drawn:
@@ -126,15 +135,15 @@ def test_every_figure_is_well_formed(page: Page, made: Synthetic) -> None:
 
 
 def test_the_scene_accounts_for_every_query(made: Synthetic) -> None:
-    scene = build_scene(made.topology, made.plan, made.phase, made.profiles)
-    answered = sum(node.answered_qps for node in scene.nodes)
-    shed = sum(node.shed_qps for node in scene.nodes)
+    placement = build_placement(made.topology, made.plan, made.phase, made.profiles)
+    answered = sum(node.answered_qps for node in placement.nodes)
+    shed = sum(node.shed_qps for node in placement.nodes)
     assert answered + shed == pytest.approx(made.phase.total_qps)
-    clients = {flow.source for flow in scene.flows if flow.target == "edge-0"}
+    clients = {flow.source for flow in placement.flows if flow.target == "edge-0"}
     assert clients == {"client-0", "client-1", "client-2"}
-    up = sum(flow.qps for flow in scene.flows if flow.target == "cloud")
-    assert up == pytest.approx(scene.tier("cloud")[0].answered_qps)
-    edge = scene.tier("edge")[0]
+    up = sum(flow.qps for flow in placement.flows if flow.target == "cloud")
+    assert up == pytest.approx(placement.tier("cloud")[0].answered_qps)
+    edge = placement.tier("edge")[0]
     assert edge.memory_used_bytes == sum(model.resident_bytes for model in edge.models)
     assert [model.name for model in edge.models if not model.qps] == ["rooms-small-keypoints"]
 
@@ -148,7 +157,7 @@ def test_a_client_of_two_edges_has_a_flow_to_each(made: Synthetic) -> None:
     plan = made.plan.model_copy(update={"routes": (route, *by)})
     topology = Topology.load(ROOT / "cluster/specs/two-edges.yaml")
     phase = Phase(duration_s=1, rates_qps={"client-0": {"depth": 10.0}})
-    flows = build_scene(topology, plan, phase, made.profiles).flows
+    flows = build_placement(topology, plan, phase, made.profiles).flows
     assert {(f.source, f.target, f.tier): f.qps for f in flows} == pytest.approx(
         {
             ("client-0", "edge-1", "edge"): 5.0,
@@ -161,20 +170,20 @@ def test_a_client_of_two_edges_has_a_flow_to_each(made: Synthetic) -> None:
 
 
 def test_the_picture_names_every_node_and_used_model(made: Synthetic) -> None:
-    scene = build_scene(made.topology, made.plan, made.phase, made.profiles)
-    svg = draw_placement(scene)
-    for node in scene.nodes:
+    placement = build_placement(made.topology, made.plan, made.phase, made.profiles)
+    svg = draw_placement(placement)
+    for node in placement.nodes:
         assert f">{node.name}<" in svg
         for model in node.models:
             assert model.name in svg
 
 
 def test_many_clients_are_drawn_small(made: Synthetic) -> None:
-    scene = build_scene(made.topology, made.plan, made.phase, made.profiles)
-    client = scene.tier("client")[0]
+    placement = build_placement(made.topology, made.plan, made.phase, made.profiles)
+    client = placement.tier("client")[0]
     many = tuple(replace(client, name=f"c{k}") for k in range(12))
-    others = tuple(node for node in scene.nodes if node.tier != "client")
-    svg = draw_placement(replace(scene, nodes=many + others, flows=()))
+    others = tuple(node for node in placement.nodes if node.tier != "client")
+    svg = draw_placement(replace(placement, nodes=many + others, flows=()))
     assert svg.count(">small-all<") == 0
     assert ">c11<" in svg
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import clock, run_virtually
 
 from cluster.demand import Phase
+from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Answer, Outcome, Query
 from serving.traffic.driver import SATURATED, NullSystem, Record, drive, measure_floor
 from serving.traffic.schedule import Schedule, build_schedule
@@ -16,6 +16,11 @@ BODIES = [b"zero", b"one", b"two"]
 def schedule_of(rate_qps: float, duration_s: float = 10.0) -> Schedule:
     phase = Phase(duration_s=duration_s, rates_qps={"c1": {"depth": rate_qps}})
     return build_schedule([phase], 1, len(BODIES))
+
+
+def clock() -> float:
+    """Virtual seconds of the running loop."""
+    return asyncio.get_running_loop().time()
 
 
 class SlowSystem:
@@ -37,7 +42,7 @@ class SlowSystem:
 
 
 def run(system: object, schedule: Schedule, **options: object) -> list[Record]:
-    return run_virtually(drive(system, schedule, BODIES, clock=clock, **options))  # type: ignore[arg-type]
+    return run_in_virtual_time(drive(system, schedule, BODIES, clock=clock, **options))  # type: ignore[arg-type]
 
 
 def test_every_query_leaves_when_due_however_slow_the_system() -> None:
@@ -67,7 +72,9 @@ def test_latency_counts_from_the_scheduled_time_when_the_generator_is_late() -> 
         await asyncio.sleep(seconds + (0.0 if stalled or seconds == 0 else 2.0))
         stalled = stalled or seconds > 0
 
-    records = run_virtually(drive(SlowSystem(0.1), schedule, BODIES, clock=clock, sleep=stalling))
+    records = run_in_virtual_time(
+        drive(SlowSystem(0.1), schedule, BODIES, clock=clock, sleep=stalling)
+    )
     first = records[0]
     assert first.sent_s - first.scheduled_s == pytest.approx(2.0)
     assert first.done_s - first.scheduled_s == pytest.approx(2.1)
@@ -124,13 +131,13 @@ def test_a_cancelled_run_cancels_what_is_out() -> None:
             await asyncio.wait_for(drive(Waiting(), schedule_of(5.0), BODIES, clock=clock), 5.0)
         await asyncio.sleep(0)
 
-    run_virtually(main())
+    run_in_virtual_time(main())
     assert cancelled
 
 
 def test_missing_images_are_refused_before_the_run() -> None:
     with pytest.raises(ValueError, match="only 1 are loaded"):
-        run_virtually(drive(NullSystem(), schedule_of(5.0), BODIES[:1], clock=clock))
+        run_in_virtual_time(drive(NullSystem(), schedule_of(5.0), BODIES[:1], clock=clock))
 
 
 def test_an_empty_schedule_is_an_empty_run() -> None:
@@ -138,8 +145,10 @@ def test_an_empty_schedule_is_an_empty_run() -> None:
 
 
 def test_the_floor_of_the_generator_is_zero_on_a_virtual_clock() -> None:
-    floor = run_virtually(measure_floor(schedule_of(20.0), BODIES, duration_s=3.0, clock=clock))
+    floor = run_in_virtual_time(
+        measure_floor(schedule_of(20.0), BODIES, duration_s=3.0, clock=clock)
+    )
     assert floor.queries == len(schedule_of(20.0).head(3.0))
     assert floor.lateness_p99_s == pytest.approx(0.0, abs=1e-9)
     with pytest.raises(ValueError, match="no query is due"):
-        run_virtually(measure_floor(schedule_of(0.0), BODIES, clock=clock))
+        run_in_virtual_time(measure_floor(schedule_of(0.0), BODIES, clock=clock))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.traffic.measurement import SCHEMA, Measurements
-from serving.traffic.summary import Measured, summarise
+from serving.traffic.summary import RunSummary, summarise
 from serving.traffic.timeline import bin_timeline
 
 
@@ -46,7 +46,7 @@ def test_a_run_that_answers_nothing_has_no_latency(measurements: Measurements) -
 def test_a_query_without_an_outcome_cannot_be_summarised(measurements: Measurements) -> None:
     good = summarise(measurements, 20.0, {})
     with pytest.raises(ValueError, match="is not queries"):
-        Measured.model_validate(good.model_dump() | {"answered": good.answered - 1})
+        RunSummary.model_validate(good.model_dump() | {"answered": good.answered - 1})
 
 
 def test_nothing_to_summarise_is_refused(measurements: Measurements) -> None:

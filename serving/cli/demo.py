@@ -1,0 +1,233 @@
+"""The demo: every stage in order on this machine, and a table of what was promised and what came.
+
+Reads as the guide to the stages: each numbered step is one verb of the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from cluster.demand import Demand, Phase
+from cluster.providers import local
+from cluster.specs import SPECS
+from cluster.topology import Topology
+from models.zoo.registry import list_models
+from planner.plan import Plan
+from planner.policies import Options, solve
+from planner.solution import Solution
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import load_labelled
+from serving.deploy.fleet import Fleet
+from serving.deploy.profile_nodes import profile_cluster
+from serving.replan.decision import Decision, ReplanOptions
+from serving.replan.loop import ReplanLoop
+from serving.report.compare import PolicyRow, comparison_table, policy_row, rank
+from serving.report.examples import pick_examples
+from serving.report.live import LiveComparison, PlanChange, compare_live
+from serving.report.placement import build_placement
+from serving.report.report import Report
+from serving.report.write import write_report
+from serving.setting.setting import Setting
+from serving.traffic.images import LabelledImages
+from serving.traffic.schedule import Schedule, build_schedule
+from serving.traffic.session import Run, run_traffic
+from serving.traffic.summary import summarise_run
+
+__all__ = ["run_demo"]
+
+CHOSEN = "baj3o"
+POLICIES = (CHOSEN, "all-local", "all-edge", "all-cloud", "random")
+BENCHMARK = "rooms"
+IMAGES = 240
+PROFILE_S = 0.25
+LIVE_SHARE = 2 / 3
+"""the live half runs each phase of the demand for this share of its time"""
+
+
+def run_demo(out: VerbOutput, folder: Path, *, seed: int, duration_s: float | None) -> ExitCode:
+    """Run all stages into `folder` and take the cluster down again.
+
+    `duration_s` replaces the length of the demand's phases. Raises what the stages raise.
+    """
+    started_s = time.monotonic()
+    topology = Topology.load(SPECS / "demo.yaml")
+    phases = list(Demand.load(SPECS / "demo-demand.yaml").phases)
+    if duration_s is not None:
+        phases = [phase.model_copy(update={"duration_s": duration_s}) for phase in phases]
+    with out.busy("1 up: starting Ray with one resource a node"):
+        state = local.up(topology, say=out.say)
+    try:
+        local.connect()
+        setting = _profile(out, folder, topology)
+        solutions = _plan(out, folder, setting, phases[0], seed)
+        with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
+            fleet = Fleet.launch(topology, setting.tasks, setting.largest_query_bytes, state.token)
+        stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
+        report = _measure(stand, folder, solutions, phases)
+    finally:
+        local.disconnect()
+        local.down()
+    out.table(comparison_table(report.policies or ()))
+    verdicts = _verdicts(report)
+    out.table(_verdict_table(verdicts))
+    out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
+    out.result(report.model_dump(mode="json"))
+    return ExitCode.FAILED if report.measured.errors else ExitCode.OK
+
+
+@dataclass(frozen=True)
+class _Stand:
+    """The running system and the images to try it with."""
+
+    out: VerbOutput
+    setting: Setting
+    fleet: Fleet
+    images: LabelledImages
+    seed: int
+
+    def schedule(self, phases: list[Phase]) -> Schedule:
+        return build_schedule(phases, self.seed, len(self.images), self.images.labelled)
+
+    def apply(self, plan: Plan, phase: Phase) -> None:
+        self.fleet.apply(plan, self.setting, phase)
+
+    def run(self, what: str, plan: Plan, schedule: Schedule, controller: ReplanLoop | None) -> Run:
+        with self.out.progress(what) as advance:
+            return run_traffic(
+                self.fleet,
+                plan,
+                schedule,
+                self.images,
+                command="testbed demo",
+                seed=self.seed,
+                on_progress=advance,
+                beside=controller.run if controller else None,
+            )
+
+
+def _profile(out: VerbOutput, folder: Path, topology: Topology) -> Setting:
+    cards = list_models(BENCHMARK)
+    with out.progress("2 profile") as advance:
+        profiles = profile_cluster(topology, cards, target_s=PROFILE_S, on_progress=advance)
+    profiles.save(folder / "profiles.json")
+    return Setting(topology, cards, profiles)
+
+
+def _plan(
+    out: VerbOutput, folder: Path, setting: Setting, phase: Phase, seed: int
+) -> dict[str, Solution]:
+    problem = setting.problem(phase)
+    problem.save(folder / "problem.json")
+    solutions = {name: solve(problem, name, Options(seed=seed)) for name in POLICIES}
+    solutions[CHOSEN].plan.save(folder / "plan.json")
+    certificate = solutions[CHOSEN].certificate
+    out.say(
+        f"3 plan: {CHOSEN} promises accuracy {certificate.objective:.3f}; no plan can exceed "
+        f"{certificate.upper_bound:.3f} (gap {certificate.gap:.1%})"
+    )
+    return solutions
+
+
+def _measure(
+    stand: _Stand, folder: Path, solutions: dict[str, Solution], phases: list[Phase]
+) -> Report:
+    schedule = stand.schedule(phases[:1])
+    rows: list[PolicyRow] = []
+    runs: dict[str, Run] = {}
+    for name, solution in solutions.items():
+        stand.apply(solution.plan, phases[0])
+        runs[name] = stand.run(f"5 drive: {name}", solution.plan, schedule, None)
+        rows.append(
+            policy_row(
+                name,
+                solution.evaluation.summary(),
+                summarise_run(runs[name].measurements),
+                solution.certificate,
+            )
+        )
+    live = _compare_live(stand, solutions[CHOSEN].plan, phases)
+    plan, run = solutions[CHOSEN].plan, runs[CHOSEN]
+    run.measurements.save(folder / "measurements.parquet")
+    gallery = pick_examples(schedule, run.records, stand.images)
+    gallery.save(folder / "gallery.json")
+    return write_report(
+        folder,
+        plan,
+        run.measurements,
+        summarise_run(run.measurements),
+        command="testbed demo",
+        topology=stand.setting.topology.name,
+        placement=build_placement(stand.setting.topology, plan, phases[0], stand.setting.profiles),
+        gallery=gallery,
+        policies=rows,
+        live=live,
+    )
+
+
+def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveComparison:
+    """The same traffic, with its mix flipped half-way, on the frozen plan and with the loop."""
+    phases = [
+        phase.model_copy(update={"duration_s": phase.duration_s * LIVE_SHARE}) for phase in phases
+    ]
+    schedule = stand.schedule(phases)
+    stand.apply(plan, phases[0])
+    frozen = stand.run("6 flip the mix: frozen plan", plan, schedule, None)
+    stand.apply(plan, phases[0])
+    decisions: list[Decision] = []
+    controller = ReplanLoop(
+        stand.fleet,
+        plan,
+        stand.setting,
+        ReplanOptions(period_s=3.0, horizon_s=8.0, policy=CHOSEN, options=Options(seed=stand.seed)),
+        clock=time.monotonic,
+        on_decision=decisions.append,
+    )
+    live = stand.run("7 flip the mix: live loop", plan, schedule, controller)
+    changes = [
+        PlanChange(
+            at_s=decision.at_s,
+            version=decision.plan.version,
+            predicted_accuracy=decision.proposed,
+            note=decision.reason,
+        )
+        for decision in decisions
+        if decision.change is not None
+    ]
+    return compare_live(
+        live.measurements,
+        frozen.measurements,
+        changes,
+        live_busy_s=live.measurements.run.busy_s,
+        frozen_busy_s=frozen.measurements.run.busy_s,
+    )
+
+
+def _verdicts(report: Report) -> list[tuple[str, str, bool]]:
+    """What the demo claims: (claim, figure, whether it holds)."""
+    measured, live = report.measured, report.live
+    difference = measured.accuracy - report.predicted.accuracy
+    met = measured.deadline_met_share or 0.0
+    best = rank(report.policies or ())[0].policy
+    claims = [
+        ("every query answered or refused", f"{measured.errors} errors", measured.errors == 0),
+        ("answers within the promised bound, at least 95 %", f"{met:.1%}", met >= 0.95),
+        ("accuracy as predicted, within 0.03", f"{difference:+.4f}", abs(difference) <= 0.03),
+        ("baj3o is the most accurate policy", best, best == CHOSEN),
+    ]
+    if live is not None:
+        gain = live.gain_after_flip
+        claims.append(("the live loop beats the frozen plan", f"{gain:+.3f}", gain > 0))
+        lost = live.live.errors
+        claims.append(("nothing is lost while plans change", f"{lost} errors", lost == 0))
+    return claims
+
+
+def _verdict_table(verdicts: list[tuple[str, str, bool]]) -> Table:
+    table = Table("claim", "measured", "holds")
+    for claim, figure, holds in verdicts:
+        table.add_row(claim, figure, "[green]yes[/]" if holds else "[red]no[/]")
+    return table

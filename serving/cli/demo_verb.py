@@ -1,0 +1,35 @@
+"""The verb that does everything: demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.providers import local
+from serving.cli.console import VerbOutput
+from serving.cli.inputs import Json, Seed
+
+__all__ = ["VERBS"]
+
+
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path(
+        "out/demo"
+    ),
+    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
+    local.prepare_ray()
+    from serving.cli.demo import run_demo
+
+    out = VerbOutput(as_json)
+    code = run_demo(out, out_dir, seed=seed, duration_s=duration)
+    if code:
+        raise typer.Exit(code)
+
+
+VERBS = (demo,)

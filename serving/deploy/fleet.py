@@ -1,0 +1,182 @@
+"""The nodes as Ray Serve applications, and the way a plan reaches them.
+
+Serve is the control plane: it places each node's replica on the node's resource and keeps it
+alive. Plans travel as versioned method calls, which act in a fraction of a second, where a new
+Serve configuration stalls its replica for about one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+import ray
+from ray import serve
+
+from cluster.demand import Phase
+from cluster.providers.local import resource_of
+from cluster.providers.state import ClusterError
+from cluster.topology import Topology
+from planner.latency_bound import latency_bounds_s
+from planner.plan import Plan
+from serving.deploy.assignments import Assignment, find_assignments, open_assignments
+from serving.deploy.remote_node import RemoteNode
+from serving.deploy.replica import Endpoint, application_of, make_application
+from serving.ingress.access import DoorConfig
+from serving.metrics.targets import ScrapeTarget
+from serving.node.config import NodeConfig
+from serving.node.control import call_each
+from serving.node.snapshot import NodeSnapshot
+from serving.rollout.budget_check import refuse_broken_budgets
+from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout
+from serving.setting.setting import Setting
+
+__all__ = ["Fleet"]
+
+
+class Fleet:
+    """The running nodes. Make one with `launch` or `attach`.
+
+    Its methods wait for the nodes, so they are not to be called on an event loop. Each raises
+    `ClusterError` if a node gives no answer.
+    """
+
+    def __init__(self, topology: Topology, nodes: Mapping[str, RemoteNode]) -> None:
+        self.topology = topology
+        self._nodes = dict(nodes)
+
+    @classmethod
+    def launch(
+        cls,
+        topology: Topology,
+        tasks: tuple[str, ...],
+        query_bytes: float,
+        token: str,
+        door: DoorConfig | None = None,
+        *,
+        shared_passes: bool = True,
+    ) -> Fleet:
+        """Start one Serve application a node and wait until all run. Raises `ClusterError`.
+
+        `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
+        """
+        configs = [
+            NodeConfig(
+                node=node,
+                uplinks=topology.uplinks(node.name),
+                tasks=tasks,
+                token=token,
+                bounds_s=latency_bounds_s(topology, node.name, query_bytes),
+                shared_passes=shared_passes,
+            )
+            for node in topology.nodes
+        ]
+        _quiet()
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        ray.get(open_assignments().assign.remote({}))
+        targets = [
+            serve.RunTarget(
+                make_application(config, door or DoorConfig(), resource_of(config.node.name)),
+                name=application_of(config.node.name),
+                route_prefix=None,
+            )
+            for config in configs
+        ]
+        try:
+            handles = serve.run_many(targets)
+        except RuntimeError as error:
+            raise ClusterError(f"a node did not start: {' '.join(str(error).split())}") from None
+        names = [config.node.name for config in configs]
+        return cls(
+            topology,
+            {name: RemoteNode(name, handle) for name, handle in zip(names, handles, strict=True)},
+        )
+
+    @classmethod
+    def attach(cls, topology: Topology) -> Fleet | None:
+        """The fleet that runs on the connected cluster, or None if none was launched."""
+        _quiet()
+        running = set(serve.status().applications)
+        if not all(application_of(node.name) in running for node in topology.nodes):
+            return None
+        return cls(
+            topology,
+            {
+                node.name: RemoteNode(node.name, serve.get_app_handle(application_of(node.name)))
+                for node in topology.nodes
+            },
+        )
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where every node listens now."""
+        return asyncio.run(call_each({name: node.endpoint() for name, node in self._nodes.items()}))
+
+    def urls(self) -> dict[str, str]:
+        """client -> base URL of its HTTP door."""
+        return {name: endpoint.url for name, endpoint in self.endpoints().items() if endpoint.url}
+
+    def door_token(self) -> str | None:
+        """What the doors ask for, if anything."""
+        return next((end.token for end in self.endpoints().values() if end.doors), None)
+
+    def scrape_targets(self) -> dict[str, ScrapeTarget]:
+        """Where every node's metrics are read."""
+        return {
+            name: ScrapeTarget(endpoint.metrics_address, str(self.topology.node(name).tier))
+            for name, endpoint in self.endpoints().items()
+        }
+
+    def snapshots(self) -> dict[str, NodeSnapshot]:
+        """Counters of every node."""
+        return asyncio.run(self._snapshots())
+
+    def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
+        """Put `plan` in force for the load of `phase`: load, route, drain, unload.
+
+        Versions only ever rise. Raises `BudgetError`, and touches nothing, if the plan breaks a
+        constraint of `setting.problem(phase)`, and `PlanError` if it names what is not there.
+        """
+        started_s = time.monotonic()
+        refuse_broken_budgets(setting.problem(phase), plan)
+        return asyncio.run(self._roll_out(plan, setting.model_bytes, started_s))
+
+    async def _roll_out(
+        self, plan: Plan, model_bytes: Mapping[tuple[str, str], int], started_s: float
+    ) -> RolloutReport:
+        now = await self._snapshots()
+        clients = [node.name for node in self.topology.clients]
+        stages = plan_rollout(
+            plan,
+            max(snapshot.plan_version for snapshot in now.values()) + 1,
+            await call_each({name: self._nodes[name].table() for name in clients}),
+            {name: frozenset(snapshot.models) for name, snapshot in now.items()},
+            MemoryBudgets(
+                model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
+            ),
+            {name: self._reached(name) for name in clients},
+            {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
+        )
+        return await execute_rollout(stages, self._nodes, _remember, started_s=started_s)
+
+    async def _snapshots(self) -> dict[str, NodeSnapshot]:
+        return await call_each({name: node.snapshot() for name, node in self._nodes.items()})
+
+    def _reached(self, client: str) -> list[tuple[str, str]]:
+        return [(str(node.tier), node.name) for node in self.topology.reached_from(client)]
+
+
+async def _remember(stage: Stage, version: int) -> None:
+    """Write down what a node that is started anew has to take up."""
+    assignments = {
+        node: Assignment(version, tuple(sorted(models)), stage.routes.get(node))
+        for node, models in stage.keep.items()
+    }
+    await find_assignments().assign.remote(assignments)
+
+
+def _quiet() -> None:
+    """Serve narrates on the driver's stderr, at a level that it sets when it is imported."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)

@@ -1,0 +1,71 @@
+"""A node behind a Ray Serve handle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from cluster.providers.state import ClusterError
+from serving.deploy.replica import Endpoint
+from serving.node.snapshot import NodeSnapshot
+from serving.routing.routes import RouteTable
+
+__all__ = ["RemoteNode"]
+
+CALL_TIMEOUT_S = 120.0
+R = TypeVar("R")
+
+
+class RemoteNode:
+    """`NodeControl` of a node that runs as a Serve application; `handle` is the application's.
+
+    Every call raises `ClusterError` if the node gives no answer within `CALL_TIMEOUT_S`.
+    """
+
+    def __init__(self, name: str, handle: Any) -> None:
+        self.name = name
+        self._handle = handle
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """See `NodeControl.load`."""
+        times_s: dict[str, float] = await self._answer("load", self._handle.load.remote(models))
+        return times_s
+
+    async def route(self, table: RouteTable) -> None:
+        """See `NodeControl.route`."""
+        await self._answer("route", self._handle.route.remote(table))
+
+    async def table(self) -> RouteTable:
+        """See `NodeControl.table`."""
+        table: RouteTable = await self._answer("table", self._handle.table.remote())
+        return table
+
+    async def drained(self, version: int) -> None:
+        """See `NodeControl.drained`."""
+        await self._answer("drained", self._handle.drained.remote(version))
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """See `NodeControl.retire`."""
+        calling = self._handle.retire.remote(version, keep)
+        times_s: dict[str, float] = await self._answer("retire", calling)
+        return times_s
+
+    async def snapshot(self) -> NodeSnapshot:
+        """See `NodeControl.snapshot`."""
+        seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote())
+        return seen
+
+    async def endpoint(self) -> Endpoint:
+        """Where the node listens now."""
+        endpoint: Endpoint = await self._answer("endpoint", self._handle.endpoint.remote())
+        return endpoint
+
+    async def _answer(self, method: str, response: Awaitable[R]) -> R:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await response
+        except TimeoutError:
+            raise ClusterError(
+                f"node {self.name} gave no answer to `{method}` within {CALL_TIMEOUT_S:g} s"
+            ) from None

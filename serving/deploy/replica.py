@@ -1,0 +1,188 @@
+"""A node as a Ray Serve deployment: Serve places it, watches it and restarts it, nothing more.
+
+Queries never pass through Serve: a client node's doors and the links between nodes are the
+replica's own sockets. Serve carries only the control plane, as method calls on this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import ray
+from ray import serve
+
+from cluster.topology import Tier
+from models.runtime.allocator import ENVIRONMENT
+from serving.deploy.assignments import Assignment, DoorPorts, find_assignments
+from serving.ingress.access import DoorConfig, is_wildcard
+from serving.metrics.endpoint import METRICS_PATH, PageServer
+from serving.metrics.node_metrics import NodeMetrics, Reading
+from serving.node.config import NodeConfig
+from serving.node.control import ServerControl
+from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
+from serving.node.server import NodeServer
+from serving.node.snapshot import NodeSnapshot
+
+__all__ = ["Endpoint", "NodeReplica", "application_of", "make_application"]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a node listens: for the tier below, and (clients) at its doors."""
+
+    host: str
+    peer_port: int
+    doors: DoorPorts | None = None
+    door_host: str = ""
+    """under which callers reach the doors"""
+    token: str | None = field(default=None, repr=False)
+    """what the doors ask for; only drivers of the cluster can read it here"""
+    metrics_address: str = ""
+    """HOST:PORT where GET /metrics is answered"""
+
+    @property
+    def url(self) -> str:
+        """Base URL of the HTTP door; empty where there is none."""
+        return f"http://{_bracketed(self.door_host)}:{self.doors.http}" if self.doors else ""
+
+    @property
+    def grpc_address(self) -> str:
+        """HOST:PORT of the gRPC door; empty where there is none."""
+        return f"{_bracketed(self.door_host)}:{self.doors.grpc}" if self.doors else ""
+
+
+def application_of(node: str) -> str:
+    """Name of the Serve application that is a node."""
+    return f"testbed-{node}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _read(seen: NodeSnapshot, held_bytes: Mapping[str, int]) -> Reading:
+    """What a scrape reads. `held_bytes` has every model that was ever loaded."""
+    return Reading(
+        waiting=seen.waiting,
+        resident_bytes={model: held_bytes[model] for model in seen.models},
+        in_flight=seen.in_flight,
+        busy_s=seen.busy_s,
+    )
+
+
+class NodeReplica(ServerControl):
+    """The deployment class; one replica a node."""
+
+    # Serve awaits an asynchronous constructor, on the loop that the node will live on.
+    async def __init__(self, config: NodeConfig, door: DoorConfig) -> None:  # type: ignore[misc]
+        # Imported here so that the driver, which only holds handles, does without torch.
+        from models.runtime.model_runtime import ModelRuntime, decode_image
+        from models.zoo.inputs import input_of
+        from models.zoo.registry import find_model, list_models
+
+        freeze_heap()
+        schedule_as_batch()
+        node = config.node
+
+        held_bytes: dict[str, int] = {}
+
+        def load(model: str) -> ModelRuntime:
+            runtime = ModelRuntime.load(
+                find_model(model),
+                node.device,
+                threads=node.threads,
+                max_batch=node.max_batch,
+                memory_bytes=int(node.memory),
+            )
+            held_bytes[model] = runtime.weights_bytes
+            return runtime
+
+        zoo = list_models()
+
+        @cache  # asked for every forwarded query
+        def image_shape(model: str) -> tuple[int, int, int]:
+            taken = input_of(zoo, [t for t in tasks_of(model) if t in config.tasks])
+            return (taken.height, taken.width, 3)
+
+        @cache
+        def tasks_of(model: str) -> tuple[str, ...]:
+            return find_model(model).tasks
+
+        metrics = NodeMetrics(node, config.bounds_s)
+        server = NodeServer(config, load, image_shape, self._find_peer, tasks_of, observer=metrics)
+        super().__init__(server)
+        metrics.watch(lambda: _read(server.snapshot(), held_bytes))
+        self._config = config
+        assignments = find_assignments()
+        await self._take_up(await assignments.assignment.remote(node.name))
+        peer_port = await self._server.start()
+        # Callers keep their addresses when a replica is restarted.
+        former: DoorPorts = await assignments.ports.remote(node.name) or DoorPorts(0)
+        if node.tier is Tier.CLIENT:
+            from serving.ingress.listen import open_doors
+
+            preprocessing = input_of(zoo, config.tasks)
+            self._doors = await open_doors(
+                self._server,
+                lambda body: decode_image(body, preprocessing),
+                (preprocessing.height, preprocessing.width),
+                door,
+                http_port=former.http,
+                grpc_port=former.grpc,
+                pages={METRICS_PATH: metrics.page},
+            )
+            ports = DoorPorts(self._doors.http_port, self._doors.grpc_port)
+            reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
+            scraped = f"{_bracketed(reached)}:{ports.http}"
+            self._endpoint = Endpoint(
+                config.host, peer_port, ports, reached, door.token, metrics_address=scraped
+            )
+        else:
+            self._page = PageServer(metrics.page, former.http)
+            await self._page.start()
+            ports = DoorPorts(self._page.port)
+            self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
+        await assignments.claim_ports.remote(node.name, ports)
+
+    async def check_health(self) -> None:
+        """Serve asks every few seconds; a device that fails batch after batch is started anew."""
+        if self._server.failing:
+            raise RuntimeError(f"{self._config.node.name}: its device fails batch after batch")
+
+    async def endpoint(self) -> Endpoint:
+        """Where the node listens now."""
+        return self._endpoint
+
+    async def _find_peer(self, node: str) -> tuple[str, int]:
+        handle = serve.get_app_handle(application_of(node))
+        endpoint: Endpoint = await handle.endpoint.remote()
+        return endpoint.host, endpoint.peer_port
+
+    async def _take_up(self, assignment: Assignment | None) -> None:
+        """Do what the node was told before its replica was restarted."""
+        if assignment is None:
+            return
+        await self._server.load(assignment.models)
+        await self._server.retire(assignment.version, frozenset(assignment.models))
+        if assignment.table is not None:
+            self._server.route(assignment.table)
+
+
+def make_application(config: NodeConfig, door: DoorConfig, resource: str) -> serve.Application:
+    """The Serve application of one node, pinned to its resource."""
+    configure = serve.deployment(
+        name="node",
+        num_replicas=1,
+        max_ongoing_requests=1_000,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=5,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+        ray_actor_options={
+            "num_cpus": 0,
+            "resources": {resource: 0.5},
+            "runtime_env": {"env_vars": ENVIRONMENT},
+        },
+    )
+    return configure(NodeReplica).bind(config, door)

@@ -1,0 +1,125 @@
+"""Every error of the serving side, and every reason for which a query is refused.
+
+    ServingError
+    |-- RefusedError       the system's decision: HTTP 503, gRPC UNAVAILABLE, DEADLINE_EXCEEDED
+    |-- NotServedError     no onloaded model serves the task: HTTP 404, gRPC NOT_FOUND
+    |-- BadQueryError      the caller's mistake: HTTP 4xx, gRPC INVALID_ARGUMENT and others
+    |-- FrameError         a node said what no honest node says: its connection is closed
+    `-- BudgetError        a plan breaks a budget and is not deployed
+
+The errors that a caller of the Python client meets are another tree, under `ClientError`
+(`serving.client.wire`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+__all__ = [
+    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
+    "RefusedError", "ServingError",
+]  # fmt: skip
+
+
+class RefusalReason(StrEnum):
+    """Why a query was not answered: the word that answers, metrics and measurements carry.
+
+    `sentence` explains it to people. `is_fault` tells a node's failure, after which a query is
+    tried elsewhere, from a decision, which is final. `passes_soon` tells a want of room, which the
+    node below repeats by itself until room is expected.
+    """
+
+    sentence: str
+    is_fault: bool
+    passes_soon: bool
+
+    def __new__(
+        cls, word: str, sentence: str, is_fault: bool = False, passes_soon: bool = False
+    ) -> RefusalReason:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.sentence = sentence
+        member.is_fault = is_fault
+        member.passes_soon = passes_soon
+        return member
+
+    @classmethod
+    def parse(cls, word: str) -> RefusalReason:
+        """The reason that `word` stands for. Raises `ValueError` for any other word."""
+        for reason in cls:
+            if reason.value == word:
+                return reason
+        raise ValueError(f"{word!r} is no reason for a refusal")
+
+    SHED = "shed", "the plan serves only a part of this load"
+    OVERLOADED = "overloaded", "the device could not answer within its bound", False, True
+    QUEUE_FULL = "queue_full", "as many queries wait for the device as may", False, True
+    DEADLINE = "deadline", "the answer would come, or came, too late for the caller"
+    LINK_FULL = "link_full", "the link's backlog, or what is under way on it, is at its bound"
+    DOOR_FULL = "door_full", "the door holds as many connections or undecoded pictures as it may"
+    NOT_SERVED = "not_served", "no onloaded model serves the task"
+    NO_WAY = "no_way", "a route of the plan leads over a link that is not there"
+    PEER_UNREACHABLE = "peer_unreachable", "the node above cannot be connected to", True
+    PEER_LOST = "peer_lost", "the node above went away", True
+    PEER_SILENT = "peer_silent", "the node above is connected but gives no answer", True
+    DEVICE_FAILED = "device_failed", "the device failed on the batch", True
+    MODEL_NOT_LOADED = "model_not_loaded", "the node does not hold the model, after a restart", True
+    STOPPING = "stopping", "the node is shutting down", True
+
+
+class ServingError(Exception):
+    """Base of the errors of the serving side."""
+
+
+class RefusedError(ServingError):
+    """The query was refused on purpose (HTTP 503).
+
+    `retry_after_s` is when the refuser expects room again; 0 where it cannot say. Without a
+    `message` the reason's own sentence is said.
+    """
+
+    def __init__(
+        self, reason: RefusalReason, message: str = "", retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(reason, message, retry_after_s)
+        self.reason = reason
+        self.message = message or reason.sentence
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NotServedError(ServingError):
+    """No onloaded model serves the task, or there is no such task (HTTP 404)."""
+
+
+class BadQueryError(ServingError):
+    """The query itself is wrong (HTTP 4xx); the message says what was expected."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class FrameError(ServingError):
+    """A frame that no honest peer sends; the message says what was expected."""
+
+
+class BudgetError(ServingError):
+    """A plan breaks a constraint of its problem, so it is not put in force.
+
+    `violations` has a sentence for each broken constraint.
+    """
+
+    def __init__(self, violations: Sequence[str]) -> None:
+        super().__init__(tuple(violations))
+        self.violations = tuple(violations)
+
+    def __str__(self) -> str:
+        return f"the plan breaks {'; '.join(self.violations)}; nothing was deployed"

@@ -1,0 +1,367 @@
+"""One HTTP/1.1 connection, held to the door's limits.
+
+A request is handed on when its head is whole, and again with its whole body; answers go out in
+the order of their requests. A caller that sends its head or body or takes up its answer too slowly,
+sends too much of either, or runs too far ahead of its answers is cut off. When a caller goes away,
+what is done for it is cancelled at once. A prompt caller pays for none of it: timers are only
+armed when something is left half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from typing import cast
+
+from serving.errors import BadQueryError, RefusalReason, RefusedError
+from serving.http.exchange import Application, Body, Response
+from serving.http.limits import Limits
+from serving.http.parser import CachedHead, HeadCache, RequestCycle, RequestParser
+from serving.http.responses import error_response, fault
+
+__all__ = ["HttpConnection", "Shared"]
+
+QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+"""Linux only"""
+DISCARD_S = 5.0
+"""for the rest of a body whose request was answered before it was read, e.g. because it is too
+long: a caller that is cut off while it sends may lose the answer"""
+LINGER_S = 1.0
+"""for a caller that was refused to read why"""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+END, LAST_END = b"\r\n", b"connection: close\r\n\r\n"
+"""of a head: the connection goes on, or not"""
+
+
+@dataclass
+class Shared:
+    """What the connections of one server have in common."""
+
+    app: Application
+    limits: Limits
+    connections: set[HttpConnection] = field(default_factory=set)
+    gathered_bytes: int = 0
+    """of bodies that have come in part"""
+    known: HeadCache = field(default_factory=HeadCache)
+
+    def __post_init__(self) -> None:
+        self.affordable = self.limits.affordable_connections
+
+
+class HttpConnection(asyncio.Protocol):
+    """See the module."""
+
+    # Of a thousand connections none is in the processor's cache when its next query comes.
+    __slots__ = (
+        "__weakref__", "_answering", "_body_timer", "_deaf", "_discard_timer", "_full",
+        "_head_timer", "_idle_from_s", "_idle_timer", "_limits", "_loop", "_lost", "_paused",
+        "_reader", "_shared", "_socket", "_stall_timer", "_transport", "_turns",
+    )  # fmt: skip
+    _transport: asyncio.Transport
+    _socket: socket.socket
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._loop = asyncio.get_running_loop()
+        self._reader = RequestParser(shared.limits, shared.known)
+        self._turns = self._reader.turns
+        self._answering: asyncio.Task[None] | None = None
+        self._deaf = self._lost = False
+        self._full = self._paused = False
+        """whether the caller's side of the socket is, and whether ours is not read meanwhile"""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._discard_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_from_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection is up."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no class of asyncio's
+        self._socket = transport.get_extra_info("socket")
+        # asyncio leaves it out for a listener made by socket.create_server, whose protocol is 0.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        shared = self._shared
+        shared.connections.add(self)
+        if len(shared.connections) > shared.affordable:
+            self._refuse(
+                503, RefusalReason.DOOR_FULL, f"{shared.affordable} connections are open; try again"
+            )
+            self._transport.close()
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone, and with it the need for an answer."""
+        self._lost = self._deaf = True
+        self._shared.connections.discard(self)
+        _cancel(
+            self._head_timer, self._body_timer, self._discard_timer, self._stall_timer,
+            self._idle_timer,
+        )  # fmt: skip
+        for turn in self._turns:
+            self._release(turn)
+        self._turns.clear()
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes of requests."""
+        if self._deaf:
+            return
+        reader = self._reader
+        if not self._turns and not self._full and (known := reader.recall(data)) is not None:
+            self._take_known(known, data)
+            return
+        heads = reader.heads
+        try:
+            reader.feed(data)
+        except BadQueryError as error:
+            self._refuse(error.status, "bad_query", str(error))
+            return
+        if len(self._turns) > self._limits.pipelined:
+            self._transport.abort()
+            return
+        if self._head_timer is not None and reader.heads > heads:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self._deaf = reader.ended
+        self._pump()
+        if reader.in_body:
+            self._acknowledge()
+            self._watch_body()
+        elif reader.in_head and self._head_timer is None:
+            self._await_head()
+
+    def _take_known(self, known: CachedHead, data: bytes) -> None:
+        """A whole request whose head came before; one that needs no body is answered at once."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        begun = known.begin()
+        if isinstance(begun, Response):
+            self._transport.write(b"".join((begun.head, END, begun.body)))
+            self._rest()
+        else:
+            self._turns.append(known.turn(data, begun))
+            self._pump()
+
+    def pause_writing(self) -> None:
+        """asyncio: the caller does not take up its answers."""
+        self._full = True
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        """asyncio: it does again."""
+        self._full = False
+        _cancel(self._stall_timer)
+        self._pump()
+
+    def finish(self) -> None:
+        """For its server: close once what is being answered is."""
+        if not self._turns:
+            self._transport.close()
+            return
+        self._turns[0].keep_alive = False
+
+    def abort(self) -> None:
+        """For its server: close now."""
+        self._transport.abort()
+
+    def _pump(self) -> None:
+        """Take every request as far as it gets."""
+        turns = self._turns
+        while turns and not self._full:
+            turn = turns[0]
+            if turn.response is None:
+                if turn.exchange is None:
+                    self._hand_on(turn)
+                if turn.response is None and turn.size_bytes > self._limits.body_bytes:
+                    self._decline(turn, self._too_large(turn.size_bytes))
+                if turn.whole and turn.response is None and not turn.started:
+                    self._start(turn)
+                if turn.response is None:
+                    break
+            if not turn.written:
+                self._write(turn, turn.response)
+                if not turn.keep_alive:
+                    turns.clear()
+                    return
+            if not turn.whole:
+                break
+            turns.popleft()
+            if self._discard_timer is not None:
+                self._discard_timer.cancel()
+                self._discard_timer = None
+        self._rest()
+
+    def _hand_on(self, turn: RequestCycle) -> None:
+        """The head to the application; from then on its body is read if it is wanted."""
+        begin = self._shared.app.read(turn.head)
+        self._shared.known.keep(turn, begin)
+        begun = begin()
+        if isinstance(begun, Response):
+            turn.response = begun
+            turn.parts.clear()
+            return
+        turn.exchange = begun
+        declared = turn.head.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._limits.body_bytes:
+            self._decline(turn, self._too_large(int(declared)))
+        elif not turn.whole and turn.head.headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(CONTINUE)
+
+    def _start(self, turn: RequestCycle) -> None:
+        """The body to the application."""
+        turn.started = True
+        self._release(turn)
+        body: Body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
+        if turn.body_from:
+            body = memoryview(body)[turn.body_from :]
+        turn.parts.clear()
+        self._answering = self._loop.create_task(self._answer(turn, body))
+
+    async def _answer(self, turn: RequestCycle, body: Body) -> None:
+        assert turn.exchange is not None
+        try:
+            turn.response = await turn.exchange.answer(body)
+        except asyncio.CancelledError:
+            if self._lost:  # nobody waits for a reply
+                return
+            self._transport.abort()
+            raise
+        except Exception as error:
+            # One exchange that fails must not take the connection's others along in silence.
+            self._loop.call_exception_handler(
+                {"message": f"{turn.head.method} {turn.head.path} failed", "exception": error}
+            )
+            turn.response = fault(500, "broken", "the node failed", turn.exchange.named)
+        finally:
+            self._answering = None
+        if not self._lost:
+            self._pump()
+
+    def _decline(self, turn: RequestCycle, error: BadQueryError | RefusedError) -> None:
+        """Answer before the body is whole, without it."""
+        assert turn.exchange is not None
+        turn.response = error_response(error, turn.exchange.named)
+        turn.parts.clear()
+        self._release(turn)
+
+    def _write(self, turn: RequestCycle, response: Response) -> None:
+        turn.written = True
+        end = END if turn.keep_alive else LAST_END
+        if turn.head.method == "HEAD" or not response.body:
+            self._transport.write(response.head + end)
+        else:
+            self._transport.writelines((response.head, end, response.body))
+        if not turn.keep_alive:
+            self._deaf = True
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._await_taking()
+        elif not turn.whole:
+            self._discard_timer = self._loop.call_later(DISCARD_S, self._transport.abort)
+
+    def _refuse(self, status: int, reason: str, message: str) -> None:
+        """Say why, and let the caller close; without a word where an earlier request still awaits
+        its answer."""
+        self._deaf = True
+        if any(not turn.written for turn in self._turns):
+            self._transport.abort()
+            return
+        named = [(b"retry-after", b"1")] if status == 503 else []
+        response = fault(status, reason, message, named)
+        self._transport.write(response.head + LAST_END + response.body)
+        # Closing now, with bytes unread, would take the answer away from a caller that still sends.
+        self._transport.write_eof()
+        _cancel(self._stall_timer)
+        self._stall_timer = self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def _rest(self) -> None:
+        """Read on unless requests wait already; where none does, for so long and no longer."""
+        ahead = len(self._turns) > 1
+        if ahead != self._paused and not self._transport.is_closing():
+            self._paused = ahead
+            (self._transport.pause_reading if ahead else self._transport.resume_reading)()
+        if not self._turns and not self._reader.in_head:
+            self._idle_from_s = self._loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self._loop.call_later(self._limits.idle_s, self._end_idle)
+
+    def _watch_body(self) -> None:
+        """Count and time a body that has come in part, once it is its request's turn."""
+        turn = self._turns[-1]
+        if turn.exchange is None or turn.response is not None:
+            return
+        shared = self._shared
+        shared.gathered_bytes += turn.size_bytes - turn.held_bytes
+        turn.held_bytes = turn.size_bytes
+        if shared.gathered_bytes > self._limits.gathered_bytes:
+            full = RefusedError(RefusalReason.DOOR_FULL, "too many bodies are under way; try again")
+            self._decline(turn, full)
+            self._pump()
+        elif self._body_timer is None:
+            self._body_timer = self._loop.call_later(self._limits.body_s, self._end_slow_body, turn)
+
+    def _too_large(self, size_bytes: int) -> BadQueryError:
+        most = self._limits.body_bytes
+        return BadQueryError(413, f"expected at most {most} bytes, got {size_bytes}")
+
+    def _release(self, turn: RequestCycle) -> None:
+        """A body no longer waits to be whole."""
+        self._shared.gathered_bytes -= turn.held_bytes
+        turn.held_bytes = 0
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _end_slow_body(self, turn: RequestCycle) -> None:
+        turn.keep_alive = False
+        waited = f"the body was not whole {self._limits.body_s:g} s after its headers"
+        self._decline(turn, BadQueryError(408, waited))
+        self._pump()
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._limits.head_s, self._end_slow_head)
+
+    def _end_slow_head(self) -> None:
+        self._head_timer = None
+        if not self._reader.heads and not self._reader.head_bytes:
+            self._transport.close()
+        elif not self._turns:
+            self._refuse(408, "too_slow", f"no whole request head in {self._limits.head_s:g} s")
+        else:
+            self._await_head()  # a head that was sent ahead of an answer may wait for that
+
+    def _await_taking(self) -> None:
+        _cancel(self._stall_timer)
+        self._stall_timer = self._loop.call_later(self._limits.write_s, self._transport.abort)
+
+    def _end_idle(self) -> None:
+        """Nothing came for a while. Closing would wait for bytes nobody takes up."""
+        self._idle_timer = None
+        if self._turns or self._reader.in_head or self._reader.in_body:
+            return
+        left_s = self._idle_from_s + self._limits.idle_s - self._loop.time()
+        if left_s > 0:
+            self._idle_timer = self._loop.call_later(left_s, self._end_idle)
+        elif self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def _acknowledge(self) -> None:
+        """Many callers send head and body apart, and their kernel holds the body back until the
+        head is acknowledged, which ours would put off for 40 ms."""
+        if QUICKACK is not None and not self._lost:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+
+
+def _cancel(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,73 @@
+"""Where the doors of a client node listen, and who may enter."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.http.limits import Limits
+
+__all__ = ["DoorConfig", "is_loopback", "is_wildcard", "read_door"]
+
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class DoorConfig:
+    """Where a client node's doors listen, and the token that callers must bring, if any.
+
+    Raises `ValueError` for an address that others can reach without a token.
+    """
+
+    host: str = "127.0.0.1"
+    token: str | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.token is None:
+            if not is_loopback(self.host):
+                raise ValueError(
+                    f"listening on {self.host} lets others in and needs a token: name a file that "
+                    "holds one, or listen on 127.0.0.1"
+                )
+        elif len(self.token) < SHORTEST_TOKEN or not self.token.isascii():
+            raise ValueError(f"the token needs at least {SHORTEST_TOKEN} ASCII characters")
+
+    def admits(self, authorization: bytes | None) -> bool:
+        """Whether an `Authorization` header (`Bearer TOKEN`) opens the door."""
+        if self.token is None:
+            return True
+        return hmac.compare_digest(authorization or b"", b"Bearer " + self.token.encode())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether `host` stands for every address of the machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def read_door(host: str | None, token_file: Path | None) -> DoorConfig | None:
+    """The doors of a command's options; None if it has none. Raises `ValueError`."""
+    if host is None and token_file is None:
+        return None
+    token = None
+    if token_file is not None:
+        try:
+            token = token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the token file cannot be read: {error}") from None
+    return DoorConfig(host or DoorConfig.host, token)

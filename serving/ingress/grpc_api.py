@@ -1,0 +1,175 @@
+"""The gRPC door of a client node: `inference.GRPCInferenceService` on `grpc.aio`.
+
+Beside the HTTP door, on the same questions and the same counts. What was refused has the reason in
+the trailing metadata `reason`, and where that is known `retry-after-ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError
+from serving.ingress.access import DoorConfig
+from serving.ingress.door import Door
+from serving.ingress.oip_protobuf import (
+    encode_response,
+    encode_statistics,
+    encode_tensor,
+    parse_request,
+)
+from serving.ingress.protobuf_types import METHODS, SERVICE
+
+__all__ = ["GrpcApi"]
+
+STATUS_CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+IDENTITY_ONLY = 1
+"""bit set of compressions taken: of none, because a small message could unpack to any size"""
+
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+
+class GrpcApi:
+    """Servicer and server of one client node."""
+
+    def __init__(self, door: Door, config: DoorConfig | None = None) -> None:
+        self._door = door
+        self._config = config or DoorConfig()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, port: int = 0) -> int:
+        """Listen on `port` of the configured host, or on a free one; returns the port. Raises
+        `OSError` if it is taken."""
+        limits = self._config.limits
+        server = grpc.aio.server(
+            maximum_concurrent_rpcs=limits.streams,
+            options=(
+                ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
+                ("grpc.max_receive_message_length", limits.body_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", limits.head_bytes),
+                ("grpc.absolute_max_metadata_size", limits.head_bytes),
+                ("grpc.max_concurrent_streams", limits.streams),
+                ("grpc.max_allowed_incoming_connections", limits.affordable_connections),
+                ("grpc.server_handshake_timeout_ms", int(limits.head_s * 1e3)),
+                ("grpc.max_connection_idle_ms", int(limits.idle_s * 1e3)),
+                ("grpc.keepalive_time_ms", int(limits.idle_s * 1e3)),
+                ("grpc.keepalive_timeout_ms", int(limits.write_s * 1e3)),
+                ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+            ),
+        )
+        server.add_generic_rpc_handlers((self._handlers(),))
+        address = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        try:
+            bound = server.add_insecure_port(f"{address}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"gRPC cannot listen on {address}:{port}: {error}") from None
+        await server.start()
+        self._server = server
+        return int(bound)
+
+    async def close(self, grace_s: float = 0.0) -> None:
+        """Stop listening; calls in flight have `grace_s` to end."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    def _handlers(self) -> Any:
+        methods = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+            "ModelStatistics": self._statistics,
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                name: grpc.unary_unary_rpc_method_handler(
+                    self._guarded(methods[name], response),
+                    request_deserializer=request.FromString,
+                    response_serializer=response.SerializeToString,
+                )
+                for name, (request, response) in METHODS.items()
+            },
+        )
+
+    def _guarded(self, answer: Handler, response: Any) -> Handler:
+        """`answer` for those who may enter, its errors as statuses."""
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            trailing: list[tuple[str, str]] = []
+            try:
+                if self._config.token is not None:
+                    self._check_token(context)
+                result = await answer(request, context)
+                return response(**result) if isinstance(result, dict) else result
+            except BadQueryError as error:
+                code = STATUS_CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT)
+                message = str(error)
+            except NotServedError as error:
+                code, message = grpc.StatusCode.NOT_FOUND, str(error)
+                trailing.append(("reason", str(RefusalReason.NOT_SERVED)))
+            except RefusedError as error:
+                late = error.reason is RefusalReason.DEADLINE
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.UNAVAILABLE
+                message = str(error)
+                trailing.append(("reason", error.reason))
+                if error.retry_after_s:
+                    trailing.append(("retry-after-ms", str(round(1e3 * error.retry_after_s))))
+            return await context.abort(code, message, tuple(trailing))  # which raises
+
+        return handle
+
+    def _check_token(self, context: grpc.aio.ServicerContext) -> None:
+        for key, value in context.invocation_metadata() or ():
+            if key == "authorization" and self._config.admits(_as_bytes(value)):
+                return
+        raise BadQueryError(401, "this door asks for the metadata `authorization: Bearer TOKEN`")
+
+    async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        self._door.check_model(request.model_name, request.model_version)
+        question = parse_request(request, self._door.size, self._config.limits)
+        left_s = context.time_remaining()
+        if left_s is not None:
+            timeout_s = min(max(left_s, 1e-6), question.timeout_s or left_s)
+            question = question._replace(timeout_s=timeout_s)
+        return encode_response(question, await self._door.answer(request.model_name, question))
+
+    async def _live(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return {"live": True}
+
+    async def _ready(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return {"ready": self._door.ready}
+
+    async def _model_ready(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        self._door.check_model(request.name, request.version)
+        return {"ready": self._door.model_ready(request.name)}
+
+    async def _metadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        about = self._door.describe()
+        return {key: about[key] for key in ("name", "version", "extensions")}
+
+    async def _model_metadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        self._door.check_model(request.name, request.version)
+        about = self._door.describe_model(request.name)
+        taken, given = self._door.tensors(request.name)
+        about["inputs"] = [encode_tensor(taken)]
+        about["outputs"] = [encode_tensor(output) for output in given]
+        return about
+
+    async def _statistics(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        if request.name:
+            self._door.check_model(request.name, request.version)
+        return encode_statistics(self._door.statistics(request.name))
+
+
+def _as_bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

@@ -1,0 +1,72 @@
+"""Decoding of pictures: small ones where they arrive, large ones on threads, never too many.
+
+A picture of a few megapixels takes a tenth of a second to decode and to shrink. On the event loop
+that would be a tenth of a second in which nobody is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.errors import BadQueryError, RefusalReason, RefusedError
+from serving.http.limits import Limits
+
+__all__ = ["PictureDecoder", "is_heavy"]
+
+LIGHT_PIXELS = 2**17
+LIGHT_PNG_BYTES = 2**17
+LIGHT_JPEG_BYTES = 2**13
+"""even a blank JPEG of a few megapixels is larger; its header does not say its size at once"""
+THREADS = 2
+
+Decode = Callable[[bytes], NDArray[np.uint8]]
+
+
+class PictureDecoder:
+    """Decodes with `decode`, which raises `ValueError` for what is no picture."""
+
+    def __init__(self, decode: Decode, limits: Limits) -> None:
+        self._decode = decode
+        self._limit = limits.decoding
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._waiting = 0
+
+    async def decode(self, body: bytes) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 of a body. Raises `BadQueryError`, and `RefusedError` when as many large
+        pictures wait as may."""
+        if not is_heavy(body):
+            return self._decoded(body)
+        if self._waiting >= self._limit:
+            raise RefusedError(
+                RefusalReason.DOOR_FULL, f"{self._limit} large pictures wait to be decoded"
+            )
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, self._decoded, body)
+        work.add_done_callback(lambda _: self._end())
+        return await work
+
+    def _end(self) -> None:
+        self._waiting -= 1
+
+    def _decoded(self, body: bytes) -> NDArray[np.uint8]:
+        try:
+            return self._decode(body)
+        except ValueError as error:
+            raise BadQueryError(422, str(error)) from None
+        except Exception as error:
+            # Decoders meet hostile bytes with exceptions of every kind; all are the body's fault.
+            raise BadQueryError(422, f"the image cannot be decoded: {error!r}") from None
+
+
+def is_heavy(body: bytes) -> bool:
+    """Whether decoding may take more than a millisecond or two, as far as a glance can tell."""
+    if body[:4] == b"\x89PNG":
+        width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
+        return len(body) > LIGHT_PNG_BYTES or width * height > LIGHT_PIXELS
+    return len(body) > LIGHT_JPEG_BYTES

@@ -1,0 +1,68 @@
+"""Both doors of a client node, opened and closed together."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.http.server import BACKLOG, HttpServer
+from serving.ingress.access import DoorConfig
+from serving.ingress.door import Door
+from serving.ingress.grpc_api import GrpcApi
+from serving.ingress.http_api import HttpApi, Page
+from serving.ingress.openapi import describe_pages
+from serving.node.server import NodeServer
+
+__all__ = ["Doors", "open_doors"]
+
+
+@dataclass
+class Doors:
+    """What listens for the callers of a client node."""
+
+    http_port: int
+    grpc_port: int
+    _http: HttpServer
+    _grpc: GrpcApi
+
+    async def close(self) -> None:
+        """Stop listening and end every connection; exchanges in flight have five seconds."""
+        await self._grpc.close()
+        await self._http.close()
+
+
+async def open_doors(
+    node: NodeServer,
+    decode: Callable[[bytes], NDArray[np.uint8]],
+    size: tuple[int, int],
+    config: DoorConfig | None = None,
+    *,
+    http_port: int = 0,
+    grpc_port: int = 0,
+    pages: Mapping[str, Page] | None = None,
+) -> Doors:
+    """Listen for HTTP and gRPC on the configured host, on free ports unless they are given.
+
+    `decode` makes (h, w, 3) uint8 of a PNG or JPEG and raises `ValueError`; `size` is the (height,
+    width) of the images that the models take; `pages` are further paths of the HTTP door. Raises
+    `OSError` if a port is taken.
+    """
+    config = config or DoorConfig()
+    door = Door(node, size, config.limits)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.create_server((config.host, http_port), family=family, backlog=BACKLOG)
+    grpc_door = GrpcApi(door, config)
+    try:
+        bound = await grpc_door.start(grpc_port)
+    except OSError:
+        listener.close()
+        raise
+    pages = pages or {}
+    served = {**describe_pages(door, config, pages), **pages}
+    http = HttpServer(HttpApi(door, decode, config, served), listener, config.limits)
+    await http.start()
+    return Doors(http.port, bound, http, grpc_door)

@@ -1,0 +1,201 @@
+"""The Open Inference Protocol v2 over HTTP: questions and replies as bytes, without any I/O.
+
+Tensors are JSON numbers, or raw bytes behind the JSON header, whose length then is in
+`Inference-Header-Content-Length`. Outputs come back raw where the request asks for that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from serving.errors import BadQueryError
+from serving.http.limits import Limits
+from serving.ingress.inference_protocol import (
+    InferenceRequest,
+    InferenceResponse,
+    check_shape,
+    datatype_of,
+    read_timeout_s,
+)
+from serving.ingress.oip_names import INPUT
+
+__all__ = ["encode_response", "parse_request"]
+
+
+REMEMBERED_BYTES = 1_024
+"""the longest JSON header that is kept: callers send the same one with every raw tensor"""
+
+
+class _Asked(NamedTuple):
+    """What the JSON of a request says; its tensor's values are read apart."""
+
+    shape: tuple[int, ...]
+    raw_bytes: Any
+    """declared length of the raw tensor; None for numbers"""
+    numbers: Any
+    outputs: tuple[str, ...]
+    binary: bool | frozenset[str]
+    request_id: str
+    timeout_s: float | None
+    caller: str
+
+
+def parse_request(
+    body: bytes | memoryview, header_bytes: int | None, size: tuple[int, int], limits: Limits
+) -> InferenceRequest:
+    """Read a request. `header_bytes` is the JSON header's length if raw tensors follow it, `size`
+    the (height, width) the models take. Raises `BadQueryError` that says what was expected."""
+    if header_bytes is not None and not 0 < header_bytes <= len(body):
+        raise BadQueryError(
+            400,
+            f"Inference-Header-Content-Length is {header_bytes}, the body has {len(body)} bytes",
+        )
+    written = len(body) if header_bytes is None else header_bytes
+    if written > limits.json_bytes:
+        raise BadQueryError(
+            413,
+            f"expected at most {limits.json_bytes} bytes of JSON, got {written}; send raw tensors",
+        )
+    if header_bytes is not None and header_bytes <= REMEMBERED_BYTES:
+        asked = _read_again(bytes(body[:header_bytes]), size, limits.images)
+    else:
+        asked = _read_asked(body[:header_bytes], size, limits.images)
+    raw = memoryview(body)[written:]
+    return InferenceRequest(
+        images_nhw3=_values(asked, raw).reshape((-1, *size, 3)),
+        batched=len(asked.shape) == 4,
+        outputs=asked.outputs,
+        binary=asked.binary,
+        request_id=asked.request_id,
+        timeout_s=asked.timeout_s,
+        caller=asked.caller,
+    )
+
+
+def _read_asked(text: bytes | memoryview, size: tuple[int, int], most_images: int) -> _Asked:
+    try:
+        header = orjson.loads(text)
+    except ValueError as error:
+        raise BadQueryError(400, f"the request is not JSON: {error}") from None
+    tensor = _only_input(header)
+    about = _object(tensor, "parameters", "inputs.0.")
+    if "shared_memory_region" in about:
+        raise BadQueryError(400, "inputs.0: shared memory is not offered; send the tensor itself")
+    parameters = _object(header, "parameters")
+    outputs, binary = _outputs(header, bool(parameters.get("binary_data_output")))
+    timeout = parameters.get("timeout")
+    return _Asked(
+        shape=check_shape(tensor.get("shape"), size, most_images),
+        raw_bytes=about.get("binary_data_size"),
+        numbers=tensor.get("data"),
+        outputs=outputs,
+        binary=binary,
+        request_id=str(header.get("id", "")),
+        timeout_s=None if timeout is None else read_timeout_s(timeout, 1e-6, "parameters.timeout"),
+        caller=str(parameters.get("client_id", ""))[:128],
+    )
+
+
+_read_again = lru_cache(maxsize=256)(_read_asked)
+
+
+def encode_response(
+    question: InferenceRequest, reply: InferenceResponse
+) -> tuple[bytes, int | None]:
+    """The answer's body, and the length of its JSON header if raw tensors follow it."""
+    described, raws = [], []
+    for output in reply.outputs:
+        values = output.values
+        tensor: dict[str, Any] = {
+            "name": output.name,
+            "datatype": datatype_of(values),
+            "shape": values.shape,
+        }
+        parameters: Mapping[str, str | int | float] = output.parameters
+        if question.binary is True or (question.binary and output.name in question.binary):
+            raws.append(values.tobytes())
+            parameters = {**parameters, "binary_data_size": len(raws[-1])}
+        else:
+            tensor["data"] = values.ravel().tolist()  # JSON has no infinity and no NaN: null
+        tensor["parameters"] = parameters
+        described.append(tensor)
+    header = orjson.dumps(
+        {"model_name": reply.model, "id": question.request_id, "outputs": described}
+    )
+    if not raws:
+        return header, None
+    return b"".join((header, *raws)), len(header)
+
+
+def _only_input(header: Any) -> dict[str, Any]:
+    inputs = header.get("inputs") if isinstance(header, dict) else None
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise BadQueryError(400, f"expected `inputs` with one tensor, {INPUT!r}")
+    tensor = inputs[0]
+    if tensor.get("name") != INPUT or tensor.get("datatype") != "UINT8":
+        raise BadQueryError(
+            400,
+            f"inputs.0: expected {INPUT!r} of datatype UINT8, got {tensor.get('name')!r} of "
+            f"{tensor.get('datatype')!r}",
+        )
+    return tensor
+
+
+def _values(asked: _Asked, raw: memoryview) -> NDArray[np.uint8]:
+    count = math.prod(asked.shape)
+    if asked.raw_bytes is not None:
+        if asked.raw_bytes != len(raw) or asked.raw_bytes != count:
+            raise BadQueryError(
+                400,
+                f"inputs.0: expected {count} raw bytes, declared {asked.raw_bytes}, got {len(raw)}",
+            )
+        return np.frombuffer(raw, dtype=np.uint8)
+    try:
+        values = np.asarray(asked.numbers).ravel()
+    except (TypeError, ValueError, OverflowError):
+        raise BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255") from None
+    if len(values) != count:
+        raise BadQueryError(400, f"inputs.0.data: expected {count} numbers, got {len(values)}")
+    # Neither floats nor booleans nor text that merely can be read as a number.
+    if values.dtype.kind not in "iu" or not 0 <= values.min() <= values.max() <= 255:
+        raise BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255")
+    return values.astype(np.uint8)
+
+
+def _outputs(
+    header: dict[str, Any], all_binary: bool
+) -> tuple[tuple[str, ...], bool | frozenset[str]]:
+    """The outputs asked for, and which of them raw."""
+    entries = header.get("outputs")
+    if entries is None:
+        return (), all_binary
+    if not isinstance(entries, list):
+        raise BadQueryError(400, "outputs: expected a list of objects with a `name`")
+    names, raw = [], set()
+    for position, entry in enumerate(entries):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            raise BadQueryError(400, f"outputs.{position}: expected an object with a `name`")
+        wanted = _object(entry, "parameters", f"outputs.{position}.")
+        if "shared_memory_region" in wanted:
+            raise BadQueryError(400, f"outputs.{position}: shared memory is not offered")
+        names.append(name)
+        if wanted.get("binary_data", all_binary):
+            raw.add(name)
+    return tuple(names), frozenset(raw)
+
+
+def _object(holder: dict[str, Any], key: str, where: str = "") -> dict[str, Any]:
+    found = holder.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise BadQueryError(400, f"{where}{key}: expected an object")
+    return found

@@ -1,0 +1,30 @@
+"""What a node must know besides its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cluster.topology import Link, Node
+from serving.node.links.uplink import UplinkTimeouts
+
+__all__ = ["NodeConfig"]
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What a node must know besides its plan."""
+
+    node: Node
+    uplinks: tuple[Link, ...]
+    """towards the cloud; a client has one for each edge that it reaches (F12)"""
+    tasks: tuple[str, ...]
+    token: str
+    bounds_s: Mapping[str, float] = field(default_factory=dict)
+    """promised latency of an answer, by the node that serves it"""
+    host: str = "127.0.0.1"
+    max_waiting: int = 512
+    shared_passes: bool = True
+    """whether tasks asked of one image share its passes and its way up (F14)"""
+    timeouts: UplinkTimeouts = field(default_factory=UplinkTimeouts)
+    """how long the node waits for the one above"""

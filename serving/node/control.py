@@ -1,0 +1,84 @@
+"""What may be asked of a node besides queries: its models, its routes, its counters.
+
+`NodeControl` is all that a rollout and the live loop need of a node. Live, the calls travel over
+Ray (`serving.deploy.remote_node`); in tests they stay in the process (`ServerControl`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Protocol, TypeVar
+
+from serving.node.server import NodeServer
+from serving.node.snapshot import NodeSnapshot
+from serving.routing.routes import RouteTable
+
+__all__ = ["NodeControl", "ServerControl", "call_each"]
+
+R = TypeVar("R")
+
+
+class NodeControl(Protocol):
+    """The control calls of one node. A plan arrives as `load`, `route`, `drained`, `retire`."""
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """Load and warm what is not there yet; seconds by model."""
+        ...
+
+    async def route(self, table: RouteTable) -> None:
+        """Follow `table` from the next query on; an older version than the present is ignored."""
+        ...
+
+    async def table(self) -> RouteTable:
+        """The routes in force."""
+        ...
+
+    async def drained(self, version: int) -> None:
+        """Wait until no query that was routed by a plan older than `version` is in flight."""
+        ...
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """Unload every model not in `keep`, once its queries are done; seconds by model."""
+        ...
+
+    async def snapshot(self) -> NodeSnapshot:
+        """The node's counters."""
+        ...
+
+
+class ServerControl:
+    """`NodeControl` of a `NodeServer` in this process."""
+
+    def __init__(self, server: NodeServer) -> None:
+        self._server = server
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """See `NodeControl.load`."""
+        return await self._server.load(models)
+
+    async def route(self, table: RouteTable) -> None:
+        """See `NodeControl.route`."""
+        self._server.route(table)
+
+    async def table(self) -> RouteTable:
+        """See `NodeControl.table`."""
+        return self._server.table
+
+    async def drained(self, version: int) -> None:
+        """See `NodeControl.drained`."""
+        await self._server.drained(version)
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """See `NodeControl.retire`."""
+        return await self._server.retire(version, keep)
+
+    async def snapshot(self) -> NodeSnapshot:
+        """See `NodeControl.snapshot`."""
+        return self._server.snapshot()
+
+
+async def call_each(calls: Mapping[str, Awaitable[R]]) -> dict[str, R]:
+    """Await the calls of several nodes at once; results by node. The first error is raised."""
+    results = await asyncio.gather(*calls.values())
+    return dict(zip(calls, results, strict=True))

@@ -1,0 +1,55 @@
+"""How long batches take, learnt while serving: nu + c b for each model, recent batches first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["LatencyModel"]
+
+MEMORY = 0.9
+"""what a batch still weighs in the fit once another has followed it"""
+DOUBT = 0.1
+"""spread of batch sizes, relative to their mean, below which nu cannot be told from c"""
+
+UNKNOWN = 0.5
+"""part of a batch's time that is taken to be marginal as long as nothing tells"""
+
+
+class LatencyModel:
+    """Device seconds of a batch by model and size. A model that never ran is expected to take none.
+
+    The fit is least squares with exponentially fading weights. Where sizes hardly differ, nu and c
+    can't be told apart, and it is drawn to half of the time for each: near the sizes seen that
+    makes no difference, and far from them it is off by a factor of two at most.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float, float, float, float]] = {}
+        self._lines: dict[str, tuple[float, float]] = {}
+
+    def learn(self, model: str, size: int, spent_s: float) -> None:
+        """Take in that a batch of `size` images of `model` took `spent_s`."""
+        w, b, t, bb, bt = self._sums.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
+        w, b, t = MEMORY * w + 1, MEMORY * b + size, MEMORY * t + spent_s
+        bb, bt = MEMORY * bb + size * size, MEMORY * bt + size * spent_s
+        self._sums[model] = (w, b, t, bb, bt)
+        mean_b, mean_t = b / w, t / w
+        spread = bb / w - mean_b * mean_b
+        together = bt / w - mean_b * mean_t
+        doubt = (DOUBT * mean_b) ** 2
+        slope = (together + doubt * UNKNOWN * mean_t / mean_b) / (spread + doubt)
+        marginal_s = min(max(slope, 0.0), mean_t / mean_b)
+        self._lines[model] = (mean_t - marginal_s * mean_b, marginal_s)
+
+    def batch_s(self, model: str, size: int) -> float:
+        """Seconds that a batch of `size` images of `model` is expected to take."""
+        setup_s, marginal_s = self._lines.get(model, (0.0, 0.0))
+        return setup_s + marginal_s * size
+
+    def work_s(self, waiting: Iterable[tuple[str, int]], max_batch: int) -> float:
+        """Seconds that queued images (model, count) will take in batches of `max_batch`."""
+        total_s = 0.0
+        for model, count in waiting:
+            setup_s, marginal_s = self._lines.get(model, (0.0, 0.0))
+            total_s += -(-count // max_batch) * setup_s + count * marginal_s
+        return total_s

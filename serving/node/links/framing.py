@@ -1,0 +1,155 @@
+"""Length-prefixed msgpack frames over a stream, many to a write.
+
+A frame is a 4-byte big-endian length and a msgpack array. Frames sent within one turn of the
+event loop leave in one write, so a burst of queries crosses a hop as an aggregate, of at most
+`AGGREGATE_BYTES` and one more frame; none waits longer than that turn. Nothing here can run code
+from the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgpack
+
+from serving.errors import FrameError
+
+__all__ = ["MAX_FRAME_BYTES", "FrameProtocol"]
+
+MAX_FRAME_BYTES = 32 * 2**20
+STRANGER_FRAME_BYTES = 1024
+"""longest frame of a connection that has not shown the token yet"""
+AGGREGATE_BYTES = 2**20
+_LENGTH = struct.Struct("!I")
+_log = logging.getLogger(__name__)
+
+
+class FrameProtocol(asyncio.Protocol):
+    """Both ends of a connection. `on_frame(self, fields)` is called for each whole frame.
+
+    A frame that is too long, not msgpack, or for which `on_frame` raises `FrameError`, is logged
+    and closes this connection. `trusted` is set by its owner once the far side has shown the
+    token. With `echoes_pressure` nothing is read from a far side that does not take what it is
+    sent; only one of two ends may do so, or both could wait for each other.
+    """
+
+    def __init__(
+        self,
+        on_frame: Callable[[FrameProtocol, list[Any]], None],
+        on_lost: Callable[[FrameProtocol], None] = lambda _: None,
+        *,
+        trusted: bool = True,
+        echoes_pressure: bool = False,
+    ) -> None:
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self.trusted = trusted
+        self._echoes_pressure = echoes_pressure
+        self._received = bytearray()
+        self._outgoing: list[bytes] = []
+        self._outgoing_bytes = 0
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether frames can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, fields: list[Any]) -> None:
+        """Queue a frame for this turn's write. Dropped if the connection has gone."""
+        packed = msgpack.packb(fields, use_bin_type=True)
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing += (_LENGTH.pack(len(packed)), packed)
+        self._outgoing_bytes += len(packed)
+        if self._outgoing_bytes >= AGGREGATE_BYTES:
+            self._flush()
+
+    async def drain(self) -> None:
+        """Wait until the far side keeps up with what was sent."""
+        await self._writable.wait()
+
+    def close(self) -> None:
+        """Close after what was queued has left."""
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever was queued."""
+        self._received.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection is up."""
+        # uvloop's transports are Transports in all but their base class.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone."""
+        self._transport = None
+        self._outgoing.clear()
+        self._writable.set()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """asyncio: the far side is slow."""
+        self._writable.clear()
+        if self._echoes_pressure and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """asyncio: the far side has caught up."""
+        self._writable.set()
+        if self._echoes_pressure and self._transport is not None:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: cut what arrived into frames."""
+        self._received += data
+        try:
+            self._cut()
+        except FrameError as error:
+            who = self._transport and self._transport.get_extra_info("peername")
+            _log.warning("closed the connection with %s: %s", who, error)
+            self.abort()
+
+    def _cut(self) -> None:
+        received = self._received
+        start = 0
+        while len(received) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(received, start)
+            longest = MAX_FRAME_BYTES if self.trusted else STRANGER_FRAME_BYTES
+            if length > longest:
+                raise FrameError(f"a frame of {length} bytes, at most {longest} are taken")
+            end = start + _LENGTH.size + length
+            if len(received) < end:
+                break
+            with memoryview(received) as view, view[start + _LENGTH.size : end] as packed:
+                fields = _unpack(packed)
+            start = end
+            self._on_frame(self, fields)
+        del received[:start]
+
+    def _flush(self) -> None:
+        if self._transport is not None and self._outgoing:
+            self._transport.writelines(self._outgoing)
+        self._outgoing = []
+        self._outgoing_bytes = 0
+
+
+def _unpack(packed: memoryview) -> list[Any]:
+    try:
+        fields = msgpack.unpackb(packed, raw=False)
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise FrameError(f"a frame is not msgpack: {error}") from None
+    if not isinstance(fields, list) or not fields:
+        raise FrameError("a frame is not an array with a kind")
+    return fields

@@ -1,0 +1,114 @@
+"""The door to the tier below: queries of other nodes come in, their outcomes go back."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from serving.errors import FrameError, RefusedError
+from serving.node.device.served import Image
+from serving.node.links.framing import FrameProtocol
+from serving.node.links.messages import (
+    CANCEL,
+    HELLO,
+    PING,
+    PONG,
+    QUERY,
+    WELCOME,
+    Outcome,
+    QueryFrame,
+    encode_answer,
+    parse_number,
+    parse_query,
+)
+from serving.routing.routes import Ask
+
+__all__ = ["PeerServer"]
+
+GREETING_S = 5.0
+"""seconds that a connection may take to show the token"""
+
+Handler = Callable[[tuple[Ask, ...], Image, float | None], Awaitable[list[Outcome]]]
+"""(asks, image, remaining seconds) -> an outcome for each ask"""
+
+
+class PeerServer:
+    """Accepts queries from the tier below. The first frame must carry the cluster's token.
+
+    A connection that breaks the protocol is closed, and so is one that does not greet. What
+    waits is bounded by the executor's queue and the uplink above; answers that the tier below
+    does not read stop it from sending more. A query whose sender cancels it, or goes away, is
+    cancelled here too.
+    """
+
+    def __init__(self, handler: Handler, token: str) -> None:
+        self._handler = handler
+        self._token = token.encode()
+        self._tasks: dict[FrameProtocol, dict[int, asyncio.Task[None]]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str) -> int:
+        """Listen on a free port of `host`; returns the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, host, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._tasks):
+            connection.close()
+
+    def _accept(self) -> FrameProtocol:
+        connection = FrameProtocol(
+            self._on_frame, self._on_lost, trusted=False, echoes_pressure=True
+        )
+        self._tasks[connection] = {}
+        asyncio.get_running_loop().call_later(GREETING_S, _close_stranger, connection)
+        return connection
+
+    def _on_lost(self, connection: FrameProtocol) -> None:
+        for task in self._tasks.pop(connection, {}).values():
+            task.cancel()
+
+    def _on_frame(self, connection: FrameProtocol, fields: list[Any]) -> None:
+        kind = fields[0]
+        if not connection.trusted:
+            if kind != HELLO or len(fields) != 2 or not self._is_token(fields[1]):
+                raise FrameError("it did not show the cluster's token")
+            connection.trusted = True
+            connection.send([WELCOME])
+        elif kind == QUERY:
+            query = parse_query(fields)
+            tasks = self._tasks[connection]
+            if query.number in tasks:
+                raise FrameError(f"query {query.number} is here already")
+            task = asyncio.get_running_loop().create_task(self._answer(connection, query))
+            tasks[query.number] = task
+            task.add_done_callback(lambda _: tasks.pop(query.number, None))
+        elif kind == CANCEL:
+            cancelled = self._tasks[connection].get(parse_number(fields))
+            if cancelled is not None:
+                cancelled.cancel()
+        elif kind == PING:
+            connection.send([PONG])
+        else:
+            raise FrameError(f"no frame of kind {kind!r} is expected here")
+
+    def _is_token(self, shown: object) -> bool:
+        return isinstance(shown, str) and hmac.compare_digest(shown.encode(), self._token)
+
+    async def _answer(self, connection: FrameProtocol, query: QueryFrame) -> None:
+        try:
+            outcomes = await self._handler(query.asks, query.image, query.remaining_s)
+        except RefusedError as refusal:
+            outcomes = [refusal] * len(query.asks)
+        connection.send(encode_answer(query.number, outcomes))
+
+
+def _close_stranger(connection: FrameProtocol) -> None:
+    if not connection.trusted:
+        connection.abort()

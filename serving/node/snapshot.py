@@ -1,0 +1,37 @@
+"""The counters of a node at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from serving.errors import RefusalReason
+
+__all__ = ["NodeSnapshot"]
+
+
+@dataclass(frozen=True)
+class NodeSnapshot:
+    """Counters since the node started; differences of two snapshots are rates."""
+
+    node: str
+    taken_s: float
+    busy_s: float
+    batches: int
+    sent_bytes: int
+    models: tuple[str, ...]
+    plan_version: int
+    arrived: Mapping[str, int]
+    """queries received by task (client nodes)"""
+    served: Mapping[str, int]
+    """queries answered here by model"""
+    refused: Mapping[RefusalReason, int]
+    """queries refused by reason (client nodes)"""
+    loads_s: Mapping[str, float]
+    """seconds the latest load of each model took"""
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """queries queued here by model"""
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """what each loaded model serves"""
+    in_flight: int = 0
+    """queries that arrived here and are not answered yet (client nodes)"""

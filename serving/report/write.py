@@ -1,0 +1,54 @@
+"""Writing a report's files: `report.json` and `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cluster.provenance import collect_provenance
+from planner.plan import Plan
+from serving.report.compare import PolicyRow
+from serving.report.examples import Gallery
+from serving.report.html import Page, write_page
+from serving.report.live import LiveComparison
+from serving.report.placement import Placement
+from serving.report.report import Report, build_report
+from serving.traffic.measurement import Measurements
+from serving.traffic.summary import RunSummary
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    folder: Path,
+    plan: Plan,
+    measurements: Measurements,
+    measured: RunSummary,
+    *,
+    command: str,
+    topology: str,
+    placement: Placement | None = None,
+    gallery: Gallery | None = None,
+    policies: Sequence[PolicyRow] | None = None,
+    live: LiveComparison | None = None,
+) -> Report:
+    """Write `report.json` and `report.html` into `folder`. Raises `ValueError` for a plan that
+    carries no prediction or certificate (one that was written by hand)."""
+    if plan.predicted is None or plan.certificate is None:
+        raise ValueError("the plan carries no prediction; make it with `testbed plan`")
+    report = build_report(
+        plan.predicted,
+        measured,
+        plan.certificate,
+        collect_provenance(
+            command,
+            seed=measurements.run.provenance.seed,
+            packages=("torch", "torchvision", "timm", "ray", "highspy", "gurobipy"),
+        ),
+        bounds_s=measurements.run.bounds_s,
+        policies=policies,
+        live=live,
+    )
+    report.save(folder / "report.json")
+    write_page(Page(report, measurements, topology, placement, gallery), folder / "report.html")
+    return report

@@ -1,0 +1,71 @@
+"""Carrying a rollout out: stage after stage, on nodes that only need to take control calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from serving.node.control import NodeControl, call_each
+from serving.rollout.stages import Stage
+
+__all__ = ["RolloutReport", "execute_rollout"]
+
+
+@dataclass(frozen=True)
+class RolloutReport:
+    """What putting a plan in force took, in seconds."""
+
+    version: int
+    total_s: float
+    reaction_s: float
+    """from the decision until every client follows the first stage's routes, loads excepted"""
+    drain_s: float
+    """from there until the last query of older routes had its answer, over all stages"""
+    loads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """node -> model -> seconds"""
+    unloads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """node -> model -> seconds, the wait for its last queries included"""
+    stages: int = 1
+    """1 unless a crowded node had to unload before it could load"""
+
+
+async def execute_rollout(
+    stages: Sequence[Stage],
+    nodes: Mapping[str, NodeControl],
+    on_routed: Callable[[Stage, int], Awaitable[None]],
+    *,
+    started_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> RolloutReport:
+    """Do what `stages` say. `on_routed(stage, version)` is called when a stage's routes are in
+    force and what they do not need may go; `started_s` is when the change was decided."""
+    loads_s: dict[str, dict[str, float]] = {}
+    unloads_s: dict[str, dict[str, float]] = {}
+    reaction_s, loading_s, drain_s, version = 0.0, 0.0, 0.0, 0
+    for number, stage in enumerate(stages):
+        version = max(table.version for table in stage.routes.values())
+        loaded_s = clock()
+        loads = {node: nodes[node].load(models) for node, models in stage.load.items() if models}
+        for node, times_s in (await call_each(loads)).items():
+            loads_s.setdefault(node, {}).update(times_s)
+        loading_s += clock() - loaded_s
+        await call_each({client: nodes[client].route(t) for client, t in stage.routes.items()})
+        routed_s = clock()
+        if number == 0:
+            reaction_s = routed_s - started_s - loading_s
+        await call_each({client: nodes[client].drained(version) for client in stage.routes})
+        drain_s += clock() - routed_s
+        await on_routed(stage, version)
+        gone = {node: nodes[node].retire(version, keep) for node, keep in stage.keep.items()}
+        for node, times_s in (await call_each(gone)).items():
+            unloads_s.setdefault(node, {}).update(times_s)
+    return RolloutReport(
+        version=version,
+        total_s=clock() - started_s,
+        reaction_s=reaction_s,
+        drain_s=drain_s,
+        loads_s={node: times_s for node, times_s in loads_s.items() if times_s},
+        unloads_s={node: times_s for node, times_s in unloads_s.items() if times_s},
+        stages=len(stages),
+    )

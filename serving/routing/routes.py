@@ -1,0 +1,68 @@
+"""What the plan's routes are made of: targets, asks, a client's table, and the hops to a target."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["Ask", "RouteTable", "Target", "frames_up", "next_hop"]
+
+
+class Target(NamedTuple):
+    """A model on a node that the client reaches. `via` is the edge that a query passes on its way
+    to the cloud; it may be left out where there is only one."""
+
+    tier: str
+    node: str
+    model: str
+    via: str = ""
+
+
+class Ask(NamedTuple):
+    """Tasks of one image that go to one target together."""
+
+    target: Target
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """The routes of one client in one plan version: task -> ((target, share), ...).
+
+    What the shares of a task leave of 1 is shed. A task with no target is not served.
+    """
+
+    version: int
+    routes: dict[str, tuple[tuple[Target, float], ...]]
+
+    @property
+    def models(self) -> dict[str, frozenset[str]]:
+        """node -> models this table sends queries to."""
+        found: dict[str, set[str]] = {}
+        for targets in self.routes.values():
+            for target, _ in targets:
+                found.setdefault(target.node, set()).add(target.model)
+        return {node: frozenset(models) for node, models in found.items()}
+
+
+def next_hop(target: Target, above: Collection[str]) -> str | None:
+    """Which of the nodes directly `above` a query for `target` goes to: the edge it is to pass,
+    its target itself, or else the first; None if there is none."""
+    for name in (target.via, target.node):
+        if name in above:
+            return name
+    return next(iter(above), None)
+
+
+def frames_up(
+    asks: Iterable[Ask], above: Collection[str], shared_passes: bool
+) -> list[tuple[Ask, ...]]:
+    """`asks` by the frames in which they go up: those that take the same link share one, and with
+    it the image, unless passes are not shared."""
+    if not shared_passes:
+        return [(ask,) for ask in asks]
+    by_hop: dict[str | None, list[Ask]] = {}
+    for ask in asks:
+        by_hop.setdefault(next_hop(ask.target, above), []).append(ask)
+    return [tuple(together) for together in by_hop.values()]

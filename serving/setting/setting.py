@@ -1,0 +1,54 @@
+"""What stays while demand and plans change: the hierarchy, the models, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from cluster.demand import Phase
+from cluster.topology import Topology
+from models.zoo.cards import ModelCard
+from planner.build import build_problem
+from planner.problem import Problem
+from profiling.profile import Profiles
+from serving.setting.query_sizes import answer_bytes_of, query_bytes_of
+
+__all__ = ["Setting"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays while demand and plans change: hierarchy, models, and what they cost."""
+
+    topology: Topology
+    cards: tuple[ModelCard, ...]
+    profiles: Profiles
+
+    def problem(self, phase: Phase) -> Problem:
+        """The planning problem of a phase."""
+        return build_problem(
+            self.topology,
+            self.cards,
+            self.profiles,
+            phase,
+            query_bytes=query_bytes_of(self.cards),
+            answer_bytes=answer_bytes_of(self.cards),
+        )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task some model serves, in the order of the cards."""
+        return tuple(query_bytes_of(self.cards))
+
+    @property
+    def largest_query_bytes(self) -> float:
+        """b_t of the largest query."""
+        return max(query_bytes_of(self.cards).values())
+
+    @cached_property
+    def model_bytes(self) -> dict[tuple[str, str], int]:
+        """s_m, what a model takes on a node, by (node, model)."""
+        return {
+            (profile.node, profile.model): profile.resident_bytes
+            for profile in self.profiles.profiles
+        }

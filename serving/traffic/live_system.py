@@ -1,0 +1,109 @@
+"""The live system as traffic sees it: queries over HTTP to the clients' doors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from serving.client.wire import (
+    Call,
+    ClientError,
+    NotServedHereError,
+    Prediction,
+    RefusedHereError,
+    read_predictions,
+)
+from serving.errors import RefusalReason
+from serving.ingress.oip_names import ALL
+from serving.system import Answer, Outcome, Query
+
+__all__ = ["HttpSystem"]
+
+
+class HttpSystem:
+    """`SharingSystem` over HTTP. `endpoints` maps each client node to the URL of its door, `token`
+    is what the doors ask for.
+
+    Use as an asynchronous context manager. A 503, and a 404 for a task that the plan does not
+    serve, are refusals (`Outcome.SHED`); anything else but 200 is `Outcome.ERROR`.
+    """
+
+    def __init__(
+        self, endpoints: Mapping[str, str], timeout_s: float = 60.0, token: str | None = None
+    ) -> None:
+        self._endpoints = dict(endpoints)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=self._timeout,
+            headers=self._headers,
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, query: Query) -> Answer:
+        """POST the image to its client's door and read what came back."""
+        path = f"/v2/models/{query.task}/infer"
+        return (await self._ask(query, path, (query.task,)))[query.task]
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """One POST for several tasks of the image (F14); they are answered or refused together."""
+        path = f"/v2/models/{ALL}/infer?outputs={','.join(tasks)}"
+        return await self._ask(query, path, tasks)
+
+    async def _ask(self, query: Query, path: str, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        if self._session is None:
+            raise RuntimeError("HttpSystem must be entered with `async with` before it is used")
+        headers = {"content-type": query.content_type}
+        if query.within_s is not None:
+            headers["x-deadline-ms"] = f"{1e3 * query.within_s:.6g}"
+        call = Call(path, query.body, headers, tasks)
+        url = self._endpoints[query.client] + path
+        try:
+            async with self._session.post(url, data=query.body, headers=headers) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failed = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
+            return dict.fromkeys(tasks, failed)
+        try:
+            found = read_predictions(call, response.status, response.headers, body)
+        except ClientError as error:
+            return dict.fromkeys(tasks, _without_prediction(response.status, error))
+        return {task: _answer(prediction) for task, prediction in found.items()}
+
+
+def _without_prediction(status: int, error: ClientError) -> Answer:
+    unserved = isinstance(error, NotServedHereError) and error.reason == RefusalReason.NOT_SERVED
+    if unserved or isinstance(error, RefusedHereError):
+        return Answer(Outcome.SHED, reason=error.reason or str(status))
+    return Answer(Outcome.ERROR, reason=f"HTTP {status}: {error}")
+
+
+def _answer(prediction: Prediction) -> Answer:
+    return Answer(
+        Outcome.ANSWERED,
+        prediction=prediction.values,
+        tier=prediction.tier,
+        node=prediction.node,
+        model=prediction.model,
+        plan_version=prediction.plan_version,
+        batch_size=prediction.batch_size,
+        bound_s=prediction.bound_s,
+        timing=prediction.timing,
+    )

@@ -1,0 +1,104 @@
+"""One run of traffic against the live system: schedule in, scored measurements out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from cluster.provenance import collect_provenance
+from planner.plan import Plan
+from serving.deploy.fleet import Fleet
+from serving.node.snapshot import NodeSnapshot
+from serving.traffic.driver import Record, drive
+from serving.traffic.images import LabelledImages
+from serving.traffic.live_system import HttpSystem
+from serving.traffic.measurement import Measurements, build_measurements
+from serving.traffic.schedule import Schedule
+from serving.traffic.scoring import score_records
+
+__all__ = ["Run", "run_traffic"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left: its rows, and the scored records with their predictions."""
+
+    measurements: Measurements
+    records: list[Record]
+
+
+def run_traffic(
+    fleet: Fleet,
+    plan: Plan,
+    schedule: Schedule,
+    images: LabelledImages,
+    *,
+    command: str,
+    seed: int,
+    on_progress: Progress | None = None,
+    beside: Callable[[], Awaitable[None]] | None = None,
+) -> Run:
+    """Drive `schedule` at the fleet's doors, then score.
+
+    `plan` is the one in force at the start. `beside`, if given, runs on the same loop while
+    traffic flows (the live controller) and is cancelled when it ends.
+    """
+    before = fleet.snapshots()
+    records = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
+    after = fleet.snapshots()
+    scored = score_records(schedule, records, images.labels)
+    measurements = build_measurements(
+        schedule,
+        scored,
+        policy=plan.policy,
+        plan_version=max(snapshot.plan_version for snapshot in before.values()),
+        busy_s=_busy_between(before, after),
+        bounds_s=_bounds(records),
+        provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
+    )
+    return Run(measurements, scored)
+
+
+async def _drive(
+    fleet: Fleet,
+    schedule: Schedule,
+    images: LabelledImages,
+    on_progress: Progress | None,
+    beside: Callable[[], Awaitable[None]] | None,
+) -> list[Record]:
+    urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
+    async with HttpSystem(urls, token=token) as system:
+        companion = asyncio.ensure_future(beside()) if beside is not None else None
+        try:
+            return await drive(system, schedule, images.bodies, on_progress=on_progress)
+        finally:
+            if companion is not None:
+                await _finish(companion)
+
+
+async def _finish(companion: asyncio.Future[None]) -> None:
+    """Stop the companion; a fault of its own is the run's fault too."""
+    companion.cancel()
+    try:
+        await companion
+    except asyncio.CancelledError:
+        return
+
+
+def _bounds(records: list[Record]) -> dict[str, float]:
+    """The loosest bound that was promised on each tier that answered."""
+    bounds: dict[str, float] = {}
+    for record in records:
+        answer = record.answer
+        if answer.tier:
+            bounds[answer.tier] = max(answer.bound_s, bounds.get(answer.tier, 0.0))
+    return bounds
+
+
+def _busy_between(
+    before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
+) -> dict[str, float]:
+    return {name: after[name].busy_s - before[name].busy_s for name in after}

@@ -1,0 +1,135 @@
+"""Bytes into requests: known heads change nothing but the time it takes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import httptools
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.errors import BadQueryError
+from serving.http.exchange import Body, Exchange, Response, respond
+from serving.http.limits import Limits
+from serving.http.parser import CachedHead, HeadCache, RequestParser
+
+HEADS = (
+    b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+    b"POST /b?q=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
+    b"POST /b HTTP/1.1\r\nx-request-id: 7\r\ncontent-length: 3\r\n\r\n",
+    b"GET /c HTTP/1.1\r\nhost: x\r\n\r\n",
+)
+CHUNKED = b"POST /d HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+HEAD = HEADS[4].replace(b"GET", b"HEAD")
+LAST = b"GET /e HTTP/1.1\r\nconnection: close\r\n\r\n"
+BODIES = (b"one", b"\r\n\r", b"POS")
+
+
+async def refuse(body: Body) -> Response:
+    return respond(503, [], b"")
+
+
+NOTHING = Exchange([], refuse)
+
+
+def begin() -> Response:
+    return respond(200, [], b"")
+
+
+def read(pieces: list[bytes], known: HeadCache) -> list[tuple[object, ...]]:
+    """The requests in `pieces`, each kept as its connection would keep it."""
+    reader = RequestParser(Limits(), known)
+    found = []
+    for piece in pieces:
+        if (found_again := reader.recall(piece)) is not None:
+            reader.turns.append(found_again.turn(piece, NOTHING))
+            reader.heads += 1
+        else:
+            reader.feed(piece)
+        while reader.turns and (turn := reader.turns[0]).whole:
+            if turn.exchange is None:
+                known.keep(turn, begin)
+            body = b"".join(turn.parts)[turn.body_from :]
+            found.append((turn.head, body, turn.size_bytes, turn.keep_alive))
+            reader.turns.popleft()
+    found.append((reader.heads, reader.in_head, reader.in_body, len(reader.turns)))
+    return found
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    kind = draw(st.integers(0, len(HEADS) + 1))
+    if kind == len(HEADS):
+        body = draw(st.sampled_from(BODIES))
+        return CHUNKED % (len(body), body)
+    if kind > len(HEADS):
+        return b"\r\n" + HEADS[4]  # an empty line before a request is forgiven
+    return HEADS[kind] + (
+        draw(st.sampled_from(BODIES)) if b"length: 3" in HEADS[kind].lower() else b""
+    )
+
+
+@given(st.lists(requests(), min_size=1, max_size=8), st.data())
+def test_known_or_not_and_cut_anyhow_the_requests_are_the_same(
+    sent: list[bytes], data: st.DataObject
+) -> None:
+    stream = b"".join(sent)
+    starts = [sum(map(len, sent[:count])) for count in range(1, len(sent))]
+    places = st.one_of(st.sampled_from(starts or [0]), st.integers(0, len(stream)))
+    cuts = sorted({0, len(stream), *data.draw(st.lists(places, max_size=12))})
+    pieces = [stream[low:high] for low, high in pairwise(cuts)]
+    known = HeadCache()
+    read(sent, known)  # one to a piece, so all are known that can be
+    expected = read([stream[place : place + 1] for place in range(len(stream))], HeadCache())
+    assert read(pieces, known) == expected
+
+
+def test_a_known_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = HeadCache()
+    first = read([HEADS[0] + b"one"], known)
+
+    class Unused:
+        def __init__(self, _: object) -> None:
+            pass
+
+    monkeypatch.setattr(httptools, "HttpRequestParser", Unused)
+    again = read([HEADS[0] + b"two", HEADS[0] + b"six"], known)
+    assert [body for _, body, *_ in again[:2]] == [b"two", b"six"]
+    assert again[0][0] == first[0][0]
+    with pytest.raises(AttributeError):
+        read([HEADS[0] + b"two" + HEADS[0]], known)  # more than one request is read as before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEADS[3] + b"one",
+        CHUNKED % (3, b"one"),
+        LAST,
+        HEAD,
+        HEADS[0][:-2] + b"x: %a" % ("y" * 2_000),
+    ],
+)
+def test_heads_that_do_not_come_again_are_not_kept(sent: bytes) -> None:
+    known = HeadCache()
+    read([sent], known)
+    assert known.find(sent) is None
+
+
+def test_no_more_heads_are_known_than_there_is_room_for() -> None:
+    known = HeadCache()
+    for number in range(10 * HeadCache.MOST):
+        read([b"GET /%d HTTP/1.1\r\n\r\n" % number], known)
+    kept = [known.find(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * HeadCache.MOST)]
+    assert 0 < len([turn for turn in kept if isinstance(turn, CachedHead)]) <= HeadCache.MOST
+
+
+def test_what_is_no_request_is_refused_after_a_known_one_too() -> None:
+    reader = RequestParser(Limits(), known := HeadCache())
+    reader.feed(HEADS[4])
+    known.keep(reader.turns.popleft(), begin)
+    assert reader.recall(HEADS[4]) is not None
+    with pytest.raises(BadQueryError, match="not HTTP"):
+        reader.feed(b"nonsense\r\n\r\n")

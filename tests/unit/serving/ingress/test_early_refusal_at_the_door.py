@@ -1,0 +1,125 @@
+"""Under overload the door refuses from a request's head alone, by the same words and counts."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import httpx
+import pytest
+
+from serving.ingress.access import DoorConfig
+from support.open_door import Served, picture, serve_node
+
+PASS_S, WINDOW_S = 1.0, 0.7  # one query can be answered within 2 T_b, a second behind it cannot
+POST = b"POST /v2/models/depth/infer HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
+BAD = b"not a picture"
+
+
+@contextmanager
+def full_node(config: DoorConfig | None = None) -> Iterator[tuple[Served, dict[str, str]]]:
+    """A node that computes one answer, and has refused a second query for want of room."""
+    token = {"authorization": f"Bearer {config.token}"} if config and config.token else {}
+    with serve_node(config, pass_s=PASS_S, window_s=WINDOW_S) as served:
+        first = threading.Thread(target=infer, args=(served,), kwargs=token)
+        first.start()
+        end_s = time.monotonic() + 10
+        while not served.node.snapshot().in_flight:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        assert infer(served, **token).status_code == 503  # read, and then refused
+        try:
+            yield served, token
+        finally:
+            first.join(timeout=10)
+
+
+def infer(served: Served, body: bytes = b"", **headers: str) -> httpx.Response:
+    kind = {"content-type": "image/png"} | headers
+    url = f"{served.url}/v2/models/depth/infer"
+    return httpx.post(url, content=body or picture(), headers=kind)
+
+
+def test_a_query_that_would_be_refused_anyway_is_not_read() -> None:
+    with full_node() as (served, _):
+        before = served.node.snapshot()
+        reply = infer(served, BAD, **{"x-request-id": "seven", "x-client-id": "ann"})
+        assert reply.status_code == 503  # once read, it would have been 422
+        assert reply.json()["reason"] == "overloaded"
+        assert 0 < reply.json()["retry_after_s"] < 2
+        assert reply.headers["retry-after"] == "1"
+        assert reply.headers["x-request-id"] == "seven"
+        after = served.node.snapshot()
+        assert after.arrived["depth"] == before.arrived["depth"] + 1
+        assert after.refused["overloaded"] == before.refused["overloaded"] + 1
+        assert httpx.get(f"{served.url}/v2/callers").json() == {"callers": {"ann": {"refused": 1}}}
+
+
+def test_the_connection_goes_on_behind_a_body_that_was_not_read() -> None:
+    with (
+        full_node() as (served, _),
+        closing(socket.create_connection(("127.0.0.1", served.http), timeout=10)) as caller,
+    ):
+        head = POST + b"content-length: %d\r\n\r\n" % len(BAD)
+        caller.sendall(head + BAD + head)  # two at once, the second one's body later
+        said = b""
+        while said.count(b"retry_after_s") < 2:
+            said += caller.recv(4_096)
+        assert said.count(b"HTTP/1.1 503 ") == 2
+        time.sleep(PASS_S + 1.1)  # the pass ends, and the pressure with it
+        caller.sendall(BAD + head + BAD)
+        said = caller.recv(4_096)
+        assert said.startswith(b"HTTP/1.1 422 ")
+
+
+def test_a_token_is_asked_for_first() -> None:
+    with full_node(DoorConfig(token="secret" * 6)) as (served, token):
+        assert infer(served, BAD, **token).status_code == 503
+        assert infer(served, BAD).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("task", "status", "reason"), [("nothing", 404, "bad_query"), ("edges", 503, "no_way")]
+)
+def test_other_tasks_are_read_even_then(task: str, status: int, reason: str) -> None:
+    with full_node() as (served, _):
+        url = f"{served.url}/v2/models/{task}/infer"
+        reply = httpx.post(url, content=picture(), headers={"content-type": "image/png"})
+        assert (reply.status_code, reply.json()["reason"]) == (status, reason)
+
+
+def test_pages_are_read_even_then() -> None:
+    with full_node() as (served, _):
+        assert httpx.get(f"{served.url}/v2/health/ready").status_code == 200
+        stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
+        refused = served.node.snapshot().refused["overloaded"]
+        assert stats["inference_stats"]["fail"]["count"] == refused > 0
+
+
+def test_what_is_said_again_in_the_same_bytes_is_counted_everywhere() -> None:
+    with (
+        full_node() as (served, _),
+        closing(socket.create_connection(("127.0.0.1", served.http), timeout=10)) as caller,
+    ):
+        before = served.node.snapshot()
+        head = POST + b"content-length: %d\r\n\r\n" % len(BAD)
+        for _ in range(20):  # the same head comes again and again
+            caller.sendall(head + BAD)
+            assert caller.recv(4_096).startswith(b"HTTP/1.1 503 ")
+        after = served.node.snapshot()
+        assert after.arrived["depth"] == before.arrived["depth"] + 20
+        assert after.refused["overloaded"] == before.refused["overloaded"] + 20
+        stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
+        assert stats["inference_stats"]["fail"]["count"] == after.refused["overloaded"]
+
+
+def test_callers_who_name_themselves_are_counted_by_name() -> None:
+    with full_node() as (served, _), httpx.Client() as caller:
+        named = {"content-type": "image/png", "x-client-id": "ann"}
+        for _ in range(5):
+            url = f"{served.url}/v2/models/depth/infer"
+            assert caller.post(url, content=BAD, headers=named).status_code == 503
+        assert caller.get(f"{served.url}/v2/callers").json() == {"callers": {"ann": {"refused": 5}}}

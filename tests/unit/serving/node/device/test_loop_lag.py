@@ -1,0 +1,38 @@
+"""How late a loop is, as it sees it itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from serving.node.device.loop_lag import LoopLag
+
+
+def test_a_loop_that_was_held_up_knows_by_how_much_and_forgets() -> None:
+    async def main() -> tuple[float, float, float]:
+        lag = LoopLag()
+        await asyncio.sleep(0.1)
+        calm_s = lag.lag_s
+        time.sleep(0.3)  # what no callback should do
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        held_up_s = lag.lag_s
+        await asyncio.sleep(0.6)
+        lag.stop()
+        return calm_s, held_up_s, lag.lag_s
+
+    calm_s, held_up_s, later_s = asyncio.run(main())
+    assert calm_s < held_up_s
+    assert 0.25 < held_up_s < 1.0
+    assert later_s < held_up_s / 2
+
+
+def test_stopped_it_leaves_the_loop_alone() -> None:
+    async def main() -> float:
+        lag = LoopLag()
+        lag.stop()
+        time.sleep(0.1)
+        await asyncio.sleep(0.05)
+        return lag.lag_s
+
+    assert asyncio.run(main()) == 0

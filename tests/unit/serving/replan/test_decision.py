@@ -1,0 +1,84 @@
+"""The live loop's parts: the rates it sees and the changes it decides on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from planner.policies import Options, solve
+from planner.problem import Problem
+from serving.node.snapshot import NodeSnapshot
+from serving.replan.decision import ReplanOptions, decide
+from serving.replan.load_estimate import LoadEstimator
+
+
+def snapshot(node: str, taken_s: float, **arrived: int) -> NodeSnapshot:
+    return NodeSnapshot(node, taken_s, 0.0, 0, 0, (), 1, arrived, {}, {}, {})
+
+
+def test_rates_are_counted_over_the_horizon() -> None:
+    rates = LoadEstimator(10.0, ("depth", "edges"))
+    assert rates.update({"c": snapshot("c", 0.0, depth=5)}) is None
+    phase = rates.update({"c": snapshot("c", 5.0, depth=25)})
+    assert phase.rates_qps == {"c": {"depth": pytest.approx(4.1), "edges": pytest.approx(0.1)}}
+    phase = rates.update({"c": snapshot("c", 10.0, depth=55, edges=10)})
+    assert phase.rates_qps["c"]["depth"] == pytest.approx(5.05)
+    assert phase.rates_qps["c"]["edges"] == pytest.approx(1.05)
+    phase = rates.update({"c": snapshot("c", 15.0, depth=55, edges=60)})
+    assert phase.rates_qps["c"]["depth"] == pytest.approx(3.05)
+    assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
+
+
+def test_an_idle_system_is_left_alone() -> None:
+    rates = LoadEstimator(10.0, ("depth",))
+    for second in range(0, 60, 5):
+        assert rates.update({"c": snapshot("c", float(second), depth=second // 5)}) is None
+
+
+def problem(depth_qps: float, edges_qps: float) -> Problem:
+    """One client that holds one of two models, each good at one task; an edge with neither."""
+    one = np.ones
+    return Problem(
+        clients=("c",), edges=("e",), cloud="o", tasks=("depth", "edges"), models=("d", "x"),
+        edge_of_a=np.array([0]),
+        load_ct=np.array([[depth_qps, edges_qps]]),
+        accuracy_mt=np.array([[0.9, 0.0], [0.0, 0.8]]),
+        client_memory_c=one(1), edge_memory_e=0.5 * one(1),
+        client_model_bytes_cm=one((1, 2)), edge_model_bytes_em=one((1, 2)),
+        client_compute_c=one(1), edge_compute_e=one(1), window_e=one(1),
+        client_setup_cm=0.001 * one((1, 2)), client_marginal_cm=0.001 * one((1, 2)),
+        edge_setup_em=0.001 * one((1, 2)), edge_marginal_em=0.001 * one((1, 2)),
+        cloud_accuracy_t=np.zeros(2), cloud_model_t=np.array([-1, -1]), cloud_cost_t=np.zeros(2),
+        query_bytes_t=one(2), answer_bytes_t=one(2),
+        client_uplink_c=one(1), edge_uplink_e=one(1), cloud_compute=1.0,
+    )  # fmt: skip
+
+
+def plan_for(stated: Problem):
+    return solve(stated, "baj3o", Options()).plan
+
+
+def test_a_flipped_mix_is_worth_a_new_plan_and_a_steady_one_is_not() -> None:
+    before, after = problem(10, 1), problem(1, 10)
+    present, proposed = plan_for(before), plan_for(after)
+    options = ReplanOptions()
+    assert decide(before, present, plan_for(before), options)[2] == ""
+    now, then, reason = decide(after, present, proposed, options)
+    assert reason == f"gains {then - now:+.3f}"
+    assert now == pytest.approx(0.9 * 1 / 11)
+    assert then == pytest.approx(0.8 * 10 / 11)
+
+
+def test_a_small_gain_does_not_move_anything() -> None:
+    before, after = problem(10, 1), problem(1, 10)
+    options = ReplanOptions(min_gain=0.99)
+    assert decide(after, plan_for(before), plan_for(after), options)[2] == ""
+
+
+def test_a_load_that_breaks_the_plan_is_named() -> None:
+    before = problem(100, 1)
+    heavy = dataclasses.replace(before, load_ct=before.load_ct * 100)
+    reason = decide(heavy, plan_for(before), plan_for(heavy), ReplanOptions())[2]
+    assert "F5" in reason

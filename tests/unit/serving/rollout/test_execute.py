@@ -1,0 +1,176 @@
+"""Plans change under traffic on nodes in this process: nothing lost, no budget exceeded, fast."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+from planner.plan import Plan, Route
+from serving.errors import RefusedError
+from serving.node.control import ServerControl, call_each
+from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout, route_tables
+from support.node_fakes import ABOVE, TASKS, FakeRuntime, hierarchy, image
+
+MODELS = ("m0", "m1", "m2", "m3")
+BYTES = {(node, model): 1 + index for node in ABOVE for index, model in enumerate(MODELS)}
+PATHS = {"client": [("client", "client"), ("edge", "edge"), ("cloud", "cloud")]}
+LOAD_S = 0.1
+
+
+class Memory(dict):
+    """Runtimes that take `LOAD_S` to load; knows what each node held at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: Counter = Counter()
+        self.most: Counter = Counter()
+
+    def on(self, node: str):
+        memory = self
+
+        class Loader(dict):
+            def __getitem__(self, model):
+                runtime = FakeRuntime(batch_s=0.002)
+                memory.held[node] += BYTES[node, model]
+                memory.most[node] = max(memory.most[node], memory.held[node])
+                time.sleep(LOAD_S)
+
+                def close() -> None:
+                    memory.held[node] -= BYTES[node, model]
+
+                runtime.close = close
+                return runtime
+
+        return Loader()
+
+
+def plan_of(onloading: dict, *routes: tuple[str, str, str, float]) -> Plan:
+    tiers = dict(zip(("client", "edge", "cloud"), ("client", "edge", "cloud"), strict=True))
+    return Plan(
+        problem_digest="d",
+        policy="p",
+        onloading=onloading,
+        routes=tuple(
+            Route(client="client", task=task, tier=tiers[node], node=node, model=model, share=share)
+            for task, node, model, share in routes
+        ),
+    )
+
+
+def change_under_traffic(plans: list[Plan], budget: dict):
+    """Put the plans in force one after another; (changes, outcomes, most held by node)."""
+    memory = Memory()
+
+    async def scenario():
+        async with hierarchy({}) as (client, servers):
+            for name, server in servers.items():
+                loader = memory.on(name)
+                server._executor._load = loader.__getitem__
+
+            nodes = {name: ServerControl(server) for name, server in servers.items()}
+
+            async def forget(stage: Stage, version: int) -> None:
+                """No node is started anew here."""
+
+            async def apply(plan: Plan) -> RolloutReport:
+                started_s = time.monotonic()
+                now = await call_each({name: node.snapshot() for name, node in nodes.items()})
+                stages = plan_rollout(
+                    plan,
+                    max(snapshot.plan_version for snapshot in now.values()) + 1,
+                    {"client": client.table},
+                    {name: frozenset(snapshot.models) for name, snapshot in now.items()},
+                    MemoryBudgets(BYTES, budget),
+                    PATHS,
+                    {model: TASKS for snapshot in now.values() for model in snapshot.tasks},
+                )
+                return await execute_rollout(stages, nodes, forget, started_s=started_s)
+
+            outcomes: Counter = Counter()
+
+            async def ask(task: str) -> None:
+                try:
+                    await client.answer(task, image(1))
+                    outcomes["answered"] += 1
+                except RefusedError as refusal:
+                    outcomes[refusal.reason] += 1
+
+            asked = []
+
+            async def traffic() -> None:
+                while True:
+                    asked.append(asyncio.ensure_future(ask(TASKS[len(asked) % 2])))
+                    await asyncio.sleep(0.004)
+
+            await apply(plans[0])
+            driving = asyncio.ensure_future(traffic())
+            changes = []
+            for plan in plans[1:]:
+                await asyncio.sleep(0.1)
+                changes.append(await apply(plan))
+            await asyncio.sleep(0.05)
+            driving.cancel()
+            await asyncio.gather(*asked)
+            return changes, outcomes, len(asked), client.table
+
+    changes, outcomes, sent, table = asyncio.run(scenario())
+    assert sum(outcomes.values()) == sent
+    assert table.routes == route_tables(plans[-1], 1, ("client",))["client"].routes
+    return changes, outcomes, memory.most
+
+
+CLOUD = {"cloud": ("m3",)}
+SMALL = plan_of({"client": ("m0",), "edge": ("m1",), **CLOUD},
+                ("depth", "client", "m0", 1.0), ("edges", "edge", "m1", 1.0))  # fmt: skip
+SWAPPED = plan_of({"client": ("m1",), "edge": ("m2",), **CLOUD},
+                  ("depth", "client", "m1", 0.5), ("depth", "cloud", "m3", 0.5),
+                  ("edges", "edge", "m2", 1.0))  # fmt: skip
+REROUTED = plan_of({"client": ("m1",), "edge": ("m2",), **CLOUD},
+                   ("depth", "cloud", "m3", 1.0), ("edges", "client", "m1", 1.0))  # fmt: skip
+
+
+def test_routes_alone_change_at_once() -> None:
+    (_, change), outcomes, _ = change_under_traffic(
+        [SMALL, SWAPPED, REROUTED], {"client": 9, "edge": 9, "cloud": 9}
+    )
+    assert set(outcomes) == {"answered"}
+    assert change.reaction_s < 0.25
+    assert (change.loads_s, change.unloads_s, change.stages) == ({}, {}, 1)
+
+
+def test_what_fits_is_made_before_anything_is_broken() -> None:
+    (change,), outcomes, most = change_under_traffic(
+        [SMALL, SWAPPED], {"client": 3, "edge": 5, "cloud": 4}
+    )
+    assert set(outcomes) == {"answered"}
+    assert change.stages == 1
+    assert most == {"client": 3, "edge": 5, "cloud": 4}
+    assert change.loads_s.keys() == change.unloads_s.keys() == {"client", "edge"}
+    assert change.loads_s["client"]["m1"] >= LOAD_S
+
+
+def test_crowded_nodes_change_without_a_query_lost() -> None:
+    """Neither the client nor the edge can hold its old model beside its new one."""
+    (change,), outcomes, most = change_under_traffic(
+        [SMALL, SWAPPED], {"client": 2, "edge": 3, "cloud": 4}
+    )
+    assert set(outcomes) == {"answered"}
+    assert change.stages == 2
+    assert all(most[node] <= budget for node, budget in {"client": 2, "edge": 3}.items())
+
+
+def test_a_crowded_node_with_several_models_keeps_most_of_them_meanwhile() -> None:
+    old = plan_of({"client": ("m0", "m1"), "edge": ("m0", "m1"), **CLOUD},
+                  ("depth", "client", "m0", 1.0), ("edges", "client", "m1", 0.5),
+                  ("edges", "edge", "m1", 0.5))  # fmt: skip
+    new = plan_of({"client": ("m2",), "edge": ("m2", "m0"), **CLOUD},
+                  ("depth", "client", "m2", 0.5), ("edges", "client", "m2", 0.5),
+                  ("edges", "edge", "m2", 0.5), ("depth", "edge", "m0", 0.5))  # fmt: skip
+    (change,), outcomes, most = change_under_traffic(
+        [old, new], {"client": 3, "edge": 4, "cloud": 4}
+    )
+    assert set(outcomes) == {"answered"}
+    assert change.stages == 2
+    assert (most["client"], most["edge"]) == (3, 4)
