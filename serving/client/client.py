@@ -50,7 +50,7 @@ __all__ = [
     "UnreachableError",
 ]
 
-Image = bytes | NDArray[np.uint8]
+SentImage = bytes | NDArray[np.uint8]
 Tasks = list[str] | tuple[str, ...]
 READY = "/v2/health/ready"
 
@@ -101,13 +101,13 @@ class Client:
 
     @overload
     def infer(
-        self, tasks: str, image: Image, *, deadline_s: float | None = None, request_id: str = ""
+        self, tasks: str, image: SentImage, *, deadline_s: float | None = None, request_id: str = ""
     ) -> Prediction: ...
     @overload
     def infer(
         self,
         tasks: Tasks,
-        image: Image,
+        image: SentImage,
         *,
         deadline_s: float | None = None,
         request_id: str = "",
@@ -115,7 +115,7 @@ class Client:
     def infer(
         self,
         tasks: str | Tasks,
-        image: Image,
+        image: SentImage,
         *,
         deadline_s: float | None = None,
         request_id: str = "",
@@ -189,13 +189,13 @@ class AsyncClient:
 
     @overload
     async def infer(
-        self, tasks: str, image: Image, *, deadline_s: float | None = None, request_id: str = ""
+        self, tasks: str, image: SentImage, *, deadline_s: float | None = None, request_id: str = ""
     ) -> Prediction: ...
     @overload
     async def infer(
         self,
         tasks: Tasks,
-        image: Image,
+        image: SentImage,
         *,
         deadline_s: float | None = None,
         request_id: str = "",
@@ -203,7 +203,7 @@ class AsyncClient:
     async def infer(
         self,
         tasks: str | Tasks,
-        image: Image,
+        image: SentImage,
         *,
         deadline_s: float | None = None,
         request_id: str = "",

@@ -154,8 +154,8 @@ def infer_call(
 
     Raises `ValueError` for an image of neither kind, or no task.
     """
-    named = (tasks,) if isinstance(tasks, str) else tuple(dict.fromkeys(tasks))
-    if not named or ALL in named:
+    names = (tasks,) if isinstance(tasks, str) else tuple(dict.fromkeys(tasks))
+    if not names or ALL in names:
         raise ValueError(f"expected a task, or a list of tasks by name, got {tasks!r}")
     model = tasks if isinstance(tasks, str) else ALL
     path = f"/v2/models/{model}/infer"
@@ -170,12 +170,12 @@ def infer_call(
             raise ValueError("image: expected the bytes of a PNG or a JPEG")
         headers["content-type"] = kind
         if model == ALL:
-            path += f"?outputs={','.join(named)}"
-        return Call(path, image, headers, named)
-    body, header_bytes = _tensor_body(image, named if model == ALL else ())
+            path += f"?outputs={','.join(names)}"
+        return Call(path, image, headers, names)
+    body, header_bytes = _tensor_body(image, names if model == ALL else ())
     headers["content-type"] = "application/octet-stream"
     headers["inference-header-content-length"] = str(header_bytes)
-    return Call(path, body, headers, named)
+    return Call(path, body, headers, names)
 
 
 def _tensor_body(image: NDArray[np.uint8], outputs: tuple[str, ...]) -> tuple[bytes, int]:

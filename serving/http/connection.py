@@ -43,20 +43,37 @@ class Shared:
     connections: set[HttpConnection] = field(default_factory=set)
     gathered_bytes: int = 0
     """of bodies that have come in part"""
-    known: HeadCache = field(default_factory=HeadCache)
+    cached: HeadCache = field(default_factory=HeadCache)
 
     def __post_init__(self) -> None:
         self.affordable = self.limits.affordable_connections
 
 
 class HttpConnection(asyncio.Protocol):
-    """See the module."""
+    """One connection of one caller. `Shared` is what it has in common with the server's others."""
 
-    # Of a thousand connections none is in the processor's cache when its next query comes.
+    # With a thousand callers, a connection has left the processor's cache by the time its next
+    # query comes. Slots keep what has to be fetched again small.
     __slots__ = (
-        "__weakref__", "_answering", "_body_timer", "_deaf", "_discard_timer", "_full",
-        "_head_timer", "_idle_from_s", "_idle_timer", "_limits", "_loop", "_lost", "_paused",
-        "_reader", "_shared", "_socket", "_stall_timer", "_transport", "_turns",
+        "__weakref__",
+        "_answering",
+        "_body_timer",
+        "_cycles",
+        "_discard_timer",
+        "_head_timer",
+        "_idle_from_s",
+        "_idle_timer",
+        "_input_closed",
+        "_limits",
+        "_loop",
+        "_lost",
+        "_parser",
+        "_read_paused",
+        "_shared",
+        "_socket",
+        "_stall_timer",
+        "_transport",
+        "_write_paused",
     )  # fmt: skip
     _transport: asyncio.Transport
     _socket: socket.socket
@@ -65,11 +82,11 @@ class HttpConnection(asyncio.Protocol):
         self._shared = shared
         self._limits = shared.limits
         self._loop = asyncio.get_running_loop()
-        self._reader = RequestParser(shared.limits, shared.known)
-        self._turns = self._reader.turns
+        self._parser = RequestParser(shared.limits, shared.cached)
+        self._cycles = self._parser.cycles
         self._answering: asyncio.Task[None] | None = None
-        self._deaf = self._lost = False
-        self._full = self._paused = False
+        self._input_closed = self._lost = False
+        self._write_paused = self._read_paused = False
         """whether the caller's side of the socket is, and whether ours is not read meanwhile"""
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
@@ -96,138 +113,142 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone, and with it the need for an answer."""
-        self._lost = self._deaf = True
+        self._lost = self._input_closed = True
         self._shared.connections.discard(self)
         _cancel(
             self._head_timer, self._body_timer, self._discard_timer, self._stall_timer,
             self._idle_timer,
         )  # fmt: skip
-        for turn in self._turns:
-            self._release(turn)
-        self._turns.clear()
+        for cycle in self._cycles:
+            self._release(cycle)
+        self._cycles.clear()
         if self._answering is not None:
             self._answering.cancel()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes of requests."""
-        if self._deaf:
+        if self._input_closed:
             return
-        reader = self._reader
-        if not self._turns and not self._full and (known := reader.recall(data)) is not None:
-            self._take_known(known, data)
+        parser = self._parser
+        if (
+            not self._cycles
+            and not self._write_paused
+            and (cached := parser.find_cached(data)) is not None
+        ):
+            self._take_cached(cached, data)
             return
-        heads = reader.heads
+        heads = parser.heads
         try:
-            reader.feed(data)
+            parser.feed(data)
         except BadQueryError as error:
             self._refuse(error.status, "bad_query", str(error))
             return
-        if len(self._turns) > self._limits.pipelined:
+        if len(self._cycles) > self._limits.pipelined:
             self._transport.abort()
             return
-        if self._head_timer is not None and reader.heads > heads:
+        if self._head_timer is not None and parser.heads > heads:
             self._head_timer.cancel()
             self._head_timer = None
-        self._deaf = reader.ended
-        self._pump()
-        if reader.in_body:
+        self._input_closed = parser.ended
+        self._advance()
+        if parser.in_body:
             self._acknowledge()
             self._watch_body()
-        elif reader.in_head and self._head_timer is None:
+        elif parser.in_head and self._head_timer is None:
             self._await_head()
 
-    def _take_known(self, known: CachedHead, data: bytes) -> None:
+    def _take_cached(self, cached: CachedHead, data: bytes) -> None:
         """A whole request whose head came before; one that needs no body is answered at once."""
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        begun = known.begin()
+        begun = cached.begin()
         if isinstance(begun, Response):
             self._transport.write(b"".join((begun.head, END, begun.body)))
-            self._rest()
+            self._after_answers()
         else:
-            self._turns.append(known.turn(data, begun))
-            self._pump()
+            self._cycles.append(cached.cycle(data, begun))
+            self._advance()
 
     def pause_writing(self) -> None:
         """asyncio: the caller does not take up its answers."""
-        self._full = True
-        self._await_taking()
+        self._write_paused = True
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         """asyncio: it does again."""
-        self._full = False
+        self._write_paused = False
         _cancel(self._stall_timer)
-        self._pump()
+        self._advance()
 
     def finish(self) -> None:
         """For its server: close once what is being answered is."""
-        if not self._turns:
+        if not self._cycles:
             self._transport.close()
             return
-        self._turns[0].keep_alive = False
+        self._cycles[0].keep_alive = False
 
     def abort(self) -> None:
         """For its server: close now."""
         self._transport.abort()
 
-    def _pump(self) -> None:
+    def _advance(self) -> None:
         """Take every request as far as it gets."""
-        turns = self._turns
-        while turns and not self._full:
-            turn = turns[0]
-            if turn.response is None:
-                if turn.exchange is None:
-                    self._hand_on(turn)
-                if turn.response is None and turn.size_bytes > self._limits.body_bytes:
-                    self._decline(turn, self._too_large(turn.size_bytes))
-                if turn.whole and turn.response is None and not turn.started:
-                    self._start(turn)
-                if turn.response is None:
+        cycles = self._cycles
+        while cycles and not self._write_paused:
+            cycle = cycles[0]
+            if cycle.response is None:
+                if cycle.exchange is None:
+                    self._dispatch(cycle)
+                if cycle.response is None and cycle.size_bytes > self._limits.body_bytes:
+                    self._decline(cycle, self._too_large(cycle.size_bytes))
+                if cycle.whole and cycle.response is None and not cycle.started:
+                    self._start(cycle)
+                if cycle.response is None:
                     break
-            if not turn.written:
-                self._write(turn, turn.response)
-                if not turn.keep_alive:
-                    turns.clear()
+            if not cycle.written:
+                self._write(cycle, cycle.response)
+                if not cycle.keep_alive:
+                    cycles.clear()
                     return
-            if not turn.whole:
+            if not cycle.whole:
                 break
-            turns.popleft()
+            cycles.popleft()
             if self._discard_timer is not None:
                 self._discard_timer.cancel()
                 self._discard_timer = None
-        self._rest()
+        self._after_answers()
 
-    def _hand_on(self, turn: RequestCycle) -> None:
+    def _dispatch(self, cycle: RequestCycle) -> None:
         """The head to the application; from then on its body is read if it is wanted."""
-        begin = self._shared.app.read(turn.head)
-        self._shared.known.keep(turn, begin)
+        begin = self._shared.app.read(cycle.head)
+        self._shared.cached.keep(cycle, begin)
         begun = begin()
         if isinstance(begun, Response):
-            turn.response = begun
-            turn.parts.clear()
+            cycle.response = begun
+            cycle.parts.clear()
             return
-        turn.exchange = begun
-        declared = turn.head.headers.get(b"content-length", b"")
+        cycle.exchange = begun
+        declared = cycle.head.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._limits.body_bytes:
-            self._decline(turn, self._too_large(int(declared)))
-        elif not turn.whole and turn.head.headers.get(b"expect", b"").lower() == b"100-continue":
+            self._decline(cycle, self._too_large(int(declared)))
+        elif not cycle.whole and cycle.head.headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(CONTINUE)
 
-    def _start(self, turn: RequestCycle) -> None:
+    def _start(self, cycle: RequestCycle) -> None:
         """The body to the application."""
-        turn.started = True
-        self._release(turn)
-        body: Body = turn.parts[0] if len(turn.parts) == 1 else b"".join(turn.parts)
-        if turn.body_from:
-            body = memoryview(body)[turn.body_from :]
-        turn.parts.clear()
-        self._answering = self._loop.create_task(self._answer(turn, body))
+        cycle.started = True
+        self._release(cycle)
+        body: Body = cycle.parts[0] if len(cycle.parts) == 1 else b"".join(cycle.parts)
+        if cycle.body_start:
+            body = memoryview(body)[cycle.body_start :]
+        cycle.parts.clear()
+        self._answering = self._loop.create_task(self._answer(cycle, body))
 
-    async def _answer(self, turn: RequestCycle, body: Body) -> None:
-        assert turn.exchange is not None
+    async def _answer(self, cycle: RequestCycle, body: Body) -> None:
+        assert cycle.exchange is not None
         try:
-            turn.response = await turn.exchange.answer(body)
+            cycle.response = await cycle.exchange.answer(body)
         except asyncio.CancelledError:
             if self._lost:  # nobody waits for a reply
                 return
@@ -236,115 +257,117 @@ class HttpConnection(asyncio.Protocol):
         except Exception as error:
             # One exchange that fails must not take the connection's others along in silence.
             self._loop.call_exception_handler(
-                {"message": f"{turn.head.method} {turn.head.path} failed", "exception": error}
+                {"message": f"{cycle.head.method} {cycle.head.path} failed", "exception": error}
             )
-            turn.response = fault(500, "broken", "the node failed", turn.exchange.named)
+            cycle.response = fault(500, "broken", "the node failed", cycle.exchange.headers)
         finally:
             self._answering = None
         if not self._lost:
-            self._pump()
+            self._advance()
 
-    def _decline(self, turn: RequestCycle, error: BadQueryError | RefusedError) -> None:
+    def _decline(self, cycle: RequestCycle, error: BadQueryError | RefusedError) -> None:
         """Answer before the body is whole, without it."""
-        assert turn.exchange is not None
-        turn.response = error_response(error, turn.exchange.named)
-        turn.parts.clear()
-        self._release(turn)
+        assert cycle.exchange is not None
+        cycle.response = error_response(error, cycle.exchange.headers)
+        cycle.parts.clear()
+        self._release(cycle)
 
-    def _write(self, turn: RequestCycle, response: Response) -> None:
-        turn.written = True
-        end = END if turn.keep_alive else LAST_END
-        if turn.head.method == "HEAD" or not response.body:
+    def _write(self, cycle: RequestCycle, response: Response) -> None:
+        cycle.written = True
+        end = END if cycle.keep_alive else LAST_END
+        if cycle.head.method == "HEAD" or not response.body:
             self._transport.write(response.head + end)
         else:
             self._transport.writelines((response.head, end, response.body))
-        if not turn.keep_alive:
-            self._deaf = True
+        if not cycle.keep_alive:
+            self._input_closed = True
             self._transport.close()
             if self._transport.get_write_buffer_size():
-                self._await_taking()
-        elif not turn.whole:
+                self._watch_writing()
+        elif not cycle.whole:
             self._discard_timer = self._loop.call_later(DISCARD_S, self._transport.abort)
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
         """Say why, and let the caller close; without a word where an earlier request still awaits
         its answer."""
-        self._deaf = True
-        if any(not turn.written for turn in self._turns):
+        self._input_closed = True
+        if any(not cycle.written for cycle in self._cycles):
             self._transport.abort()
             return
-        named = [(b"retry-after", b"1")] if status == 503 else []
-        response = fault(status, reason, message, named)
+        headers = [(b"retry-after", b"1")] if status == 503 else []
+        response = fault(status, reason, message, headers)
         self._transport.write(response.head + LAST_END + response.body)
         # Closing now, with bytes unread, would take the answer away from a caller that still sends.
         self._transport.write_eof()
         _cancel(self._stall_timer)
         self._stall_timer = self._loop.call_later(LINGER_S, self._transport.abort)
 
-    def _rest(self) -> None:
+    def _after_answers(self) -> None:
         """Read on unless requests wait already; where none does, for so long and no longer."""
-        ahead = len(self._turns) > 1
-        if ahead != self._paused and not self._transport.is_closing():
-            self._paused = ahead
+        ahead = len(self._cycles) > 1
+        if ahead != self._read_paused and not self._transport.is_closing():
+            self._read_paused = ahead
             (self._transport.pause_reading if ahead else self._transport.resume_reading)()
-        if not self._turns and not self._reader.in_head:
+        if not self._cycles and not self._parser.in_head:
             self._idle_from_s = self._loop.time()
             if self._idle_timer is None:
                 self._idle_timer = self._loop.call_later(self._limits.idle_s, self._end_idle)
 
     def _watch_body(self) -> None:
-        """Count and time a body that has come in part, once it is its request's turn."""
-        turn = self._turns[-1]
-        if turn.exchange is None or turn.response is not None:
+        """Count and time a body that has come in part, once it is its request's cycle."""
+        cycle = self._cycles[-1]
+        if cycle.exchange is None or cycle.response is not None:
             return
         shared = self._shared
-        shared.gathered_bytes += turn.size_bytes - turn.held_bytes
-        turn.held_bytes = turn.size_bytes
+        shared.gathered_bytes += cycle.size_bytes - cycle.held_bytes
+        cycle.held_bytes = cycle.size_bytes
         if shared.gathered_bytes > self._limits.gathered_bytes:
             full = RefusedError(RefusalReason.DOOR_FULL, "too many bodies are under way; try again")
-            self._decline(turn, full)
-            self._pump()
+            self._decline(cycle, full)
+            self._advance()
         elif self._body_timer is None:
-            self._body_timer = self._loop.call_later(self._limits.body_s, self._end_slow_body, turn)
+            self._body_timer = self._loop.call_later(
+                self._limits.body_s, self._end_slow_body, cycle
+            )
 
     def _too_large(self, size_bytes: int) -> BadQueryError:
         most = self._limits.body_bytes
         return BadQueryError(413, f"expected at most {most} bytes, got {size_bytes}")
 
-    def _release(self, turn: RequestCycle) -> None:
+    def _release(self, cycle: RequestCycle) -> None:
         """A body no longer waits to be whole."""
-        self._shared.gathered_bytes -= turn.held_bytes
-        turn.held_bytes = 0
+        self._shared.gathered_bytes -= cycle.held_bytes
+        cycle.held_bytes = 0
         if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None
 
-    def _end_slow_body(self, turn: RequestCycle) -> None:
-        turn.keep_alive = False
+    def _end_slow_body(self, cycle: RequestCycle) -> None:
+        cycle.keep_alive = False
         waited = f"the body was not whole {self._limits.body_s:g} s after its headers"
-        self._decline(turn, BadQueryError(408, waited))
-        self._pump()
+        self._decline(cycle, BadQueryError(408, waited))
+        self._advance()
 
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(self._limits.head_s, self._end_slow_head)
 
     def _end_slow_head(self) -> None:
         self._head_timer = None
-        if not self._reader.heads and not self._reader.head_bytes:
+        if not self._parser.heads and not self._parser.head_bytes:
             self._transport.close()
-        elif not self._turns:
+        elif not self._cycles:
             self._refuse(408, "too_slow", f"no whole request head in {self._limits.head_s:g} s")
         else:
             self._await_head()  # a head that was sent ahead of an answer may wait for that
 
-    def _await_taking(self) -> None:
+    def _watch_writing(self) -> None:
         _cancel(self._stall_timer)
         self._stall_timer = self._loop.call_later(self._limits.write_s, self._transport.abort)
 
     def _end_idle(self) -> None:
         """Nothing came for a while. Closing would wait for bytes nobody takes up."""
         self._idle_timer = None
-        if self._turns or self._reader.in_head or self._reader.in_body:
+        if self._cycles or self._parser.in_head or self._parser.in_body:
             return
         left_s = self._idle_from_s + self._limits.idle_s - self._loop.time()
         if left_s > 0:

@@ -35,10 +35,10 @@ class Response(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """A request whose body is to be read: `answer` takes it. `named` goes out with whatever the
-    answer turns out to be, also where the body is never whole."""
+    """A request whose body is to be read: `answer` takes it. `headers` goes out with whatever the
+    answer cycles out to be, also where the body is never whole."""
 
-    named: Headers
+    headers: Headers
     answer: Callable[[Body], Awaitable[Response]]
 
 

@@ -28,7 +28,7 @@ class RequestCycle:
     """One request, from its head to its answer."""
 
     __slots__ = (
-        "body_from", "exchange", "head", "held_bytes", "keep_alive", "parts", "raw_head",
+        "body_start", "exchange", "head", "held_bytes", "keep_alive", "parts", "raw_head",
         "response", "size_bytes", "started", "whole", "written",
     )  # fmt: skip
 
@@ -37,10 +37,10 @@ class RequestCycle:
         self.keep_alive = keep_alive
         self.parts: list[bytes] = []
         """of the body; dropped once there is a response"""
-        self.body_from = 0
+        self.body_start = 0
         """where in them the body begins"""
         self.raw_head = b""
-        """its bytes, if it may become known"""
+        """its bytes, if it may become cached"""
         self.size_bytes = 0
         self.held_bytes = 0
         """of what the server's connections hold of bodies that have come in part"""
@@ -59,19 +59,19 @@ class CachedHead(NamedTuple):
 
     head: Head
     begin: Begin
-    body_from: int
+    body_start: int
     """length of the head"""
     body_bytes: int
 
-    def turn(self, data: bytes, exchange: Exchange) -> RequestCycle:
+    def cycle(self, data: bytes, exchange: Exchange) -> RequestCycle:
         """The request that `data` is."""
-        turn = RequestCycle(self.head, keep_alive=True)
-        turn.exchange = exchange
-        turn.parts.append(data)
-        turn.body_from = self.body_from
-        turn.size_bytes = self.body_bytes
-        turn.whole = True
-        return turn
+        cycle = RequestCycle(self.head, keep_alive=True)
+        cycle.exchange = exchange
+        cycle.parts.append(data)
+        cycle.body_start = self.body_start
+        cycle.size_bytes = self.body_bytes
+        cycle.whole = True
+        return cycle
 
 
 class HeadCache:
@@ -81,35 +81,49 @@ class HeadCache:
     LONGEST_BYTES = 1_024
 
     def __init__(self) -> None:
-        self._known: dict[bytes, CachedHead] = {}
+        self._cached: dict[bytes, CachedHead] = {}
 
-    def keep(self, turn: RequestCycle, begin: Begin) -> None:
-        """Know the head of `turn` from now on, if it is one that may come again."""
-        if turn.raw_head:
-            if len(self._known) >= self.MOST:
-                self._known.clear()
-            raw = turn.raw_head
-            self._known[raw] = CachedHead(turn.head, begin, len(raw), turn.size_bytes)
+    def keep(self, cycle: RequestCycle, begin: Begin) -> None:
+        """Know the head of `cycle` from now on, if it is one that may come again."""
+        if cycle.raw_head:
+            if len(self._cached) >= self.MOST:
+                self._cached.clear()
+            raw = cycle.raw_head
+            self._cached[raw] = CachedHead(cycle.head, begin, len(raw), cycle.size_bytes)
 
     def find(self, data: bytes) -> CachedHead | None:
-        """The known head of `data`, if it has one and is just one request."""
-        body_from = data.find(END, 0, self.LONGEST_BYTES) + len(END)
-        known = self._known.get(data[:body_from])
-        if known is None or len(data) - body_from != known.body_bytes:
+        """The cached head of `data`, if it has one and is just one request."""
+        body_start = data.find(END, 0, self.LONGEST_BYTES) + len(END)
+        cached = self._cached.get(data[:body_start])
+        if cached is None or len(data) - body_start != cached.body_bytes:
             return None
-        return known
+        return cached
 
 
 class RequestParser:
-    """Feeds `turns`, the requests whose heads have come, oldest first; its owner takes them out."""
+    """Fills `cycles` with the requests whose heads have come, oldest first; its owner takes them
+    out."""
 
     __slots__ = (
-        "_between", "_fault", "_header_bytes", "_header_count", "_headers", "_known", "_limits",
-        "_parser", "_url", "ended", "head_bytes", "heads", "in_body", "in_head", "turns",
+        "_between",
+        "_cached",
+        "_fault",
+        "_header_bytes",
+        "_header_count",
+        "_headers",
+        "_limits",
+        "_parser",
+        "_url",
+        "cycles",
+        "ended",
+        "head_bytes",
+        "heads",
+        "in_body",
+        "in_head",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, known: HeadCache) -> None:
-        self.turns: deque[RequestCycle] = deque()
+    def __init__(self, limits: Limits, cached: HeadCache) -> None:
+        self.cycles: deque[RequestCycle] = deque()
         self.heads = 0
         """that were whole, ever"""
         self.in_head, self.in_body = True, False
@@ -118,7 +132,7 @@ class RequestParser:
         self.head_bytes = 0
         """of a head that is not whole yet"""
         self._limits = limits
-        self._known = known
+        self._cached = cached
         self._between = True
         """whether the parser waits for a request's first byte"""
         self._parser = httptools.HttpRequestParser(self)
@@ -132,14 +146,14 @@ class RequestParser:
         between, heads = self._between, self.heads
         self._parse(data)
         if between and self.heads == heads + 1:
-            _name_head(self.turns[-1], data)
+            _name_head(self.cycles[-1], data)
 
-    def recall(self, data: bytes) -> CachedHead | None:
-        """The known head of `data`, if that is one whole request; it is not to be fed then."""
-        known = self._known.find(data) if self._between else None
-        if known is not None:
+    def find_cached(self, data: bytes) -> CachedHead | None:
+        """The cached head of `data`, if that is one whole request; it is not to be fed then."""
+        cached = self._cached.find(data) if self._between else None
+        if cached is not None:
             self.in_head = False
-        return known
+        return cached
 
     def _parse(self, data: bytes) -> None:
         unfinished = self.in_head
@@ -147,12 +161,12 @@ class RequestParser:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # Another protocol was offered and is not taken up; what follows is not parsed.
-            turn = self.turns[-1]
-            if turn.head.headers.keys() & {b"content-length", b"transfer-encoding"}:
-                self.turns.pop()
+            cycle = self.cycles[-1]
+            if cycle.head.headers.keys() & {b"content-length", b"transfer-encoding"}:
+                self.cycles.pop()
                 raise BadQueryError(400, "expected no `upgrade` with a body") from None
             self.ended = True
-            turn.keep_alive = False
+            cycle.keep_alive = False
         except httptools.HttpParserError:
             if not self.ended:
                 raise self._fault from None
@@ -194,37 +208,37 @@ class RequestParser:
         path, query = _split_url(self._url)
         head = Head(parser.get_method().decode("ascii"), path, query, self._headers)
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        self.turns.append(RequestCycle(head, keep_alive))
+        self.cycles.append(RequestCycle(head, keep_alive))
 
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of a request's body."""
-        turn = self.turns[-1]
-        if turn.response is None:
-            turn.parts.append(body)
-            turn.size_bytes += len(body)
+        cycle = self.cycles[-1]
+        if cycle.response is None:
+            cycle.parts.append(body)
+            cycle.size_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """httptools: a request's body is whole."""
         self.in_body = False
         self._between = True
-        turn = self.turns[-1]
-        turn.whole = True
-        if not turn.keep_alive:
+        cycle = self.cycles[-1]
+        cycle.whole = True
+        if not cycle.keep_alive:
             self.ended = True
 
 
-def _name_head(turn: RequestCycle, data: bytes) -> None:
+def _name_head(cycle: RequestCycle, data: bytes) -> None:
     """Note the head's bytes where `data` is this request and nothing else, as it may come again."""
-    body_from = data.find(END, 0, HeadCache.LONGEST_BYTES) + len(END)
+    body_start = data.find(END, 0, HeadCache.LONGEST_BYTES) + len(END)
     if (
-        turn.whole
-        and turn.keep_alive
-        and turn.head.method != "HEAD"
-        and body_from >= len(END)
-        and len(data) - body_from == turn.size_bytes
-        and turn.head.headers.keys().isdisjoint(PASSING)
+        cycle.whole
+        and cycle.keep_alive
+        and cycle.head.method != "HEAD"
+        and body_start >= len(END)
+        and len(data) - body_start == cycle.size_bytes
+        and cycle.head.headers.keys().isdisjoint(PASSING)
     ):
-        turn.raw_head = data[:body_from]
+        cycle.raw_head = data[:body_start]
 
 
 @lru_cache(maxsize=64)

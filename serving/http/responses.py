@@ -20,32 +20,32 @@ REASONS = {401: "unauthorised", 408: "too_slow", 413: "too_large"}
 QueryError = BadQueryError | NotServedError | RefusedError
 
 
-def content(status: int, named: Headers, kind: bytes, body: bytes) -> Response:
-    """A body of content type `kind`, with the headers `named` beside its own."""
+def content(status: int, headers: Headers, kind: bytes, body: bytes) -> Response:
+    """A body of content type `kind`, with `headers` beside those that describe it."""
     length = (b"content-length", b"%d" % len(body))
-    return respond(status, [*named, (b"content-type", kind), length], body)
+    return respond(status, [*headers, (b"content-type", kind), length], body)
 
 
-def json_content(status: int, named: Headers, body: dict[str, Any]) -> Response:
+def json_content(status: int, headers: Headers, body: dict[str, Any]) -> Response:
     """A JSON object."""
-    return content(status, named, JSON, orjson.dumps(body))
+    return content(status, headers, JSON, orjson.dumps(body))
 
 
-def fault(status: int, reason: str, message: str, named: Headers) -> Response:
+def fault(status: int, reason: str, message: str, headers: Headers) -> Response:
     """Why there is no answer."""
-    return json_content(status, named, {"error": message, "reason": reason})
+    return json_content(status, headers, {"error": message, "reason": reason})
 
 
-def error_response(error: QueryError, named: Headers) -> Response:
+def error_response(error: QueryError, headers: Headers) -> Response:
     """The answer that `error` calls for."""
     if isinstance(error, RefusedError):
-        return refusal(error, named)
+        return refusal(error, headers)
     if isinstance(error, NotServedError):
-        return fault(404, RefusalReason.NOT_SERVED, str(error), named)
-    return fault(error.status, REASONS.get(error.status, "bad_query"), str(error), named)
+        return fault(404, RefusalReason.NOT_SERVED, str(error), headers)
+    return fault(error.status, REASONS.get(error.status, "bad_query"), str(error), headers)
 
 
-def refusal(refused: RefusedError, named: Headers) -> Response:
+def refusal(refused: RefusedError, headers: Headers) -> Response:
     """Why there is no answer now: whole seconds in the header, the time itself in the body."""
     whole_s = max(1, math.ceil(refused.retry_after_s))
     body = {
@@ -53,4 +53,4 @@ def refusal(refused: RefusedError, named: Headers) -> Response:
         "reason": refused.reason,
         "retry_after_s": refused.retry_after_s or whole_s,
     }
-    return json_content(503, [*named, (b"retry-after", b"%d" % whole_s)], body)
+    return json_content(503, [*headers, (b"retry-after", b"%d" % whole_s)], body)

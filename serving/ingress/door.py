@@ -1,4 +1,4 @@
-"""What every protocol asks of a client node: the answer to a question, and what the node offers.
+"""What every protocol asks of a client node: the answer to a request, and what the node offers.
 
 Between the protocols (HTTP, gRPC) and the node. It turns a model's name into tasks, holds the
 caller's deadline, and counts what became of each request.
@@ -55,33 +55,33 @@ class Door:
         self._statistics = {model: ModelStatistics(model) for model in self.models}
         self._callers = Callers()
 
-    async def answer(self, model: str, question: InferenceRequest) -> InferenceResponse:
+    async def answer(self, model: str, request: InferenceRequest) -> InferenceResponse:
         """Answer every task asked for on every image, or raise.
 
         Raises `BadQueryError`, `NotServedError`, and `RefusedError` (reason "deadline" if the
-        question's time-out passes first). A cancelled caller's queries are cancelled with it.
+        request's time-out passes first). A cancelled caller's queries are cancelled with it.
         """
         self.check_model(model)
-        tasks = self._tasks_of(model, question.outputs)
+        tasks = self._tasks_of(model, request.outputs)
         statistics = self._statistics[model]
         began_s = self._clock()
         outcome = "refused"
         try:
-            if question.timeout_s is None:
-                answers = await self._ask(tasks, question, None)
+            if request.timeout_s is None:
+                answers = await self._ask(tasks, request, None)
             else:
-                async with asyncio.timeout(question.timeout_s):
-                    answers = await self._ask(tasks, question, began_s + question.timeout_s)
+                async with asyncio.timeout(request.timeout_s):
+                    answers = await self._ask(tasks, request, began_s + request.timeout_s)
             outcome = "answered"
         except TimeoutError:
             raise RefusedError(
-                RefusalReason.DEADLINE, f"not answered within the caller's {question.timeout_s:g} s"
+                RefusalReason.DEADLINE, f"not answered within the caller's {request.timeout_s:g} s"
             ) from None
         except asyncio.CancelledError:
             outcome = "gone"
             raise
         finally:
-            self._callers.count(question.caller, outcome)
+            self._callers.count(request.caller, outcome)
             if outcome != "answered":
                 statistics.fail.add(self._clock() - began_s)
         statistics.answered(
@@ -95,7 +95,7 @@ class Door:
             tuple(
                 OutputTensor(
                     name=task if model == ALL else OUTPUT,
-                    values=_values(task, answers, question.batched),
+                    values=_values(task, answers, request.batched),
                     parameters=way_of(answers[0][task]),
                 )
                 for task in tasks
@@ -103,7 +103,7 @@ class Door:
         )
 
     def refuse_early(self, model: str, caller: str) -> StandingRefusal | None:
-        """The refusal of a question to `model` that arrives now, counted as if it had been read;
+        """The refusal of a request to `model` that arrives now, counted as if it had been read;
         None if it has to be read."""
         standing = self._node.refuse_early(model)
         if standing is not None:
@@ -190,10 +190,10 @@ class Door:
         return served
 
     async def _ask(
-        self, tasks: tuple[str, ...], question: InferenceRequest, deadline_s: float | None
+        self, tasks: tuple[str, ...], request: InferenceRequest, deadline_s: float | None
     ) -> Sequence[dict[str, Routed]]:
         """One dictionary an image."""
-        node, images = self._node, question.images_nhw3
+        node, images = self._node, request.images_nhw3
         if len(images) == 1:
             if len(tasks) == 1:
                 routed = await node.answer(tasks[0], images[0], deadline_s=deadline_s)
@@ -231,7 +231,7 @@ def way_of(routed: Routed) -> dict[str, str | int | float]:
 def _values(
     task: str, answers: Sequence[dict[str, Routed]], batched: bool
 ) -> np.ndarray[Any, np.dtype[Any]]:
-    """Answers of a task as one tensor, with a leading axis if the question had one."""
+    """Answers of a task as one tensor, with a leading axis if the request had one."""
     predictions = [image[task].forwarded.served.prediction for image in answers]
     if not batched:
         return predictions[0]

@@ -1,6 +1,6 @@
 """The gRPC door of a client node: `inference.GRPCInferenceService` on `grpc.aio`.
 
-Beside the HTTP door, on the same questions and the same counts. What was refused has the reason in
+Beside the HTTP door, on the same requests and the same counts. What was refused has the reason in
 the trailing metadata `reason`, and where that is known `retry-after-ms`.
 """
 
@@ -136,12 +136,12 @@ class GrpcApi:
 
     async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         self._door.check_model(request.model_name, request.model_version)
-        question = parse_request(request, self._door.size, self._config.limits)
+        asked = parse_request(request, self._door.size, self._config.limits)
         left_s = context.time_remaining()
         if left_s is not None:
-            timeout_s = min(max(left_s, 1e-6), question.timeout_s or left_s)
-            question = question._replace(timeout_s=timeout_s)
-        return encode_response(question, await self._door.answer(request.model_name, question))
+            timeout_s = min(max(left_s, 1e-6), asked.timeout_s or left_s)
+            asked = asked._replace(timeout_s=timeout_s)
+        return encode_response(asked, await self._door.answer(request.model_name, asked))
 
     async def _live(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         return {"live": True}

@@ -83,7 +83,7 @@ class _Inference:
         standing = self._refuse_early()
         if standing is None:
             return self._exchange
-        response = error_response(standing.refusal, self._exchange.named)
+        response = error_response(standing.refusal, self._exchange.headers)
         self._said = (standing, response) if self._anonymous else None
         return response
 
@@ -110,37 +110,37 @@ class HttpApi:
         So is that a query would be refused whatever its body says: under overload most of the
         door's work would be the reading of queries that it refuses.
         """
-        named: Headers = []
+        answer_headers: Headers = []
         try:
-            return self._read(head, named)
+            return self._read(head, answer_headers)
         except BadQueryError as error:
-            return partial(error_response, error, named)
+            return partial(error_response, error, answer_headers)
 
-    def _read(self, head: Head, named: Headers) -> Begin:
+    def _read(self, head: Head, answer_headers: Headers) -> Begin:
         if not self._config.admits(head.headers.get(b"authorization")):
-            named.append((b"www-authenticate", b"Bearer"))
+            answer_headers.append((b"www-authenticate", b"Bearer"))
             raise BadQueryError(401, "this door asks for `Authorization: Bearer TOKEN`")
         request_id = head.headers.get(b"x-request-id")
         if request_id is not None:
-            named.append((b"x-request-id", _printable(request_id, "x-request-id")))
+            answer_headers.append((b"x-request-id", _printable(request_id, "x-request-id")))
         parts = _split_path(head.path)
         if not _is_inference(parts):
-            return partial(self._tell, head, parts, named)
+            return partial(self._tell, head, parts, answer_headers)
         self._door.check_model(parts[2], _version(parts))
-        query = _read_query(head, parts[2], named)
-        exchange = Exchange(named, partial(self._answer, query, named))
+        query = _read_query(head, parts[2], answer_headers)
+        exchange = Exchange(answer_headers, partial(self._answer, query, answer_headers))
         refuse_early = partial(self._door.refuse_early, query.model, query.caller)
         return _Inference(refuse_early, exchange, anonymous=not query.caller)
 
-    async def _answer(self, query: _Query, named: Headers, body: Body) -> Response:
+    async def _answer(self, query: _Query, answer_headers: Headers, body: Body) -> Response:
         try:
-            return await self._infer(query, named, body)
+            return await self._infer(query, answer_headers, body)
         except (BadQueryError, NotServedError, RefusedError) as error:
-            return error_response(error, named)
+            return error_response(error, answer_headers)
 
-    async def _infer(self, query: _Query, named: Headers, body: Body) -> Response:
+    async def _infer(self, query: _Query, answer_headers: Headers, body: Body) -> Response:
         if query.kind in IMAGE_TYPES:
-            question = InferenceRequest(
+            request = InferenceRequest(
                 images_nhw3=(await self._pictures.decode(bytes(body)))[np.newaxis],
                 outputs=query.outputs,
                 binary=True,
@@ -148,35 +148,35 @@ class HttpApi:
                 timeout_s=query.timeout_s,
                 caller=query.caller,
             )
-            answer = await self._door.answer(query.model, question)
+            answer = await self._door.answer(query.model, request)
             if query.model != ALL:
-                return prediction(answer, named)
+                return prediction(answer, answer_headers)
         else:
-            question = parse_request(
+            request = parse_request(
                 body, query.header_bytes, self._door.size, self._config.limits
             ).within(query.timeout_s, query.caller)
-            answer = await self._door.answer(query.model, question)
-        return tensors(*encode_response(question, answer), named)
+            answer = await self._door.answer(query.model, request)
+        return tensors(*encode_response(request, answer), answer_headers)
 
-    def _tell(self, head: Head, parts: tuple[str, ...], named: Headers) -> Response:
-        named = list(named)
+    def _tell(self, head: Head, parts: tuple[str, ...], answer_headers: Headers) -> Response:
+        answer_headers = list(answer_headers)
         try:
-            return self._about(head, parts, named)
+            return self._about(head, parts, answer_headers)
         except (BadQueryError, NotServedError, RefusedError) as error:
-            return error_response(error, named)
+            return error_response(error, answer_headers)
 
-    def _about(self, head: Head, parts: tuple[str, ...], named: Headers) -> Response:
+    def _about(self, head: Head, parts: tuple[str, ...], answer_headers: Headers) -> Response:
         page = self._pages.get(head.path)
         status, found = (200, {}) if page else self._describe(head.path, parts)
         if head.method not in ("GET", "HEAD"):
-            named.append((b"allow", b"GET, HEAD"))
+            answer_headers.append((b"allow", b"GET, HEAD"))
             raise BadQueryError(405, f"expected GET, got {head.method}")
         if page is not None:
             kind, body = page()
-            return content(200, named, kind.encode(), body)
+            return content(200, answer_headers, kind.encode(), body)
         if status != 200:  # not yet, says a health check
-            named.append((b"retry-after", b"1"))
-        return json_content(status, named, found)
+            answer_headers.append((b"retry-after", b"1"))
+        return json_content(status, answer_headers, found)
 
     def _describe(self, path: str, parts: tuple[str, ...]) -> tuple[int, dict[str, Any]]:
         """Status and body of what is not inference. Raises `BadQueryError` if there is nothing."""
@@ -207,11 +207,11 @@ class HttpApi:
         )
 
 
-def _read_query(head: Head, model: str, named: Headers) -> _Query:
+def _read_query(head: Head, model: str, answer_headers: Headers) -> _Query:
     """Raises `BadQueryError`."""
     headers = head.headers
     if head.method != "POST":
-        named.append((b"allow", b"POST"))
+        answer_headers.append((b"allow", b"POST"))
         raise BadQueryError(405, f"expected POST, got {head.method}")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise BadQueryError(415, "content-encoding: expected none; send the body as it is")

@@ -13,14 +13,14 @@ __all__ = ["HEADER_LENGTH", "prediction", "tensors"]
 HEADER_LENGTH = b"inference-header-content-length"
 
 
-def tensors(body: bytes, header_bytes: int | None, named: Headers) -> Response:
+def tensors(body: bytes, header_bytes: int | None, headers: Headers) -> Response:
     """The protocol's JSON, with raw tensors behind its `header_bytes` if there are any."""
     if header_bytes is None:
-        return content(200, named, JSON, body)
-    return content(200, [*named, (HEADER_LENGTH, b"%d" % header_bytes)], BYTES, body)
+        return content(200, headers, JSON, body)
+    return content(200, [*headers, (HEADER_LENGTH, b"%d" % header_bytes)], BYTES, body)
 
 
-def prediction(answer: InferenceResponse, named: Headers) -> Response:
+def prediction(answer: InferenceResponse, headers: Headers) -> Response:
     """The bytes of the one output; what they are, and which way they took, is in headers."""
     (output,) = answer.outputs
     shape = ",".join(map(str, output.values.shape))
@@ -28,4 +28,4 @@ def prediction(answer: InferenceResponse, named: Headers) -> Response:
         (b"x-testbed-tensor", f"{output.values.dtype.str};{shape}".encode()),
         (b"x-testbed-answer", orjson.dumps(output.parameters)),
     ]
-    return content(200, [*named, *told], BYTES, output.values.tobytes())
+    return content(200, [*headers, *told], BYTES, output.values.tobytes())

@@ -1,8 +1,8 @@
 """Requests and responses of the Open Inference Protocol v2, whatever they travel in.
 
 A model's name is a task, or `all`. A request carries one tensor, `image`, UINT8 of shape
-(h, w, 3) or (n, h, w, 3). The reply to a task has one tensor, `prediction`; the reply to `all` has
-one for each task that the question's outputs name, called as the task is.
+(h, w, 3) or (n, h, w, 3). The response to a task has one tensor, `prediction`; the response to
+`all` has one for each task that the request's outputs name, called as the task is.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class InferenceRequest(NamedTuple):
     caller: str = ""
 
     def within(self, timeout_s: float | None, caller: str) -> InferenceRequest:
-        """The question with what its headers say: the earlier time-out, and the caller if any."""
+        """The request with what its headers say: the earlier time-out, and the caller if any."""
         if timeout_s is None and not caller:
             return self
         known_s = [limit_s for limit_s in (self.timeout_s, timeout_s) if limit_s is not None]
@@ -58,7 +58,7 @@ class InferenceRequest(NamedTuple):
 
 
 class OutputTensor(NamedTuple):
-    """One tensor of a reply, and which way it took (`parameters`, of the first image's)."""
+    """One tensor of a response, and which way it took (`parameters`, of the first image's)."""
 
     name: str
     values: NDArray[np.generic]

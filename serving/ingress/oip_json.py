@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over HTTP: questions and replies as bytes, without any I/O.
+"""The Open Inference Protocol v2 over HTTP: requests and responses as bytes, without any I/O.
 
 Tensors are JSON numbers, or raw bytes behind the JSON header, whose length then is in
 `Inference-Header-Content-Length`. Outputs come back raw where the request asks for that.
@@ -107,11 +107,11 @@ _read_again = lru_cache(maxsize=256)(_read_asked)
 
 
 def encode_response(
-    question: InferenceRequest, reply: InferenceResponse
+    request: InferenceRequest, response: InferenceResponse
 ) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON header if raw tensors follow it."""
     described, raws = [], []
-    for output in reply.outputs:
+    for output in response.outputs:
         values = output.values
         tensor: dict[str, Any] = {
             "name": output.name,
@@ -119,7 +119,7 @@ def encode_response(
             "shape": values.shape,
         }
         parameters: Mapping[str, str | int | float] = output.parameters
-        if question.binary is True or (question.binary and output.name in question.binary):
+        if request.binary is True or (request.binary and output.name in request.binary):
             raws.append(values.tobytes())
             parameters = {**parameters, "binary_data_size": len(raws[-1])}
         else:
@@ -127,7 +127,7 @@ def encode_response(
         tensor["parameters"] = parameters
         described.append(tensor)
     header = orjson.dumps(
-        {"model_name": reply.model, "id": question.request_id, "outputs": described}
+        {"model_name": response.model, "id": request.request_id, "outputs": described}
     )
     if not raws:
         return header, None

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over gRPC: questions and replies as protobuf, without any I/O."""
+"""The Open Inference Protocol v2 over gRPC: requests and responses as protobuf, without any I/O."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def parse_request(request: Any, size: tuple[int, int], limits: Limits) -> Infere
     )
 
 
-def encode_response(question: InferenceRequest, reply: InferenceResponse) -> Any:
+def encode_response(request: InferenceRequest, answer: InferenceResponse) -> Any:
     """The `ModelInferResponse`; every tensor is raw."""
-    response = _Response(model_name=reply.model, model_version=VERSION, id=question.request_id)
-    for output in reply.outputs:
+    response = _Response(model_name=answer.model, model_version=VERSION, id=request.request_id)
+    for output in answer.outputs:
         tensor = response.outputs.add(
             name=output.name,
             datatype=datatype_of(output.values),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.executor import Executor
 from serving.node.device.served import Image
-from serving.node.links.messages import AskReply, Outcome
+from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.uplink import Uplink
 from serving.routing.router import Router
 from serving.routing.routes import Ask, Target, frames_up, next_hop
@@ -42,7 +42,7 @@ class Dispatcher:
 
     async def dispatch(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         """An outcome for each ask; one that met a fault has been tried elsewhere."""
         if len(asks) == 1:  # as nearly always: no task of its own
             outcomes = await self._send(asks, image, deadline_s)
@@ -64,7 +64,7 @@ class Dispatcher:
 
     async def _send_parts(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         """Each model here gets its ask; all that go up a link share one image there, unless passes
         are not shared."""
         here = self._node
@@ -87,7 +87,7 @@ class Dispatcher:
 
     async def _send(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         """One ask to the executor, or any number of them up the link, in one frame."""
         target = asks[0].target
         try:
@@ -110,7 +110,7 @@ class Dispatcher:
 
     async def _detour(
         self, ask: Ask, image: Image, deadline_s: float | None, refusal: RefusedError
-    ) -> Outcome:
+    ) -> AskOutcome:
         """Another way for an ask whose node failed: its tasks' other targets, then the same one by
         another link, then any model held here that serves them. The last refusal if none of them
         answers."""

@@ -23,7 +23,7 @@ from serving.node.device.batching import make_batcher
 from serving.node.device.executor import Executor, Runtime
 from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
-from serving.node.links.messages import Outcome
+from serving.node.links.messages import AskOutcome
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.peer_server import PeerServer
 from serving.node.links.uplink import Uplink
@@ -36,7 +36,7 @@ from serving.routing.routes import Ask, RouteTable, Target
 __all__ = ["REHEARSED", "Forwarded", "NodeServer", "Routed"]
 
 REHEARSED = 8
-"""images in the larger of the two batches from which a model's pace is first judged"""
+"""images in the larger of the two batches from which a model's latency is first judged"""
 REHEARSAL_S = 1.0
 """for so long a model runs batches of one size after another before it serves: the first batch of
 a size takes up to twice its time, while kernels are made for it"""
@@ -61,7 +61,7 @@ class Routed(NamedTuple):
 
 
 class NodeServer:
-    """See the module. Must be created and used on one event loop.
+    """One node, without Ray. Must be created and used on one event loop.
 
     `load` makes a model's runtime, `image_shape` and `tasks_of` say what a model takes and serves,
     `find_peer` where a node above listens now.
@@ -275,7 +275,7 @@ class NodeServer:
 
     async def _serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
         return await self._dispatcher.dispatch(asks, image, deadline_s)
 

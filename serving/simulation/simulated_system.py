@@ -100,7 +100,9 @@ class _Device:
         """What a live node learns when it loads a model."""
         self._rehearsed.add(model)
         for size in (1, min(REHEARSED, self._node.max_batch)):
-            self._batcher.pace.learn(model, size, self._latency_s(self._node.name, model, size))
+            self._batcher.latency_model.learn(
+                model, size, self._latency_s(self._node.name, model, size)
+            )
 
     def _look(self) -> None:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""
@@ -127,14 +129,14 @@ class _Device:
         now_s, size = asyncio.get_running_loop().time(), len(batch.items)
         spent_s = self._latency_s(self._node.name, batch.model, size)
         self._busy = True
-        self._free_s = now_s + self._batcher.pace.batch_s(batch.model, size)
+        self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
         self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
         asyncio.get_running_loop().call_later(spent_s, self._finish, batch, now_s, spent_s)
 
     def _finish(self, batch: Batch[_Waiting], started_s: float, spent_s: float) -> None:
         self._busy = False
         self._free_s = started_s + spent_s
-        self._batcher.pace.learn(batch.model, len(batch.items), spent_s)
+        self._batcher.latency_model.learn(batch.model, len(batch.items), spent_s)
         self._batcher.answered(started_s + spent_s - batch.arrived_s[0])
         for future, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
             if future.done():

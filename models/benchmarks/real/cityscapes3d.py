@@ -39,7 +39,7 @@ ISO_TO_CAMERA = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]], float)
 
 
 class Cityscapes3D(StoredBenchmark):
-    """See the module."""
+    """Cityscapes 3D, as it is published: pictures, label maps, disparities and boxes by city."""
 
     name = "cityscapes3d"
     native_size = (96, 192)

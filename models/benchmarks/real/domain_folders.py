@@ -36,7 +36,7 @@ VAL_SHARE = 0.1
 
 
 class _DomainFolders(StoredBenchmark):
-    """See the module."""
+    """Pictures in folders DOMAIN/CLASS; a domain is a task."""
 
     native_size: ClassVar[tuple[int, int]] = (64, 64)
 

@@ -40,7 +40,7 @@ SPLIT_EDGES = {"train": (0.2, 1.0), "val": (0.1, 0.2), "test": (0.0, 0.1)}
 
 
 class Taskonomy(StoredBenchmark):
-    """See the module."""
+    """Taskonomy, as it is published: a folder a task, and in it one a building."""
 
     name = "taskonomy"
     native_size = (96, 96)

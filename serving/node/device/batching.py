@@ -63,7 +63,7 @@ class Forecast(NamedTuple):
 class Batcher(Protocol[Item]):
     """Queues per model and the rule that releases them. Times never decrease between calls."""
 
-    pace: LatencyModel
+    latency_model: LatencyModel
     """what batches took; the owner teaches it"""
 
     def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
@@ -118,7 +118,7 @@ class _Queues(ABC, Generic[Item]):
         self._margin = margin
         self._hurried = False  # whether any query ever came with a deadline
         self._count = 0  # of all queues
-        self.pace = LatencyModel()
+        self.latency_model = LatencyModel()
 
     @abstractmethod
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
@@ -146,7 +146,7 @@ class _Queues(ABC, Generic[Item]):
         if not self._hurried:
             return late
         for model, queue in self._queues():
-            last_s = now_s + self.pace.batch_s(model, 1)
+            last_s = now_s + self.latency_model.batch_s(model, 1)
             hopeless = [entry for entry in queue if entry.deadline_s < last_s]
             for entry in hopeless:
                 queue.remove(entry)
@@ -181,7 +181,7 @@ class _Queues(ABC, Generic[Item]):
             to_come.append((model, 0, now_s))
         end_s, done_s, excess_s = begin_s, begin_s, -inf
         for index, (name, size, oldest_s) in enumerate(to_come):
-            end_s += self.pace.batch_s(name, size + (index == joined))
+            end_s += self.latency_model.batch_s(name, size + (index == joined))
             if index >= joined:
                 excess_s = max(excess_s, end_s - oldest_s - promised_s)
             if index == joined:
@@ -217,7 +217,7 @@ class _Queues(ABC, Generic[Item]):
         earliest_s = inf
         for count, entry in enumerate(islice(queue, size)):
             earliest_s = min(earliest_s, entry.deadline_s)
-            if count and now_s + self.pace.batch_s(model, count + 1) > earliest_s:
+            if count and now_s + self.latency_model.batch_s(model, count + 1) > earliest_s:
                 return count
         return size
 
@@ -264,9 +264,9 @@ class GreedyBatcher(_Queues[Item]):
     ) -> Forecast:
         """`_join` where nothing else waits, which is asked for every query under overload."""
         full, rest = divmod(len(queue), self._max_batch)
-        end_s = begin_s + self.pace.batch_s(model, rest + 1)
+        end_s = begin_s + self.latency_model.batch_s(model, rest + 1)
         if full:
-            end_s += full * self.pace.batch_s(model, self._max_batch)
+            end_s += full * self.latency_model.batch_s(model, self._max_batch)
         oldest_s = queue[-rest].arrived_s if rest else now_s
         return Forecast(end_s, end_s - oldest_s - self._margin.share * self._promised_s)
 
@@ -323,7 +323,7 @@ class WindowBatcher(_Queues[Item]):
         make every batch of the window late that runs after its own."""
         self._roll(now_s)
         closed = ((name, len(queue)) for name, queue, _ in self._closed)
-        ready_s = max(now_s, free_s) + self.pace.work_s(closed, self._max_batch)
+        ready_s = max(now_s, free_s) + self.latency_model.work_s(closed, self._max_batch)
         to_come = self._to_come(self._open.items())
         return self._join(to_come, model, now_s, max(ready_s, self._end_s))
 

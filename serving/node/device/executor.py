@@ -115,7 +115,7 @@ class Executor:
     def learn(self, model: str, size: int, spent_s: float) -> None:
         """Take in what a batch took that ran elsewhere, such as a rehearsal."""
         with self._changed:
-            self._batcher.pace.learn(model, size, spent_s)
+            self._batcher.latency_model.learn(model, size, spent_s)
 
     async def load(self, model: str) -> float:
         """Load and warm `model` unless it is there; returns the seconds it took."""
@@ -231,7 +231,9 @@ class Executor:
                 self._hand_over(_settle, [(job, refusal) for job in late])
             batch = self._batcher.pop(now_s)
             if batch is not None:
-                self._free_s = now_s + self._batcher.pace.batch_s(batch.model, len(batch.items))
+                self._free_s = now_s + self._batcher.latency_model.batch_s(
+                    batch.model, len(batch.items)
+                )
                 return batch
             wake_s = self._batcher.wake_s(now_s)
             self._changed.wait(None if wake_s is None else max(0.0, wake_s - now_s))

@@ -34,8 +34,8 @@ __all__ = [
     "PONG",
     "QUERY",
     "WELCOME",
+    "AskOutcome",
     "AskReply",
-    "Outcome",
     "QueryFrame",
     "encode_answer",
     "encode_query",
@@ -56,7 +56,7 @@ class AskReply(NamedTuple):
     link_s: float
 
 
-Outcome = AskReply | RefusedError
+AskOutcome = AskReply | RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,12 @@ def _parse_image(shape: Any, body: Any) -> Image:
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
-def encode_answer(number: int, outcomes: list[Outcome]) -> list[Any]:
+def encode_answer(number: int, outcomes: list[AskOutcome]) -> list[Any]:
     """The fields of an ANSWER."""
     return [ANSWER, number, [_pack_outcome(outcome) for outcome in outcomes]]
 
 
-def _pack_outcome(outcome: Outcome) -> list[Any]:
+def _pack_outcome(outcome: AskOutcome) -> list[Any]:
     if isinstance(outcome, RefusedError):
         return [str(outcome.reason), outcome.message, outcome.retry_after_s]
     target = outcome.target
@@ -140,7 +140,7 @@ def parse_number(fields: list[Any]) -> int:
     return fields[1]
 
 
-def parse_answer(fields: list[Any], asks: tuple[Ask, ...]) -> list[Outcome]:
+def parse_answer(fields: list[Any], asks: tuple[Ask, ...]) -> list[AskOutcome]:
     """The outcomes of `asks` in an ANSWER's fields. Raises `FrameError`."""
     packed = fields[2]
     if type(packed) is not list or len(packed) != len(asks):
@@ -148,7 +148,7 @@ def parse_answer(fields: list[Any], asks: tuple[Ask, ...]) -> list[Outcome]:
     return [_parse_outcome(entry, ask) for entry, ask in zip(packed, asks, strict=True)]
 
 
-def _parse_outcome(entry: Any, ask: Ask) -> Outcome:
+def _parse_outcome(entry: Any, ask: Ask) -> AskOutcome:
     if type(entry) is not list:
         raise FrameError("expected an outcome's fields")
     try:

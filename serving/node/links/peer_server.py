@@ -17,7 +17,7 @@ from serving.node.links.messages import (
     PONG,
     QUERY,
     WELCOME,
-    Outcome,
+    AskOutcome,
     QueryFrame,
     encode_answer,
     parse_number,
@@ -30,7 +30,7 @@ __all__ = ["PeerServer"]
 GREETING_S = 5.0
 """seconds that a connection may take to show the token"""
 
-Handler = Callable[[tuple[Ask, ...], Image, float | None], Awaitable[list[Outcome]]]
+Handler = Callable[[tuple[Ask, ...], Image, float | None], Awaitable[list[AskOutcome]]]
 """(asks, image, remaining seconds) -> an outcome for each ask"""
 
 

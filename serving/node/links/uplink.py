@@ -19,8 +19,8 @@ from serving.node.links.messages import (
     PING,
     PONG,
     WELCOME,
+    AskOutcome,
     AskReply,
-    Outcome,
     encode_query,
     parse_answer,
     parse_number,
@@ -59,7 +59,7 @@ class _Call:
     """A query that is out."""
 
     asks: tuple[Ask, ...]
-    future: asyncio.Future[list[Outcome]]
+    future: asyncio.Future[list[AskOutcome]]
     sent_s: float
 
 
@@ -133,7 +133,7 @@ class Uplink:
 
     async def call(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None = None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         """Send one image up, once for all `asks`, and wait for their outcomes.
 
         Raises `RefusedError` if the link does not take it, or the far side goes away or stays
@@ -187,7 +187,7 @@ class Uplink:
 
     async def _exchange(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
-    ) -> list[Outcome]:
+    ) -> list[AskOutcome]:
         connection = self._connection
         if connection is None or not connection.connected:
             connection = await self._connect()

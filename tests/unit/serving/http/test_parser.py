@@ -1,4 +1,4 @@
-"""Bytes into requests: known heads change nothing but the time it takes."""
+"""Bytes into requests: cache heads change nothing but the time it takes."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ def begin() -> Response:
     return respond(200, [], b"")
 
 
-def read(pieces: list[bytes], known: HeadCache) -> list[tuple[object, ...]]:
+def read(pieces: list[bytes], cache: HeadCache) -> list[tuple[object, ...]]:
     """The requests in `pieces`, each kept as its connection would keep it."""
-    reader = RequestParser(Limits(), known)
+    parser = RequestParser(Limits(), cache)
     found = []
     for piece in pieces:
-        if (found_again := reader.recall(piece)) is not None:
-            reader.turns.append(found_again.turn(piece, NOTHING))
-            reader.heads += 1
+        if (found_again := parser.find_cached(piece)) is not None:
+            parser.cycles.append(found_again.cycle(piece, NOTHING))
+            parser.heads += 1
         else:
-            reader.feed(piece)
-        while reader.turns and (turn := reader.turns[0]).whole:
-            if turn.exchange is None:
-                known.keep(turn, begin)
-            body = b"".join(turn.parts)[turn.body_from :]
-            found.append((turn.head, body, turn.size_bytes, turn.keep_alive))
-            reader.turns.popleft()
-    found.append((reader.heads, reader.in_head, reader.in_body, len(reader.turns)))
+            parser.feed(piece)
+        while parser.cycles and (cycle := parser.cycles[0]).whole:
+            if cycle.exchange is None:
+                cache.keep(cycle, begin)
+            body = b"".join(cycle.parts)[cycle.body_start :]
+            found.append((cycle.head, body, cycle.size_bytes, cycle.keep_alive))
+            parser.cycles.popleft()
+    found.append((parser.heads, parser.in_head, parser.in_body, len(parser.cycles)))
     return found
 
 
@@ -80,26 +80,26 @@ def test_known_or_not_and_cut_anyhow_the_requests_are_the_same(
     places = st.one_of(st.sampled_from(starts or [0]), st.integers(0, len(stream)))
     cuts = sorted({0, len(stream), *data.draw(st.lists(places, max_size=12))})
     pieces = [stream[low:high] for low, high in pairwise(cuts)]
-    known = HeadCache()
-    read(sent, known)  # one to a piece, so all are known that can be
+    cache = HeadCache()
+    read(sent, cache)  # one to a piece, so all are cache that can be
     expected = read([stream[place : place + 1] for place in range(len(stream))], HeadCache())
-    assert read(pieces, known) == expected
+    assert read(pieces, cache) == expected
 
 
 def test_a_known_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = HeadCache()
-    first = read([HEADS[0] + b"one"], known)
+    cache = HeadCache()
+    first = read([HEADS[0] + b"one"], cache)
 
     class Unused:
         def __init__(self, _: object) -> None:
             pass
 
     monkeypatch.setattr(httptools, "HttpRequestParser", Unused)
-    again = read([HEADS[0] + b"two", HEADS[0] + b"six"], known)
+    again = read([HEADS[0] + b"two", HEADS[0] + b"six"], cache)
     assert [body for _, body, *_ in again[:2]] == [b"two", b"six"]
     assert again[0][0] == first[0][0]
     with pytest.raises(AttributeError):
-        read([HEADS[0] + b"two" + HEADS[0]], known)  # more than one request is read as before
+        read([HEADS[0] + b"two" + HEADS[0]], cache)  # more than one request is read as before
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ def test_a_known_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_heads_that_do_not_come_again_are_not_kept(sent: bytes) -> None:
-    known = HeadCache()
-    read([sent], known)
-    assert known.find(sent) is None
+    cache = HeadCache()
+    read([sent], cache)
+    assert cache.find(sent) is None
 
 
 def test_no_more_heads_are_known_than_there_is_room_for() -> None:
-    known = HeadCache()
+    cache = HeadCache()
     for number in range(10 * HeadCache.MOST):
-        read([b"GET /%d HTTP/1.1\r\n\r\n" % number], known)
-    kept = [known.find(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * HeadCache.MOST)]
-    assert 0 < len([turn for turn in kept if isinstance(turn, CachedHead)]) <= HeadCache.MOST
+        read([b"GET /%d HTTP/1.1\r\n\r\n" % number], cache)
+    kept = [cache.find(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * HeadCache.MOST)]
+    assert 0 < len([cycle for cycle in kept if isinstance(cycle, CachedHead)]) <= HeadCache.MOST
 
 
 def test_what_is_no_request_is_refused_after_a_known_one_too() -> None:
-    reader = RequestParser(Limits(), known := HeadCache())
-    reader.feed(HEADS[4])
-    known.keep(reader.turns.popleft(), begin)
-    assert reader.recall(HEADS[4]) is not None
+    parser = RequestParser(Limits(), cache := HeadCache())
+    parser.feed(HEADS[4])
+    cache.keep(parser.cycles.popleft(), begin)
+    assert parser.find_cached(HEADS[4]) is not None
     with pytest.raises(BadQueryError, match="not HTTP"):
-        reader.feed(b"nonsense\r\n\r\n")
+        parser.feed(b"nonsense\r\n\r\n")

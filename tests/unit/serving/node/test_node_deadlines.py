@@ -61,7 +61,7 @@ def test_a_batch_is_cut_so_that_its_queries_keep_their_deadlines() -> None:
     async def scenario():
         batcher = GreedyBatcher(64)
         for size in (1, 8, 32) * 5:
-            batcher.pace.learn("m", size, 0.02 * size)
+            batcher.latency_model.learn("m", size, 0.02 * size)
         executor = Executor(batcher, lambda _: runtime)
         await executor.load("m")
         runtime.gate.clear()
@@ -92,7 +92,9 @@ def test_a_deadline_travels_and_the_far_side_keeps_it() -> None:
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
             for size in (1, 8, 16) * 5:
-                servers["edge"]._executor._batcher.pace.learn("two", size, 0.1 + 0.001 * size)
+                servers["edge"]._executor._batcher.latency_model.learn(
+                    "two", size, 0.1 + 0.001 * size
+                )
             started_s = time.monotonic()
             reason = await refusal_of(client.answer("depth", image(1), deadline_s=started_s + 0.09))
             spent_s = time.monotonic() - started_s

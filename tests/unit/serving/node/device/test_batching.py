@@ -104,15 +104,17 @@ def test_a_window_never_mixes_queries_of_two_windows(arrivals, window_s) -> None
 def taught(batcher, setup_s: float = 0.1, marginal_s: float = 0.01):
     """`batcher` after batches of model "a" of many sizes."""
     for size in (1, 4, 8, 16) * 5:
-        batcher.pace.learn("a", size, setup_s + marginal_s * size)
+        batcher.latency_model.learn("a", size, setup_s + marginal_s * size)
     return batcher
 
 
 def test_pace_finds_setup_and_marginal_time() -> None:
-    pace = taught(GreedyBatcher(8)).pace
-    assert pace.batch_s("a", 16) == pytest.approx(0.1 + 0.16, rel=0.02)
-    assert pace.batch_s("a", 1) == pytest.approx(0.11, rel=0.05)
-    assert pace.work_s([("a", 20), ("never ran", 9)], max_batch=8) == pytest.approx(0.5, rel=0.02)
+    latency_model = taught(GreedyBatcher(8)).latency_model
+    assert latency_model.batch_s("a", 16) == pytest.approx(0.1 + 0.16, rel=0.02)
+    assert latency_model.batch_s("a", 1) == pytest.approx(0.11, rel=0.05)
+    assert latency_model.work_s([("a", 20), ("never ran", 9)], max_batch=8) == pytest.approx(
+        0.5, rel=0.02
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -121,10 +123,10 @@ def test_pace_finds_setup_and_marginal_time() -> None:
     size=st.integers(1, 64),
 )
 def test_pace_expects_finite_time_and_never_less_of_a_larger_batch(runs, size) -> None:
-    pace = LatencyModel()
+    latency_model = LatencyModel()
     for batch, spent_s in runs:
-        pace.learn("a", batch, spent_s)
-    assert 0 <= pace.batch_s("a", size) <= pace.batch_s("a", size + 1) < 1e4
+        latency_model.learn("a", batch, spent_s)
+    assert 0 <= latency_model.batch_s("a", size) <= latency_model.batch_s("a", size + 1) < 1e4
 
 
 def test_a_batch_says_why_it_closed() -> None:
@@ -212,7 +214,7 @@ def test_a_query_that_came_early_in_its_window_is_not_pushed_out_of_its_bound() 
     batcher = WindowBatcher(1.0, 16)
     for model in ("a", "b"):
         for size in (1, 4, 8) * 9:
-            batcher.pace.learn(model, size, 0.1 * size)
+            batcher.latency_model.learn(model, size, 0.1 * size)
     batcher.push("a", 0, 0.1)
     batcher.push("b", 1, 0.2)
     for number in range(8):
@@ -243,7 +245,7 @@ def test_what_is_forecast_is_when_its_batch_would_end(
     batcher.push("a", "new", now_s)
     end_s, excess_s = now_s + ahead_s, None
     for batch in drain(batcher, now_s):
-        end_s += batcher.pace.batch_s(batch.model, len(batch.items))
+        end_s += batcher.latency_model.batch_s(batch.model, len(batch.items))
         if "new" in batch.items:
             assert forecast.done_s == pytest.approx(end_s)
             excess_s = end_s - batch.arrived_s[0] - 0.85
