@@ -38,7 +38,7 @@ def test_a_plan_for_a_lighter_load_is_refused_by_the_name_of_what_it_breaks(
 def test_a_plan_that_names_what_is_not_there_is_refused(problem: Problem) -> None:
     plan = solve(problem, "certified", Options()).plan
     other = dataclasses.replace(problem, clients=("another-client",))
-    with pytest.raises(PlanError, match="no node .c0."):
+    with pytest.raises(PlanError, match=r"no node .c0."):
         refuse_broken_budgets(other, plan)
 
 
