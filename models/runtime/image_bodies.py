@@ -30,6 +30,7 @@ FORMATS = ("PNG", "JPEG")
 GAP = 2
 """a picture is first averaged over whole pixels down to this many times the size wanted, which is
 cheap, and only then stretched by the card's interpolation"""
+STRIP_PIXELS = 2**16
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,8 +52,8 @@ def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
     header = read_header(body)
     check_cost(header, len(body))
     try:
-        picture = _decode(body, header, preprocessing)
-        image = np.array(_upright(_over_white(picture), header.orientation))
+        picture = _shrunk(_open(body, header, preprocessing), header, preprocessing)
+        image = np.array(_upright(picture, header.orientation))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{WANTED}, the {header.format} is damaged: {error}") from None
     if preprocessing.interpolation == "nearest":
@@ -60,43 +61,55 @@ def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
     return fit(image[None], preprocessing)[0]
 
 
-def _decode(body: bytes, header: PictureHeader, preprocessing: Preprocessing) -> Image.Image:
-    """The picture as it is stored, but not much larger than it is wanted."""
+def _open(body: bytes, header: PictureHeader, preprocessing: Preprocessing) -> Image.Image:
+    """The picture as it is stored; a JPEG at a half, a quarter or an eighth if that is enough."""
     clean = png_without_extras(body) if header.format == "PNG" else body
     picture: Image.Image = Image.open(io.BytesIO(clean), formats=FORMATS)
     if picture.size != (header.width, header.height):
         raise ValueError(f"it is {picture.size[0]}x{picture.size[1]} at second sight")
-    width, height = preprocessing.width, preprocessing.height
-    if header.orientation > 4:  # it lies on its side
-        width, height = height, width
-    if preprocessing.interpolation == "nearest":
-        return picture
-    if header.format == "JPEG":
+    if preprocessing.interpolation != "nearest":
+        width, height = _wanted(header, preprocessing)
         picture.draft(None, (GAP * width, GAP * height))
     picture.load()
-    if header.alpha:
-        picture = picture.convert("RGBA")
-    elif picture.mode in ("P", "1"):  # indices of colours have no mean
-        picture = picture.convert("RGB")
-    elif picture.mode.startswith("I"):
-        picture = _upper_bits(picture)
-    factor = (
-        max(1, picture.width // (GAP * width)),
-        max(1, picture.height // (GAP * height)),
-    )
-    return picture if factor == (1, 1) else picture.reduce(factor)
+    return picture
 
 
-def _upper_bits(picture: Image.Image) -> Image.Image:
-    """8-bit grey of 16 bits, as Pillow makes 8-bit colours of 16-bit ones."""
-    levels = np.asarray(picture).astype(np.uint32)
-    return Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8))
+def _wanted(header: PictureHeader, preprocessing: Preprocessing) -> tuple[int, int]:
+    """(width, height) that the stored picture is to have, which may lie on its side."""
+    width, height = preprocessing.width, preprocessing.height
+    return (height, width) if header.orientation > 4 else (width, height)
+
+
+def _shrunk(
+    picture: Image.Image, header: PictureHeader, preprocessing: Preprocessing
+) -> Image.Image:
+    """RGB over white, averaged over whole pixels to at least `GAP` times the size wanted.
+
+    Strip by strip: no call holds the interpreter, and with it the event loop, for long, and no
+    second picture of the whole size is made.
+    """
+    across = down = 1
+    if preprocessing.interpolation != "nearest":
+        width, height = _wanted(header, preprocessing)
+        across = max(1, picture.width // (GAP * width))
+        down = max(1, picture.height // (GAP * height))
+    shrunk = Image.new("RGB", (-(-picture.width // across), -(-picture.height // down)))
+    rows = max(1, STRIP_PIXELS // (picture.width * down)) * down
+    for top in range(0, picture.height, rows):
+        box = (0, top, picture.width, min(top + rows, picture.height))
+        strip = _over_white(picture.crop(box))
+        if (across, down) != (1, 1):
+            strip = strip.reduce((across, down))
+        shrunk.paste(strip, (0, top // down))
+    return shrunk
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
     """RGB; colours that a transparent pixel hides do not reach the model."""
     if picture.mode.startswith("I"):
-        picture = _upper_bits(picture)
+        levels = np.asarray(picture).astype(np.uint32)
+        # As Pillow makes 8-bit colours of 16-bit ones.
+        picture = Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         clear = picture.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")

@@ -55,7 +55,6 @@ class PictureHeader:
     scans: int = 1
     """passes over the pixels; more than one in progressive JPEGs"""
     progressive: bool = False
-    alpha: bool = False
     orientation: int = 1
 
     @property
@@ -84,12 +83,11 @@ def read_header(body: bytes) -> PictureHeader:
 def picture_memory_bytes(header: PictureHeader) -> int:
     """Bytes that a picture takes at the most while it is decoded.
 
-    A PNG is decoded whole, 4 bytes a pixel, and once more to lay it over white. A JPEG is decoded
-    at an eighth of its sides or more; a progressive one holds its coefficients, 2 bytes for each of
-    three colours.
+    A PNG is decoded whole, 4 bytes a pixel. A JPEG is decoded at an eighth of its sides or more; a
+    progressive one holds its coefficients, 2 bytes for each of three colours.
     """
     if header.format == "PNG":
-        return header.pixels * (12 if header.alpha else 4)
+        return header.pixels * 4
     return header.pixels * 6 if header.progressive else header.pixels
 
 
@@ -145,14 +143,12 @@ def _chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:
 def _read_png(body: bytes) -> PictureHeader:
     if body[12:16] != b"IHDR":
         raise ImageError(f"{WANTED}, the PNG is damaged: it does not begin with IHDR")
-    width, height, _, colours = struct.unpack_from(">IIBB", body, 16)
-    alpha, orientation = bool(colours & 4), 1
+    width, height = struct.unpack_from(">II", body, 16)
+    orientation = 1
     for kind, start, end in _chunks(body):
-        if kind == b"tRNS":
-            alpha = True
-        elif kind == b"eXIf" and end - start < EXIF_BYTES:
+        if kind == b"eXIf" and end - start < EXIF_BYTES:
             orientation = _orientation(body[start + 8 : end - 4])
-    return PictureHeader("PNG", width, height, alpha=alpha, orientation=orientation)
+    return PictureHeader("PNG", width, height, orientation=orientation)
 
 
 def _read_jpeg(body: bytes) -> PictureHeader:
