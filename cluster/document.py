@@ -72,7 +72,7 @@ class Document(FrozenModel):
         except ValidationError as error:
             raise DocumentError(_describe(cls, data, error, source)) from None
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, mode: int = 0o644) -> Path:
         """Write atomically, as JSON or YAML by the suffix; returns the path written."""
         path = Path(path)
         data = self.model_dump(mode="json", exclude_none=True)
@@ -80,7 +80,7 @@ class Document(FrozenModel):
             text = json.dumps(data, indent=1) + "\n"
         else:
             text = yaml.safe_dump(data, sort_keys=False)
-        return write_atomically(path, text)
+        return write_atomically(path, text, mode)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Path:
