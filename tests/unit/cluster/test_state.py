@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -109,3 +110,21 @@ def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
         for process in (ours, bystander, another):
             process.kill()
             process.wait(10)
+
+
+def test_what_up_writes_is_for_this_user_only(tmp_path, monkeypatch) -> None:
+    """Ray itself does not run here; what stands in for it says at once that it has started."""
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(local, "check_capacity", lambda *_: None)
+    monkeypatch.setattr(local, "_start_head", lambda *_: sleeping())
+    monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
+    state = local.up(Topology.load(SPECS / "demo.yaml"))
+    try:
+        written = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+        assert {path.name for path in written} == {"cluster.json", "ray-token"}
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in written)
+        assert Path(state.temp_dir).stat().st_mode & 0o777 == 0o700
+        token = (tmp_path / "state/ray-token").read_text()
+        assert len({token, state.link_token, state.mark}) == 3
+    finally:
+        local.down()
