@@ -253,7 +253,9 @@ def _start_head(topology: Topology, port: int, temp_dir: str, mark: str) -> subp
         sys.executable, "-c", "from ray.scripts.scripts import main; main()",
         "start", "--head", "--block", f"--node-ip-address={LOOPBACK}", f"--port={port}",
         f"--num-cpus={len(os.sched_getaffinity(0))}", f"--resources={json.dumps(resources)}",
-        "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={temp_dir}",
+        "--include-dashboard=false", "--disable-usage-stats",
+        # A folder within ours, because Ray opens its own to everybody.
+        f"--temp-dir={temp_dir}/ray",
         f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false",
         # Ray's fixed ports would clash with any other Ray on the machine.
         f"--ray-client-server-port={_free_port()}",

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import RefusalReason, RefusedError
+from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
 from serving.node.device.loop_lag import LoopLag
@@ -147,9 +147,7 @@ class Executor:
 
     def check(self, model: str, deadline_s: float | None = None) -> None:
         """Raise the `RefusedError` that a query which arrived now would meet."""
-        refusal = self.refusal(model, inf if deadline_s is None else deadline_s)
-        if refusal is not None:
-            raise refusal
+        raise_first([self.refusal(model, inf if deadline_s is None else deadline_s)])
 
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """What a query that arrived now would be refused with; None if it would be queued."""
@@ -190,6 +188,8 @@ class Executor:
             with self._changed:
                 self._batcher.remove(job)
             raise
+        finally:
+            del job, future  # which hold the exception that holds this frame (`raise_first`)
 
     def close(self) -> None:
         """Stop the device thread; queries still queued are refused."""
@@ -217,6 +217,7 @@ class Executor:
             for part in _by_shape(batch):
                 self._run(part)
             self._running = None
+            del batch, part  # their pictures, while it waits for the next
         self._refuse_all()
 
     def _next_batch(self) -> Batch[_Job] | None:

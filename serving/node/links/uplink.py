@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from serving.errors import FrameError, RefusalReason, RefusedError
+from serving.errors import FrameError, RefusalReason, RefusedError, raise_first
 from serving.node.device.served import Image
 from serving.node.links.framing import FrameProtocol
 from serving.node.links.messages import (
@@ -113,10 +113,7 @@ class Uplink:
     def check(self, asks: tuple[Ask, ...]) -> None:
         """Raise the `RefusedError` that a query for `asks` would meet at once."""
         now_s = self._clock()
-        for ask in asks:
-            refusal = self._backoff.refusal(ask.target.node, now_s)
-            if refusal is not None:
-                raise refusal
+        raise_first([self._backoff.refusal(ask.target.node, now_s) for ask in asks])
         if self._in_flight >= self._max_in_flight:
             raise RefusedError(
                 RefusalReason.LINK_FULL, f"{self._in_flight} queries are on the link"
@@ -207,6 +204,7 @@ class Uplink:
             raise
         finally:
             del self._calls[number]
+            del call  # which holds the exception that holds this frame (`raise_first`)
 
     async def _connect(self) -> FrameProtocol:
         """The connection, once it is welcomed.

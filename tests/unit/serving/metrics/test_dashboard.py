@@ -24,6 +24,7 @@ from serving.metrics.targets import JOB
 from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from support.open_door import picture
 from support.paths import ROOT
 
 DASHBOARD = ROOT / "serving" / "metrics" / "dashboard.json"
@@ -90,7 +91,9 @@ async def scrape_both() -> str:
     async with httpx.AsyncClient() as caller:
         for _ in range(10):
             await caller.post(
-                f"{url}/v2/models/{TASK}/infer", content=b"x", headers={"content-type": "image/png"}
+                f"{url}/v2/models/{TASK}/infer",
+                content=picture(),
+                headers={"content-type": "image/png"},
             )
         scrapes = [await caller.get(url + METRICS_PATH)]
         scrapes.append(await caller.get(f"http://{page.address}{METRICS_PATH}"))
