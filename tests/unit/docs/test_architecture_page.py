@@ -19,7 +19,7 @@ PICTURE = ROOT / "docs" / "images" / "folders.svg"
 NOT_OURS = {"out", "build", "dist"}
 """folders at the root that programs write"""
 MIRRORS = ("tests/unit/", "tests/models/")
-"""whose folders are those of what they test"""
+"""whose folders are those of what they test; `tests/models` may leave out `models` or `serving`"""
 
 
 def section(title: str) -> str:
@@ -121,7 +121,8 @@ def is_named(folder: str, named: set[str]) -> bool:
     for mirror in MIRRORS:
         if folder.startswith(mirror):
             tested = folder.removeprefix(mirror)
-            return any((ROOT / name).is_dir() for name in (tested, f"models/{tested}"))
+            above = ("", "models/", "serving/") if mirror == "tests/models/" else ("",)
+            return any((ROOT / f"{name}{tested}").is_dir() for name in above)
     return not own_files(folder)
 
 

@@ -10,7 +10,6 @@ import pytest
 from cluster.topology import Batching
 from planner.plan import Plan, Route
 from serving.errors import RefusalReason
-from serving.http.responses import REASONS
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batcher, make_batcher
 from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout, route_tables
@@ -43,15 +42,6 @@ def test_the_reasons_are_those_of_the_code_word_for_word() -> None:
 def test_the_other_pages_point_at_the_table_of_reasons(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert "nodes.md#why-a-query-is-refused" in text
-
-
-def test_the_page_on_the_protocol_names_no_reason_that_the_door_does_not_give() -> None:
-    text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| [0-9, ]+ \| (.*?) \|", text, re.MULTILINE)
-    named = set().union(*(words(cell) for cell in rows))
-    of_the_door = {"bad_query", "broken", *REASONS.values()}
-    assert named - of_the_door <= {str(reason) for reason in RefusalReason}
-    assert of_the_door <= named
 
 
 def waiting_queries(now_s: float) -> Batcher[object]:
