@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from functools import cache
@@ -172,6 +173,12 @@ def box_of(folder: Path, boxes: dict[str, tuple[float, float]]) -> str:
     """The innermost box that holds `folder`; nothing for other people's folders."""
     inside = [box for box in boxes if folder == ROOT / box or ROOT / box in folder.parents]
     return max(inside, key=len, default="")
+
+
+def test_the_picture_is_what_its_script_draws() -> None:
+    """If this fails: python docs/images/draw_folders.py"""
+    draw = runpy.run_path(str(PICTURE.with_name("draw_folders.py")))["draw"]
+    assert PICTURE.read_text(encoding="utf-8") == draw()
 
 
 def test_the_picture_has_every_folder_of_the_project() -> None:
