@@ -49,13 +49,9 @@ SERVING = Panel(
     "serving", "the running system and its simulator", "#eef5fb", "#0072b2",
     (
         [("serving/cli", "the verbs of testbed")],
-        [("serving/report", "report.html, comparisons")],
+        [("serving/report", "report.html, figures"), ("serving/simulation", "on a virtual clock")],
         [("serving/traffic", "load generator, scores"), ("serving/replan", "the live loop")],
-        [
-            ("serving/client", "the Python client"),
-            ("serving/deploy", "Ray Serve, assignments"),
-            ("serving/simulation", "on a virtual clock"),
-        ],
+        [("serving/client", "the Python client"), ("serving/deploy", "Ray Serve, assignments")],
         [("serving/ingress", "HTTP and gRPC doors"), ("serving/rollout", "stages, interim routes")],
         [("serving/node", "a node at run time"), ("serving/setting", "topology, models, costs")],
         [("serving/node/links", "uplinks between nodes"), ("serving/metrics", "Prometheus")],

@@ -86,16 +86,18 @@ def milliseconds(cell: str) -> float:
 
 def plan_with(model: str, share: float) -> Plan:
     """The plan whose edge serves segmentation with `model` to `share`, the cloud the rest."""
-    ways = (("edge", "edge-0", model, share), ("cloud", "cloud", "big", 1 - share))
-    routes = [("segmentation", *way) for way in ways] + [("depth", "edge", "edge-0", "depth", 1.0)]
+    keys = ("task", "tier", "node", "model", "share")
+    ways = (
+        ("segmentation", "edge", "edge-0", model, share),
+        ("segmentation", "cloud", "cloud", "big", 1 - share),
+        ("depth", "edge", "edge-0", "depth", 1.0),
+    )
+    routes = ({"client": "client-0", **dict(zip(keys, way, strict=True))} for way in ways)
     return Plan(
         problem_digest="d",
         policy="p",
         onloading={"edge-0": (model, "depth"), "cloud": ("big",)},
-        routes=tuple(
-            Route(client="client-0", task=task, tier=tier, node=node, model=held, share=part)
-            for task, tier, node, held, part in routes
-        ),
+        routes=tuple(Route.model_validate(route) for route in routes),
     )
 
 
