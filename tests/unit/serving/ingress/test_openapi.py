@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serving.errors import RefusalReason
 from serving.http.limits import Limits
 from serving.ingress.access import DoorConfig
 from support.open_door import TASKS, serve_node
@@ -142,3 +143,12 @@ def test_no_bytes_make_a_500(served) -> None:
             assert set(response.json()) == {"error", "reason"}
 
         ask()
+
+
+def test_the_reasons_for_refusals_are_listed_with_their_sentences(served) -> None:
+    described = httpx.get(f"{served.url}/openapi.json").json()
+    listed = described["components"]["schemas"]["Refusal"]["properties"]["reason"]["oneOf"]
+    found = {entry["const"]: entry["description"] for entry in listed}
+    assert found == {str(reason): reason.sentence for reason in RefusalReason}
+    page = httpx.get(f"{served.url}/docs").text
+    assert all(f'"const": "{reason}"' in page for reason in RefusalReason)
