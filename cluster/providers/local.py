@@ -31,6 +31,7 @@ from cluster.providers.state import (
     ClusterState,
     find_cluster,
     forget_cluster,
+    log_folder,
     state_path,
 )
 from cluster.topology import Topology
@@ -100,6 +101,7 @@ def up(
     _refuse_second(say)
     chosen = _free_port() if port is None else _claim_port(port)
     _warn_of_stale_addresses(say)
+    shutil.rmtree(log_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     token = secrets.token_hex(24)
     write_atomically(_token_path(), token, mode=0o600)

@@ -71,8 +71,8 @@ class Uplink:
     `find_peer` gives the current (host, port) of the far node; it is asked again after every
     loss, because a restarted node listens elsewhere. At most `max_in_flight` queries of
     `max_in_flight_bytes` are between `call` and its return: what the far side does not take stays
-    with the callers, and the next are refused. `node` and `peer` are the names that the log gives to
-    the link's ends.
+    with the callers, and the next are refused. `node` and `peer` are the names of the two ends in
+    the log.
     """
 
     def __init__(
