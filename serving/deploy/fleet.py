@@ -165,8 +165,8 @@ class Fleet:
             _log.exception("the change to a plan of %s broke off", plan.policy)
             raise
         _log.info(
-            "plan version %d of %s is in force after %.2f s, in %d stages; without loads it took "
-            "%.2f s to turn the routes, and %.2f s until the last query of the old ones",
+            "plan version %d of %s is in force after %.2f s; stages: %d; loads left out, routes "
+            "turned within %.2f s; the last query of the old ones ended %.2f s later",
             change.version, plan.policy, change.total_s, change.stages,
             change.reaction_s, change.drain_s,
         )  # fmt: skip

@@ -30,7 +30,6 @@ __all__ = ["AccessLog", "LoggedDoor"]
 
 MAX_SIGNS = 128
 """of a path, or a name that a caller gave"""
-STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 _log = logging.getLogger(ACCESS)
 _answered_by: ContextVar[str] = ContextVar("answered_by", default="")
 """the nodes that answered the request of this task"""
@@ -74,7 +73,8 @@ class AccessLog:
             except asyncio.CancelledError:
                 raise
             except BaseException:
-                status = STATUS_NAMES.get(context.code(), "UNKNOWN")
+                code = context.code()  # set by `abort`; an error of the node's own sets none
+                status = code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
                 raise
             finally:
                 model = getattr(request, "model_name", "") or getattr(request, "name", "")

@@ -32,12 +32,12 @@ class RateLimit:
         """None for an event that is held back; else how many were held back in the last period."""
         now_s = self._clock()
         with self._lock:
+            if key not in self._seen and len(self._seen) >= MAX_KEYS:
+                self._seen.clear()
             began_s, count = self._seen.get(key, (now_s, 0))
             if now_s - began_s < self._period_s:
                 self._seen[key] = began_s, count + 1
                 return 0 if count < burst else None
-            if len(self._seen) >= MAX_KEYS:
-                self._seen.clear()
             self._seen[key] = now_s, 1
             return max(0, count - burst)
 

@@ -133,7 +133,7 @@ class NodeServer:
 
     def close(self) -> None:
         """Stop everything; queries still here are refused."""
-        self._log.info("stops")
+        self._log.info("the node stops")
         self._peers.close()
         for uplink in self._uplinks.values():
             uplink.close()

@@ -45,7 +45,7 @@ class LinkLog:
     def lost(self, why: str, queries: int) -> None:
         """The connection went, with so many queries on it."""
         self._note_apart()
-        message = "lost the link to %s: %s; %d queries were on it"
+        message = "lost the link to %s: %s; queries on it: %d"
         self._log.limited(
             logging.WARNING, "lost", message, self._peer, why, queries, burst=MAX_LINES
         )

@@ -270,6 +270,9 @@ class Uplink:
             self._failed = RefusedError(RefusalReason.PEER_UNREACHABLE, f"the node above: {what}")
             self._log.unreachable(what)
             raise _copy(self._failed) from None
+        finally:
+            if self._welcomed is not None:
+                self._welcomed.cancel()  # nobody waits for it any more
         self._failed = None
         self._connection = connection
         self._log.connected(host, port)
@@ -315,11 +318,11 @@ class Uplink:
             raise unexpected_kind(kind)
 
     def _on_lost(self, connection: FrameProtocol) -> None:
-        if self._welcomed is not None and not self._welcomed.done():
-            self._welcomed.set_exception(
-                ConnectionError("it closed the connection before it welcomed this node")
-            )
-        if connection is not self._connection:
+        if connection is not self._connection:  # of an attempt
+            if self._welcomed is not None and not self._welcomed.done():
+                self._welcomed.set_exception(
+                    ConnectionError("it closed the connection before it welcomed this node")
+                )
             return
         self._connection = None
         if not self._closing:
