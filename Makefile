@@ -53,7 +53,7 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff format .
 
 gpu-check: setup ## the tests that only a CUDA device can answer
-	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().cuda_memory_bytes else "no CUDA device here: nothing was checked")'
+	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 
 bench-planner: setup ## measure the planner; writes out/bench/planner.json

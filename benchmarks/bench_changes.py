@@ -59,7 +59,10 @@ def running_fleet(topology: Topology) -> Iterator[tuple[Fleet, Setting]]:
 
             cards = (find_model(MODEL), find_model(OTHER))
             setting = Setting(topology, cards, profile_cluster(topology, cards))
-            yield Fleet.launch(topology, (TASK,), setting.largest_query_bytes, state.token), setting
+            yield (
+                Fleet.launch(topology, (TASK,), setting.largest_query_bytes, state.link_token),
+                setting,
+            )
         finally:
             local.disconnect()
             local.down()

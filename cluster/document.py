@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
 __all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
 
@@ -29,6 +31,15 @@ class FrozenModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """`memory: true` is no byte; pydantic would take it for 1."""
+        field = cls.model_fields[info.field_name] if info.field_name else None
+        if field is not None and _holds_bool(value) and not _may_hold_bool(field.annotation):
+            raise ValueError("expected no true or false here")
+        return value
+
 
 class Document(FrozenModel):
     """A `FrozenModel` with a schema version that is stored as YAML or JSON (by file suffix)."""
@@ -40,17 +51,15 @@ class Document(FrozenModel):
         """Read `path`. Raises `DocumentError` (missing file, syntax, unknown key, bad value)."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            raw = path.read_bytes()
         except OSError as error:
             raise DocumentError(f"{path}: {error.strerror or error}") from None
         try:
-            is_json = path.suffix == ".json"
-            data = json.loads(text) if is_json else yaml.safe_load(text)
-        except (json.JSONDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise DocumentError(
-                f"{path}: not valid {path.suffix[1:] or 'YAML'}: {reason}"
-            ) from None
+            text = decode(raw)
+            data = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
+        except TextError as error:
+            kind = path.suffix[1:] or "YAML"
+            raise DocumentError(f"{path}: not valid {kind}: {error}") from None
         return cls.parse(data, source=str(path))
 
     @classmethod
@@ -63,7 +72,7 @@ class Document(FrozenModel):
         except ValidationError as error:
             raise DocumentError(_describe(cls, data, error, source)) from None
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, mode: int = 0o644) -> Path:
         """Write atomically, as JSON or YAML by the suffix; returns the path written."""
         path = Path(path)
         data = self.model_dump(mode="json", exclude_none=True)
@@ -71,7 +80,7 @@ class Document(FrozenModel):
             text = json.dumps(data, indent=1) + "\n"
         else:
             text = yaml.safe_dump(data, sort_keys=False)
-        return write_atomically(path, text)
+        return write_atomically(path, text, mode)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Path:
@@ -134,6 +143,22 @@ def _inner_model(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+def _holds_bool(value: Any) -> bool:
+    """Whether plain data has a truth value in it."""
+    if isinstance(value, dict):
+        return any(_holds_bool(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_bool(each) for each in value)
+    return isinstance(value, bool)
+
+
+def _may_hold_bool(annotation: Any) -> bool:
+    """Whether a truth value belongs there; what is inside models those models judge themselves."""
+    if annotation in (bool, Any, object) or _is_model(annotation):
+        return True
+    return any(_may_hold_bool(each) for each in getattr(annotation, "__args__", ()))
 
 
 def _is_model(candidate: Any) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from cluster.container import cpu_limit, memory_limit_bytes
+from cluster.gpus import GpuDevice, read_gpus
 from cluster.topology import Topology
 
 __all__ = ["CapacityError", "Machine", "check_capacity", "read_machine"]
@@ -18,34 +20,25 @@ class CapacityError(RuntimeError):
 
 @dataclass(frozen=True)
 class Machine:
-    """Cores, host memory and CUDA devices (memory in bytes, by index)."""
+    """What this process may use: cores, host memory in bytes, CUDA devices in CUDA's order."""
 
-    cores: int
+    cores: float
     memory_bytes: int
-    cuda_memory_bytes: tuple[int, ...] = ()
+    gpus: tuple[GpuDevice, ...] = ()
 
 
 def read_machine() -> Machine:
-    """Read the machine this process runs on; CUDA devices come from NVML where there is one."""
-    return Machine(
-        cores=len(os.sched_getaffinity(0)),
-        memory_bytes=psutil.virtual_memory().available,
-        cuda_memory_bytes=_cuda_memory(),
-    )
-
-
-def _cuda_memory() -> tuple[int, ...]:
+    """What the machine has, its container allows, and CUDA_VISIBLE_DEVICES shows."""
     import pynvml
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver: a machine without a GPU
-        return ()
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles)
-    finally:
-        pynvml.nvmlShutdown()
+    cores = len(os.sched_getaffinity(0))
+    available = psutil.virtual_memory().available
+    allowed, room = cpu_limit(), memory_limit_bytes()
+    return Machine(
+        cores=cores if allowed is None else min(float(cores), allowed),
+        memory_bytes=available if room is None else min(available, room),
+        gpus=read_gpus(pynvml, os.environ),
+    )
 
 
 def check_capacity(topology: Topology, machine: Machine) -> None:
@@ -61,17 +54,12 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
         if device == "cpu":
             cores, available = machine.cores, machine.memory_bytes
         else:
-            index = int(device.split(":")[1])
-            if index >= len(machine.cuda_memory_bytes):
-                raise CapacityError(
-                    f"nodes {', '.join(n.name for n in nodes)} ask for {device}, but this machine "
-                    f"has {len(machine.cuda_memory_bytes)} CUDA devices; set device: cpu"
-                )
-            cores, available = 1, machine.cuda_memory_bytes[index]
+            gpu = _gpu(machine, device, ", ".join(node.name for node in nodes))
+            cores, available = 1, gpu.free_bytes
         if compute > cores + 1e-9:
             raise CapacityError(
                 f"the compute budgets on {device} add up to {compute:g} busy seconds per second, "
-                f"this machine has {cores}; lower `compute` of {', '.join(n.name for n in nodes)}"
+                f"this machine has {cores:g}; lower `compute` of {', '.join(n.name for n in nodes)}"
             )
         if memory > available:
             raise CapacityError(
@@ -79,3 +67,16 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
                 f"has {available / 2**20:.0f} MiB free; lower `memory` of "
                 f"{', '.join(n.name for n in nodes)}"
             )
+
+
+def _gpu(machine: Machine, device: str, asking: str) -> GpuDevice:
+    index = int(device.split(":")[1])
+    if index >= len(machine.gpus):
+        raise CapacityError(
+            f"nodes {asking} ask for {device}, but this machine has {len(machine.gpus)} CUDA "
+            "devices (as far as CUDA_VISIBLE_DEVICES shows them); set device: cpu"
+        )
+    gpu = machine.gpus[index]
+    if gpu.fault:
+        raise CapacityError(f"nodes {asking} ask for {device}: {gpu.fault}")
+    return gpu

@@ -12,7 +12,7 @@ from support.testbed_process import Testbed, commands_of, readme_blocks
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that only a GPU can answer are skipped, by name, where there is none."""
-    if any("gpu" in item.keywords for item in items) and not read_machine().cuda_memory_bytes:
+    if any("gpu" in item.keywords for item in items) and not read_machine().gpus:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device; see make gpu-check"))

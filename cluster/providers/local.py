@@ -17,14 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
 from cluster.document import write_atomically
+from cluster.environment import MARK, driver_environment, node_environment
 from cluster.machine import check_capacity, read_machine
 from cluster.providers.state import (
     ClusterError,
@@ -50,14 +51,19 @@ def resource_of(node: str) -> str:
 
 def prepare_ray() -> None:
     """Set the environment that Ray reads when it is imported. Raises `ClusterError` if too late."""
-    settings = _settings()
-    missing = {key for key, value in settings.items() if os.environ.get(key) != value}
-    if missing and "ray" in sys.modules:
+    wanted = driver_environment(os.environ, _settings())
+    stray = {name for name in os.environ if name.startswith("RAY_") and name not in wanted}
+    missing = {name for name in _settings() if os.environ.get(name) != wanted[name]}
+    if (missing or stray) and "ray" in sys.modules:
+        mends = [f"{name}={wanted[name]}" for name in sorted(missing)]
+        mends += [f"no {name}" for name in sorted(stray)]
         raise ClusterError(
             "ray was imported before `cluster.providers.local.prepare_ray()` was called; call it "
-            "first, or set " + ", ".join(f"{key}={settings[key]}" for key in sorted(missing))
+            f"first, or set {', '.join(mends)}"
         )
-    os.environ.update(settings)
+    for name in stray:
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 def _settings() -> dict[str, str]:
@@ -69,6 +75,10 @@ def _settings() -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_path()),
+        # Ray would take `uv run` for a wish to ship the folder that it was called in.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # Older versions hide GPUs from actors that reserve none of them, as nodes do.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
         # it is told that this is a single-host cluster, which is what this switch means.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -79,14 +89,21 @@ def _token_path() -> Path:
     return state_path().with_name("ray-token")
 
 
-def _cluster_environment() -> dict[str, str]:
-    """Environment of the cluster's processes."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    environment = {**os.environ, **_settings(), "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
-    for misleading in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-        environment.pop(misleading, None)
-    return environment
+@contextmanager
+def _from_nowhere(folder: str) -> Iterator[None]:
+    """Be a driver without a script and a folder of its own.
+
+    Ray puts the folder that a driver runs in, and that of its script, first on the path of its
+    workers, where a `models.py` of the user's would be taken for the testbed's `models`.
+    """
+    here, script = os.getcwd(), sys.argv[:1]
+    os.chdir(folder)
+    sys.argv[:1] = [""]
+    try:
+        yield
+    finally:
+        sys.argv[:1] = script
+        os.chdir(here)
 
 
 def up(
@@ -103,10 +120,11 @@ def up(
     _warn_of_stale_addresses(say)
     shutil.rmtree(log_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
-    token = secrets.token_hex(24)
-    write_atomically(_token_path(), token, mode=0o600)
+    state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)
+    mark = secrets.token_hex(8)
     say(f"starting Ray on {LOOPBACK}:{chosen}")
-    head = _start_head(topology, chosen, temp_dir)
+    head = _start_head(topology, chosen, temp_dir, mark)
     state = ClusterState(
         topology=topology,
         address=f"{LOOPBACK}:{chosen}",
@@ -114,10 +132,11 @@ def up(
         head_started=psutil.Process(head.pid).create_time(),
         temp_dir=temp_dir,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        token=token,
+        link_token=secrets.token_hex(24),
+        mark=mark,
     )
     # Recorded before it is known to work: a crash from here on leaves something `down` can end.
-    state.save(state_path())
+    state.record()
     try:
         _wait_until_ready(head, chosen, Path(temp_dir))
     except BaseException:
@@ -161,13 +180,14 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         try:
-            ray.init(
-                address=state.address,
-                namespace="testbed",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
+            with _from_nowhere(state.temp_dir):
+                ray.init(
+                    address=state.address,
+                    namespace="testbed",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                )
         except (ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ClusterError(f"the cluster at {state.address} refused: {reason}") from None
@@ -229,7 +249,7 @@ def _warn_of_stale_addresses(say: Callable[[str], None]) -> None:
                 say(f"note: {origin} names a Ray at {address} that does not answer; ignored")
 
 
-def _start_head(topology: Topology, port: int, temp_dir: str) -> subprocess.Popen[bytes]:
+def _start_head(topology: Topology, port: int, temp_dir: str, mark: str) -> subprocess.Popen[bytes]:
     resources = {resource_of(node.name): 1 for node in topology.nodes}
     command = [
         sys.executable, "-c", "from ray.scripts.scripts import main; main()",
@@ -241,11 +261,12 @@ def _start_head(topology: Topology, port: int, temp_dir: str) -> subprocess.Pope
         f"--ray-client-server-port={_free_port()}",
         f"--dashboard-agent-listen-port={_free_port()}",
     ]  # fmt: skip
-    environment = _cluster_environment()
+    root = str(Path(__file__).resolve().parents[2])
+    environment = node_environment(os.environ, {**_settings(), MARK: mark}, root)
     with (Path(temp_dir) / "head.log").open("wb") as log:
         return subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
-            start_new_session=True,
+            start_new_session=True, cwd=temp_dir,
         )  # fmt: skip
 
 
@@ -263,20 +284,20 @@ def _wait_until_ready(head: subprocess.Popen[bytes], port: int, temp_dir: Path) 
 
 
 def _processes_of(state: ClusterState) -> list[psutil.Process]:
-    """The head, its descendants, and anything whose command line names the cluster's folder."""
+    """The head, its descendants, and whatever else has the cluster's mark in its environment."""
     found: dict[int, psutil.Process] = {}
     if state.alive:
         head = psutil.Process(state.head_pid)
         found = {process.pid: process for process in [head, *head.children(recursive=True)]}
-    for process in psutil.process_iter(["cmdline"]):
-        if any(state.temp_dir in part for part in process.info["cmdline"] or ()):
+    for process in psutil.process_iter(["uids", "environ"]):
+        # Of another user's processes, and of one that has just ended, there is no environment.
+        uids, environment = process.info["uids"], process.info["environ"] or {}
+        if uids and uids.real == os.getuid() and environment.get(MARK) == state.mark != "":
             found[process.pid] = process
     found.pop(os.getpid(), None)
     return list(found.values())
 
 
 def _quietly(action: Callable[[], None]) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         action()
-    except psutil.NoSuchProcess:
-        return

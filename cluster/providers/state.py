@@ -28,7 +28,16 @@ class ClusterState(Document):
     head_started: float
     temp_dir: str
     started_at: str
-    token: str
+    link_token: str
+    """what nodes show each other; Ray has a token of its own"""
+    mark: str = ""
+    """in the environment of the cluster's processes"""
+
+    def record(self) -> None:
+        """Write the file where `find_cluster` looks for it, for this user's eyes only."""
+        path = state_path()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.save(path, mode=0o600)
 
     @property
     def alive(self) -> bool:

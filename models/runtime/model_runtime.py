@@ -11,7 +11,8 @@ import torch
 from models.runtime.accelerator import CudaAccelerator, DeviceMemoryError
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
 from models.runtime.graph_engine import GraphEngine
-from models.runtime.image_bodies import MAX_PIXELS, ImageError, decode_image
+from models.runtime.image_bodies import decode_image
+from models.runtime.picture_header import MAX_PIXELS, ImageError
 from models.runtime.preprocessing import fit
 from models.runtime.resample import nearest
 from models.tasks import Kind, find_task

@@ -65,7 +65,9 @@ def run_demo(out: VerbOutput, folder: Path, *, seed: int, duration_s: float | No
         setting = _profile(out, folder, topology)
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
-            fleet = Fleet.launch(topology, setting.tasks, setting.largest_query_bytes, state.token)
+            fleet = Fleet.launch(
+                topology, setting.tasks, setting.largest_query_bytes, state.link_token
+            )
         stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
         report = _measure(stand, folder, solutions, phases)
     finally:

@@ -20,6 +20,7 @@ from serving.cli import (
     zoo_verbs,
 )
 from serving.cli.console import ExitCode
+from serving.errors import BudgetError
 from serving.logs.file import OpenLog
 
 __all__ = ["app", "main"]
@@ -54,6 +55,8 @@ def main() -> None:
         code = 0
     except (DocumentError, CapacityError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
+    except BudgetError as error:
+        code = _complain(error, ExitCode.NOT_MET)
     except ClusterError as error:
         code = _complain(error, ExitCode.FAILED)
     except (ValueError, KeyError) as error:

@@ -299,7 +299,7 @@ def _running_or_launched(
             state.topology,
             setting.tasks,
             setting.largest_query_bytes,
-            state.token,
+            state.link_token,
             door,
             shared_passes=shared_passes,
             log_level=log_level,

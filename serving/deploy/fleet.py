@@ -33,7 +33,7 @@ from serving.node.control import call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import RolloutReport, execute_rollout
-from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout
+from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]
@@ -179,7 +179,7 @@ class Fleet:
         clients = [node.name for node in self.topology.clients]
         stages = plan_rollout(
             plan,
-            max(snapshot.plan_version for snapshot in now.values()) + 1,
+            next_version(now),
             await call_each({name: self._nodes[name].table() for name in clients}),
             {name: frozenset(snapshot.models) for name, snapshot in now.items()},
             MemoryBudgets(

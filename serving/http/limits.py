@@ -16,7 +16,7 @@ class Limits:
     """Bounds on what one caller, and all of them together, may hold of the process."""
 
     body_bytes: int = 8 * 2**20
-    json_bytes: int = 2**20
+    json_bytes: int = 2**18
     """of JSON in a body: numbers as text keep the event loop busy, raw tensors do not"""
     images: int = 64
     """images of one request"""

@@ -141,7 +141,9 @@ class HttpApi:
     async def _infer(self, query: _Query, answer_headers: Headers, body: Body) -> Response:
         if query.kind in IMAGE_TYPES:
             request = InferenceRequest(
-                images_nhw3=(await self._pictures.decode(bytes(body)))[np.newaxis],
+                images_nhw3=(
+                    await self._pictures.decode(body if isinstance(body, bytes) else bytes(body))
+                )[np.newaxis],
                 outputs=query.outputs,
                 binary=True,
                 request_id=query.request_id,

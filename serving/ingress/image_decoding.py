@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from models.runtime.picture_header import ImageError, check_cost, read_header
 from serving.errors import BadQueryError, RefusalReason, RefusedError
 from serving.http.limits import Limits
 
 __all__ = ["PictureDecoder", "is_heavy"]
 
-LIGHT_PIXELS = 2**17
-LIGHT_PNG_BYTES = 2**17
-LIGHT_JPEG_BYTES = 2**13
-"""even a blank JPEG of a few megapixels is larger; its header does not say its size at once"""
+LIGHT_PASSES = 2**17
+"""pixels, times the scans that go over them"""
+LIGHT_BYTES = 2**17
 THREADS = 2
 
 Decode = Callable[[bytes], NDArray[np.uint8]]
@@ -39,7 +39,11 @@ class PictureDecoder:
     async def decode(self, body: bytes) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 of a body. Raises `BadQueryError`, and `RefusedError` when as many large
         pictures wait as may."""
-        if not is_heavy(body):
+        try:
+            heavy = is_heavy(body)
+        except ImageError as error:
+            raise BadQueryError(422, str(error)) from None
+        if not heavy:
             return self._decoded(body)
         if self._waiting >= self._limit:
             raise RefusedError(
@@ -65,8 +69,10 @@ class PictureDecoder:
 
 
 def is_heavy(body: bytes) -> bool:
-    """Whether decoding may take more than a millisecond or two, as far as a glance can tell."""
-    if body[:4] == b"\x89PNG":
-        width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
-        return len(body) > LIGHT_PNG_BYTES or width * height > LIGHT_PIXELS
-    return len(body) > LIGHT_JPEG_BYTES
+    """Whether decoding may take more than a millisecond or two. Raises `ImageError` for what is no
+    picture, or one that is not decoded at all."""
+    if len(body) > LIGHT_BYTES:
+        return True
+    header = read_header(body)
+    check_cost(header, len(body))
+    return header.pixels * header.scans > LIGHT_PASSES

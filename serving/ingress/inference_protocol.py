@@ -7,6 +7,7 @@ A model's name is a task, or `all`. A request carries one tensor, `image`, UINT8
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,8 +27,10 @@ __all__ = [
     "check_shape",
     "datatype_of",
     "input_spec",
+    "optional_text",
     "output_specs",
     "read_timeout_s",
+    "shown",
 ]
 
 LONGEST_TIMEOUT_S = 3_600.0
@@ -117,7 +120,7 @@ def check_shape(shape: Any, size: tuple[int, int], max_images: int) -> tuple[int
     raise BadQueryError(
         422,
         f"inputs.0.shape: expected [{height}, {width}, 3] or [n, {height}, {width}, 3], n at most "
-        f"{max_images}, got {_shortened(shape)}",
+        f"{max_images}, got {shown(shape)}",
     )
 
 
@@ -128,10 +131,25 @@ def read_timeout_s(value: Any, unit_s: float, where: str) -> float:
     if number and 0 < value * unit_s <= LONGEST_TIMEOUT_S:
         return float(value * unit_s)
     raise BadQueryError(
-        400, f"{where}: expected a positive number, at most {LONGEST_TIMEOUT_S:g} s, got {value!r}"
+        400,
+        f"{where}: expected a positive number, at most {LONGEST_TIMEOUT_S:g} s, got {shown(value)}",
     )
 
 
-def _shortened(value: Any) -> str:
-    words = repr(value)
+def shown(value: Any) -> str:
+    """A caller's value for a message: short, and however deep it is nested."""
+    words = _SHORT.repr(value)
     return words if len(words) <= 80 else f"{words[:77]}..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def optional_text(value: Any, where: str) -> str:
+    """A text that may be left out or null. Raises `BadQueryError` for anything else."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadQueryError(400, f"{where}: expected a string, got {shown(value)}")
+    return value

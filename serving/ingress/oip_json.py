@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +23,18 @@ from serving.ingress.inference_protocol import (
     InferenceResponse,
     check_shape,
     datatype_of,
+    optional_text,
     read_timeout_s,
+    shown,
 )
 from serving.ingress.oip_names import INPUT
 
 __all__ = ["encode_response", "parse_request"]
 
 
+MOST_CONTAINERS = 16_384
+"""lists and objects of a request: a picture of 96 x 96 as rows of pixels has 9,313. Python's
+collector of cycles goes through each of them while the event loop waits"""
 REMEMBERED_BYTES = 1_024
 """the longest JSON header that is kept: callers send the same one with every raw tensor"""
 
@@ -40,6 +46,8 @@ class _Asked(NamedTuple):
     raw_bytes: Any
     """declared length of the raw tensor; None for numbers"""
     numbers: Any
+    truth_values: bool
+    """whether there are any in the JSON: among numbers they would count as 0 and 1"""
     outputs: tuple[str, ...]
     binary: bool | frozenset[str]
     request_id: str
@@ -80,8 +88,15 @@ def parse_request(
 
 
 def _read_asked(text: bytes | memoryview, size: tuple[int, int], most_images: int) -> _Asked:
+    raw = bytes(text)
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS:
+        raise BadQueryError(
+            413,
+            f"expected at most {MOST_CONTAINERS} lists and objects of JSON; send numbers as one "
+            "flat list, or raw tensors",
+        )
     try:
-        header = orjson.loads(text)
+        header = orjson.loads(raw)
     except ValueError as error:
         raise BadQueryError(400, f"the request is not JSON: {error}") from None
     tensor = _only_input(header)
@@ -95,11 +110,12 @@ def _read_asked(text: bytes | memoryview, size: tuple[int, int], most_images: in
         shape=check_shape(tensor.get("shape"), size, most_images),
         raw_bytes=about.get("binary_data_size"),
         numbers=tensor.get("data"),
+        truth_values=b"true" in raw or b"false" in raw,
         outputs=outputs,
         binary=binary,
-        request_id=str(header.get("id", "")),
+        request_id=optional_text(header.get("id"), "id"),
         timeout_s=None if timeout is None else read_timeout_s(timeout, 1e-6, "parameters.timeout"),
-        caller=str(parameters.get("client_id", ""))[:128],
+        caller=optional_text(parameters.get("client_id"), "parameters.client_id")[:128],
     )
 
 
@@ -142,8 +158,8 @@ def _only_input(header: Any) -> dict[str, Any]:
     if tensor.get("name") != INPUT or tensor.get("datatype") != "UINT8":
         raise BadQueryError(
             400,
-            f"inputs.0: expected {INPUT!r} of datatype UINT8, got {tensor.get('name')!r} of "
-            f"{tensor.get('datatype')!r}",
+            f"inputs.0: expected {INPUT!r} of datatype UINT8, got {shown(tensor.get('name'))} of "
+            f"{shown(tensor.get('datatype'))}",
         )
     return tensor
 
@@ -154,19 +170,35 @@ def _values(asked: _Asked, raw: memoryview) -> NDArray[np.uint8]:
         if asked.raw_bytes != len(raw) or asked.raw_bytes != count:
             raise BadQueryError(
                 400,
-                f"inputs.0: expected {count} raw bytes, declared {asked.raw_bytes}, got {len(raw)}",
+                f"inputs.0: expected {count} raw bytes, declared {shown(asked.raw_bytes)}, "
+                f"got {len(raw)}",
             )
         return np.frombuffer(raw, dtype=np.uint8)
+    return np.frombuffer(_whole_numbers(asked.numbers, count, asked.truth_values), dtype=np.uint8)
+
+
+def _whole_numbers(data: Any, count: int, truth_values: bool) -> bytes:
+    """`count` numbers from 0 to 255 of a list, or of lists in lists.
+
+    They are counted before anything is made of them: an array of texts takes as much for each as
+    the longest does.
+    """
+    wanted = BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255")
+    if not isinstance(data, list):
+        raise wanted
+    flat = data
+    while flat and type(flat[0]) is list:
+        if any(type(inside) is not list for inside in flat):
+            raise wanted
+        flat = list(chain.from_iterable(flat))
+    if len(flat) != count:
+        raise BadQueryError(400, f"inputs.0.data: expected {count} numbers, got {len(flat)}")
+    if truth_values and any(type(number) is bool for number in flat):
+        raise wanted
     try:
-        values = np.asarray(asked.numbers).ravel()
+        return bytes(flat)
     except (TypeError, ValueError, OverflowError):
-        raise BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255") from None
-    if len(values) != count:
-        raise BadQueryError(400, f"inputs.0.data: expected {count} numbers, got {len(values)}")
-    # Neither floats nor booleans nor text that merely can be read as a number.
-    if values.dtype.kind not in "iu" or not 0 <= values.min() <= values.max() <= 255:
-        raise BadQueryError(400, "inputs.0.data: expected whole numbers from 0 to 255")
-    return values.astype(np.uint8)
+        raise wanted from None
 
 
 def _outputs(

@@ -17,7 +17,9 @@ from serving.ingress.inference_protocol import (
     TensorSpec,
     check_shape,
     datatype_of,
+    optional_text,
     read_timeout_s,
+    shown,
 )
 from serving.ingress.oip_names import INPUT, VERSION
 from serving.ingress.protobuf_types import message
@@ -38,8 +40,8 @@ def parse_request(request: Any, size: tuple[int, int], limits: Limits) -> Infere
     if tensor.name != INPUT or tensor.datatype != "UINT8":
         raise BadQueryError(
             400,
-            f"inputs.0: expected {INPUT!r} of datatype UINT8, got {tensor.name!r} of "
-            f"{tensor.datatype!r}",
+            f"inputs.0: expected {INPUT!r} of datatype UINT8, got {shown(tensor.name)} of "
+            f"{shown(tensor.datatype)}",
         )
     if "shared_memory_region" in tensor.parameters:
         raise BadQueryError(400, "inputs.0: shared memory is not offered; send the tensor itself")
@@ -52,7 +54,7 @@ def parse_request(request: Any, size: tuple[int, int], limits: Limits) -> Infere
         outputs=tuple(output.name for output in request.outputs),
         request_id=request.id,
         timeout_s=None if timeout is None else read_timeout_s(timeout, 1e-6, "parameters.timeout"),
-        caller=str(parameters.get("client_id", ""))[:128],
+        caller=optional_text(parameters.get("client_id"), "parameters.client_id")[:128],
     )
 
 
@@ -85,7 +87,7 @@ def _values(request: Any, tensor: Any, count: int) -> NDArray[np.uint8]:
         if len(request.raw_input_contents) != 1 or len(request.raw_input_contents[0]) != count:
             sizes = [len(raw) for raw in request.raw_input_contents]
             raise BadQueryError(
-                400, f"raw_input_contents: expected one of {count} bytes, got {sizes}"
+                400, f"raw_input_contents: expected one of {count} bytes, got {shown(sizes)}"
             )
         return np.frombuffer(request.raw_input_contents[0], dtype=np.uint8)
     values = np.array(tensor.contents.uint_contents, dtype=np.uint32)

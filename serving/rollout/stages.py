@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from planner.plan import Plan, Route
+from serving.node.snapshot import NodeSnapshot
 from serving.rollout.interim_routes import Capabilities, Held, Path, interim_table, open_ways
 from serving.routing.routes import RouteTable, Target
 
-__all__ = ["MemoryBudgets", "Stage", "plan_rollout", "route_tables", "target_of"]
+__all__ = ["MemoryBudgets", "Stage", "next_version", "plan_rollout", "route_tables", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ def route_tables(plan: Plan, version: int, clients: tuple[str, ...]) -> dict[str
         client: RouteTable(version, {task: tuple(targets) for task, targets in routes.items()})
         for client, routes in tables.items()
     }
+
+
+def next_version(now: Mapping[str, NodeSnapshot]) -> int:
+    """A plan version above that of every node: versions only ever rise, and nodes ignore an older
+    one."""
+    return 1 + max((snapshot.plan_version for snapshot in now.values()), default=0)
 
 
 def plan_rollout(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
+from cluster.environment import MARK
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, find_cluster, state_path
 from cluster.specs import SPECS
 from cluster.topology import Topology
+
+MARK_OF_THE_TEST = "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +32,10 @@ def record(pid: int, started: float) -> ClusterState:
         head_started=started,
         temp_dir="/tmp/testbed-no-such-folder",
         started_at="now",
-        token="t",
+        link_token="t",
+        mark=MARK_OF_THE_TEST,
     )
-    state.save(state_path())
+    state.record()
     return state
 
 
@@ -71,3 +78,53 @@ def test_a_stale_ray_address_is_named_and_ignored(monkeypatch) -> None:
     said: list[str] = []
     local._warn_of_stale_addresses(said.append)
     assert any("RAY_ADDRESS names a Ray at 127.0.0.1:9" in line for line in said)
+
+
+def test_the_record_and_its_folder_are_for_this_user_only(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "new"))
+    record(1, 0.0)
+    assert state_path().stat().st_mode & 0o777 == 0o600
+    assert state_path().parent.stat().st_mode & 0o777 == 0o700
+
+
+def sleeping(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    code = "import time; time.sleep(60)"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env={**os.environ, **environment}
+    )
+
+
+def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
+    """A `tail -f` of the cluster's log names its folder, too."""
+    state = record(1, 0.0)
+    ours = sleeping(**{MARK: MARK_OF_THE_TEST})
+    bystander = sleeping(f"{state.temp_dir}/head.log")
+    another = sleeping(**{MARK: "another"})
+    try:
+        assert local.down()
+        ours.wait(10)
+        assert not psutil.pid_exists(ours.pid)
+        assert bystander.poll() is None
+        assert another.poll() is None
+    finally:
+        for process in (ours, bystander, another):
+            process.kill()
+            process.wait(10)
+
+
+def test_what_up_writes_is_for_this_user_only(tmp_path, monkeypatch) -> None:
+    """Ray itself does not run here; what stands in for it says at once that it has started."""
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(local, "check_capacity", lambda *_: None)
+    monkeypatch.setattr(local, "_start_head", lambda *_: sleeping())
+    monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
+    state = local.up(Topology.load(SPECS / "demo.yaml"))
+    try:
+        written = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+        assert {path.name for path in written} == {"cluster.json", "ray-token"}
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in written)
+        assert Path(state.temp_dir).stat().st_mode & 0o777 == 0o700
+        token = (tmp_path / "state/ray-token").read_text()
+        assert len({token, state.link_token, state.mark}) == 3
+    finally:
+        local.down()

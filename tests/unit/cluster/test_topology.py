@@ -7,6 +7,7 @@ import yaml
 
 from cluster.demand import Demand
 from cluster.document import DocumentError
+from cluster.gpus import GpuDevice
 from cluster.machine import CapacityError, Machine, check_capacity
 from cluster.specs import SPECS
 from cluster.topology import Topology
@@ -123,12 +124,16 @@ def test_capacity_counts_compute_memory_and_devices() -> None:
         check_capacity(topology, Machine(cores=2, memory_bytes=2**24))
 
 
+def gpus(*free_bytes: int) -> tuple[GpuDevice, ...]:
+    return tuple(GpuDevice(f"GPU-{index}", free) for index, free in enumerate(free_bytes))
+
+
 def test_a_cuda_node_needs_that_device_and_its_memory() -> None:
     data = demo()
     data["nodes"][4]["device"] = "cuda:1"
     topology = Topology.parse(data)
     with pytest.raises(CapacityError, match="ask for cuda:1, but this machine has 1 CUDA"):
-        check_capacity(topology, Machine(2, 2**34, (2**34,)))
-    check_capacity(topology, Machine(2, 2**34, (2**34, 2**34)))
+        check_capacity(topology, Machine(2, 2**34, gpus(2**34)))
+    check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**34)))
     with pytest.raises(CapacityError, match="cuda:1 add up"):
-        check_capacity(topology, Machine(2, 2**34, (2**34, 2**20)))
+        check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**20)))

@@ -176,6 +176,34 @@ def test_a_header_longer_than_the_body_is_refused() -> None:
             oip.parse_request(b"{}", length, SIZE, LIMITS)
 
 
+def test_null_is_as_good_as_left_out() -> None:
+    """`"id": null` came back as the text "None", and a caller of that name was counted."""
+    asked = {**request(), "id": None, "outputs": None}
+    read = parse({**asked, "parameters": {"client_id": None, "timeout": None}})
+    assert (read.request_id, read.caller, read.outputs, read.timeout_s) == ("", "", (), None)
+
+
+@pytest.mark.parametrize("value", [5, True, ["a"], {"a": 1}, [[[[[[[[["deep"]]]]]]]]]])
+def test_an_id_that_is_no_text_is_refused(value: object) -> None:
+    for asked in ({**request(), "id": value}, {**request(), "parameters": {"client_id": value}}):
+        with pytest.raises(BadQueryError, match="expected a string, got"):
+            parse(asked)
+
+
+def test_truth_among_numbers_is_refused() -> None:
+    numbers = [1] * (COUNT - 1)
+    for value in (True, False):
+        with pytest.raises(BadQueryError, match="whole numbers from 0 to 255"):
+            parse(request((2, 3, 3), data=[*numbers, value]))
+    assert parse({**request((2, 3, 3), data=[*numbers, 1]), "id": "true"}).request_id == "true"
+
+
+def test_lists_that_are_ragged_or_mixed_are_refused() -> None:
+    for data in ([[1, 2], 3], [1, [2, 3]], [[[1]], [2]], "text", {"a": 1}, None):
+        with pytest.raises(BadQueryError, match=r"whole numbers|expected 18 numbers"):
+            parse(request((2, 3, 3), data=data if data is not None else {"x": None}))
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),

@@ -8,9 +8,12 @@ from collections import Counter
 
 from planner.plan import Plan, Route
 from serving.errors import RefusedError
+from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
+from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, execute_rollout
-from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout, route_tables
+from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
+from serving.routing.routes import RouteTable
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, hierarchy, image
 
 MODELS = ("m0", "m1", "m2", "m3")
@@ -79,7 +82,7 @@ def change_under_traffic(plans: list[Plan], budget: dict):
                 now = await call_each({name: node.snapshot() for name, node in nodes.items()})
                 stages = plan_rollout(
                     plan,
-                    max(snapshot.plan_version for snapshot in now.values()) + 1,
+                    next_version(now),
                     {"client": client.table},
                     {name: frozenset(snapshot.models) for name, snapshot in now.items()},
                     MemoryBudgets(BYTES, budget),
@@ -174,3 +177,65 @@ def test_a_crowded_node_with_several_models_keeps_most_of_them_meanwhile() -> No
     assert set(outcomes) == {"answered"}
     assert change.stages == 2
     assert (most["client"], most["edge"]) == (3, 4)
+
+
+class Recorded:
+    """A node that only notes what it is told, in order, with the others."""
+
+    def __init__(self, name: str, told: list[tuple[str, str]]) -> None:
+        self._name, self._told = name, told
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        self._told.append((self._name, "load"))
+        return dict.fromkeys(models, 0.0)
+
+    async def route(self, table: RouteTable) -> None:
+        self._told.append((self._name, "route"))
+
+    async def table(self) -> RouteTable:
+        raise AssertionError("the stages say what is to be done")
+
+    async def drained(self, version: int) -> None:
+        self._told.append((self._name, f"drained {version} begins"))
+        await asyncio.sleep(0.01)
+        self._told.append((self._name, "drained"))
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        self._told.append((self._name, "retire"))
+        return {}
+
+    async def snapshot(self) -> NodeSnapshot:
+        raise AssertionError("the stages say what is to be done")
+
+    async def log_lines(self, after_s: float) -> list[LogLine]:
+        raise AssertionError("the stages say what is to be done")
+
+
+def test_nothing_is_unloaded_before_the_last_query_of_older_routes_is_answered() -> None:
+    told: list[tuple[str, str]] = []
+    nodes = {name: Recorded(name, told) for name in ("client", "edge")}
+    table = RouteTable(7, {})
+    stage = Stage(
+        {"edge": ("m1",)}, {"client": table}, {"edge": frozenset(), "client": frozenset()}
+    )
+
+    async def routed(stage: Stage, version: int) -> None:
+        told.append(("assignments", f"version {version}"))
+
+    asyncio.run(execute_rollout([stage], nodes, routed, started_s=0.0))
+    assert told[:5] == [
+        ("edge", "load"),
+        ("client", "route"),
+        ("client", "drained 7 begins"),
+        ("client", "drained"),
+        ("assignments", "version 7"),
+    ]
+    assert set(told[5:]) == {("edge", "retire"), ("client", "retire")}
+
+
+def test_versions_rise_above_that_of_every_node() -> None:
+    def at(version: int) -> NodeSnapshot:
+        return NodeSnapshot("n", 0.0, 0.0, 0, 0, (), version, {}, {}, {}, {})
+
+    assert next_version({"a": at(3), "b": at(5), "c": at(4)}) == 6
+    assert next_version({"a": at(0)}) == 1

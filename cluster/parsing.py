@@ -1,0 +1,159 @@
+"""Text of a file to plain data, refusing what a reader would misunderstand in silence.
+
+YAML and JSON both let a key be named twice and keep the last, so that half of a demand is lost
+without a word. YAML 1.1 also reads `1:30` as the number 90. Both are faults here, as are bytes that
+are not UTF-8, data nested too deeply, and aliases that stand for more data than a file can mean.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+__all__ = ["TextError", "decode", "parse_json", "parse_yaml"]
+
+DEEPEST = 64
+"""lists and mappings within each other; the deepest file of the testbed has seven"""
+MOST_VALUES = 5_000_000
+"""that the aliases of a YAML file may stand for, each counted as often as it is meant"""
+MERGE = "tag:yaml.org,2002:merge"
+INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb\xbf": "UTF-8 with a mark"}
+
+
+class TextError(ValueError):
+    """The text cannot be read; the message says why, and where if that is known."""
+
+
+def decode(raw: bytes) -> str:
+    """The text of a file. Raises `TextError` for anything but UTF-8 without a byte order mark."""
+    for mark, name in MARKS.items():
+        if raw.startswith(mark):
+            raise TextError(f"this is {name}; save it as plain UTF-8")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TextError(f"line {line} is not UTF-8; save the file as plain UTF-8") from None
+
+
+def parse_json(text: str) -> Any:
+    """Data of a JSON document. Raises `TextError`, also for a key that is named twice."""
+    try:
+        data = json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError as error:
+        raise TextError(str(error)) from None
+    except RecursionError:
+        raise TextError("it is nested too deeply") from None
+    if _depth(data) > DEEPEST:
+        raise TextError("it is nested too deeply")
+    return data
+
+
+def parse_yaml(text: str) -> Any:
+    """Data of a YAML document. Raises `TextError`, also for a key that is named twice.
+
+    Keys of a merge (`<<: *other`) may be named again, as YAML means them to be.
+    """
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:
+        raise TextError(" ".join(str(error).split())) from None
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _values_meant(node, {}, 0)
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise TextError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise TextError("it is nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with every key named once, and without numbers that mean others than they say."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping. Raises `ConstructorError` for a key that is named twice."""
+        first_line: dict[Any, int] = {}
+        for key, _ in node.value:
+            if key.tag == MERGE:
+                continue
+            if not isinstance(key, yaml.ScalarNode):
+                raise _fault("a key is a list or a mapping", key)
+            name = self.construct_object(key)
+            if name in first_line:
+                raise _fault(f"{name!r} is named twice, first in line {first_line[name]}", key)
+            first_line[name] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """A number. Raises `ConstructorError` where YAML 1.1 reads another than is written."""
+        text = node.value.lstrip("+-")
+        if ":" in text:
+            raise _fault(f"{node.value} is a number to the base of 60 in YAML; quote it", node)
+        if text.startswith("0") and text[1:].isdigit():
+            raise _fault(f"{node.value} is an octal number in YAML; leave the 0 out", node)
+        number: int | float
+        if node.tag == INTEGER:
+            number = self.construct_yaml_int(node)
+        else:
+            number = self.construct_yaml_float(node)
+        return number
+
+
+_Loader.add_constructor(INTEGER, _Loader.construct_number)
+_Loader.add_constructor(FLOAT, _Loader.construct_number)
+
+
+def _fault(what: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise TextError(f"{name!r} is named twice in one object")
+        found[name] = value
+    return found
+
+
+def _values_meant(node: yaml.Node, counted: dict[int, int], depth: int) -> int:
+    """Values that `node` stands for, aliases written out. Raises `TextError` for too many."""
+    if depth > DEEPEST:
+        raise TextError("it is nested too deeply")
+    if id(node) in counted:
+        if not counted[id(node)]:
+            raise TextError("a part of it contains itself")
+        return counted[id(node)]
+    counted[id(node)] = 0  # until it is known, so that a node within itself is found
+    inside: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inside = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inside = [each for pair in node.value for each in pair]
+    total = 1 + sum(_values_meant(each, counted, depth + 1) for each in inside)
+    if total > MOST_VALUES:
+        raise TextError(f"its aliases stand for over {MOST_VALUES:,} values")
+    counted[id(node)] = total
+    return total
+
+
+def _depth(data: Any) -> int:
+    """Lists and mappings within each other."""
+    deepest, level = 0, [data]
+    while level:
+        level = [
+            inside
+            for each in level
+            if isinstance(each, dict | list)
+            for inside in (each.values() if isinstance(each, dict) else each)
+        ]
+        deepest += 1
+    return deepest - 1

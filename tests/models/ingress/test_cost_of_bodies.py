@@ -1,0 +1,154 @@
+"""What a caller's bytes may cost: 8 times their number and 16 MiB, and 5 ms of the event loop.
+
+Each body goes to the real door in a process of its own, over HTTP. The loop's lateness is taken
+beyond what the same door shows without the body, as the median of five tries.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from serving.http.limits import Limits
+from support.metered_door import SIZE, MeteredDoor
+
+MEMORY_PER_BYTE, MEMORY_FREE_BYTES = 8, 16 * 2**20
+LATE_S = 0.005
+TRIES = 5
+COUNT = SIZE * SIZE * 3
+JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[MeteredDoor]:
+    with MeteredDoor() as door:
+        for body, kind in ((tensor("[" + ",".join(["7"] * COUNT) + "]"), JSON), picture_body()):
+            for _ in range(5):  # what is made once is no body's cost
+                assert send(door, body, kind) == 200
+        yield door
+
+
+def send(door: MeteredDoor, body: bytes, kind: str) -> int:
+    path = f"{door.url}/v2/models/depth/infer"
+    return httpx.post(path, content=body, headers={"content-type": kind}, timeout=60).status_code
+
+
+def tensor(data: str, **more: str) -> bytes:
+    others = "".join(f', "{name}": {value}' for name, value in more.items())
+    return (
+        '{"inputs": [{"name": "image", "datatype": "UINT8", '
+        f'"shape": [{SIZE}, {SIZE}, 3], "data": {data}}}]{others}}}'
+    ).encode()
+
+
+def picture_body(**options: object) -> tuple[bytes, str]:
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    return encoded(Image.fromarray(noise), "PNG"), PNG
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def empty_scan(width: int, height: int, scans: int = 1) -> bytes:
+    """A progressive JPEG of some hundred bytes whose pixels are never said."""
+    whole = encoded(Image.new("L", (8, 8)), "JPEG", progressive=True)
+    start = whole.index(b"\xff\xc2")
+    size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    sized = whole[: start + 5] + size + whole[start + 9 :]
+    scan = sized.index(b"\xff\xda")
+    return sized[:-2] + sized[scan:-2] * (scans - 1) + sized[-2:]
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def photograph(kind: str, **options: object) -> bytes:
+    """A large picture with something in it."""
+    rng = np.random.default_rng(1)
+    coarse = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((1_800, 1_350))
+    grain = rng.integers(0, 12, (1_350, 1_800, 1), np.uint8)
+    return encoded(Image.fromarray(np.asarray(coarse) // 2 + grain), kind, **options)
+
+
+CORPUS: dict[str, tuple[bytes, str]] = {
+    "a long text among numbers": (
+        tensor(json.dumps(["A" * 10_000, *[""] * 8_000])), JSON),
+    "texts, as many as numbers": (tensor(json.dumps(["ab"] * COUNT)), JSON),
+    "a long text among as many texts as numbers": (
+        tensor(json.dumps(["A" * 100_000, *["" ] * (COUNT - 1)])), JSON),
+    "deep lists for an id": (tensor("[]", id=nested(1_020)), JSON),
+    "deep lists for a client": (
+        tensor("[]", parameters=f'{{"client_id": {nested(1_000)}}}'), JSON),
+    "deep lists for numbers": (tensor(nested(1_000)), JSON),
+    "empty lists": (tensor("[" + ",".join(["[]"] * 160_000) + "]"), JSON),
+    "objects": (tensor("[" + ",".join(['{"a":1}'] * 60_000) + "]"), JSON),
+    "as much JSON as may be": (
+        tensor("[" + ",".join(["1"] * (Limits().json_bytes // 2 - 200)) + "]"), JSON),
+    "more JSON than may be": (tensor("[" + ",".join(["1"] * 1_000_000) + "]"), JSON),
+    "outputs without end": (tensor("[]", outputs=json.dumps([{"name": "x"}] * 20_000)), JSON),
+    "a progressive JPEG without pixels": (empty_scan(2_900, 2_890), JPEG),
+    "a smaller one with many scans": (empty_scan(1_000, 1_000, 400), JPEG),
+    "a blank picture of many megapixels": (
+        encoded(Image.new("L", (2_800, 2_900)), "PNG"), PNG),
+    "a column of pixels": (encoded(Image.new("RGB", (1, 131_072)), "PNG"), PNG),
+    "a row of pixels": (encoded(Image.new("1", (3_000_000, 1)), "PNG"), PNG),
+    "as many blank pixels as pass": (encoded(Image.new("RGB", (1_700, 1_700)), "PNG"), PNG),
+    "transparent ones": (encoded(Image.new("RGBA", (1_000, 1_000)), "PNG"), PNG),
+    "a photograph": (photograph("JPEG", quality=90), JPEG),
+    "a progressive photograph": (photograph("JPEG", quality=90, progressive=True), JPEG),
+    "a photograph as PNG": (photograph("PNG", compress_level=1), PNG),
+    "no picture": (b"\xff\xd8\xff" + bytes(2**20), JPEG),
+}  # fmt: skip
+
+
+def check(door: MeteredDoor, body: bytes, kind: str) -> None:
+    late_s, peak = [], 0
+    for _ in range(TRIES):
+        door.reset()
+        httpx.get(f"{door.url}/v2/health/live")
+        without = door.cost()
+        door.reset()
+        status = send(door, body, kind)
+        cost = door.cost()
+        assert status == 200 or 400 <= status < 500, status
+        late_s.append(cost.late_s - without.late_s)
+        peak = max(peak, cost.peak_bytes)
+    assert peak <= MEMORY_PER_BYTE * len(body) + MEMORY_FREE_BYTES, f"{peak / 2**20:.1f} MiB"
+    assert statistics.median(late_s) <= LATE_S, [f"{1e3 * late:.1f} ms" for late in late_s]
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_no_body_costs_more_than_it_may(door: MeteredDoor, name: str) -> None:
+    check(door, *CORPUS[name])
+
+
+values = st.recursive(
+    st.integers(-1, 300) | st.booleans() | st.text(max_size=3) | st.none(),
+    lambda inside: st.lists(inside, max_size=5) | st.dictionaries(st.text(max_size=3), inside),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(one=values, times=st.integers(1, 120_000), field=st.sampled_from(["data", "id", "outputs"]))
+def test_no_repeated_value_costs_more_than_it_may(
+    door: MeteredDoor, one: object, times: int, field: str
+) -> None:
+    written = json.dumps(one)
+    times = max(1, min(times, 600_000 // (len(written) + 1)))
+    many = "[" + ",".join([written] * times) + "]"
+    body = tensor(many) if field == "data" else tensor("[]", **{field: many})
+    check(door, body, JSON)
