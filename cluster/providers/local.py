@@ -32,6 +32,7 @@ from cluster.providers.state import (
     ClusterState,
     find_cluster,
     forget_cluster,
+    log_folder,
     state_path,
 )
 from cluster.topology import Topology
@@ -117,6 +118,7 @@ def up(
     _refuse_second(say)
     chosen = _free_port() if port is None else _claim_port(port)
     _warn_of_stale_addresses(say)
+    shutil.rmtree(log_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)

@@ -10,7 +10,9 @@ import psutil
 from cluster.document import Document, DocumentError
 from cluster.topology import Topology
 
-__all__ = ["ClusterError", "ClusterState", "find_cluster", "forget_cluster", "state_path"]
+__all__ = [
+    "ClusterError", "ClusterState", "find_cluster", "forget_cluster", "log_folder", "state_path",
+]  # fmt: skip
 
 
 class ClusterError(RuntimeError):
@@ -53,6 +55,14 @@ def state_path() -> Path:
         state = os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state"))
         folder = str(Path(state) / "j3o-testbed")
     return Path(folder) / "cluster.json"
+
+
+def log_folder() -> Path:
+    """Where the nodes of the cluster, and the commands that change it, write their logs.
+
+    They outlive `down`, since what broke is often asked after; the next `up` removes them.
+    """
+    return state_path().with_name("logs")
 
 
 def find_cluster() -> ClusterState | None:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["ExitCode", "VerbOutput"]
 
@@ -42,6 +43,10 @@ class VerbOutput:
     def say(self, words: str) -> None:
         """A line for people."""
         self._people.print(words)
+
+    def write(self, text: Text) -> None:
+        """A line for people in which nothing is markup."""
+        self._people.print(text)
 
     def table(self, table: Table) -> None:
         """A table for people."""

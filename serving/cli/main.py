@@ -8,10 +8,11 @@ import typer
 
 from cluster.document import DocumentError
 from cluster.machine import CapacityError
-from cluster.providers.state import ClusterError
+from cluster.providers.state import ClusterError, log_folder
 from serving.cli import (
     cluster_verbs,
     demo_verb,
+    logs_verb,
     plan_verbs,
     problem_verbs,
     run_verbs,
@@ -20,6 +21,7 @@ from serving.cli import (
 )
 from serving.cli.console import ExitCode
 from serving.errors import BudgetError
+from serving.logs.file import OpenLog
 
 __all__ = ["app", "main"]
 
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 for verb in (
     *cluster_verbs.VERBS,
+    *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
     *demo_verb.VERBS,
@@ -46,6 +49,7 @@ app.add_typer(zoo_verbs.zoo, name="zoo")
 
 def main() -> None:
     """Entry point: a fault of input or system ends in one line on stderr and its exit code."""
+    log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
         app()  # ends by SystemExit, also for a wrong option or an unknown verb
         code = 0
@@ -63,6 +67,8 @@ def main() -> None:
             raise
         words = " ".join(str(error).split())
         code = _complain(ClusterError(f"Ray: {words[-400:]}"), ExitCode.FAILED)
+    finally:
+        log.close()
     sys.exit(int(code))
 
 

@@ -29,6 +29,7 @@ from serving.cli.inputs import (
     state_problem,
 )
 from serving.ingress.access import DoorConfig, read_door
+from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.examples import Gallery, pick_examples
@@ -61,6 +62,10 @@ def deploy(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
     ] = True,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
+    ] = False,
+    log_level: Annotated[Level, typer.Option(help="what the nodes log, from this on")] = Level.INFO,
     as_json: Json = False,
 ) -> None:
     """Put a plan in force on the running cluster; starts the nodes if they do not run yet.
@@ -68,11 +73,11 @@ def deploy(
     A plan that breaks a budget under its demand is never deployed.
     """
     out = VerbOutput(as_json)
-    door = read_door(listen, token_file)
+    door = read_door(listen, token_file, access_log)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
     refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
-    fleet = _running_or_launched(out, local.connect(), setting, door, share)
+    fleet = _running_or_launched(out, local.connect(), setting, door, share, log_level)
     with out.busy("loading models and routing"):
         change = fleet.apply(wanted, setting, pick_phase(demand, phase))
     urls = fleet.urls()
@@ -272,19 +277,21 @@ def _running_or_launched(
     setting: Setting,
     door: DoorConfig | None = None,
     shared_passes: bool = True,
+    log_level: Level = Level.INFO,
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
 
-    Raises `ValueError` if they run and are asked for doors of their own, or not to share passes.
+    Raises `ValueError` if they run and are asked for doors, passes or logs of another kind than
+    `testbed deploy` gives them by default.
     """
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
-        if door is not None or not shared_passes:
+        if door is not None or not shared_passes or log_level is not Level.INFO:
             raise ValueError(
-                "the nodes run, with doors and shared passes as they were first deployed; run "
-                "`testbed down` and `testbed up` to start them otherwise"
+                "the nodes run, with doors, shared passes and logs as they were first deployed; "
+                "run `testbed down` and `testbed up` to start them otherwise"
             )
         return fleet
     with out.busy(f"starting {len(state.topology.nodes)} nodes"):
@@ -295,6 +302,7 @@ def _running_or_launched(
             state.link_token,
             door,
             shared_passes=shared_passes,
+            log_level=log_level,
         )
 
 

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import ray
 from ray import serve
 
 from cluster.demand import Phase
 from cluster.providers.local import resource_of
-from cluster.providers.state import ClusterError
+from cluster.providers.state import ClusterError, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
 from serving.deploy.assignments import Assignment, find_assignments, open_assignments
 from serving.deploy.remote_node import RemoteNode
-from serving.deploy.replica import Endpoint, application_of, make_application
+from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
+from serving.errors import BudgetError
 from serving.ingress.access import DoorConfig
+from serving.logs.line import Level, LogLine
 from serving.metrics.targets import ScrapeTarget
 from serving.node.config import NodeConfig
 from serving.node.control import call_each
@@ -35,6 +37,9 @@ from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_roll
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]
+
+LOG_TIMEOUT_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 class Fleet:
@@ -58,11 +63,14 @@ class Fleet:
         door: DoorConfig | None = None,
         *,
         shared_passes: bool = True,
+        log_level: Level = Level.INFO,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
         """
+        started_s = time.monotonic()
+        log = LogConfig(str(log_folder()), log_level)
         configs = [
             NodeConfig(
                 node=node,
@@ -79,7 +87,7 @@ class Fleet:
         ray.get(open_assignments().assign.remote({}))
         targets = [
             serve.RunTarget(
-                make_application(config, door or DoorConfig(), resource_of(config.node.name)),
+                make_application(config, door or DoorConfig(), log, resource_of(config.node.name)),
                 name=application_of(config.node.name),
                 route_prefix=None,
             )
@@ -88,7 +96,9 @@ class Fleet:
         try:
             handles = serve.run_many(targets)
         except RuntimeError as error:
+            _log.error("the nodes of %s did not start", topology.name)
             raise ClusterError(f"a node did not start: {' '.join(str(error).split())}") from None
+        _log.info("started %d nodes in %.1f s", len(configs), time.monotonic() - started_s)
         names = [config.node.name for config in configs]
         return cls(
             topology,
@@ -133,6 +143,10 @@ class Fleet:
         """Counters of every node."""
         return asyncio.run(self._snapshots())
 
+    def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
+        """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
+        return asyncio.run(self._log_lines(nodes, after_s))
+
     def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.
 
@@ -140,8 +154,23 @@ class Fleet:
         constraint of `setting.problem(phase)`, and `PlanError` if it names what is not there.
         """
         started_s = time.monotonic()
-        refuse_broken_budgets(setting.problem(phase), plan)
-        return asyncio.run(self._roll_out(plan, setting.model_bytes, started_s))
+        try:
+            refuse_broken_budgets(setting.problem(phase), plan)
+        except BudgetError as error:
+            _log.warning("refused a plan of %s: %s", plan.policy, error)
+            raise
+        try:
+            change = asyncio.run(self._roll_out(plan, setting.model_bytes, started_s))
+        except Exception:
+            _log.exception("the change to a plan of %s broke off", plan.policy)
+            raise
+        _log.info(
+            "plan version %d of %s is in force after %.2f s; stages: %d; loads left out, routes "
+            "turned within %.2f s; the last query of the old ones ended %.2f s later",
+            change.version, plan.policy, change.total_s, change.stages,
+            change.reaction_s, change.drain_s,
+        )  # fmt: skip
+        return change
 
     async def _roll_out(
         self, plan: Plan, model_bytes: Mapping[tuple[str, str], int], started_s: float
@@ -160,6 +189,17 @@ class Fleet:
             {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
         )
         return await execute_rollout(stages, self._nodes, _remember, started_s=started_s)
+
+    async def _log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
+        calls = [
+            asyncio.wait_for(self._nodes[name].log_lines(after_s), LOG_TIMEOUT_S) for name in nodes
+        ]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        return {
+            name: lines
+            for name, lines in zip(nodes, found, strict=True)
+            if not isinstance(lines, BaseException)
+        }
 
     async def _snapshots(self) -> dict[str, NodeSnapshot]:
         return await call_each({name: node.snapshot() for name, node in self._nodes.items()})

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from cluster.providers.state import ClusterError
 from serving.deploy.replica import Endpoint
+from serving.logs.line import LogLine
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
 
@@ -55,6 +56,12 @@ class RemoteNode:
         """See `NodeControl.snapshot`."""
         seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote())
         return seen
+
+    async def log_lines(self, after_s: float) -> list[LogLine]:
+        """See `NodeControl.log_lines`."""
+        calling = self._handle.log_lines.remote(after_s)
+        lines: list[LogLine] = await self._answer("log_lines", calling)
+        return lines
 
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""

@@ -6,9 +6,12 @@ replica's own sockets. Serve carries only the control plane, as method calls on 
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import ray
 from ray import serve
@@ -17,6 +20,9 @@ from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
 from serving.deploy.assignments import Assignment, DoorPorts, find_assignments
 from serving.ingress.access import DoorConfig, is_wildcard
+from serving.logs.file import OpenLog
+from serving.logs.line import Level
+from serving.logs.logger import NodeLogger
 from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.config import NodeConfig
@@ -25,7 +31,17 @@ from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
 from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
 
-__all__ = ["Endpoint", "NodeReplica", "application_of", "make_application"]
+__all__ = ["Endpoint", "LogConfig", "NodeReplica", "application_of", "make_application"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """Where the nodes write their logs, on the host of each, and from which level on."""
+
+    folder: str
+    level: Level = Level.INFO
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,18 @@ class NodeReplica(ServerControl):
     """The deployment class; one replica a node."""
 
     # Serve awaits an asynchronous constructor, on the loop that the node will live on.
-    async def __init__(self, config: NodeConfig, door: DoorConfig) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, config: NodeConfig, door: DoorConfig, log: LogConfig
+    ) -> None:
+        OpenLog(Path(log.folder), config.node.name, log.level)  # for as long as the process lives
+        self._log = NodeLogger(_log, config.node.name)
+        try:
+            await self._start(config, door, Path(log.folder))
+        except Exception:
+            self._log.exception("the node does not start")
+            raise
+
+    async def _start(self, config: NodeConfig, door: DoorConfig, log_folder: Path) -> None:
         # Imported here so that the driver, which only holds handles, does without torch.
         from models.runtime.model_runtime import ModelRuntime, decode_image
         from models.zoo.inputs import input_of
@@ -112,7 +139,7 @@ class NodeReplica(ServerControl):
 
         metrics = NodeMetrics(node, config.bounds_s)
         server = NodeServer(config, load, image_shape, self._find_peer, tasks_of, observer=metrics)
-        super().__init__(server)
+        super().__init__(server, log_folder)
         metrics.watch(lambda: _read(server.snapshot(), held_bytes))
         self._config = config
         assignments = find_assignments()
@@ -140,15 +167,22 @@ class NodeReplica(ServerControl):
                 config.host, peer_port, ports, reached, door.token, metrics_address=scraped
             )
         else:
-            self._page = PageServer(metrics.page, former.http)
+            self._page = PageServer(metrics.page, former.http, node.name)
             await self._page.start()
             ports = DoorPorts(self._page.port)
             self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
         await assignments.claim_ports.remote(node.name, ports)
+        self._log.info(
+            "the node runs: process %d, device %s, metrics at %s",
+            os.getpid(), node.device, self._endpoint.metrics_address,
+        )  # fmt: skip
 
     async def check_health(self) -> None:
         """Serve asks every few seconds; a device that fails batch after batch is started anew."""
         if self._server.failing:
+            self._log.limited(
+                logging.ERROR, "failing", "the device fails batch after batch; Serve ends the node"
+            )
             raise RuntimeError(f"{self._config.node.name}: its device fails batch after batch")
 
     async def endpoint(self) -> Endpoint:
@@ -164,13 +198,19 @@ class NodeReplica(ServerControl):
         """Do what the node was told before its replica was restarted."""
         if assignment is None:
             return
+        self._log.warning(
+            "the node was started anew; it takes up plan version %d with %s",
+            assignment.version, ", ".join(assignment.models) or "no model",
+        )  # fmt: skip
         await self._server.load(assignment.models)
         await self._server.retire(assignment.version, frozenset(assignment.models))
         if assignment.table is not None:
             self._server.route(assignment.table)
 
 
-def make_application(config: NodeConfig, door: DoorConfig, resource: str) -> serve.Application:
+def make_application(
+    config: NodeConfig, door: DoorConfig, log: LogConfig, resource: str
+) -> serve.Application:
     """The Serve application of one node, pinned to its resource."""
     configure = serve.deployment(
         name="node",
@@ -185,4 +225,4 @@ def make_application(config: NodeConfig, door: DoorConfig, resource: str) -> ser
             "runtime_env": {"env_vars": ENVIRONMENT},
         },
     )
-    return configure(NodeReplica).bind(config, door)
+    return configure(NodeReplica).bind(config, door, log)

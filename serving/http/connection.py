@@ -10,6 +10,7 @@ armed when something is left half done.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,6 +20,7 @@ from serving.http.exchange import Application, Body, Response
 from serving.http.limits import Limits
 from serving.http.parser import CachedHead, HeadCache, RequestCycle, RequestParser
 from serving.http.responses import error_response, fault
+from serving.logs.logger import NodeLogger
 
 __all__ = ["HttpConnection", "Shared"]
 
@@ -32,6 +34,7 @@ LINGER_S = 1.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END, LAST_END = b"\r\n", b"connection: close\r\n\r\n"
 """of a head: the connection goes on, or not"""
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,9 +47,16 @@ class Shared:
     gathered_bytes: int = 0
     """of bodies that have come in part"""
     cached: HeadCache = field(default_factory=HeadCache)
+    node: str = ""
+    """the name that the log says"""
 
     def __post_init__(self) -> None:
         self.affordable = self.limits.affordable_connections
+        self._log = NodeLogger(_log, self.node)
+
+    def note_fault(self, what: str) -> None:
+        """Log that a caller broke the protocol or a limit; of each kind one line a minute."""
+        self._log.limited(logging.INFO, what, "cut a caller off: %s", what)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -55,25 +65,9 @@ class HttpConnection(asyncio.Protocol):
     # With a thousand callers, a connection has left the processor's cache by the time its next
     # query comes. Slots keep what has to be fetched again small.
     __slots__ = (
-        "__weakref__",
-        "_answering",
-        "_body_timer",
-        "_cycles",
-        "_discard_timer",
-        "_head_timer",
-        "_idle_from_s",
-        "_idle_timer",
-        "_input_closed",
-        "_limits",
-        "_loop",
-        "_lost",
-        "_parser",
-        "_read_paused",
-        "_shared",
-        "_socket",
-        "_stall_timer",
-        "_transport",
-        "_write_paused",
+        "__weakref__", "_answering", "_body_timer", "_cycles", "_discard_timer", "_head_timer",
+        "_idle_from_s", "_idle_timer", "_input_closed", "_limits", "_loop", "_lost", "_parser",
+        "_read_paused", "_shared", "_socket", "_stall_timer", "_transport", "_write_paused",
     )  # fmt: skip
     _transport: asyncio.Transport
     _socket: socket.socket
@@ -144,6 +138,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(error.status, "bad_query", str(error))
             return
         if len(self._cycles) > self._limits.pipelined:
+            self._shared.note_fault(f"over {self._limits.pipelined} requests ahead of answers")
             self._transport.abort()
             return
         if self._head_timer is not None and parser.heads > heads:
@@ -290,6 +285,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, status: int, reason: str, message: str) -> None:
         """Say why, and let the caller close; without a word where an earlier request still awaits
         its answer."""
+        self._shared.note_fault(message)
         self._input_closed = True
         if any(not cycle.written for cycle in self._cycles):
             self._transport.abort()
@@ -345,6 +341,7 @@ class HttpConnection(asyncio.Protocol):
     def _end_slow_body(self, cycle: RequestCycle) -> None:
         cycle.keep_alive = False
         waited = f"the body was not whole {self._limits.body_s:g} s after its headers"
+        self._shared.note_fault(waited)
         self._decline(cycle, BadQueryError(408, waited))
         self._advance()
 
@@ -362,7 +359,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _watch_writing(self) -> None:
         _cancel(self._stall_timer)
-        self._stall_timer = self._loop.call_later(self._limits.write_s, self._transport.abort)
+        self._stall_timer = self._loop.call_later(self._limits.write_s, self._end_stalled)
+
+    def _end_stalled(self) -> None:
+        self._shared.note_fault(f"answers were not taken up for {self._limits.write_s:g} s")
+        self._transport.abort()
 
     def _end_idle(self) -> None:
         """Nothing came for a while. Closing would wait for bytes nobody takes up."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from functools import partial
 
 from serving.http.connection import HttpConnection, Shared
 from serving.http.exchange import Application
 from serving.http.limits import Limits
+from serving.http.request_log import LoggedConnection, RequestEntry
 
 __all__ = ["BACKLOG", "HttpServer"]
 
@@ -18,11 +20,25 @@ GRACE_S = 5.0
 
 
 class HttpServer:
-    """Serves `app` on the running event loop to who connects to `listener`, within `limits`."""
+    """Serves `app` on the running event loop to who connects to `listener`, within `limits`.
 
-    def __init__(self, app: Application, listener: socket.socket, limits: Limits) -> None:
+    `node` is the name that its log says; `on_request` is told of each request, if there is one.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        listener: socket.socket,
+        limits: Limits,
+        *,
+        node: str = "",
+        on_request: Callable[[RequestEntry], None] | None = None,
+    ) -> None:
         self._listener = listener
-        self._shared = Shared(app, limits)
+        self._shared = Shared(app, limits, node=node)
+        self._connect: Callable[[], HttpConnection] = partial(HttpConnection, self._shared)
+        if on_request is not None:
+            self._connect = partial(LoggedConnection, on_request, self._shared)
         self._server: asyncio.Server | None = None
 
     @property
@@ -32,9 +48,8 @@ class HttpServer:
 
     async def start(self) -> None:
         """Accept connections."""
-        connect = partial(HttpConnection, self._shared)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(connect, sock=self._listener, backlog=BACKLOG)
+        self._server = await loop.create_server(self._connect, sock=self._listener, backlog=BACKLOG)
 
     async def close(self) -> None:
         """Stop listening, let what is being answered finish, and end every connection."""

@@ -24,6 +24,8 @@ class DoorConfig:
     host: str = "127.0.0.1"
     token: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+    access_log: bool = False
+    """whether each request is written to the access log"""
 
     def __post_init__(self) -> None:
         if self.token is None:
@@ -60,9 +62,11 @@ def is_wildcard(host: str) -> bool:
         return False
 
 
-def read_door(host: str | None, token_file: Path | None) -> DoorConfig | None:
+def read_door(
+    host: str | None, token_file: Path | None, access_log: bool = False
+) -> DoorConfig | None:
     """The doors of a command's options; None if it has none. Raises `ValueError`."""
-    if host is None and token_file is None:
+    if host is None and token_file is None and not access_log:
         return None
     token = None
     if token_file is not None:
@@ -70,4 +74,4 @@ def read_door(host: str | None, token_file: Path | None) -> DoorConfig | None:
             token = token_file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the token file cannot be read: {error}") from None
-    return DoorConfig(host or DoorConfig.host, token)
+    return DoorConfig(host or DoorConfig.host, token, access_log=access_log)

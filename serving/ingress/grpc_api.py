@@ -13,6 +13,7 @@ import grpc
 
 from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError
 from serving.ingress.access import DoorConfig
+from serving.ingress.access_log import AccessLog
 from serving.ingress.door import Door
 from serving.ingress.oip_protobuf import (
     encode_response,
@@ -36,9 +37,12 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
 class GrpcApi:
-    """Servicer and server of one client node."""
+    """Servicer and server of one client node; `access_log`, if there is one, sees each call."""
 
-    def __init__(self, door: Door, config: DoorConfig | None = None) -> None:
+    def __init__(
+        self, door: Door, config: DoorConfig | None = None, access_log: AccessLog | None = None
+    ) -> None:
+        self._access_log = access_log
         self._door = door
         self._config = config or DoorConfig()
         self._server: grpc.aio.Server | None = None
@@ -93,13 +97,16 @@ class GrpcApi:
             SERVICE,
             {
                 name: grpc.unary_unary_rpc_method_handler(
-                    self._guarded(methods[name], response),
+                    self._logged(name, self._guarded(methods[name], response)),
                     request_deserializer=request.FromString,
                     response_serializer=response.SerializeToString,
                 )
                 for name, (request, response) in METHODS.items()
             },
         )
+
+    def _logged(self, method: str, handler: Handler) -> Handler:
+        return handler if self._access_log is None else self._access_log.watch(method, handler)
 
     def _guarded(self, answer: Handler, response: Any) -> Handler:
         """`answer` for those who may enter, its errors as statuses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from numpy.typing import NDArray
 
 from serving.http.server import BACKLOG, HttpServer
 from serving.ingress.access import DoorConfig
+from serving.ingress.access_log import AccessLog, LoggedDoor
 from serving.ingress.door import Door
 from serving.ingress.grpc_api import GrpcApi
 from serving.ingress.http_api import HttpApi, Page
 from serving.ingress.openapi import describe_pages
+from serving.logs.logger import NodeLogger
 from serving.node.server import NodeServer
 
 __all__ = ["Doors", "open_doors"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,10 +57,12 @@ async def open_doors(
     `OSError` if a port is taken.
     """
     config = config or DoorConfig()
-    door = Door(node, size, config.limits)
+    name = node.config.node.name
+    access_log = AccessLog(name) if config.access_log else None
+    door = (LoggedDoor if access_log else Door)(node, size, config.limits)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, http_port), family=family, backlog=BACKLOG)
-    grpc_door = GrpcApi(door, config)
+    grpc_door = GrpcApi(door, config, access_log)
     try:
         bound = await grpc_door.start(grpc_port)
     except OSError:
@@ -63,6 +70,16 @@ async def open_doors(
         raise
     pages = pages or {}
     served = {**describe_pages(door, config, pages), **pages}
-    http = HttpServer(HttpApi(door, decode, config, served), listener, config.limits)
+    http = HttpServer(
+        HttpApi(door, decode, config, served),
+        listener,
+        config.limits,
+        node=name,
+        on_request=access_log.write_request if access_log else None,
+    )
     await http.start()
+    NodeLogger(_log, name).info(
+        "doors are open at %s: HTTP on port %d, gRPC on port %d; callers %s a token",
+        config.host, http.port, bound, "need" if config.token else "need not show",
+    )  # fmt: skip
     return Doors(http.port, bound, http, grpc_door)

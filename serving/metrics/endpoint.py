@@ -22,10 +22,10 @@ Page = Callable[[], tuple[str, bytes]]
 class PageServer:
     """Answers GET /metrics with `page` (content type, body), and nothing else."""
 
-    def __init__(self, page: Page, port: int = 0) -> None:
+    def __init__(self, page: Page, port: int = 0, node: str = "") -> None:
         """Listens from `start` on. Raises `OSError` if `port` is taken."""
         self._page = page
-        self._server = HttpServer(self, socket.create_server((HOST, port)), Limits())
+        self._server = HttpServer(self, socket.create_server((HOST, port)), Limits(), node=node)
 
     @property
     def port(self) -> int:

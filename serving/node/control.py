@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import Protocol, TypeVar
 
+from serving.logs.line import LogLine
+from serving.logs.read import log_files_of, read_lines
 from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
@@ -46,12 +49,18 @@ class NodeControl(Protocol):
         """The node's counters."""
         ...
 
+    async def log_lines(self, after_s: float) -> list[LogLine]:
+        """What the node has logged since `after_s` (seconds since 1970), oldest first."""
+        ...
+
 
 class ServerControl:
-    """`NodeControl` of a `NodeServer` in this process."""
+    """`NodeControl` of a `NodeServer` in this process, which logs to files in `log_folder`, if it
+    logs to any."""
 
-    def __init__(self, server: NodeServer) -> None:
+    def __init__(self, server: NodeServer, log_folder: Path | None = None) -> None:
         self._server = server
+        self._log_folder = log_folder
 
     async def load(self, models: tuple[str, ...]) -> dict[str, float]:
         """See `NodeControl.load`."""
@@ -76,6 +85,13 @@ class ServerControl:
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
         return self._server.snapshot()
+
+    async def log_lines(self, after_s: float) -> list[LogLine]:
+        """See `NodeControl.log_lines`."""
+        if self._log_folder is None:
+            return []
+        files = log_files_of(self._log_folder, self._server.config.node.name)
+        return await asyncio.to_thread(read_lines, files, after_s)
 
 
 async def call_each(calls: Mapping[str, Awaitable[R]]) -> dict[str, R]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 from serving.errors import RefusalReason, RefusedError
+from serving.logs.logger import NodeLogger
 from serving.node.device.executor import Executor
 from serving.node.device.served import Image
 from serving.node.links.messages import AskOutcome, AskReply
@@ -15,6 +17,8 @@ from serving.routing.router import Router
 from serving.routing.routes import Ask, Target, frames_up, next_hop
 
 __all__ = ["Dispatcher"]
+
+_log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -33,6 +37,7 @@ class Dispatcher:
         shared_passes: bool = True,
     ) -> None:
         self._tier, self._node = place
+        self._log = NodeLogger(_log, self._node)
         self._executor = executor
         self._uplinks = uplinks
         self._router = router
@@ -130,6 +135,10 @@ class Dispatcher:
                 continue
             (outcome,) = await self._send((Ask(target, ask.tasks),), image, deadline_s)
             if not isinstance(outcome, RefusedError):
+                self._log.debug(
+                    "%s was answered by %s after %s of %s",
+                    ",".join(ask.tasks), target.node, refusal.reason, ask.target.node,
+                )  # fmt: skip
                 return outcome
             refusal = outcome
         return refusal

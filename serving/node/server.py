@@ -8,6 +8,7 @@ after the last query that was sent to them: `load`, `route`, `drained`, `retire`
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
@@ -18,6 +19,7 @@ import numpy as np
 
 from cluster.topology import Link, Node
 from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
+from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
 from serving.node.device.executor import Executor, Runtime
@@ -41,6 +43,7 @@ REHEARSAL_S = 1.0
 """for so long a model runs batches of one size after another before it serves: the first batch of
 a size takes up to twice its time, while kernels are made for it"""
 
+_log = logging.getLogger(__name__)
 FindPeer = Callable[[str], Awaitable[tuple[str, int]]]
 
 
@@ -79,6 +82,7 @@ class NodeServer:
     ) -> None:
         node = config.node
         self.config = config
+        self._log = NodeLogger(_log, node.name)
         self._observer = observer
         self._image_shape = image_shape
         self._tasks_of = tasks_of
@@ -92,6 +96,7 @@ class NodeServer:
             clock=clock,
             busy_clock=_busy_clock(node),
             observer=observer,
+            node=node.name,
         )
         self._uplinks: dict[str, Uplink] = {}
         if find_peer is not None:
@@ -109,7 +114,7 @@ class NodeServer:
             self._served,
             shared_passes=config.shared_passes,
         )
-        self._peers = PeerServer(self._serve_forwarded, config.token)
+        self._peers = PeerServer(self._serve_forwarded, config.token, node.name)
         self._arrived: Counter[str] = Counter()
         self._refused: Counter[RefusalReason] = Counter()
         self._refused_early: Counter[str] = Counter()
@@ -122,10 +127,13 @@ class NodeServer:
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
-        return await self._peers.start(self.config.host)
+        port = await self._peers.start(self.config.host)
+        self._log.info("listens for nodes below at %s:%d", self.config.host, port)
+        return port
 
     def close(self) -> None:
         """Stop everything; queries still here are refused."""
+        self._log.info("the node stops")
         self._peers.close()
         for uplink in self._uplinks.values():
             uplink.close()
@@ -140,6 +148,9 @@ class NodeServer:
     def route(self, table: RouteTable) -> None:
         """Follow `table` from the next query on; an older version than the present is ignored."""
         if table.version >= self._plan_version:
+            if table.version > self._plan_version:
+                ways = ", ".join(f"{task}: {len(to)}" for task, to in table.routes.items())
+                self._log.info("follows plan version %d; ways: %s", table.version, ways or "none")
             self._plan_version = table.version
             self._router.replace(table)
             self._early_refusals.forget()
@@ -261,6 +272,7 @@ class NodeServer:
 
     def _count_refusal(self, tasks: tuple[str, ...], reason: RefusalReason, now_s: float) -> None:
         self._early_refusals.note(reason, now_s)
+        self._log.debug("refused %s: %s", tasks, reason)
         for task in tasks:
             self._refused[reason] += 1
             self._observer.on_refusal(task, reason)
@@ -308,6 +320,8 @@ class NodeServer:
             timeouts=self.config.timeouts,
             clock=self._clock,
             on_sent=lambda spent_s, size: self._observer.on_link(link.target, spent_s, size),
+            node=self.config.node.name,
+            peer=link.target,
         )
 
 

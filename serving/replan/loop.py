@@ -8,6 +8,7 @@ goes out as the next version.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # the decision needs no Ray
     from serving.deploy.fleet import Fleet
 
 __all__ = ["ReplanLoop"]
+
+_log = logging.getLogger(__name__)
 
 
 class ReplanLoop:
@@ -46,7 +49,10 @@ class ReplanLoop:
         self._clients = [node.name for node in fleet.topology.clients]
 
     async def run(self) -> None:
-        """Look every period. A change that has begun is completed before cancellation ends it."""
+        """Look every period. A change that has begun is completed before cancellation ends it.
+
+        Raises what a look raises, such as `ClusterError` of a node that gives no answer.
+        """
         started_s = self._clock()
         while True:
             step = asyncio.ensure_future(asyncio.to_thread(self._step, started_s))
@@ -58,6 +64,13 @@ class ReplanLoop:
             await asyncio.sleep(self._options.period_s)
 
     def _step(self, started_s: float) -> None:
+        try:
+            self._look(started_s)
+        except Exception:
+            _log.exception("the live loop ends: a look at the load failed")
+            raise
+
+    def _look(self, started_s: float) -> None:
         snapshots = self._fleet.snapshots()
         phase = self._rates.update({name: snapshots[name] for name in self._clients})
         if phase is None:
@@ -65,6 +78,11 @@ class ReplanLoop:
         problem = self._setting.problem(phase)
         proposed = solve(problem, self._options.policy, self._options.options).plan
         present_value, proposed_value, reason = decide(problem, self._plan, proposed, self._options)
+        _log.info(
+            "load %.1f queries/s; the plan in force reaches %.3f, a new one %.3f: %s",
+            phase.total_qps, present_value, proposed_value,
+            f"it changes: {reason}" if reason else "it stays",
+        )  # fmt: skip
         change = None
         if reason:
             change = self._fleet.apply(proposed, self._setting, phase)

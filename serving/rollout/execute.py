@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from serving.node.control import NodeControl, call_each
 from serving.rollout.stages import Stage
 
 __all__ = ["RolloutReport", "execute_rollout"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,25 @@ async def execute_rollout(
         loads = {node: nodes[node].load(models) for node, models in stage.load.items() if models}
         for node, times_s in (await call_each(loads)).items():
             loads_s.setdefault(node, {}).update(times_s)
-        loading_s += clock() - loaded_s
+        spent_loading_s = clock() - loaded_s
+        loading_s += spent_loading_s
         await call_each({client: nodes[client].route(t) for client, t in stage.routes.items()})
         routed_s = clock()
         if number == 0:
             reaction_s = routed_s - started_s - loading_s
         await call_each({client: nodes[client].drained(version) for client in stage.routes})
-        drain_s += clock() - routed_s
+        drained_s = clock()
+        drain_s += drained_s - routed_s
         await on_routed(stage, version)
         gone = {node: nodes[node].retire(version, keep) for node, keep in stage.keep.items()}
         for node, times_s in (await call_each(gone)).items():
             unloads_s.setdefault(node, {}).update(times_s)
+        _log.info(
+            "version %d, stage %d of %d: loaded %s in %.2f s, drained in %.2f s, unloaded in "
+            "%.2f s",
+            version, number + 1, len(stages), _named(stage.load), spent_loading_s,
+            drained_s - routed_s, clock() - drained_s,
+        )  # fmt: skip
     return RolloutReport(
         version=version,
         total_s=clock() - started_s,
@@ -69,3 +80,9 @@ async def execute_rollout(
         unloads_s={node: times_s for node, times_s in unloads_s.items() if times_s},
         stages=len(stages),
     )
+
+
+def _named(models: Mapping[str, tuple[str, ...]]) -> str:
+    """Models by node, in words."""
+    held = [f"{', '.join(names)} on {node}" for node, names in models.items() if names]
+    return "; ".join(held) or "nothing"

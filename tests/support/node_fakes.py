@@ -23,6 +23,8 @@ class FakeRuntime:
 
     `batches` has the sizes of its batches but those of black images: rehearsals."""
 
+    weights_bytes = 4
+
     def __init__(
         self, number: int = 0, batch_s: float = 0.0, fails: bool = False, image_s: float = 0.0
     ) -> None:

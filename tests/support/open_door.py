@@ -30,6 +30,8 @@ TASKS = ("depth", "edges", "normals", "segmentation")
 class SlowModel:
     """Depth is the red channel, segmentation the green one; a pass takes `pass_s`."""
 
+    weights_bytes = 4
+
     def __init__(self, pass_s: float = 0.0) -> None:
         self.pass_s = pass_s
         self.images = 0

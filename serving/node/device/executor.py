@@ -8,6 +8,7 @@ device goes on with the others meanwhile.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import RefusalReason, RefusedError, raise_first
+from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
 from serving.node.device.loop_lag import LoopLag
@@ -29,10 +31,14 @@ __all__ = ["Executor", "Runtime"]
 
 FAILING = 8
 """batches that failed one after another, from which on the device is taken to be broken"""
+_log = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
     """A loaded model, as the executor sees it (`models.runtime.model_runtime.ModelRuntime`)."""
+
+    weights_bytes: int
+    """what it holds of the device's memory between batches"""
 
     def run(self, images: Image) -> Mapping[str, NDArray[np.generic]]:
         """Answers of every task of the model for uint8 images (b, h, w, 3)."""
@@ -60,7 +66,8 @@ class Executor:
     `submit` raises `RefusedError` where `find_refusal` does not admit the query, the model is not
     loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken out
     of the queue and never harms its batch-mates. `busy_clock`, read on the device thread, counts
-    `busy_s`: the thread's own CPU time where nodes share the cores.
+    `busy_s`: the thread's own CPU time where nodes share the cores. `node` is the name that its log
+    says.
     """
 
     def __init__(
@@ -73,7 +80,9 @@ class Executor:
         clock: Callable[[], float] = time.monotonic,
         busy_clock: Callable[[], float] = time.monotonic,
         observer: DeviceObserver = SILENT_DEVICE,
+        node: str = "",
     ) -> None:
+        self._log = NodeLogger(_log, node)
         self._batcher = batcher
         self._load = load
         self._shared_passes = shared_passes
@@ -118,13 +127,20 @@ class Executor:
             self._batcher.latency_model.learn(model, size, spent_s)
 
     async def load(self, model: str) -> float:
-        """Load and warm `model` unless it is there; returns the seconds it took."""
+        """Load and warm `model` unless it is there; returns the seconds it took. Raises what its
+        loading raises."""
         async with self._loading:
             if model in self._models:
                 return 0.0
             started_s = self._clock()
-            self._models[model] = await asyncio.to_thread(self._load, model)
+            try:
+                runtime = await asyncio.to_thread(self._load, model)
+            except Exception:
+                self._log.exception("model %s failed to load", model)
+                raise
+            self._models[model] = runtime
             spent_s = self._clock() - started_s
+            self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
             self._observer.on_load(model, spent_s)
             return spent_s
 
@@ -142,6 +158,8 @@ class Executor:
         if runtime is not None:
             await asyncio.to_thread(runtime.close)
         spent_s = self._clock() - started_s
+        if runtime is not None:
+            self._log.info("unloaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
         self._observer.on_unload(model, spent_s)
         return spent_s
 
@@ -246,16 +264,27 @@ class Executor:
         try:
             runtime = self._models[batch.model]
             answers = runtime.run(_stacked(images))
+            _check_rows(answers, len(images))
         except Exception as error:
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._failed += 1
+            self._log.limited(
+                logging.ERROR,
+                (batch.model, type(error)),
+                "model %s failed on a batch of %d images",
+                batch.model,
+                len(images),
+                exc_info=True,
+            )
             refusal = RefusedError(RefusalReason.DEVICE_FAILED, f"{batch.model}: {error}")
             self._hand_over(_settle, [(job, refusal) for job in batch.items])
             return
         compute_s = self._clock() - started_s
         self.busy_s += self._busy_clock() - busy_from_s
         self.batches += 1
+        if self._failed:
+            self._log.warning("the device answers again, after %d failed batches", self._failed)
         self._failed = 0
         self.learn(batch.model, len(images), compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)
@@ -329,6 +358,13 @@ def _stacked(images: Sequence[Image]) -> Image:
     for row, image in enumerate(images):
         batch[row] = image
     return batch
+
+
+def _check_rows(answers: Mapping[str, NDArray[np.generic]], size: int) -> None:
+    """Raise `ValueError` unless every task has an answer for each of `size` images."""
+    for task, rows in answers.items():
+        if len(rows) != size:
+            raise ValueError(f"{task} has {len(rows)} answers for a batch of {size} images")
 
 
 def _settle(results: Sequence[tuple[_Job, dict[str, Served] | RefusedError]]) -> None:

@@ -17,8 +17,9 @@ from typing import Any, cast
 import msgpack
 
 from serving.errors import FrameError
+from serving.logs.logger import NodeLogger
 
-__all__ = ["MAX_FRAME_BYTES", "FrameProtocol"]
+__all__ = ["MAX_FRAME_BYTES", "FrameProtocol", "make_frame_log"]
 
 MAX_FRAME_BYTES = 32 * 2**20
 STRANGER_FRAME_BYTES = 1024
@@ -26,6 +27,13 @@ STRANGER_FRAME_BYTES = 1024
 AGGREGATE_BYTES = 2**20
 _LENGTH = struct.Struct("!I")
 _log = logging.getLogger(__name__)
+MAX_LINES = 10
+"""a minute, of refused frames of one node's connections"""
+
+
+def make_frame_log(node: str) -> NodeLogger:
+    """What the connections of `node` say refused frames to, all of them together."""
+    return NodeLogger(_log, node)
 
 
 class FrameProtocol(asyncio.Protocol):
@@ -44,7 +52,9 @@ class FrameProtocol(asyncio.Protocol):
         *,
         trusted: bool = True,
         echoes_pressure: bool = False,
+        log: NodeLogger | None = None,
     ) -> None:
+        self._log = log or make_frame_log("")
         self._on_frame = on_frame
         self._on_lost = on_lost
         self.trusted = trusted
@@ -60,6 +70,11 @@ class FrameProtocol(asyncio.Protocol):
     def connected(self) -> bool:
         """Whether frames can be sent."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def peer(self) -> object:
+        """The address of the far side; None once the connection has gone."""
+        return self._transport and self._transport.get_extra_info("peername")
 
     def send(self, fields: list[Any]) -> None:
         """Queue a frame for this turn's write. Dropped if the connection has gone."""
@@ -117,8 +132,14 @@ class FrameProtocol(asyncio.Protocol):
         try:
             self._cut()
         except FrameError as error:
-            who = self._transport and self._transport.get_extra_info("peername")
-            _log.warning("closed the connection with %s: %s", who, error)
+            self._log.limited(
+                logging.WARNING,
+                "refused",
+                "closed the connection with %s: %s",
+                self.peer,
+                error,
+                burst=MAX_LINES,
+            )
             self.abort()
 
     def _cut(self) -> None:

@@ -12,7 +12,8 @@
   PING    [5], PONG [6]                                     whether the far side's loop still turns
 
 A deadline travels as the seconds that remain when the far side reads it, so clocks need not agree.
-Whatever arrives is checked field by field: `FrameError` says what was wrong with it.
+Whatever arrives is checked field by field: `FrameError` says what was wrong with it. Errors are
+logged, so they repeat numbers that a peer sent, but neither its strings nor its bytes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ __all__ = [
     "parse_answer",
     "parse_number",
     "parse_query",
+    "unexpected_kind",
 ]  # fmt: skip
 
 HELLO, WELCOME, QUERY, ANSWER, CANCEL, PING, PONG = range(7)
@@ -106,7 +108,9 @@ def _parse_ask(entry: Any) -> Ask:
 def _parse_image(shape: Any, body: Any) -> Image:
     if type(shape) is not list or len(shape) != 3 or type(body) is not bytes:
         raise FrameError("expected an image's height, width and channels, and its bytes")
-    if not all(type(extent) is int and 0 < extent <= len(body) for extent in shape):
+    if not all(type(extent) is int for extent in shape):
+        raise FrameError("expected whole numbers as an image's shape")
+    if not all(0 < extent <= len(body) for extent in shape):
         raise FrameError(f"no image of {len(body)} bytes has the shape {shape}")
     if shape[0] * shape[1] * shape[2] != len(body):
         raise FrameError(f"an image of shape {shape} does not have {len(body)} bytes")
@@ -131,6 +135,12 @@ def _pack_outcome(outcome: AskOutcome) -> list[Any]:
         target.tier, target.node, target.model, first.batch_size, first.queue_s,
         first.batch_wait_s, first.compute_s, outcome.link_s, tensors,
     ]  # fmt: skip
+
+
+def unexpected_kind(kind: object) -> FrameError:
+    """The error for a frame that begins with `kind`, where none of that kind is expected."""
+    named = kind if isinstance(kind, int) else f"a {type(kind).__name__}"
+    return FrameError(f"no frame of kind {named} is expected here")
 
 
 def parse_number(fields: list[Any]) -> int:
@@ -164,7 +174,7 @@ def _parse_outcome(entry: Any, ask: Ask) -> AskOutcome:
         target = Target(str(tier), str(node), str(model))
         reply = AskReply(target, served, float(link_s))
     except (TypeError, ValueError, OverflowError) as error:
-        raise FrameError(f"an outcome is malformed: {error}") from None
+        raise FrameError(f"an outcome is malformed: {type(error).__name__}") from None
     if not reply.served.keys() >= set(ask.tasks):
         raise FrameError(f"expected answers of {', '.join(ask.tasks)}")
     return reply

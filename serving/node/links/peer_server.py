@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from serving.errors import FrameError, RefusedError
+from serving.logs.logger import NodeLogger
 from serving.node.device.served import Image
-from serving.node.links.framing import FrameProtocol
+from serving.node.links.framing import FrameProtocol, make_frame_log
 from serving.node.links.messages import (
     CANCEL,
     HELLO,
@@ -22,6 +24,7 @@ from serving.node.links.messages import (
     encode_answer,
     parse_number,
     parse_query,
+    unexpected_kind,
 )
 from serving.routing.routes import Ask
 
@@ -29,6 +32,7 @@ __all__ = ["PeerServer"]
 
 GREETING_S = 5.0
 """seconds that a connection may take to show the token"""
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[tuple[Ask, ...], Image, float | None], Awaitable[list[AskOutcome]]]
 """(asks, image, remaining seconds) -> an outcome for each ask"""
@@ -40,10 +44,12 @@ class PeerServer:
     A connection that breaks the protocol is closed, and so is one that does not greet. What
     waits is bounded by the executor's queue and the uplink above; answers that the tier below
     does not read stop it from sending more. A query whose sender cancels it, or goes away, is
-    cancelled here too.
+    cancelled here too. `node` is the name that its log says.
     """
 
-    def __init__(self, handler: Handler, token: str) -> None:
+    def __init__(self, handler: Handler, token: str, node: str = "") -> None:
+        self._log = NodeLogger(_log, node)
+        self._frame_log = make_frame_log(node)
         self._handler = handler
         self._token = token.encode()
         self._tasks: dict[FrameProtocol, dict[int, asyncio.Task[None]]] = {}
@@ -64,15 +70,22 @@ class PeerServer:
 
     def _accept(self) -> FrameProtocol:
         connection = FrameProtocol(
-            self._on_frame, self._on_lost, trusted=False, echoes_pressure=True
+            self._on_frame,
+            self._on_lost,
+            trusted=False,
+            echoes_pressure=True,
+            log=self._frame_log,
         )
         self._tasks[connection] = {}
-        asyncio.get_running_loop().call_later(GREETING_S, _close_stranger, connection)
+        asyncio.get_running_loop().call_later(GREETING_S, self._close_stranger, connection)
         return connection
 
     def _on_lost(self, connection: FrameProtocol) -> None:
-        for task in self._tasks.pop(connection, {}).values():
+        tasks = self._tasks.pop(connection, {})
+        for task in tasks.values():
             task.cancel()
+        if connection.trusted:
+            self._log.info("a node below left; %d of its queries were cancelled", len(tasks))
 
     def _on_frame(self, connection: FrameProtocol, fields: list[Any]) -> None:
         kind = fields[0]
@@ -80,6 +93,7 @@ class PeerServer:
             if kind != HELLO or len(fields) != 2 or not self._is_token(fields[1]):
                 raise FrameError("it did not show the cluster's token")
             connection.trusted = True
+            self._log.info("a node below connected from %s", connection.peer)
             connection.send([WELCOME])
         elif kind == QUERY:
             query = parse_query(fields)
@@ -96,7 +110,7 @@ class PeerServer:
         elif kind == PING:
             connection.send([PONG])
         else:
-            raise FrameError(f"no frame of kind {kind!r} is expected here")
+            raise unexpected_kind(kind)
 
     def _is_token(self, shown: object) -> bool:
         return isinstance(shown, str) and hmac.compare_digest(shown.encode(), self._token)
@@ -108,7 +122,15 @@ class PeerServer:
             outcomes = [refusal] * len(query.asks)
         connection.send(encode_answer(query.number, outcomes))
 
-
-def _close_stranger(connection: FrameProtocol) -> None:
-    if not connection.trusted:
+    def _close_stranger(self, connection: FrameProtocol) -> None:
+        if connection.trusted:
+            return
+        if connection.connected:
+            self._log.limited(
+                logging.WARNING,
+                "stranger",
+                "closed the connection with %s: no token within %g s",
+                connection.peer,
+                GREETING_S,
+            )
         connection.abort()

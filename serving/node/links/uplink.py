@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from serving.errors import FrameError, RefusalReason, RefusedError, raise_first
+from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.node.device.served import Image
-from serving.node.links.framing import FrameProtocol
+from serving.node.links.framing import FrameProtocol, make_frame_log
+from serving.node.links.link_log import LinkLog
 from serving.node.links.messages import (
     ANSWER,
     CANCEL,
@@ -24,6 +25,7 @@ from serving.node.links.messages import (
     encode_query,
     parse_answer,
     parse_number,
+    unexpected_kind,
 )
 from serving.node.links.pacer import LinkPacer
 from serving.routing.early_refusal import NodeBackoff
@@ -69,7 +71,8 @@ class Uplink:
     `find_peer` gives the current (host, port) of the far node; it is asked again after every
     loss, because a restarted node listens elsewhere. At most `max_in_flight` queries of
     `max_in_flight_bytes` are between `call` and its return: what the far side does not take stays
-    with the callers, and the next are refused.
+    with the callers, and the next are refused. `node` and `peer` are the names of the two ends in
+    the log.
     """
 
     def __init__(
@@ -83,7 +86,11 @@ class Uplink:
         timeouts: UplinkTimeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_sent: Callable[[float, int], None] = lambda spent_s, size_bytes: None,
+        node: str = "",
+        peer: str = "the node above",
     ) -> None:
+        self._log = LinkLog(node, peer, clock)
+        self._frame_log = make_frame_log(node)
         self._pacer = pacer
         self._find_peer = find_peer
         self._token = token
@@ -100,6 +107,8 @@ class Uplink:
         self._attempt: asyncio.Task[FrameProtocol] | None = None
         self._attempted_s = 0.0
         self._failed: RefusedError | None = None
+        self._lost_because = "it went away"
+        self._closing = False
         self._watching: asyncio.Task[None] | None = None
         self._heard = True
         self._calls: dict[int, _Call] = {}
@@ -176,6 +185,7 @@ class Uplink:
 
     def close(self) -> None:
         """End the connection; queries in flight are refused."""
+        self._closing = True
         for task in (self._attempt, self._watching):
             if task is not None:
                 task.cancel()
@@ -242,7 +252,9 @@ class Uplink:
                 host, port = await self._find_peer()
                 self._welcomed = loop.create_future()
                 _, connection = await loop.create_connection(
-                    lambda: FrameProtocol(self._on_frame, self._on_lost), host, port
+                    lambda: FrameProtocol(self._on_frame, self._on_lost, log=self._frame_log),
+                    host,
+                    port,
                 )
                 connection.send([HELLO, self._token])
                 await self._welcomed
@@ -254,9 +266,14 @@ class Uplink:
             self._attempted_s = self._clock()
             what = str(error) or type(error).__name__
             self._failed = RefusedError(RefusalReason.PEER_UNREACHABLE, f"the node above: {what}")
+            self._log.unreachable(what)
             raise _copy(self._failed) from None
+        finally:
+            if self._welcomed is not None:
+                self._welcomed.cancel()  # nobody waits for it any more
         self._failed = None
         self._connection = connection
+        self._log.connected(host, port)
         self._watching = loop.create_task(self._watch(connection))
         return connection
 
@@ -271,6 +288,7 @@ class Uplink:
             await asyncio.sleep(self._timeouts.beat_s)
             missed = 0 if self._heard or not self._in_flight else missed + 1
             if missed * self._timeouts.beat_s >= self._timeouts.silence_s:
+                self._lost_because = f"no sign of life for {self._timeouts.silence_s:g} s"
                 connection.abort()
                 return
             if not self._in_flight:
@@ -282,6 +300,7 @@ class Uplink:
                 if call.sent_s < overdue_s and not call.future.done():
                     message = f"no answer over the link within {self._timeouts.answer_s:g} s"
                     call.future.set_exception(RefusedError(RefusalReason.PEER_SILENT, message))
+                    self._log.unanswered(self._timeouts.answer_s)
 
     def _on_frame(self, _: FrameProtocol, fields: list[Any]) -> None:
         self._heard = True
@@ -294,16 +313,19 @@ class Uplink:
             if self._welcomed is not None and not self._welcomed.done():
                 self._welcomed.set_result(None)
         elif kind != PONG:
-            raise FrameError(f"no frame of kind {kind!r} is expected here")
+            raise unexpected_kind(kind)
 
     def _on_lost(self, connection: FrameProtocol) -> None:
-        if self._welcomed is not None and not self._welcomed.done():
-            self._welcomed.set_exception(
-                ConnectionError("it closed the connection before it welcomed this node")
-            )
-        if connection is not self._connection:
+        if connection is not self._connection:  # of an attempt
+            if self._welcomed is not None and not self._welcomed.done():
+                self._welcomed.set_exception(
+                    ConnectionError("it closed the connection before it welcomed this node")
+                )
             return
         self._connection = None
+        if not self._closing:
+            self._log.lost(self._lost_because, len(self._calls))
+            self._lost_because = "it went away"
         for call in self._calls.values():
             if not call.future.done():
                 message = "the node above went away"

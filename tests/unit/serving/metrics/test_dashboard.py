@@ -41,6 +41,8 @@ Exported = dict[str, set[str]]
 class Model:
     """Depth is the red channel."""
 
+    weights_bytes = 4
+
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         return {TASK: images[..., 0].astype(np.float16)}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from planner.problem import Problem
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.decision import ReplanOptions, decide
 from serving.replan.load_estimate import LoadEstimator
+from serving.replan.loop import ReplanLoop
+from serving.rollout.execute import RolloutReport
 
 
 def snapshot(node: str, taken_s: float, **arrived: int) -> NodeSnapshot:
@@ -82,3 +87,43 @@ def test_a_load_that_breaks_the_plan_is_named() -> None:
     heavy = dataclasses.replace(before, load_ct=before.load_ct * 100)
     reason = decide(heavy, plan_for(before), plan_for(heavy), ReplanOptions())[2]
     assert "F5" in reason
+
+
+class FakeFleet:
+    """One client whose counters move as `counts` say, one entry a look; then it is gone."""
+
+    def __init__(self, *counts: dict[str, int]) -> None:
+        self.topology = SimpleNamespace(clients=[SimpleNamespace(name="c")])
+        self._counts = list(counts)
+        self._looks = 0
+
+    def snapshots(self):
+        if not self._counts:
+            raise TimeoutError("node c gave no answer")
+        self._looks += 1
+        return {"c": snapshot("c", 10.0 * self._looks, **self._counts.pop(0))}
+
+    def apply(self, plan, setting, phase) -> RolloutReport:
+        return RolloutReport(version=2, total_s=0.1, reaction_s=0.1, drain_s=0.0)
+
+
+def test_each_look_and_the_error_that_ends_the_loop_are_logged(caplog) -> None:
+    fleet = FakeFleet(
+        {"depth": 0, "edges": 0}, {"depth": 100, "edges": 0}, {"depth": 100, "edges": 100}
+    )
+    setting = SimpleNamespace(
+        tasks=("depth", "edges"),
+        problem=lambda phase: problem(phase.rates_qps["c"]["depth"], phase.rates_qps["c"]["edges"]),
+    )
+    options = ReplanOptions(period_s=0.01, horizon_s=5.0, options=Options())
+    loop = ReplanLoop(fleet, plan_for(problem(10.0, 0.05)), setting, options, clock=lambda: 0.0)
+    with caplog.at_level(logging.INFO, "serving"), pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(loop.run(), 30))
+    stays, changes, ended = [
+        record for record in caplog.records if record.name == "serving.replan.loop"
+    ]
+    assert stays.getMessage().startswith("load 10.1 queries/s; the plan in force reaches 0.896, ")
+    assert stays.getMessage().endswith(": it stays")
+    assert "it changes: " in changes.getMessage()
+    assert ended.levelname == "ERROR"
+    assert ended.exc_info[0] is TimeoutError

@@ -8,6 +8,7 @@ from collections import Counter
 
 from planner.plan import Plan, Route
 from serving.errors import RefusedError
+from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, execute_rollout
@@ -204,6 +205,9 @@ class Recorded:
         return {}
 
     async def snapshot(self) -> NodeSnapshot:
+        raise AssertionError("the stages say what is to be done")
+
+    async def log_lines(self, after_s: float) -> list[LogLine]:
         raise AssertionError("the stages say what is to be done")
 
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux on
 class Policies:
     """A model that answers with its thread's scheduling policy."""
 
+    weights_bytes = 4
+
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         return {"policy": np.full(len(images), os.sched_getscheduler(0))}
 

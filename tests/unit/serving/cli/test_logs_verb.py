@@ -1,0 +1,165 @@
+"""`testbed logs`: lines of files and of nodes elsewhere, by time, for people and programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from cluster.specs import SPECS
+from cluster.topology import Topology
+from serving.cli import logs_verb
+from serving.cli.main import main
+from serving.logs.line import LogLine, encode_line
+
+T0_S = 1_700_000_000.0
+
+
+def line(after_s: float, node: str, text: str, level: str = "INFO", trace: str = "") -> LogLine:
+    return LogLine(T0_S + after_s, level, node, "serving.x", text, trace)
+
+
+EDGE = [line(1, "edge-0", "edge, first"), line(3, "edge-0", "edge, [bold]broken[/]", "ERROR")]
+CLOUD = [line(2, "cloud", "cloud, once", "WARNING")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The log folder of a user whose edge and cloud have logged."""
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name, lines in (("edge-0", EDGE), ("cloud", CLOUD)):
+        (logs / f"{name}.log").write_text("".join(f"{encode_line(one)}\n" for one in lines))
+    return logs
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs `testbed logs ...`; gives its exit code, stdout and stderr."""
+
+    def runs(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["testbed", "logs", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return runs
+
+
+def texts(stdout: str) -> list[str]:
+    return [found["text"] for found in json.loads(stdout)["lines"]]
+
+
+def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder, run) -> None:
+    code, out, _ = run()
+    assert code == 0
+    rows = out.splitlines()
+    at = datetime.fromtimestamp(T0_S + 1).isoformat(" ", "milliseconds")
+    assert rows[0] == f"{at} INFO    edge-0  edge, first  (serving.x)"
+    assert [row.split()[3] for row in rows] == ["edge-0", "cloud", "edge-0"]
+    assert "edge, [bold]broken[/]" in rows[2]  # what was logged is no markup
+
+
+def test_a_node_a_level_and_a_number_of_lines_can_be_asked_for(folder, run) -> None:
+    every = ["edge, first", "cloud, once", "edge, [bold]broken[/]"]
+    assert texts(run("--json")[1]) == every
+    assert texts(run("edge-0", "--json")[1]) == [every[0], every[2]]
+    assert texts(run("--level", "warning", "--json")[1]) == every[1:]
+    assert texts(run("edge-0", "--level", "error", "--json")[1]) == [every[2]]
+    assert texts(run("-n", "2", "--json")[1]) == every[1:]
+    assert texts(run("-n", "0", "--json")[1]) == every
+
+
+def test_an_unknown_node_is_bad_input_that_names_the_known_ones(folder, run) -> None:
+    code, _, err = run("edge-9")
+    assert code == 2
+    assert err == "testbed: there is no node 'edge-9'; nodes: cloud, driver, edge-0\n"
+
+
+def test_without_any_log_it_says_so(tmp_path, monkeypatch, run) -> None:
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
+    assert run()[:2] == (0, "nothing was logged\n")
+    assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
+
+
+def test_tracebacks_stand_below_their_line_and_nothing_steers_the_terminal(folder, run) -> None:
+    failed = line(4, "cloud", "a\nb\x1b[2J", "ERROR", "Traceback\n  File\x1b[1m\nRuntimeError: x")
+    with (folder / "cloud.log").open("a") as file:
+        file.write(encode_line(failed) + "\n")
+    _, out, _ = run("-n", "1")
+    assert "\x1b" not in out
+    assert out.splitlines()[0].endswith("cloud  a\\nb\\x1b[2J  (serving.x)")
+    assert out.splitlines()[1:] == [
+        "    Traceback",
+        "      File\\x1b[1m",
+        "    RuntimeError: x",
+    ]
+
+
+def test_following_goes_on_with_what_comes_until_it_is_interrupted(
+    folder, run, monkeypatch
+) -> None:
+    later = [line(5, "edge-0", "later"), line(6, "cloud", "last", "ERROR")]
+
+    def sleep(_: float) -> None:
+        if not later:
+            raise KeyboardInterrupt
+        one = later.pop(0)
+        with (folder / f"{one.node}.log").open("a") as file:
+            file.write(encode_line(one) + "\n")
+
+    monkeypatch.setattr(logs_verb.time, "sleep", sleep)
+    code, out, _ = run("--follow", "--json", "-n", "1")
+    assert code == 0
+    said = [json.loads(row)["text"] for row in out.splitlines()]
+    assert said == ["edge, [bold]broken[/]", "later", "last"]
+
+
+def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
+    folder, run, monkeypatch
+) -> None:
+    topology = Topology.load(SPECS / "demo.yaml")
+    asked: list[set[str]] = []
+
+    class FakeFleet:
+        @classmethod
+        def attach(cls, topology: Topology) -> FakeFleet:
+            return cls()
+
+        def log_lines(self, nodes, after_s: float) -> dict[str, list[LogLine]]:
+            asked.append(set(nodes))
+            return {"client-0": [line(2.5, "client-0", "from afar")], "client-1": []}
+
+    module = ModuleType("serving.deploy.fleet")
+    module.Fleet = FakeFleet
+    monkeypatch.setitem(sys.modules, "serving.deploy.fleet", module)
+    monkeypatch.setattr(logs_verb.local, "connect", lambda: None)
+    state = SimpleNamespace(alive=True, topology=topology)
+    monkeypatch.setattr(logs_verb, "find_cluster", lambda: state)
+    code, out, err = run("--json")
+    assert code == 0
+    assert texts(out) == ["edge, first", "cloud, once", "from afar", "edge, [bold]broken[/]"]
+    assert asked == [{"client-0", "client-1", "client-2"}]
+    assert "note: node client-2 gave no answer" in err
+    state.alive = False
+    assert len(texts(run("--json")[1])) == 3
+    assert len(asked) == 1
+
+
+def test_what_a_command_logs_is_kept_under_its_own_name(folder, run, monkeypatch) -> None:
+    def speaks() -> None:
+        logging.getLogger("serving.deploy.fleet").info("plan version 7 is in force")
+
+    monkeypatch.setattr("serving.cli.main.app", speaks)
+    run()
+    monkeypatch.undo()
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(folder.parent))
+    written = (folder / "driver.log").read_text()
+    assert json.loads(written)["node"] == "driver"
+    assert json.loads(written)["text"] == "plan version 7 is in force"
