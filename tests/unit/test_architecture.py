@@ -203,6 +203,17 @@ def files_with(pattern: str) -> set[str]:
     }
 
 
+def test_internals_of_torch_and_ray_are_used_in_one_module_each() -> None:
+    """The two modules say which versions they were tried on, and have tests of their own."""
+    assert files_with(r"\b(torch|nn|timm)(\.\w+)*\._[a-zA-Z]") == {
+        "models/runtime/torch_private.py"
+    }
+    assert files_with(r"\b(ray|serve)(\.\w+)*\._[a-zA-Z]|\bray\.scripts\b") == set()
+    documented = r"USAGE_STATS_ENABLED|AUTH_MODE|AUTH_TOKEN|AUTH_TOKEN_PATH|ADDRESS"
+    undocumented = rf"'RAY_(?!({documented})')\w+'"
+    assert files_with(undocumented) == {"cluster/providers/ray_private.py"}
+
+
 def test_two_windows_are_promised_in_one_place() -> None:
     twice = r"\b(2|2\.0|WINDOWS) \* [\w.\[\]]*window|window\w*(\[\w+\])? \* (2|2\.0|WINDOWS)\b"
     assert files_with(twice) == {"planner/latency_bound.py"}
