@@ -7,6 +7,7 @@ import sys
 import typer
 
 from cluster.document import DocumentError
+from cluster.extras import MissingExtraError
 from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
 from serving.cli import (
@@ -48,7 +49,7 @@ def main() -> None:
     try:
         app()  # ends by SystemExit, also for a wrong option or an unknown verb
         code = 0
-    except (DocumentError, CapacityError) as error:
+    except (DocumentError, CapacityError, MissingExtraError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
     except ClusterError as error:
         code = _complain(error, ExitCode.FAILED)
