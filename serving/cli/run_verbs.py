@@ -156,7 +156,6 @@ def report(
         output,
         wanted,
         rows,
-        measured,
         command="testbed report",
         topology=setting.topology.name,
         placement=build_placement(
