@@ -45,7 +45,7 @@ app.add_typer(zoo_verbs.zoo, name="zoo")
 
 
 def main() -> None:
-    """Entry point: a fault of input or system ends in one line on stderr and its exit code."""
+    """The command line: a fault of input or system ends in one line on stderr and its exit code."""
     try:
         app()  # ends by SystemExit, also for a wrong option or an unknown verb
         code = 0
@@ -68,7 +68,3 @@ def _complain(error: Exception, code: ExitCode) -> ExitCode:
     words = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     print(f"testbed: {words}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()
