@@ -68,6 +68,8 @@ def _settings() -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_path()),
+        # Ray would take `uv run` for a wish to ship the folder that it was called in.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         **ray_private.ENVIRONMENT,
     }
 

@@ -17,6 +17,8 @@ ENVIRONMENT = {
     # Linux that this is a single host: Ray keeps 127.0.0.1 as it is and listens on loopback only.
     # Without it Ray replaces 127.0.0.1 by the host's address and listens on all interfaces.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Older versions hide GPUs from actors that reserve none of them, as nodes do.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Variables that every driver and every process of the cluster is given."""
 

@@ -52,6 +52,22 @@ def test_serves_calls_go_by_grpc_only_where_the_environment_says_so(prepared) ->
     assert told_by(code, prepared=prepared) == str(prepared)
 
 
+@pytest.mark.parametrize(("prepared", "seen"), [(True, "'1'"), (False, "''")])
+def test_actors_without_gpus_see_them_only_where_the_environment_says_so(prepared, seen) -> None:
+    code = (
+        "import os, ray\n"
+        "from types import SimpleNamespace\n"
+        "os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '1')  # as older versions\n"
+        "os.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+        "reserved = SimpleNamespace(get_accelerator_ids=lambda: {'GPU': []})\n"
+        "ray.get_runtime_context = lambda: reserved\n"
+        "from ray._private.utils import set_visible_accelerator_ids\n"
+        "set_visible_accelerator_ids()\n"
+        "print(repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    )
+    assert told_by(code, prepared=prepared) == seen
+
+
 def test_ray_start_says_the_words_that_are_waited_for() -> None:
     code = "import inspect; from ray.scripts import scripts; print(inspect.getsource(scripts))"
     assert ray_private.STARTED.decode() in told_by(code)

@@ -210,7 +210,8 @@ def test_internals_of_torch_and_ray_are_used_in_one_module_each() -> None:
         "models/runtime/torch_private.py"
     }
     assert files_with(r"\b(ray|serve)(\.\w+)*\._[a-zA-Z]|\bray\.scripts\b") == set()
-    documented = r"USAGE_STATS_ENABLED|AUTH_MODE|AUTH_TOKEN|AUTH_TOKEN_PATH|ADDRESS"
+    documented = "USAGE_STATS_ENABLED|AUTH_MODE|AUTH_TOKEN|AUTH_TOKEN_PATH|ADDRESS"
+    documented += "|ENABLE_UV_RUN_RUNTIME_ENV"
     undocumented = rf"'RAY_(?!({documented})')\w+'"
     assert files_with(undocumented) == {"cluster/providers/ray_private.py"}
 
