@@ -58,7 +58,9 @@ def test_rows_with_a_commit_of_their_own_are_looked_at_too(
     assert uncommitted(document) == found
 
 
-def test_the_command_says_in_one_line_why_it_took_nothing(tmp_path: Path, monkeypatch) -> None:
+def test_the_command_says_in_one_line_why_it_took_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("record.MEASURED", tmp_path / "bench")
     monkeypatch.setattr("page.RESULTS", tmp_path / "results")
     with pytest.raises(SystemExit, match=r"no results in .*; run `make bench-serving`"):

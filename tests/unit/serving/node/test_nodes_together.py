@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -225,11 +226,13 @@ def test_frames_survive_any_cut() -> None:
 
 
 @pytest.mark.parametrize("end", [FrameProtocol.close, FrameProtocol.abort])
-def test_a_connection_that_is_closed_while_it_is_made_does_not_stay_open(end) -> None:
+def test_a_connection_that_is_closed_while_it_is_made_does_not_stay_open(
+    end: Callable[[FrameProtocol], None],
+) -> None:
     class Transport(asyncio.Transport):
         aborted = False
 
-        def abort(self):
+        def abort(self) -> None:
             self.aborted = True
 
     protocol, transport = FrameProtocol(lambda _, fields: None), Transport()
