@@ -124,7 +124,7 @@ async def hierarchy(runtimes, *, above=ABOVE, bandwidth=10**9, rtt_s=0.0, token=
     try:
         yield servers["client"], servers
     finally:
-        # A connection that asyncio accepts in the very turn in which its server closes is lost, open.
+        # A connection that asyncio accepts in the turn in which its server closes stays open, lost.
         # Ten turns let those that are on their way arrive first.
         for _ in range(10):
             await asyncio.sleep(0)
