@@ -50,6 +50,7 @@ coverage: setup ## which lines and branches the tests reach, by room; a floor is
 	OMP_NUM_THREADS=1 $(PY) -m coverage run -m pytest -n auto $(FAST) -m "not gpu and not slow"
 	$(PY) -m coverage run -m pytest $(CLUSTER) -m "not gpu and not slow"
 	$(PY) -m coverage combine --quiet
+	mkdir -p out
 	$(PY) -m coverage json --quiet -o out/coverage.json --fail-under=0
 	$(PY) tests/support/coverage_by_room.py out/coverage.json
 	$(PY) -m coverage report
