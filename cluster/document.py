@@ -91,8 +91,8 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Pat
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

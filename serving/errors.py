@@ -38,6 +38,7 @@ class RefusalReason(StrEnum):
     def __new__(
         cls, word: str, sentence: str, is_fault: bool = False, passes_soon: bool = False
     ) -> RefusalReason:
+        """A word, and what is known of it."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.sentence = sentence

@@ -92,7 +92,7 @@ def _from_nowhere(folder: str) -> Iterator[None]:
     Ray puts the folder that a driver runs in, and that of its script, first on the path of its
     workers, where a `models.py` of the user's would be taken for the testbed's `models`.
     """
-    here, script = os.getcwd(), sys.argv[:1]
+    here, script = Path.cwd(), sys.argv[:1]
     os.chdir(folder)
     sys.argv[:1] = [""]
     try:

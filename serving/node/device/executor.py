@@ -265,7 +265,7 @@ class Executor:
             runtime = self._models[batch.model]
             answers = runtime.run(_stacked(images))
             _check_rows(answers, len(images))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._failed += 1

@@ -258,7 +258,7 @@ class Uplink:
                 )
                 connection.send([HELLO, self._token])
                 await self._welcomed
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever the search for a node ended with (the cluster's own errors among it), the
             # node above cannot be reached now; queries go elsewhere and the search goes on.
             if connection is not None:

@@ -60,7 +60,12 @@ def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder, run) ->
     code, out, _ = run()
     assert code == 0
     rows = out.splitlines()
-    at = datetime.fromtimestamp(T0_S + 1).isoformat(" ", "milliseconds")
+    at = (
+        datetime.fromtimestamp(T0_S + 1)
+        .astimezone()
+        .replace(tzinfo=None)
+        .isoformat(" ", "milliseconds")
+    )
     assert rows[0] == f"{at} INFO    edge-0  edge, first  (serving.x)"
     assert [row.split()[3] for row in rows] == ["edge-0", "cloud", "edge-0"]
     assert "edge, [bold]broken[/]" in rows[2]  # what was logged is no markup

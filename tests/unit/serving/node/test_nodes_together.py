@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -222,3 +223,19 @@ def test_frames_survive_any_cut() -> None:
 
     asyncio.run(scenario())
     assert seen == [[number, b"x" * number * 50] for number in range(5)]
+
+
+@pytest.mark.parametrize("end", [FrameProtocol.close, FrameProtocol.abort])
+def test_a_connection_that_is_closed_while_it_is_made_does_not_stay_open(
+    end: Callable[[FrameProtocol], None],
+) -> None:
+    class Transport(asyncio.Transport):
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    protocol, transport = FrameProtocol(lambda _, fields: None), Transport()
+    end(protocol)
+    protocol.connection_made(transport)
+    assert transport.aborted

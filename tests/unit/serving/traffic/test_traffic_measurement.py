@@ -1,3 +1,5 @@
+"""Measurements: what is saved comes back, and what is no measurement is refused."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Scores: each answer meets the label of its image and task."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The numbers of a run, and what they are when little or nothing was answered."""
+
 from __future__ import annotations
 
 from dataclasses import replace
