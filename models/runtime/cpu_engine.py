@@ -94,7 +94,8 @@ def _trace(serving: Serving, example: Tensor) -> torch.jit.ScriptModule:
         torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
         torch.jit._state._clear_class_state()
         written.seek(0)
-        return torch.jit.load(written).eval()
+        own: torch.jit.ScriptModule = torch.jit.load(written)
+        return own.eval()
 
 
 class CpuEngine:

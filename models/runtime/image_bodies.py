@@ -50,4 +50,5 @@ def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
         image = np.array(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"{wanted}, the {picture.format} is damaged: {error}") from None
-    return fit(image[None], preprocessing)[0]
+    fitted: np.ndarray = fit(image[None], preprocessing)[0]
+    return fitted
