@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from cluster.topology import Topology
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path, monkeypatch):
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
 
 
@@ -66,7 +67,7 @@ def test_a_busy_port_is_named_before_anything_starts() -> None:
     assert find_cluster() is None
 
 
-def test_a_stale_ray_address_is_named_and_ignored(monkeypatch) -> None:
+def test_a_stale_ray_address_is_named_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     said: list[str] = []
     local._warn_of_stale_addresses(said.append)

@@ -41,7 +41,7 @@ def begin() -> Response:
 def read(pieces: list[bytes], known: HeadCache) -> list[tuple[object, ...]]:
     """The requests in `pieces`, each kept as its connection would keep it."""
     reader = RequestParser(Limits(), known)
-    found = []
+    found: list[tuple[object, ...]] = []
     for piece in pieces:
         if (found_again := reader.recall(piece)) is not None:
             reader.turns.append(found_again.turn(piece, NOTHING))
