@@ -28,7 +28,7 @@ RAW = {"binary_data_size": COUNT}
 
 
 def request(
-    shape: tuple[int, ...] = (1, 2, 3, 3), data: list[Any] | None = None, **more: object
+    shape: tuple[int, ...] = (1, 2, 3, 3), data: object = None, **more: object
 ) -> dict[str, Any]:
     tensor: dict[str, object] = {"name": "image", "datatype": "UINT8", "shape": list(shape)}
     count = int(np.prod(shape))
