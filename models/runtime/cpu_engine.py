@@ -93,7 +93,8 @@ def _trace(serving: Serving, example: Tensor) -> torch.jit.ScriptModule:
         del traced
         forget_traced_classes()
         written.seek(0)
-        return torch.jit.load(written).eval()
+        own: torch.jit.ScriptModule = torch.jit.load(written)
+        return own.eval()
 
 
 class CpuEngine:

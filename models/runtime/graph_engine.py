@@ -90,7 +90,8 @@ class GraphEngine:
 
         def forward() -> Outputs:
             with _autocast(self._device.device, precision):
-                return self._module(image)
+                outputs: Outputs = self._module(image)
+            return outputs
 
         return self._device.capture(forward)
 

@@ -117,7 +117,8 @@ class Measurements:
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Mask (q) of the answered queries."""
-        return self.outcome == Outcome.ANSWERED
+        answered_q: NDArray[np.bool_] = self.outcome == Outcome.ANSWERED
+        return answered_q
 
     @property
     def latency_s(self) -> NDArray[np.float64]:
@@ -260,4 +261,5 @@ def _from_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
         raise ValueError("a column has empty cells")
     if kind == _TEXT:
         return np.array(column.cast(pa.string()).to_pylist(), dtype=np.str_)
-    return column.cast(kind).to_numpy().astype(_numpy_type(kind))
+    values: NDArray[Any] = column.cast(kind).to_numpy()
+    return values.astype(_numpy_type(kind))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_gurobi_asked_for_by_name_is_not_replaced_without_a_word() -> None:
     )
 
 
-def test_an_experiment_says_what_it_lacks_before_it_measures(tmp_path) -> None:
+def test_an_experiment_says_what_it_lacks_before_it_measures(tmp_path: Path) -> None:
     code = "from serving.cli.main import main; main()"
     done = without_extras(code, "experiment", "convergence", cwd=tmp_path)
     assert done.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def test_scripted_classes_and_module_types_are_forgotten_too() -> None:
     assert state._get_script_class(Pair) is None
 
 
-def test_a_trace_that_was_loaded_again_still_runs(tmp_path) -> None:
+def test_a_trace_that_was_loaded_again_still_runs(tmp_path: Path) -> None:
     path = tmp_path / "trace.pt"
     torch.jit.save(torch.jit.trace(Outer(), torch.zeros(1)), path)
     torch_private.forget_traced_classes()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from planner.experiments import EXPERIMENTS, scaling
-from planner.experiments.study import Study, run_study
+from planner.experiments.study import Case, Row, Study, run_study
 
 
 def counting_study(measured: list[int]) -> Study:
-    def measure(case: dict) -> list[dict]:
+    def measure(case: Case) -> list[Row]:
         measured.append(case["n"])
         return [{"square": case["n"] ** 2}]
 
@@ -38,7 +38,9 @@ def test_a_study_is_resumed_case_by_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
-def test_an_experiment_measures_its_cases(name: str, tmp_path: Path, monkeypatch) -> None:
+def test_an_experiment_measures_its_cases(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first cases of each; a whole run takes minutes."""
     from planner.experiments import study
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ URL = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(SPECS / "demo.yaml", tmp_path / "topology.yaml")
     shutil.copy(SPECS / "demo-demand.yaml", tmp_path / "demand.yaml")
     demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
@@ -27,7 +28,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_examples_run_and_check_what_they_show(folder, capsys) -> None:
+def test_the_examples_run_and_check_what_they_show(
+    folder, capsys: pytest.CaptureFixture[str]
+) -> None:
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     shared: dict[str, Any] = {}
     with serve_node() as served:

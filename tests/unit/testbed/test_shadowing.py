@@ -47,7 +47,7 @@ def put(path: Path, text: str = "") -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     return tmp_path.resolve()
 
 
@@ -92,7 +92,7 @@ def test_a_folder_of_data_beside_the_script_does_no_harm(folder) -> None:
 
 
 def test_a_folder_of_data_that_comes_before_an_editable_install_is_named(
-    folder, monkeypatch
+    folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such an install is found last, so that even a folder without `__init__.py` hides it."""
     spec = ModuleSpec("models", None, is_package=True)
