@@ -152,7 +152,7 @@ def _excluding_cut(
     bytes_m, fixed_m = left.bytes_m, left.fixed_m
     K, M, T = gain_kmt.shape
     for trial in range(K):
-        k = (first_cut + trial) % K
+        k: int = (first_cut + trial) % K
         count = 0
         for m in range(first_m, M):
             if bytes_m[m] > left.memory or fixed_m[m] > left.window:
