@@ -98,7 +98,7 @@ def client_optimum(data: dict[str, Any]) -> float:
 def test_the_client_subproblem_is_exact_and_its_routing_earns_its_value(seed: int) -> None:
     data = client(seed)
     routing = np.zeros(routing_length(3))
-    value, chosen = best_of_sets(*kernel_arguments(data), routing)
+    value, chosen = best_of_sets(*(*kernel_arguments(data), routing))
     assert value == pytest.approx(client_optimum(data), rel=1e-6, abs=1e-6)
     assert chosen >= 0
     assert routing[COMPUTE] <= data["beta"] * (1 + 1e-9) + 1e-12
@@ -153,7 +153,7 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
 def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     data = client(seed)
     compiled, plain = np.zeros(routing_length(3)), np.zeros(routing_length(3))
-    fast = best_of_sets(*kernel_arguments(data), compiled)
+    fast = best_of_sets(*(*kernel_arguments(data), compiled))
     slow = unwrap(best_of_sets)(*kernel_arguments(data, unwrap(enumerate_sets)), plain)
     assert fast == pytest.approx(slow, rel=1e-12)
     np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-12)

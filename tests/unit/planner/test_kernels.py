@@ -203,7 +203,8 @@ def three_clients(rng: np.random.Generator) -> tuple[Clients, ModelSets]:
         compute_c=rng.uniform(0, 0.8, 3), uplink_c=rng.uniform(0, 30, 3),
         query_bytes_t=rng.uniform(1, 4, T), tolerance_c=np.full(3, 1e-9),
     )  # fmt: skip
-    first_set, first_member, members = [0], [0], []
+    first_set, first_member = [0], [0]
+    members: list[int] = []
     for c in range(3):
         start, found = enumerate_sets(
             rng.uniform(1, 3, M), clients.cost_cm[c], clients.accuracy_cmt[0],
