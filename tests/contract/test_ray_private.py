@@ -34,7 +34,9 @@ def test_the_console_script_ray_is_found_without_its_file() -> None:
 
 
 @pytest.mark.parametrize(("prepared", "address"), [(True, "127.0.0.1"), (False, "another")])
-def test_loopback_stays_loopback_only_where_the_environment_says_so(prepared, address) -> None:
+def test_loopback_stays_loopback_only_where_the_environment_says_so(
+    prepared: bool, address: str
+) -> None:
     code = (
         "from ray._private import services\n"
         "services.node_ip_address_from_perspective = lambda *_: 'another'\n"
@@ -44,7 +46,7 @@ def test_loopback_stays_loopback_only_where_the_environment_says_so(prepared, ad
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-def test_serves_calls_go_by_grpc_only_where_the_environment_says_so(prepared) -> None:
+def test_serves_calls_go_by_grpc_only_where_the_environment_says_so(prepared: bool) -> None:
     code = (
         "from ray.serve._private.constants import RAY_SERVE_USE_GRPC_BY_DEFAULT as by_grpc\n"
         "print(by_grpc)"
@@ -53,7 +55,9 @@ def test_serves_calls_go_by_grpc_only_where_the_environment_says_so(prepared) ->
 
 
 @pytest.mark.parametrize(("prepared", "seen"), [(True, "'1'"), (False, "''")])
-def test_actors_without_gpus_see_them_only_where_the_environment_says_so(prepared, seen) -> None:
+def test_actors_without_gpus_see_them_only_where_the_environment_says_so(
+    prepared: bool, seen: str
+) -> None:
     code = (
         "import os, ray\n"
         "from types import SimpleNamespace\n"

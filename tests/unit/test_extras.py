@@ -22,7 +22,9 @@ LITTLE = (
 )
 
 
-def without_extras(code: str, *arguments: str, cwd=ROOT) -> subprocess.CompletedProcess[str]:
+def without_extras(
+    code: str, *arguments: str, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """`code` in a process in which no package of an extra can be imported."""
     return subprocess.run(
         [sys.executable, "-c", BLOCKED + code, *arguments],

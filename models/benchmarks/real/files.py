@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from models.benchmarks.real.stored import DataError
+from models.runtime.picture_header import ImageError
 from models.runtime.resample import nearest
 from models.zoo.cards import Preprocessing
 
@@ -21,10 +22,7 @@ __all__ = ["read_json", "read_levels", "read_picture"]
 
 def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) uint8 RGB of a PNG or JPEG, stretched to `size` as serving does."""
-    from models.runtime.image_bodies import (  # torch, which listing does without
-        ImageError,
-        decode_image,
-    )
+    from models.runtime.image_bodies import decode_image  # torch, which listing does without
 
     wanted = Preprocessing(height=size[0], width=size[1], mean=(0, 0, 0), std=(1, 1, 1))
     try:

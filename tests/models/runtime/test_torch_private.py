@@ -27,7 +27,8 @@ class Outer(nn.Module):
         self.inner = Inner()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(x)
+        answer: torch.Tensor = self.inner(x)
+        return answer
 
 
 class Pair:

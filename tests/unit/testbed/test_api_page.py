@@ -19,7 +19,7 @@ URL = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(SPECS / "demo.yaml", tmp_path / "topology.yaml")
     shutil.copy(SPECS / "demo-demand.yaml", tmp_path / "demand.yaml")
     demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_examples_run_and_check_what_they_show(
-    folder, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     shared: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from importlib import import_module
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path.resolve()
 
 
-def test_a_script_beside_nothing_of_that_name_works(folder) -> None:
+def test_a_script_beside_nothing_of_that_name_works(folder: Path) -> None:
     put(folder / "experiment.py", SCRIPT)
     put(folder / "model" / "__init__.py")
     put(folder / "planners.py")
@@ -61,7 +62,7 @@ def test_a_script_beside_nothing_of_that_name_works(folder) -> None:
 
 
 @pytest.mark.parametrize("name", ["models", "cluster", "serving"])
-def test_a_package_beside_the_script_is_named(folder, name: str) -> None:
+def test_a_package_beside_the_script_is_named(folder: Path, name: str) -> None:
     put(folder / name / "__init__.py")
     put(folder / "experiment.py", SCRIPT)
     done = python(folder, "experiment.py")
@@ -70,21 +71,21 @@ def test_a_package_beside_the_script_is_named(folder, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["planner", "profiling"])
-def test_a_file_beside_the_script_is_named(folder, name: str) -> None:
+def test_a_file_beside_the_script_is_named(folder: Path, name: str) -> None:
     put(folder / f"{name}.py")
     put(folder / "experiment.py", SCRIPT)
     done = python(folder, "experiment.py")
     assert done.stderr.splitlines()[-1] == f"ImportError: {told(folder / f'{name}.py')}"
 
 
-def test_the_users_own_module_is_named_also_after_it_was_imported(folder) -> None:
+def test_the_users_own_module_is_named_also_after_it_was_imported(folder: Path) -> None:
     put(folder / "models.py")
     put(folder / "experiment.py", "import models, testbed\nprint(testbed.Plan)\n")
     done = python(folder, "experiment.py")
     assert done.stderr.splitlines()[-1] == f"ImportError: {told(folder / 'models.py')}"
 
 
-def test_a_folder_of_data_beside_the_script_does_no_harm(folder) -> None:
+def test_a_folder_of_data_beside_the_script_does_no_harm(folder: Path) -> None:
     put(folder / "models" / "weights.bin")
     put(folder / "experiment.py", SCRIPT)
     done = python(folder, "experiment.py")
@@ -92,28 +93,27 @@ def test_a_folder_of_data_beside_the_script_does_no_harm(folder) -> None:
 
 
 def test_a_folder_of_data_that_comes_before_an_editable_install_is_named(
-    folder, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such an install is found last, so that even a folder without `__init__.py` hides it."""
     spec = ModuleSpec("models", None, is_package=True)
     spec.submodule_search_locations = [str(folder / "models")]
-    real = shadowing.find_spec
     monkeypatch.setattr(
-        shadowing, "find_spec", lambda name: spec if name == "models" else real(name)
+        shadowing, "find_spec", lambda name: spec if name == "models" else find_spec(name)
     )
     with pytest.raises(ImportError) as refused:
         shadowing.refuse_shadowed_packages()
     assert str(refused.value) == told(folder / "models")
 
 
-def test_the_command_says_it_in_one_line(folder) -> None:
+def test_the_command_says_it_in_one_line(folder: Path) -> None:
     put(folder / "cluster.py")
     done = python(folder, "-m", "testbed", "plan", "--list")  # which puts the folder on the path
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == told(folder / "cluster.py") + "\n"
 
 
-def test_the_command_looks_at_pythonpath_and_not_at_the_folder_it_runs_in(folder) -> None:
+def test_the_command_looks_at_pythonpath_and_not_at_the_folder_it_runs_in(folder: Path) -> None:
     put(folder / "library" / "models" / "__init__.py")
     put(folder / "work" / "models" / "__init__.py")
     done = python(folder / "work", "-P", *COMMAND)

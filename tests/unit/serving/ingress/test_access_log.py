@@ -7,7 +7,9 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 import grpc
 import httpx
@@ -27,10 +29,12 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 PNG = {"content-type": "image/png"}
 LOGGED = DoorConfig(token=TOKEN, access_log=True)
 
+Lines = Callable[[int], list[str]]
+"""waits for so many lines of the access log; gives them without ports and times"""
+
 
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture):
-    """Waits for so many lines of the access log; gives them without ports and times."""
+def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     caplog.set_level(logging.INFO, "serving")
 
     def read(count: int) -> list[str]:
@@ -38,26 +42,31 @@ def lines(caplog: pytest.LogCaptureFixture):
         while len(found := [r for r in caplog.records if r.name == ACCESS]) < count:
             assert time.monotonic() < end_s, found
             time.sleep(0.01)
-        assert {record.node for record in found} == {"client"}
+        assert {vars(record)["node"] for record in found} == {"client"}
         texts = [re.sub(r"127.0.0.1:\d+", "PEER", record.getMessage()) for record in found]
         return [re.sub(r"\d+\.\d ms", "N ms", text) for text in texts]
 
     return read
 
 
-def post(served: Served, path: str = "/v2/models/depth/infer", body: bytes = b"", **headers):
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{served.url}{path}", content=body or picture(), headers=PNG | named)
+def post(
+    served: Served,
+    headers: Mapping[str, str] | None = None,
+    path: str = "/v2/models/depth/infer",
+    body: bytes = b"",
+) -> httpx.Response:
+    sent = PNG | dict(headers or {})
+    return httpx.post(f"{served.url}{path}", content=body or picture(), headers=sent)
 
 
-def test_each_request_over_http_is_a_line(lines) -> None:
+def test_each_request_over_http_is_a_line(lines: Lines) -> None:
     with serve_node(LOGGED) as served:
         httpx.get(f"{served.url}/v2/health/ready?key=hidden", headers=BEARER)
         post(served)  # no token
-        post(served, **BEARER, x_client_id="shop")
-        post(served, "/v2/models/all/infer?outputs=depth,segmentation", **BEARER)
-        post(served, body=b"nonsense", **BEARER)
-        post(served, "/v2/models/normals/infer", **BEARER)
+        post(served, BEARER | {"x-client-id": "shop"})
+        post(served, BEARER, "/v2/models/all/infer?outputs=depth,segmentation")
+        post(served, BEARER, body=b"nonsense")
+        post(served, BEARER, "/v2/models/normals/infer")
         found = lines(6)
     assert found == [
         "http PEER - GET /v2/health/ready 200 N ms -",
@@ -69,7 +78,7 @@ def test_each_request_over_http_is_a_line(lines) -> None:
     ]
 
 
-def test_heads_that_come_again_are_lines_too(lines) -> None:
+def test_heads_that_come_again_are_lines_too(lines: Lines) -> None:
     """Their requests take a shorter way through the connection."""
     with serve_node(DoorConfig(access_log=True)) as served, httpx.Client() as caller:
         for _ in range(3):
@@ -82,7 +91,7 @@ def test_heads_that_come_again_are_lines_too(lines) -> None:
     ]
 
 
-def test_faults_and_callers_that_leave_are_lines(lines) -> None:
+def test_faults_and_callers_that_leave_are_lines(lines: Lines) -> None:
     with serve_node(DoorConfig(access_log=True), pass_s=0.3) as served:
         with closing(socket.create_connection(("127.0.0.1", served.http))) as caller:
             caller.sendall(b"nonsense\r\n\r\n")
@@ -95,7 +104,7 @@ def test_faults_and_callers_that_leave_are_lines(lines) -> None:
         assert lines(2)[1] == "http PEER - POST /v2/models/depth/infer 499 N ms -"
 
 
-def test_what_a_caller_sends_cannot_make_a_second_line_or_a_long_one(lines) -> None:
+def test_what_a_caller_sends_cannot_make_a_second_line_or_a_long_one(lines: Lines) -> None:
     with serve_node(DoorConfig(access_log=True)) as served:
         httpx.get(f"{served.url}/a%0Ahttp%20forged%1B[2J")
         httpx.get(f"{served.url}/{'b' * 5_000}")
@@ -104,7 +113,7 @@ def test_what_a_caller_sends_cannot_make_a_second_line_or_a_long_one(lines) -> N
     assert len(long) < 250
 
 
-def test_each_call_over_grpc_is_a_line(lines) -> None:
+def test_each_call_over_grpc_is_a_line(lines: Lines) -> None:
     request = message("ModelInferRequest")(model_name="depth")
     request.inputs.add(name="image", datatype="UINT8", shape=(1, SIZE, SIZE, 3))
     request.raw_input_contents.append(np.zeros((SIZE, SIZE, 3), np.uint8).tobytes())
@@ -116,7 +125,9 @@ def test_each_call_over_grpc_is_a_line(lines) -> None:
     bad.raw_input_contents.extend(request.raw_input_contents)
     metadata = (("authorization", f"Bearer {TOKEN}"),)
 
-    def call(served: Served, method: str, asked, shown=metadata) -> None:
+    def call(
+        served: Served, method: str, asked: object, shown: tuple[tuple[str, str], ...] = metadata
+    ) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{served.grpc}") as channel:
             ask = channel.unary_unary(
                 f"/{SERVICE}/{method}",
@@ -152,7 +163,9 @@ def test_off_there_is_no_line_and_nothing_in_a_requests_way(
     for kind in (HttpConnection, Door):
         begin = kind.__init__
 
-        def noted(self, *arguments, _begin=begin, **options) -> None:
+        def noted(
+            self: object, *arguments: Any, _begin: Callable[..., None] = begin, **options: Any
+        ) -> None:
             made.append(type(self))
             _begin(self, *arguments, **options)
 
@@ -160,13 +173,14 @@ def test_off_there_is_no_line_and_nothing_in_a_requests_way(
     caplog.set_level(logging.DEBUG, "serving")
     with serve_node() as served:
         assert post(served).status_code == 200
-    assert set(made) == {HttpConnection, Door}
+        assert set(made) == {HttpConnection, Door}
+        api = GrpcApi(Door(served.node, (SIZE, SIZE)))
     assert [record for record in caplog.records if record.name == ACCESS] == []
 
-    async def handler(request, context):
+    async def handler(request: Any, context: Any) -> Any:
         return None
 
-    assert GrpcApi(None)._logged("ServerLive", handler) is handler
+    assert api._logged("ServerLive", handler) is handler
     assert asyncio.run(handler(None, None)) is None
 
 
@@ -192,6 +206,6 @@ def test_callers_that_break_the_protocol_are_a_line_a_minute_of_each_kind(
                 caller.sendall(b"nonsense\r\n\r\n")
                 assert b"400" in caller.recv(1_000)
     faults = [record for record in caplog.records if "cut a caller off" in record.getMessage()]
-    assert [(record.levelname, record.node, record.getMessage()) for record in faults] == [
+    assert [(record.levelname, vars(record)["node"], record.getMessage()) for record in faults] == [
         ("INFO", "client", "cut a caller off: this is not HTTP/1.1")
     ]
