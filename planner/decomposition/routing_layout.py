@@ -44,7 +44,10 @@ def routing_length(tasks: int) -> int:
 
 @compiled
 def copy_routing(source: FloatArray, target: FloatArray) -> None:
-    """Overwrite `target` with `source`. (A slice assignment does the same, but numba takes 3 s
-    longer to compile it, most of that for its error messages.)"""
+    """Overwrite `target` with `source`.
+
+    `target[:] = source` does the same, but numba then also compiles the code that writes its error
+    message, which takes seconds.
+    """
     for k in range(len(source)):
         target[k] = source[k]
