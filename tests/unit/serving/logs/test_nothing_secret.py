@@ -230,7 +230,7 @@ def logged(tmp_path_factory) -> Iterator[str]:
     "event",
     [
         "doors are open", "loaded two", "follows plan version 1", "connected to edge",
-        "it did not show the cluster's token", "no frame of kind a bytes is expected here",
+        "it did not show the cluster's token", "expected a number as a frame's kind, got bytes",
         "whole numbers as an image's shape", "model two failed on a batch of 1 images",
         "RuntimeError: out of memory", "lost the link to edge", "an outcome is malformed",
         "cut a caller off: this is not HTTP/1.1", "cut a caller off: expected at most 64 headers",
