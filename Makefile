@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test soak check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster coverage soak check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,25 @@ setup: $(INSTALLED) ## virtual environment and install; nothing to do the second
 demo: setup ## the whole system, end to end, on this machine (about seven minutes)
 	$(VENV)/bin/testbed demo --out out/demo
 
-test: setup ## the whole test suite
+test: ## the whole test suite
+	$(MAKE) test-fast
+	$(MAKE) test-cluster
+
+test-fast: setup ## the tests that start no cluster
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(FAST) -m "not gpu and not slow"
+
+test-cluster: setup ## the tests on a real local Ray cluster
 	$(PY) -m pytest $(CLUSTER) -m "not gpu and not slow"
+
+coverage: setup ## which lines and branches the tests reach, by room; a floor is in pyproject.toml
+	$(PY) -m coverage erase
+	OMP_NUM_THREADS=1 $(PY) -m coverage run -m pytest -n auto $(FAST) -m "not gpu and not slow"
+	$(PY) -m coverage run -m pytest $(CLUSTER) -m "not gpu and not slow"
+	$(PY) -m coverage combine --quiet
+	mkdir -p out
+	$(PY) -m coverage json --quiet -o out/coverage.json --fail-under=0
+	$(PY) tests/support/coverage_by_room.py out/coverage.json
+	$(PY) -m coverage report
 
 soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_SECONDS=600)
 	$(PY) -m pytest -s tests/soak -m slow
@@ -65,9 +81,8 @@ bench-serving: setup ## measure the data plane; writes out/bench/serving.json
 bench-peers: setup ## environments of the servers that bench-serving compares with (1 GB)
 	$(PY) benchmarks/peers/install.py
 
-bench-record: setup ## take out/bench/*.json over as the committed results, and fill the page
-	cp out/bench/*.json benchmarks/results/
-	$(PY) benchmarks/page.py
+bench-record: setup ## take results of a clean commit over from out/bench/, and fill the page
+	$(PY) benchmarks/record.py
 
 bench-models: setup ## measure the zoo; writes out/bench/models.json (two minutes once pictures are rendered)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_models.py --out out/bench/models.json

@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +79,8 @@ def plan(topology: Topology, version: int, at: str, edge_model: str) -> Plan:
         )
         for client in clients
     ]
-    held = {client.name: (MODEL,) for client in clients} | {edge.name: (edge_model,)}
+    held: dict[str, tuple[str, ...]] = {client.name: (MODEL,) for client in clients}
+    held[edge.name] = (edge_model,)
     return Plan(
         schema_version=1, version=version, problem_digest="", policy="bench", onloading=held,
         routes=tuple(routes),
@@ -93,7 +94,7 @@ def load_of(topology: Topology, seconds: float) -> Phase:
 
 
 async def change_under_load(
-    fleet: Fleet, setting: Setting, plans: list[Plan], bodies: list[bytes]
+    fleet: Fleet, setting: Setting, plans: list[Plan], bodies: Sequence[bytes]
 ) -> tuple[list[RolloutReport], list[Record]]:
     """Put `plans` in force one after another while queries arrive."""
     urls = fleet.urls()

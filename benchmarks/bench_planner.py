@@ -52,7 +52,9 @@ def timed(problem: Problem, policy: str, options: Options) -> tuple[Solution, fl
 
 def row(identity: str, what: str, values: Sequence[float], pick: str, unit: str) -> Row:
     """One row: `pick` is min, max or median of `values`."""
-    value = {"min": min, "max": max, "median": statistics.median}[pick](values)
+    picks: dict[str, Callable[[Sequence[float]], float]]
+    picks = {"min": min, "max": max, "median": statistics.median}
+    value = picks[pick](values)
     return {
         "id": identity, "what": what, "value": value, "unit": unit, "n": len(values),
         "spread": [min(values), max(values)],

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import uvloop
+from pydantic import ByteSize
 
 from cluster.provenance import collect_provenance
-from cluster.topology import Link, Node
+from cluster.topology import Link, Node, Tier
 from models.benchmarks.rooms import Rooms
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
@@ -54,7 +55,7 @@ async def hierarchy(hop: str, shared_passes: bool) -> AsyncIterator[NodeServer]:
         )
 
     edge = make("edge", (), 0)
-    link = Link(source="client", target="edge", bandwidth=10**12)
+    link = Link(source="client", target="edge", bandwidth=ByteSize(10**12))
     client = make("client", (link,), await edge.start())
     await (client if hop == "local" else edge).load((MODEL,))
     client.route(RouteTable(1, dict.fromkeys(TASKS, ((HOPS[hop], 1.0),))))
@@ -67,7 +68,10 @@ async def hierarchy(hop: str, shared_passes: bool) -> AsyncIterator[NodeServer]:
 
 def _node(name: str) -> Node:
     """Promises so little that nothing is refused."""
-    return Node(name=name, tier=name, memory=2**30, compute=1, window_s=10, max_batch=MAX_BATCH)
+    return Node(
+        name=name, tier=Tier(name), memory=ByteSize(2**30), compute=1, window_s=10,
+        max_batch=MAX_BATCH,
+    )  # fmt: skip
 
 
 async def images_per_s(

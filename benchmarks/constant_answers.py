@@ -28,14 +28,15 @@ def constant_answers(train: RenderedSplit) -> dict[str, np.ndarray]:
 def _constant(task: Task, label_n: np.ndarray) -> np.ndarray:
     if task.kind is Kind.CLASSES:
         votes = [(label_n == k).sum(axis=0) for k in range(len(task.classes))]
-        return np.argmax(votes, axis=0).astype(np.uint8)
+        commonest: np.ndarray = np.argmax(votes, axis=0)
+        return commonest.astype(np.uint8)
     if task.kind is Kind.METRES:
         known = np.maximum((label_n > 0).sum(axis=0), 1)
-        mean = label_n.sum(axis=0, dtype=np.float64) / known
+        mean: np.ndarray = label_n.sum(axis=0, dtype=np.float64) / known
         return np.where(mean > 0, mean, mean[mean > 0].mean()).astype(label_n.dtype)
     if task.kind is Kind.BOXES:
         nearest = label_n[:, 0][label_n[:, 0, 0] > 0]
-        answer = np.zeros_like(label_n[0])
+        answer: np.ndarray = np.zeros_like(label_n[0])
         answer[0] = nearest.mean(axis=0, dtype=np.float64)
         return answer
     mean = label_n.mean(axis=0, dtype=np.float64)

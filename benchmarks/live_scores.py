@@ -12,8 +12,9 @@ import io
 import numpy as np
 import uvloop
 from PIL import Image
+from pydantic import ByteSize
 
-from cluster.topology import Link, Node
+from cluster.topology import Link, Node, Tier
 from models.benchmarks.splits.rendered import RenderedSplit
 from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.tasks import find_task
@@ -46,8 +47,9 @@ async def _live_scores(card: ModelCard, split: RenderedSplit, images: int) -> di
 
     def node(name: str) -> Node:
         return Node(
-            name=name, tier=name, memory=2**30, compute=1, window_s=WINDOW_S, max_batch=MAX_BATCH
-        )
+            name=name, tier=Tier(name), memory=ByteSize(2**30), compute=1, window_s=WINDOW_S,
+            max_batch=MAX_BATCH,
+        )  # fmt: skip
 
     def server(name: str, link: Link | None, above: int | None) -> NodeServer:
         async def find_peer(_: str) -> tuple[str, int]:
@@ -64,7 +66,7 @@ async def _live_scores(card: ModelCard, split: RenderedSplit, images: int) -> di
 
     edge = server("edge", None, None)
     await edge.load((card.name,))
-    link = Link(source="client", target="edge", bandwidth=10**10, rtt_s=0.0)
+    link = Link(source="client", target="edge", bandwidth=ByteSize(10**10), rtt_s=0.0)
     client = server("client", link, await edge.start())
     await client.load((card.name,))
     await client.start()

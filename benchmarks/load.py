@@ -49,7 +49,9 @@ class Door(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(self, *ended: object) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None: ...
 
 
 class GrpcDoor:

@@ -19,14 +19,14 @@ from locust import FastHttpUser, between, events, task
 from PIL import Image
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust's
 def add_options(parser: Any) -> None:
     """What a run can choose."""
     parser.add_argument("--tasks", default="segmentation,depth", help="comma between")
     parser.add_argument("--image-size", type=int, default=96, help="pixels a side")
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator]  # locust's
 def forget_the_start(**_: Any) -> None:
     """Count a run's time from here: gevent's clock stood still during the imports, and a short run
     would be over before its first request."""
@@ -84,7 +84,7 @@ class Caller(FastHttpUser):
     ) -> None:
         with self.client.post(
             f"/v2/models/{model}/infer" + (f"?outputs={query}" if query else ""),
-            data=body,
+            data=body,  # type: ignore[arg-type]  # locust sends bytes, and says only text
             headers={"content-type": kind, "x-client-id": "locust", **(headers or {})},
             name=name,
             catch_response=True,

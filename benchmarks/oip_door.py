@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def tensor_request(image: np.ndarray) -> tuple[bytes, dict[str, str]]:
     }
 
 
-def oip_door(port: int, task: str, images: Sequence[np.ndarray]) -> HttpDoor:
+def oip_door(port: int, task: str, images: Iterable[np.ndarray]) -> HttpDoor:
     """The door of a client node on `port`."""
     requests = [tensor_request(image) for image in images]
     url = f"http://127.0.0.1:{port}/v2/models/{task}/infer"

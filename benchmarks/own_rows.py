@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cluster.demand import Phase
+from cluster.topology import Tier
 from models.runtime.cpu_engine import CpuEngine, Serving
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.assembly import load_network
@@ -75,7 +76,7 @@ async def executor_to_bare(images: np.ndarray, callers: int, seconds: float, sli
 
     To be run in a process that is set up as a node's.
     """
-    what = node("client", "client")
+    what = node("client", Tier.CLIENT)
     bare = ModelRuntime.load(find_model(MODEL), max_batch=MAX_BATCH)
     executor = Executor(
         make_batcher(what.batching, what.window_s, what.max_batch),
@@ -130,7 +131,7 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
 
     No socket. Many at once, as under load, so that the hand-over to the device is shared.
     """
-    what = node("client", "client")
+    what = node("client", Tier.CLIENT)
     shape = images.shape[1:]
     server = NodeServer(
         NodeConfig(what, (), (TASK,), "t"), lambda _: Echo(), lambda _: shape,

@@ -1,8 +1,8 @@
 """Write the figures of benchmarks/results/*.json into the tables of docs/benchmarks.md.
 
-Run by `make bench-record`, which first takes new results over. A table stands between the lines
-`<!-- results/NAME.json -->` and `<!-- end of results/NAME.json -->`; the rest of the page is
-written by hand.
+`make bench-record` does this after it has taken new results over (record.py). A table stands
+between the lines `<!-- results/NAME.json -->` and `<!-- end of results/NAME.json -->`; the rest of
+the page is written by hand.
 """
 
 from __future__ import annotations

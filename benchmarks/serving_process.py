@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import uvloop
+from pydantic import ByteSize
 
-from cluster.topology import Link, Node, Topology
+from cluster.topology import Link, Node, Tier, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
@@ -54,17 +55,18 @@ class _Role:
     target: Target | None = None
 
 
-def node(name: str, tier: str, window_s: float = PATIENT_WINDOW_S) -> Node:
+def node(name: str, tier: Tier, window_s: float = PATIENT_WINDOW_S) -> Node:
     """A node with a work-conserving executor."""
     return Node(
-        name=name, tier=tier, memory=2**30, compute=1, window_s=window_s, max_batch=MAX_BATCH
+        name=name, tier=tier, memory=ByteSize(2**30), compute=1, window_s=window_s,
+        max_batch=MAX_BATCH,
     )  # fmt: skip
 
 
 @contextmanager
 def one_hop(core: int | None, window_s: float = PATIENT_WINDOW_S) -> Iterator[int]:
     """A client node that answers with its own model; gives its HTTP port."""
-    client = node("client", "client", window_s)
+    client = node("client", Tier.CLIENT, window_s)
     with _running(_Role(client, core, target=_at("client"))) as (port, _):
         yield port
 
@@ -72,8 +74,9 @@ def one_hop(core: int | None, window_s: float = PATIENT_WINDOW_S) -> Iterator[in
 @contextmanager
 def two_hops(core: int | None) -> Iterator[int]:
     """A client node that forwards every query to an edge node, both on `core`."""
-    link = Link(source="client", target="edge", bandwidth=10**12)
-    with _hierarchy(node("client", "client"), node("edge", "edge"), link, core, core) as port:
+    link = Link(source="client", target="edge", bandwidth=ByteSize(10**12))
+    client, edge = node("client", Tier.CLIENT), node("edge", Tier.EDGE)
+    with _hierarchy(client, edge, link, core, core) as port:
         yield port
 
 

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-__all__ = ["TOLERATED", "StealMeter", "undisturbed"]
+__all__ = ["TOLERATED", "Meter", "StealMeter", "undisturbed"]
 
 TOLERATED = 0.03
 """share of the cores' time that may be taken"""
@@ -23,6 +23,15 @@ PAUSE_S = 2.0
 STEAL = 7
 """its place among the times of a `cpu` line of /proc/stat"""
 T = TypeVar("T")
+
+
+class Meter(Protocol):
+    """Knows the share of the cores' time that was taken since it was made."""
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        ...
 
 
 class StealMeter:
@@ -50,7 +59,7 @@ class StealMeter:
 
 async def undisturbed(
     measure: Callable[[], Awaitable[T]],
-    meter: Callable[[], StealMeter] = StealMeter,
+    meter: Callable[[], Meter] = StealMeter,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[T, float]:
     """What `measure` finds while the host takes no more than is tolerated, and the share it took;

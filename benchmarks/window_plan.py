@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ByteSize
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
@@ -54,8 +55,8 @@ def topology(batching: Batching, max_batch: int) -> Topology:
         node("cloud", "cloud", 0.01),
     )
     links = (
-        Link(source="client", target="edge", bandwidth=125_000_000),
-        Link(source="edge", target="cloud", bandwidth=1),
+        Link(source="client", target="edge", bandwidth=ByteSize(125_000_000)),
+        Link(source="edge", target="cloud", bandwidth=ByteSize(1)),
     )
     return Topology(schema_version=1, name="windows", nodes=nodes, links=links)
 

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -91,8 +91,8 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Pat
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -138,7 +138,7 @@ def _inner_model(annotation: Any) -> Any:
     """The first pydantic model inside a container annotation, such as `tuple[Node, ...]`."""
     if _is_model(annotation):
         return annotation
-    for argument in getattr(annotation, "__args__", ()):
+    for argument in get_args(annotation):
         found = _inner_model(argument)
         if found is not None:
             return found

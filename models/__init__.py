@@ -1,0 +1,1 @@
+"""Tasks, data sets, networks, training, the device runtime, and the zoo of trained models."""

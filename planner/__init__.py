@@ -1,0 +1,1 @@
+"""The mathematics: problem, policies, bounds, evaluation. It imports neither Ray nor torch."""

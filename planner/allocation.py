@@ -165,7 +165,8 @@ def merge(
 
     def mixed(name: str, from_new_n: NDArray[np.bool_]) -> NDArray[Any]:
         a, b = getattr(old, name), getattr(new, name)
-        return np.where(from_new_n.reshape(-1, *[1] * (a.ndim - 1)), b, a)
+        rows: NDArray[Any] = np.where(from_new_n.reshape(-1, *[1] * (a.ndim - 1)), b, a)
+        return rows
 
     return Allocation(
         mixed("onloaded_cm", from_new_c), mixed("onloaded_em", from_new_e),

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 __all__ = [
     "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
-    "RefusedError", "ServingError",
+    "RefusedError", "ServingError", "raise_first",
 ]  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class RefusalReason(StrEnum):
     def __new__(
         cls, word: str, sentence: str, is_fault: bool = False, passes_soon: bool = False
     ) -> RefusalReason:
+        """A word, and what is known of it."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.sentence = sentence
@@ -89,6 +91,22 @@ class RefusedError(ServingError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def raise_first(outcomes: list[Any]) -> None:
+    """Raise the first error of `outcomes`, if there is one, and empty the list.
+
+    An exception refers to the frames that it passed, and a frame that refers to the exception in
+    turn keeps both, with all that the frame holds, until the next collection of cycles: under
+    overload these were the pictures of nearly every query that had been refused.
+    """
+    error = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+    outcomes.clear()
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error
 
 
 class NotServedError(ServingError):

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def walked(tmp_path_factory) -> Iterator[Testbed]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
     """A cluster on which every command of the README but the last (`down`) has run."""
     bench = Testbed(tmp_path_factory.mktemp("walk"))
     commands = commands_of(readme_blocks()[1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -44,7 +44,7 @@ class Peer:
     script: str
     encoding: str
     batch_timeout_s: float
-    make_door: Callable[[int, Sequence[np.ndarray]], Door]
+    make_door: Callable[[int, Iterable[np.ndarray]], Door]
     """port, images (h, w, 3) -> door"""
     own_environment: bool = True
     """whether it needs another environment than the benchmark's"""
@@ -87,15 +87,15 @@ class Peer:
         return None
 
 
-def _raw_http(path: str) -> Callable[[int, Sequence[np.ndarray]], Door]:
-    def make(port: int, images: Sequence[np.ndarray]) -> Door:
+def _raw_http(path: str) -> Callable[[int, Iterable[np.ndarray]], Door]:
+    def make(port: int, images: Iterable[np.ndarray]) -> Door:
         bodies = [image.tobytes() for image in images]
         return HttpDoor(f"http://127.0.0.1:{port}{path}", bodies, RAW)
 
     return make
 
 
-def _bytes_element(port: int, images: Sequence[np.ndarray]) -> Door:
+def _bytes_element(port: int, images: Iterable[np.ndarray]) -> Door:
     """gRPC with the image as one BYTES element."""
     bodies = []
     for image in images:
@@ -106,7 +106,7 @@ def _bytes_element(port: int, images: Sequence[np.ndarray]) -> Door:
     return GrpcDoor(f"127.0.0.1:{port}", INFER, bodies)
 
 
-def _tensor(port: int, images: Sequence[np.ndarray]) -> Door:
+def _tensor(port: int, images: Iterable[np.ndarray]) -> Door:
     """gRPC with the image as a raw UINT8 tensor."""
     bodies = []
     for image in images:

@@ -45,7 +45,8 @@ def install(peer: Peer) -> str:
     shutil.rmtree(peer.home, ignore_errors=True)
     # Not by the base's own pip, which Debian's Python lacks: ours installs into the new place.
     said([base, "-m", "venv", "--without-pip", peer.home])
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", peer.python]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    pip += ["--python", peer.python]
     said([*pip, "install", "--quiet", "-r", peer.requirements])
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     if said([peer.python, "-c", VERSION]) == ours:

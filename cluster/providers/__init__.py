@@ -1,0 +1,1 @@
+"""How a Ray cluster of a topology's shape is started, found and ended."""

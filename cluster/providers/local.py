@@ -27,6 +27,7 @@ import psutil
 from cluster.document import write_atomically
 from cluster.environment import MARK, driver_environment, node_environment
 from cluster.machine import check_capacity, read_machine
+from cluster.providers import ray_private
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
@@ -71,17 +72,12 @@ def _settings() -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": "1",
         "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
-        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(_token_path()),
         # Ray would take `uv run` for a wish to ship the folder that it was called in.
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        # Older versions hide GPUs from actors that reserve none of them, as nodes do.
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        # Ray turns 127.0.0.1 into the host's address, and then listens on all interfaces, unless
-        # it is told that this is a single-host cluster, which is what this switch means.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        **ray_private.ENVIRONMENT,
     }
 
 
@@ -96,7 +92,7 @@ def _from_nowhere(folder: str) -> Iterator[None]:
     Ray puts the folder that a driver runs in, and that of its script, first on the path of its
     workers, where a `models.py` of the user's would be taken for the testbed's `models`.
     """
-    here, script = os.getcwd(), sys.argv[:1]
+    here, script = Path.cwd(), sys.argv[:1]
     os.chdir(folder)
     sys.argv[:1] = [""]
     try:
@@ -252,10 +248,12 @@ def _warn_of_stale_addresses(say: Callable[[str], None]) -> None:
 def _start_head(topology: Topology, port: int, temp_dir: str, mark: str) -> subprocess.Popen[bytes]:
     resources = {resource_of(node.name): 1 for node in topology.nodes}
     command = [
-        sys.executable, "-c", "from ray.scripts.scripts import main; main()",
+        sys.executable, "-c", ray_private.START_COMMAND,
         "start", "--head", "--block", f"--node-ip-address={LOOPBACK}", f"--port={port}",
         f"--num-cpus={len(os.sched_getaffinity(0))}", f"--resources={json.dumps(resources)}",
-        "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={temp_dir}",
+        "--include-dashboard=false", "--disable-usage-stats",
+        # A folder within ours, because Ray opens its own to everybody.
+        f"--temp-dir={temp_dir}/ray",
         f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false",
         # Ray's fixed ports would clash with any other Ray on the machine.
         f"--ray-client-server-port={_free_port()}",
@@ -276,7 +274,7 @@ def _wait_until_ready(head: subprocess.Popen[bytes], port: int, temp_dir: Path) 
     while time.monotonic() < deadline:
         if head.poll() is not None:
             break
-        if b"Ray runtime started" in log.read_bytes():
+        if ray_private.STARTED in log.read_bytes():
             return
         time.sleep(0.1)
     last = " ".join(log.read_text(errors="replace").split()[-60:])

@@ -1,0 +1,1 @@
+"""The benchmarks: pictures with labels, rendered or read from disk."""

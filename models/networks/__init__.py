@@ -1,0 +1,1 @@
+"""The networks: backbones, heads, and which sizes of them each benchmark has."""

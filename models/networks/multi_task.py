@@ -76,7 +76,7 @@ class _TopDown(nn.Module):
         self.merge = nn.ModuleList(_mix(width, dense) for _ in channels)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        above = self.merge[-1](self.lateral[-1](levels[-1]))
+        above: Tensor = self.merge[-1](self.lateral[-1](levels[-1]))
         for index in range(len(levels) - 2, -1, -1):
             here = self.lateral[index](levels[index])
             above = self.merge[index](here + interpolate(above, scale_factor=2.0, mode="nearest"))
@@ -86,7 +86,8 @@ class _TopDown(nn.Module):
 def _mix(width: int, dense: bool) -> nn.Module:
     """A 3 x 3 neighbourhood mixed across channels."""
     if dense:
-        return Conv2dNormActivation(width, width, 3)
+        convolution: nn.Module = Conv2dNormActivation(width, width, 3)
+        return convolution
     return nn.Sequential(
         Conv2dNormActivation(width, width, 3, groups=width, activation_layer=None),
         Conv2dNormActivation(width, width, 1),

@@ -1,0 +1,1 @@
+"""A loaded model on a device: encoded pictures or arrays in, answers out."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from models.runtime.allocator import give_back_freed_memory, keep_freed_memory
 from models.runtime.answers import encode
 from models.runtime.preprocessing import normalisation, standardise
+from models.runtime.torch_private import forget_traced_classes
 from models.tasks import find_task
 from models.zoo.cards import Preprocessing
 
@@ -83,18 +84,17 @@ def _trace(serving: Serving, example: Tensor) -> torch.jit.ScriptModule:
 
     torch keeps the classes of what is traced, and with them its weights, for the life of the
     process: a node that changed its plan lost 35 MB a time. So the trace is written out, the
-    registry cleared as torch's own tests clear it, and the trace read back into one of its own.
+    classes forgotten, and the trace read back, which makes classes of its own.
     """
     written = io.BytesIO()
     with _TRACING:
         traced = torch.jit.trace(serving, example, check_trace=False)
         torch.jit.save(traced.eval(), written)
         del traced
-        torch._C._jit_clear_class_registry()
-        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
-        torch.jit._state._clear_class_state()
+        forget_traced_classes()
         written.seek(0)
-        return torch.jit.load(written).eval()
+        own: torch.jit.ScriptModule = torch.jit.load(written)
+        return own.eval()
 
 
 class CpuEngine:

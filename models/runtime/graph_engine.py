@@ -20,6 +20,12 @@ from models.runtime.cuda_choices import bucket_of, bucket_sizes
 __all__ = ["GraphEngine", "hold_low_precision"]
 
 PROBE_SEED = 0
+LOWERED = (
+    nn.Linear,
+    nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+"""Layers whose weights autocast converts in every pass."""
 
 
 class GraphEngine:
@@ -84,16 +90,17 @@ class GraphEngine:
 
         def forward() -> Outputs:
             with _autocast(self._device.device, precision):
-                return self._module(image)
+                outputs: Outputs = self._module(image)
+            return outputs
 
         return self._device.capture(forward)
 
 
 def hold_low_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """`module` with the weights that autocast would convert in every pass held in `dtype`; the
-    rest (norms, whatever a user's own layers hold) stays in float32. In place."""
+    """`module` with the weights of `LOWERED` layers held in `dtype`; the rest (norms, whatever a
+    user's own layers hold) stays in float32. In place."""
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+        if isinstance(part, LOWERED):
             part.to(dtype)
     return module
 

@@ -56,9 +56,11 @@ def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
         image = np.array(_upright(picture, header.orientation))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{WANTED}, the {header.format} is damaged: {error}") from None
-    if preprocessing.interpolation == "nearest":
-        return nearest(image[None], (preprocessing.height, preprocessing.width))[0]
-    return fit(image[None], preprocessing)[0]
+    size = (preprocessing.height, preprocessing.width)
+    nearest_pixels = preprocessing.interpolation == "nearest"
+    fitted_bhw3 = nearest(image[None], size) if nearest_pixels else fit(image[None], preprocessing)
+    fitted_hw3: np.ndarray = fitted_bhw3[0]
+    return fitted_hw3
 
 
 def _open(body: bytes, header: PictureHeader, preprocessing: Preprocessing) -> Image.Image:

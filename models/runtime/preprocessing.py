@@ -36,7 +36,7 @@ def fit(image_bhw3: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         return image_bhw3
     mode = _MODES[preprocessing.interpolation]
     picture = torch.from_numpy(image_bhw3).permute(0, 3, 1, 2).to(torch.float32)
-    fitted = resize(picture, list(size), mode, antialias=True)
+    fitted: Tensor = resize(picture, list(size), mode, antialias=True)
     whole = fitted.round_().clamp_(0, 255).to(torch.uint8)
     return whole.permute(0, 2, 3, 1).contiguous().numpy()
 

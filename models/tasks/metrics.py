@@ -44,7 +44,8 @@ def class_iou(pairs_kk: np.ndarray) -> np.ndarray:
     """(k,) intersection over union of a confusion; 0 for a class that neither side has."""
     common = np.diagonal(pairs_kk)
     either = pairs_kk.sum(axis=1) + pairs_kk.sum(axis=0) - common
-    return common / np.maximum(either, 1)
+    iou_k: np.ndarray = common / np.maximum(either, 1)
+    return iou_k
 
 
 def depth_within_ratio(answer: np.ndarray, label: np.ndarray) -> float:
@@ -136,7 +137,8 @@ def _grown(mask: np.ndarray) -> np.ndarray:
     """`mask` with every pixel's eight neighbours added."""
     padded = np.pad(mask, 1)
     rows = padded[:-2] | padded[1:-1] | padded[2:]
-    return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    grown: np.ndarray = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return grown
 
 
 def _f1(precision: float, recall: float) -> float:

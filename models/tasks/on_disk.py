@@ -74,12 +74,14 @@ _CLASSES = {
 def is_labelled(kind: Kind, label: np.ndarray) -> np.ndarray:
     """(h, w) bool: which pixels of a dense label carry one."""
     if kind is Kind.CLASSES:
-        return label != UNLABELLED
-    if kind is Kind.METRES:
-        return label > 0
-    if kind is Kind.VECTORS:
-        return np.any(label != 0, axis=-1)
-    return np.ones(label.shape[:2], bool)
+        labelled: np.ndarray = label != UNLABELLED
+    elif kind is Kind.METRES:
+        labelled = label > 0
+    elif kind is Kind.VECTORS:
+        labelled = np.any(label != 0, axis=-1)
+    else:
+        labelled = np.ones(label.shape[:2], bool)
+    return labelled
 
 
 def _where_labelled(

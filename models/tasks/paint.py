@@ -39,7 +39,8 @@ def paint_metres(far_m: float) -> Painter:
         place = near * (len(_STOPS) - 1)
         low = np.minimum(place.astype(int), len(_STOPS) - 2)
         part = (place - low)[..., None]
-        return (_STOPS[low] * (1 - part) + _STOPS[low + 1] * part).astype(np.uint8)
+        color: np.ndarray = _STOPS[low] * (1 - part) + _STOPS[low + 1] * part
+        return color.astype(np.uint8)
 
     return paint
 

@@ -1,0 +1,1 @@
+"""Training: what can be trained, losses, batches, and runs that resume."""

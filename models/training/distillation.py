@@ -90,7 +90,8 @@ def _metres(student_b1hw: Tensor, teacher_b1hw: Tensor) -> Tensor:
 def _vectors(student_b3hw: Tensor, teacher_b3hw: Tensor) -> Tensor:
     both = (student_b3hw * teacher_b3hw).sum(dim=1)
     lengths = student_b3hw.norm(dim=1) * teacher_b3hw.norm(dim=1)
-    return 2.0 * (2 - 2 * both / lengths.clamp_min(1e-8)).clamp_min(1e-4).sqrt().mean()
+    squared: Tensor = 2 - 2 * both / lengths.clamp_min(1e-8)
+    return 2.0 * squared.clamp_min(1e-4).sqrt().mean()
 
 
 def _chances(student_b1hw: Tensor, teacher_b1hw: Tensor) -> Tensor:

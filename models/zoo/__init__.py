@@ -1,0 +1,1 @@
+"""The zoo: cards, checkpoints, and how a model is found by its name."""

@@ -1,4 +1,4 @@
-"""Compile hot loops with numba where it is installed; run them as plain Python where it is not.
+"""Compile hot loops with numba (extra `certified`); run them as plain Python without it.
 
 The functions are the same either way, so both give the same numbers (a test holds them equal).
 """

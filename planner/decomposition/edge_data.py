@@ -240,7 +240,9 @@ class EdgeData:
     def _linear_bounds(self, active_m: BoolArray) -> FloatArray:
         cuts = self.cuts
         covered_k = np.array(cuts.gain_kmt)[:, active_m].max(axis=1, initial=0.0).sum(axis=1)
-        return np.array(cuts.base_k) - np.array(cuts.cost_km)[:, active_m].sum(axis=1) + covered_k
+        cost_k = np.array(cuts.cost_km)[:, active_m].sum(axis=1)
+        bound_k: FloatArray = np.array(cuts.base_k) - cost_k + covered_k
+        return bound_k
 
     def _tight(
         self, base_k: FloatArray, gain_kmt: FloatArray, cost_km: FloatArray

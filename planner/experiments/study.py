@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.extras import import_extra
+
 __all__ = ["Case", "Progress", "Row", "Study", "run_study"]
 
 Case = dict[str, Any]
@@ -35,8 +37,10 @@ class Study:
 def run_study(study: Study, out_dir: str | Path, on_progress: Progress | None = None) -> Path:
     """Measure the cases that `<name>.csv` does not hold yet, then draw `<name>.png`.
 
-    Returns the path of the CSV. An interrupted run goes on where it stopped.
+    Returns the path of the CSV. An interrupted run goes on where it stopped. Raises
+    `MissingExtraError`, before anything is measured, without matplotlib.
     """
+    _figures()
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{study.name}.csv"
@@ -92,12 +96,13 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _figure(study: Study, rows: Sequence[Row], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _figures() -> Any:
+    """`matplotlib.figure`: its figures are saved without a display and without global state."""
+    return import_extra("matplotlib.figure", "experiments", "a figure of an experiment")
 
-    figure = Figure(figsize=(6.4 * study.panels, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+
+def _figure(study: Study, rows: Sequence[Row], path: Path) -> None:
+    figure = _figures().Figure(figsize=(6.4 * study.panels, 4.0), layout="constrained")
     figure.suptitle(study.title)
     axes = figure.subplots(1, study.panels)
     study.draw(rows, axes if study.panels == 1 else list(axes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from cluster.extras import MissingExtraError
 from planner.solvers.gurobi import GurobiUnavailableError, solve_gurobi
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import FloatArray, LinearProgram, ProgramResult, SolverLimits
@@ -23,8 +24,9 @@ def solve_program(
 ) -> ProgramResult:
     """Solve `program`; the result names the solver that did it.
 
-    `auto` and `gurobi` fall back to HiGHS without a word when Gurobi cannot take the program
-    (`auto` does not even try beyond the free licence's size). Linear programs go to HiGHS.
+    `auto` and `gurobi` fall back to HiGHS without a word when Gurobi's licence does not cover the
+    program (`auto` does not even try beyond the free licence's size). Linear programs go to HiGHS.
+    Without gurobipy `auto` is HiGHS, and `gurobi` raises `MissingExtraError`.
     """
     rows, columns = program.matrix.shape
     fits = max(rows, columns) <= FREE_LICENCE_SIZE
@@ -34,4 +36,7 @@ def solve_program(
             return solve_gurobi(program, limits, start_v)
         except GurobiUnavailableError:
             return solve_highs(program, limits, start_v)
+        except MissingExtraError:
+            if solver == "gurobi":
+                raise
     return solve_highs(program, limits, start_v)

@@ -1,4 +1,4 @@
-"""Gurobi through gurobipy, where it is installed and its licence covers the program's size."""
+"""Gurobi through gurobipy (extra `gurobi`), where its licence covers the program's size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluster.extras import import_extra
 from planner.solvers.program import (
     FloatArray,
     LinearProgram,
@@ -23,18 +24,16 @@ TREE_TOLERANCE = 1e-6
 
 
 class GurobiUnavailableError(RuntimeError):
-    """Gurobi is not installed, has no licence here, or its licence is too small."""
+    """Gurobi has no licence here, or its licence is too small."""
 
 
 def solve_gurobi(
     program: LinearProgram, limits: SolverLimits, start_v: FloatArray | None = None
 ) -> ProgramResult:
-    """Solve `program`. Raises `GurobiUnavailableError` when Gurobi cannot take it."""
+    """Solve `program`. Raises `MissingExtraError` without gurobipy, and `GurobiUnavailableError`
+    when the licence does not cover the program."""
     begun = time.perf_counter()
-    try:
-        import gurobipy
-    except ImportError as error:
-        raise GurobiUnavailableError(f"gurobipy cannot be imported: {error}") from None
+    gurobipy = import_extra("gurobipy", "gurobi", "the solver 'gurobi'")
     try:
         with gurobipy.Env(empty=True) as env:
             env.setParam("OutputFlag", 0)

@@ -160,7 +160,6 @@ def _measure(
         folder,
         plan,
         run.measurements,
-        summarise_run(run.measurements),
         command="testbed demo",
         topology=stand.setting.topology.name,
         placement=build_placement(stand.setting.topology, plan, phases[0], stand.setting.profiles),

@@ -85,7 +85,12 @@ def make_source(folder: Path, ask: Ask) -> Callable[[float], list[LogLine]]:
 
 def format_line(line: LogLine) -> Text:
     """The line as people read it. What callers or libraries put into it cannot steer a terminal."""
-    at = datetime.fromtimestamp(line.at_s).isoformat(" ", "milliseconds")
+    at = (
+        datetime.fromtimestamp(line.at_s)
+        .astimezone()
+        .replace(tzinfo=None)
+        .isoformat(" ", "milliseconds")
+    )
     text = Text(f"{at} {line.level:<7} {line.node}  {_harmless(line.text)}")
     text.stylize(STYLES.get(line.level, ""), 24, 24 + len(line.level))
     text.append(f"  ({line.logger})", style="dim")

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from cluster.document import DocumentError
+from cluster.extras import MissingExtraError
 from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError, log_folder
 from serving.cli import (
@@ -48,12 +49,12 @@ app.add_typer(zoo_verbs.zoo, name="zoo")
 
 
 def main() -> None:
-    """Entry point: a fault of input or system ends in one line on stderr and its exit code."""
+    """The command line: a fault of input or system ends in one line on stderr and its exit code."""
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
         app()  # ends by SystemExit, also for a wrong option or an unknown verb
         code = 0
-    except (DocumentError, CapacityError) as error:
+    except (DocumentError, CapacityError, MissingExtraError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
     except BudgetError as error:
         code = _complain(error, ExitCode.NOT_MET)
@@ -76,7 +77,3 @@ def _complain(error: Exception, code: ExitCode) -> ExitCode:
     words = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     print(f"testbed: {words}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -161,7 +161,6 @@ def report(
         output,
         wanted,
         rows,
-        measured,
         command="testbed report",
         topology=setting.topology.name,
         placement=build_placement(

@@ -1,0 +1,1 @@
+"""The Python client of a client node, for threads and for event loops."""

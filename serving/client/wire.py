@@ -61,7 +61,7 @@ class UnauthorisedError(ClientError):
 
 
 class NotServedHereError(ClientError):
-    """There is no such task, or the plan in force serves it not."""
+    """There is no such task, or the plan in force does not serve it."""
 
 
 class RefusedHereError(ClientError):

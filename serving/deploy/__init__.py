@@ -1,0 +1,1 @@
+"""Nodes as Ray Serve applications, and how a plan reaches them."""

@@ -1,0 +1,1 @@
+"""HTTP/1.1 over asyncio: connections, parsing, limits. It knows nothing of nodes."""

@@ -249,7 +249,7 @@ class HttpConnection(asyncio.Protocol):
                 return
             self._transport.abort()
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # One exchange that fails must not take the connection's others along in silence.
             self._loop.call_exception_handler(
                 {"message": f"{cycle.head.method} {cycle.head.path} failed", "exception": error}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError
+from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError, raise_first
 from serving.http.limits import Limits
 from serving.ingress.inference_protocol import (
     InferenceRequest,
@@ -203,11 +203,10 @@ class Door:
             *(node.answer_all(tasks, image, deadline_s=deadline_s) for image in images),
             return_exceptions=True,
         )
-        answers = []
-        for outcome in outcomes:  # all have ended: a refused image leaves no other one behind
-            if isinstance(outcome, BaseException):
-                raise outcome
-            answers.append(outcome)
+        # All have ended: a refused image leaves no other one behind.
+        answers = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        if len(answers) < len(outcomes):
+            raise_first(outcomes)
         return answers
 
 

@@ -114,7 +114,7 @@ class HttpApi:
         try:
             return self._read(head, answer_headers)
         except BadQueryError as error:
-            return partial(error_response, error, answer_headers)
+            return partial(error_response, error.with_traceback(None), answer_headers)
 
     def _read(self, head: Head, answer_headers: Headers) -> Begin:
         if not self._config.admits(head.headers.get(b"authorization")):

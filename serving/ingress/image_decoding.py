@@ -63,7 +63,7 @@ class PictureDecoder:
             return self._decode(body)
         except ValueError as error:
             raise BadQueryError(422, str(error)) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Decoders meet hostile bytes with exceptions of every kind; all are the body's fault.
             raise BadQueryError(422, f"the image cannot be decoded: {error!r}") from None
 

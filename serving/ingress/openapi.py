@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+from serving.errors import RefusalReason
 from serving.ingress.access import DoorConfig
 from serving.ingress.door import Door
 from serving.ingress.oip_names import DATATYPES, INPUT, OUTPUT
@@ -26,6 +27,10 @@ COUNT: Json = {"type": "integer", "minimum": 0}
 NAMES: Json = {"type": "array", "items": TEXT}
 NUMBERS: Json = {"type": "array", "items": {}}
 RAW: Json = {"type": "string", "format": "binary"}
+REASON: Json = {
+    "type": "string",
+    "oneOf": [{"const": str(reason), "description": reason.sentence} for reason in RefusalReason],
+}
 
 
 def describe_pages(
@@ -132,7 +137,7 @@ def _infer(door: Door, config: DoorConfig, model: Json) -> Json:
                 415: "a body of another type, or an encoded one",
                 422: "a tensor of another size, or no picture that can be decoded",
             }),
-            "503": _refusal("refused; `reason` says why (deadline, shed, overloaded, ...)"),
+            "503": _refusal("refused; `reason` says why, in one of the words of the schema"),
         },
     }  # fmt: skip
 
@@ -169,7 +174,7 @@ def _schemas(door: Door, config: DoorConfig) -> dict[str, Json]:
     return {
         "Error": _object({"error": TEXT, "reason": TEXT}),
         "Refusal": _object(
-            {"error": TEXT, "reason": TEXT, "retry_after_s": {"type": "number", "minimum": 0}}),
+            {"error": TEXT, "reason": REASON, "retry_after_s": {"type": "number", "minimum": 0}}),
         "Server": _object(
             {"name": TEXT, "version": TEXT, "extensions": NAMES, "plan_version": COUNT,
              "tasks": NAMES, "models": NAMES}),

@@ -51,8 +51,8 @@ class LogFile(WatchedFileHandler):
 
     def _set_aside(self) -> None:
         try:
-            if os.stat(self.baseFilename).st_size >= self._max_bytes:
-                os.replace(self.baseFilename, f"{self.baseFilename}.1")
+            if Path(self.baseFilename).stat().st_size >= self._max_bytes:
+                Path(self.baseFilename).replace(f"{self.baseFilename}.1")
         except FileNotFoundError:
             return
 

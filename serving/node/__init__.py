@@ -1,0 +1,1 @@
+"""A node at run time: its device, its links, its routes, and what may be asked of it."""

@@ -80,7 +80,7 @@ class Dispatcher:
                 self._executor.check(part[0].target.model, deadline_s)
         except RefusedError as refusal:
             if not refusal.reason.is_fault:
-                return [refusal] * len(asks)
+                return [refusal.with_traceback(None)] * len(asks)
         parts += frames_up(above, self._uplinks, self._shared_passes)
         done = await asyncio.gather(*(self._send(part, image, deadline_s) for part in parts))
         by_ask = {
@@ -105,7 +105,8 @@ class Dispatcher:
             (ask,) = asks
             served = await self._executor.submit_all(target.model, ask.tasks, image, deadline_s)
         except RefusedError as refusal:
-            return [refusal] * len(asks)
+            # Its traceback holds this frame, and with it the picture, for as long as it is kept.
+            return [refusal.with_traceback(None)] * len(asks)
         self._served[target.model] += len(ask.tasks)
         return [AskReply(target, served, 0.0)]
 

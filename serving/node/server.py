@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.topology import Link, Node
-from serving.errors import NotServedError, RefusalReason, RefusedError
+from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
@@ -202,11 +202,9 @@ class NodeServer:
                 raise RefusedError(RefusalReason.DEADLINE, "the query's deadline has passed")
             asks = self._router.pick_all(tasks)
             outcomes = await self._dispatcher.dispatch(asks, image, deadline_s)
-            replies = []
-            for outcome in outcomes:
-                if isinstance(outcome, RefusedError):
-                    raise outcome
-                replies.append(outcome)
+            replies = [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)]
+            if len(replies) < len(outcomes):
+                raise_first(outcomes)
         except RefusedError as refusal:
             self._count_refusal(tasks, refusal.reason, self._clock())
             raise

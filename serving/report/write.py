@@ -14,16 +14,15 @@ from serving.report.live import LiveComparison
 from serving.report.placement import Placement
 from serving.report.report import Report, build_report
 from serving.traffic.measurement import Measurements
-from serving.traffic.summary import RunSummary
+from serving.traffic.summary import summarise_run
 
 __all__ = ["write_report"]
 
 
 def write_report(
-    folder: Path,
+    folder: str | Path,
     plan: Plan,
     measurements: Measurements,
-    measured: RunSummary,
     *,
     command: str,
     topology: str,
@@ -38,7 +37,7 @@ def write_report(
         raise ValueError("the plan carries no prediction; make it with `testbed plan`")
     report = build_report(
         plan.predicted,
-        measured,
+        summarise_run(measurements),
         plan.certificate,
         collect_provenance(
             command,
@@ -49,6 +48,7 @@ def write_report(
         policies=policies,
         live=live,
     )
+    folder = Path(folder)
     report.save(folder / "report.json")
     write_page(Page(report, measurements, topology, placement, gallery), folder / "report.html")
     return report

@@ -1,0 +1,1 @@
+"""From the plan in force to the next one, in stages, within every budget."""

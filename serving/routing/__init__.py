@@ -1,0 +1,1 @@
+"""Which way the next query goes, by the shares of the plan."""

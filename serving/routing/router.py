@@ -102,7 +102,7 @@ class Router:
 
 
 def _lay_out(
-    tasks: tuple[str, ...], routes: dict[str, tuple[tuple[Target, float], ...]]
+    tasks: tuple[str, ...], routes: Mapping[str, tuple[tuple[Target, float], ...]]
 ) -> list[tuple[Way, float]]:
     """Every way that requests for `tasks` take, with its share; the shares of a task over all of
     them are its own. Each step takes the way on which most tasks meet, as often as it is left."""
@@ -152,6 +152,6 @@ def _way(chosen: Mapping[str, Target | None]) -> Way:
     return tuple(Ask(target, tuple(names)) for target, names in asked.items())
 
 
-def _not_served(task: str, routes: dict[str, tuple[tuple[Target, float], ...]]) -> str:
+def _not_served(task: str, routes: Mapping[str, tuple[tuple[Target, float], ...]]) -> str:
     served: Iterable[str] = sorted(name for name, targets in routes.items() if targets)
     return f"no onloaded model serves task {task!r}; served here: {', '.join(served) or 'none'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class RouteTable:
     """
 
     version: int
-    routes: dict[str, tuple[tuple[Target, float], ...]]
+    routes: Mapping[str, tuple[tuple[Target, float], ...]]
 
     @property
     def models(self) -> dict[str, frozenset[str]]:

@@ -1,0 +1,1 @@
+"""Labelled traffic: its schedule, the load generator, measurements, scores and summary."""

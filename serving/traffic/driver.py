@@ -97,7 +97,7 @@ async def drive(
     async def send(index: int, query: Query, sent_s: float) -> None:
         try:
             answer = await system.send(query)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # One query's fault must neither end the run nor be lost from the count.
             answer = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
         keep(index, sent_s, answer)

@@ -23,7 +23,7 @@ from serving.system import Outcome
 from serving.traffic.driver import Record
 from serving.traffic.schedule import Schedule
 
-__all__ = ["SCHEMA", "MeasurementRun", "Measurements", "build_measurements"]
+__all__ = ["SCHEMA", "MeasurementRun", "Measurements", "bounds_by_tier", "build_measurements"]
 
 _SCHEMA_VERSION = 1
 _METADATA_KEY = b"testbed.measurements"
@@ -117,7 +117,8 @@ class Measurements:
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Mask (q) of the answered queries."""
-        return self.outcome == Outcome.ANSWERED
+        answered_q: NDArray[np.bool_] = self.outcome == Outcome.ANSWERED
+        return answered_q
 
     @property
     def latency_s(self) -> NDArray[np.float64]:
@@ -181,6 +182,16 @@ class Measurements:
             raise DocumentError(f"{path}: metadata: {where}: {fault['msg']}") from None
         except (pa.ArrowException, ValueError) as error:
             raise DocumentError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def bounds_by_tier(records: Sequence[Record]) -> dict[str, float]:
+    """The loosest bound in seconds that was promised on each tier that answered."""
+    bounds_s: dict[str, float] = {}
+    for record in records:
+        answer = record.answer
+        if answer.tier:
+            bounds_s[answer.tier] = max(answer.bound_s, bounds_s.get(answer.tier, 0.0))
+    return bounds_s
 
 
 def build_measurements(
@@ -250,4 +261,5 @@ def _from_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
         raise ValueError("a column has empty cells")
     if kind == _TEXT:
         return np.array(column.cast(pa.string()).to_pylist(), dtype=np.str_)
-    return column.cast(kind).to_numpy().astype(_numpy_type(kind))
+    values: NDArray[Any] = column.cast(kind).to_numpy()
+    return values.astype(_numpy_type(kind))

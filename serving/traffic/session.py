@@ -13,7 +13,7 @@ from serving.node.snapshot import NodeSnapshot
 from serving.traffic.driver import Record, drive
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
-from serving.traffic.measurement import Measurements, build_measurements
+from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.schedule import Schedule
 from serving.traffic.scoring import score_records
 
@@ -56,7 +56,7 @@ def run_traffic(
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
         busy_s=_busy_between(before, after),
-        bounds_s=_bounds(records),
+        bounds_s=bounds_by_tier(records),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
     )
     return Run(measurements, scored)
@@ -86,16 +86,6 @@ async def _finish(companion: asyncio.Future[None]) -> None:
         await companion
     except asyncio.CancelledError:
         return
-
-
-def _bounds(records: list[Record]) -> dict[str, float]:
-    """The loosest bound that was promised on each tier that answered."""
-    bounds: dict[str, float] = {}
-    for record in records:
-        answer = record.answer
-        if answer.tier:
-            bounds[answer.tier] = max(answer.bound_s, bounds.get(answer.tier, 0.0))
-    return bounds
 
 
 def _busy_between(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pytest
@@ -16,19 +17,23 @@ from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
 from models.tasks import find_task
 from models.zoo.registry import list_models
-from planner.plan import Plan
+from planner.plan import Plan, Route
 from profiling.profile import Profiles
 from serving.setting.query_sizes import query_bytes_of
 from serving.simulation.simulated_system import SimulatedSystem, profiled_latency
 from serving.simulation.virtual_time import run_in_virtual_time
-from serving.system import Outcome, Query
-from serving.traffic.driver import drive
+from serving.system import Answer, Outcome, Query, SharingSystem
+from serving.traffic.driver import Record, drive
 from serving.traffic.images import load_images
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import Schedule, build_schedule
 from support.paths import ROOT
+from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
+
+T = TypeVar("T")
+Scenario: TypeAlias = Callable[[SharingSystem, list[bytes]], Coroutine[Any, Any, T]]
 
 
 @dataclass
@@ -39,9 +44,9 @@ class Case:
     plan: Plan
     topology: Topology
     bodies: list[bytes]
-    bench: Any
+    bench: Testbed
 
-    def run(self, scenario):
+    def run(self, scenario: Scenario[T]) -> T:
         if self.kind == "simulated":
             profiles = Profiles.load(self.bench.folder / "out/profiles.json")
             system = SimulatedSystem(
@@ -49,7 +54,7 @@ class Case:
             )
             return run_in_virtual_time(scenario(system, self.bodies))
 
-        async def live():
+        async def live() -> T:
             async with HttpSystem(self.urls) as system:
                 return await scenario(system, self.bodies)
 
@@ -62,7 +67,7 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=["simulated", "live"])
-def case(request, walked):
+def case(request: pytest.FixtureRequest, walked: Testbed) -> Case:
     if request.param == "live":
         deployed = walked.run("deploy")
         assert deployed.returncode == 0, deployed.stderr
@@ -82,15 +87,15 @@ def schedule_of(plan: Plan, qps: float, duration_s: float) -> Schedule:
     return build_schedule([Phase(duration_s=duration_s, rates_qps=rates)], seed=3, image_count=4)
 
 
-def drive_it(case: Case, schedule: Schedule):
-    async def scenario(system, bodies):
+def drive_it(case: Case, schedule: Schedule) -> list[Record]:
+    async def scenario(system: SharingSystem, bodies: list[bytes]) -> list[Record]:
         loop = asyncio.get_running_loop()
         return await drive(system, schedule, bodies, clock=loop.time, sleep=asyncio.sleep)
 
     return case.run(scenario)
 
 
-def test_every_query_is_answered_or_refused(case) -> None:
+def test_every_query_is_answered_or_refused(case: Case) -> None:
     schedule = schedule_of(case.plan, qps=1.0, duration_s=8.0)
     records = drive_it(case, schedule)
     outcomes = Counter(record.answer.outcome for record in records)
@@ -99,7 +104,7 @@ def test_every_query_is_answered_or_refused(case) -> None:
     assert outcomes[Outcome.ANSWERED] > 0
 
 
-def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case) -> None:
+def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> None:
     schedule = schedule_of(case.plan, qps=1.0, duration_s=6.0)
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
     for record in drive_it(case, schedule):
@@ -118,14 +123,14 @@ def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case) -> None:
         assert (timing.link_s > 0) == (answer.tier != "client")
 
 
-def test_shares_are_followed(case) -> None:
+def test_shares_are_followed(case: Case) -> None:
     """A low-discrepancy router is within a few queries of its shares after any number."""
-    by_task: dict[tuple[str, str], list] = {}
+    by_task: dict[tuple[str, str], list[Route]] = {}
     for route in case.plan.routes:
         by_task.setdefault((route.client, route.task), []).append(route)
     (client, task), routes = max(by_task.items(), key=lambda item: len(item[1]))
 
-    async def scenario(system, bodies):
+    async def scenario(system: SharingSystem, bodies: list[bytes]) -> list[Answer]:
         return [await system.send(Query(client, task, bodies[0])) for _ in range(24)]
 
     taken = Counter(answer.model + answer.node for answer in case.run(scenario))
@@ -133,7 +138,7 @@ def test_shares_are_followed(case) -> None:
         assert abs(taken[route.model + route.node] - 24 * route.share) <= len(routes) + 2
 
 
-def test_low_load_is_answered_within_the_promise(case) -> None:
+def test_low_load_is_answered_within_the_promise(case: Case) -> None:
     records = drive_it(case, schedule_of(case.plan, qps=0.3, duration_s=12.0))
     answered = [r for r in records if r.answer.outcome is Outcome.ANSWERED]
     within = [r.done_s - r.scheduled_s <= r.answer.bound_s for r in answered]
@@ -142,7 +147,7 @@ def test_low_load_is_answered_within_the_promise(case) -> None:
 
 def two_tasks(plan: Plan) -> tuple[str, tuple[str, ...]]:
     """A client and two tasks of which the plan sheds least."""
-    served: Counter = Counter()
+    served: dict[tuple[str, str], float] = defaultdict(float)
     for route in plan.routes:
         served[route.client, route.task] += route.share
     best: dict[str, list[tuple[float, str]]] = {}
@@ -153,11 +158,11 @@ def two_tasks(plan: Plan) -> tuple[str, tuple[str, ...]]:
     return client, tuple(sorted(task for _, task in tops[client]))
 
 
-def test_tasks_of_one_image_are_answered_together_or_not_at_all(case) -> None:
+def test_tasks_of_one_image_are_answered_together_or_not_at_all(case: Case) -> None:
     client, tasks = two_tasks(case.plan)
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
 
-    async def scenario(system, bodies):
+    async def scenario(system: SharingSystem, bodies: list[bytes]) -> list[dict[str, Answer]]:
         query = Query(client, tasks[0], bodies[0])
         return [await system.send_all(query, tasks) for _ in range(12)]
 
@@ -179,13 +184,15 @@ def test_tasks_of_one_image_are_answered_together_or_not_at_all(case) -> None:
         assert len(spent_s) == len(models)  # one pass a model
 
 
-def test_a_deadline_is_kept_or_the_query_refused(case) -> None:
+def test_a_deadline_is_kept_or_the_query_refused(case: Case) -> None:
     client, (task, _) = two_tasks(case.plan)
 
-    async def scenario(system, bodies):
+    async def scenario(
+        system: SharingSystem, bodies: list[bytes]
+    ) -> tuple[list[tuple[Answer, float]], list[tuple[Answer, float]]]:
         loop = asyncio.get_running_loop()
 
-        async def ask(within_s):
+        async def ask(within_s: float) -> tuple[Answer, float]:
             started_s = loop.time()
             answer = await system.send(Query(client, task, bodies[0], within_s=within_s))
             return answer, loop.time() - started_s
@@ -204,19 +211,20 @@ def test_a_deadline_is_kept_or_the_query_refused(case) -> None:
     assert all(answer.outcome is not Outcome.ERROR for answer, _ in patient)
 
 
-def test_an_unknown_task_is_not_answered(case) -> None:
-    async def scenario(system, bodies):
+def test_an_unknown_task_is_not_answered(case: Case) -> None:
+    async def scenario(system: SharingSystem, bodies: list[bytes]) -> Answer:
         return await system.send(Query(case.topology.clients[0].name, "weather", bodies[0]))
 
     assert case.run(scenario).outcome is not Outcome.ANSWERED
 
 
-def test_live_predictions_are_arrays_of_the_task(case) -> None:
+def test_live_predictions_are_arrays_of_the_task(case: Case) -> None:
     if case.kind == "simulated":
         pytest.skip("the simulator predicts nothing")
     schedule = schedule_of(case.plan, qps=1.0, duration_s=4.0)
     for record in drive_it(case, schedule):
         if record.answer.outcome is Outcome.ANSWERED:
             task = find_task(schedule.tasks[schedule.task_q[record.index]])
+            assert record.answer.prediction is not None
             assert record.answer.prediction.shape == task.answer_shape(96, 96)
             assert record.answer.prediction.dtype == np.dtype(task.answer_dtype)

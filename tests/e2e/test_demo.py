@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from support.testbed_process import Testbed
 pytestmark = pytest.mark.cluster
 
 
-def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path) -> None:
+def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path: Path) -> None:
     testbed = Testbed(tmp_path)
     done = testbed.run("demo", "--duration", "7", "--out", "demo", "--json", timeout_s=420)
     assert done.returncode == 0, done.stderr
@@ -21,6 +22,8 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path) -> None:
     assert json.loads(done.stdout)["measured"]["queries"] == report.measured.queries
     assert report.measured.errors == 0
     assert report.measured.answered + report.measured.shed == report.measured.queries
+    assert report.policies is not None
+    assert report.live is not None
     assert {row.policy for row in report.policies} == {
         "baj3o", "all-local", "all-edge", "all-cloud", "random",
     }  # fmt: skip

@@ -13,16 +13,19 @@ import pytest
 from cluster.demand import Phase
 from models.benchmarks.rooms import Rooms
 from serving.system import Outcome
-from serving.traffic.driver import drive
+from serving.traffic.driver import Record, drive
 from serving.traffic.images import load_images
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
+from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.parametrize("victim", ["edge-0", "cloud"])
-def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) -> None:
+def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(
+    walked: Testbed, victim: str
+) -> None:
     deployed = walked.run("deploy")
     assert deployed.returncode == 0, deployed.stderr
     before = walked.nodes()
@@ -31,7 +34,7 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
     schedule = build_schedule([Phase(duration_s=10.0, rates_qps=clients)], 4, 4)
     bodies = load_images([Rooms("test")], 4).bodies
 
-    async def scenario():
+    async def scenario() -> list[Record]:
         async with HttpSystem(urls) as system:
             driving = asyncio.ensure_future(drive(system, schedule, bodies))
             await asyncio.sleep(3)
@@ -45,11 +48,10 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(walked, victim) 
     assert sum(r.answer.outcome is Outcome.ANSWERED for r in records) > len(records) / 2
 
     deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
-        after = walked.nodes()
-        if after[victim]["models"]:
-            break
+    after = walked.nodes()
+    while not after[victim]["models"] and time.monotonic() < deadline_s:
         time.sleep(1)
+        after = walked.nodes()
     assert set(after[victim]["models"]) == set(before[victim]["models"])
     assert after[victim]["plan_version"] == before[victim]["plan_version"]
     check_logs(walked, victim, after[victim]["plan_version"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ links:
 DEMAND = "name: own\nphases:\n  - {duration_s: 5, rates_qps: {client-0: {depth: 2.0}}}\n"
 
 
-def test_the_pages_model_is_profiled_planned_and_served(tmp_path, monkeypatch) -> None:
+def test_the_pages_model_is_profiled_planned_and_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = re.search(r"<!-- example: own model -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     assert source
     bench = Testbed(tmp_path)
@@ -39,10 +43,11 @@ def test_the_pages_model_is_profiled_planned_and_served(tmp_path, monkeypatch) -
     (tmp_path / "own.yaml").write_text(TOPOLOGY)
     (tmp_path / "demand.yaml").write_text(DEMAND)
 
-    def run(*arguments: str) -> dict:
+    def run(*arguments: str) -> dict[str, Any]:
         done = bench.run(*arguments, "--json")
         assert done.returncode == 0, f"{arguments}\n{done.stderr}"
-        return json.loads(done.stdout)
+        printed: dict[str, Any] = json.loads(done.stdout)
+        return printed
 
     run("zoo", "register", "my_depth.py", "--zoo", "my-zoo")
     monkeypatch.setenv("J3O_ZOO", str(tmp_path / "my-zoo"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -25,33 +26,35 @@ from support.testbed_process import Testbed, commands_of, readme_blocks
 class TestWalk:
     """After every command of the README but `down`."""
 
-    def test_every_stage_left_its_file(self, walked) -> None:
+    def test_every_stage_left_its_file(self, walked: Testbed) -> None:
         out = walked.folder / "out"
         profiles = Profiles.load(out / "profiles.json")
         assert {profile.node for profile in profiles.profiles} == {
             "client-0", "client-1", "client-2", "edge-0", "cloud",
         }  # fmt: skip
         plan = Plan.load(out / "plan.json")
+        assert plan.certificate is not None
         assert plan.certificate.objective <= plan.certificate.upper_bound + 1e-9
         assert plan.problem_digest == Problem.load(out / "problem.json").digest
         assert (out / "report" / "report.html").read_text().startswith("<!doctype html")
 
-    def test_every_query_was_answered_or_refused_and_scored(self, walked) -> None:
+    def test_every_query_was_answered_or_refused_and_scored(self, walked: Testbed) -> None:
         rows = Measurements.load(walked.folder / "out" / "measurements.parquet")
         report = Report.load(walked.folder / "out" / "report" / "report.json")
         assert len(rows) > 200
         assert report.measured.errors == 0
         assert report.measured.answered + report.measured.shed == len(rows)
+        assert report.measured.accuracy_of_answered is not None
         assert report.measured.accuracy_of_answered > 0.4
 
-    def test_status_names_every_node_its_plan_and_its_models(self, walked) -> None:
+    def test_status_names_every_node_its_plan_and_its_models(self, walked: Testbed) -> None:
         nodes = json.loads(walked.run("status", "--json").stdout)["nodes"]
         assert len(nodes) == 5
         assert len({node["plan_version"] for node in nodes}) == 1
         assert any(node["models"] for node in nodes)
         assert [bool(node["url"]) for node in nodes] == [True, True, True, False, False]
 
-    def test_a_door_answers_plain_http_and_says_what_it_expects(self, walked) -> None:
+    def test_a_door_answers_plain_http_and_says_what_it_expects(self, walked: Testbed) -> None:
         url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
         assert httpx.get(f"{url}/v2/health/ready").json() == {"ready": True}
         refused = httpx.post(
@@ -63,7 +66,7 @@ class TestWalk:
         assert "PNG" in refused.json()["error"]
 
     @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-    def test_the_readmes_curl_gets_a_depth_map(self, walked) -> None:
+    def test_the_readmes_curl_gets_a_depth_map(self, walked: Testbed) -> None:
         url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
         (command,) = commands_of(readme_blocks()[3])
         body = load_images([Rooms("test")], 1).bodies[0]
@@ -75,7 +78,7 @@ class TestWalk:
         assert depth_m.shape == (96 * 96,)
         assert 0.3 < float(np.median(depth_m)) < 10
 
-    def test_a_second_up_and_a_bad_topology_are_refused_in_one_line(self, walked) -> None:
+    def test_a_second_up_and_a_bad_topology_are_refused_in_one_line(self, walked: Testbed) -> None:
         second = walked.run("up")
         assert second.returncode == 1
         assert "is already up" in second.stderr
@@ -87,7 +90,7 @@ class TestWalk:
         assert "nodes.0.memroy: unknown key; did you mean memory?" in refused.stderr
         assert "Traceback" not in second.stderr + refused.stderr
 
-    def test_a_plan_that_breaks_a_budget_is_found_out(self, walked) -> None:
+    def test_a_plan_that_breaks_a_budget_is_found_out(self, walked: Testbed) -> None:
         plan = json.loads((walked.folder / "out/plan.json").read_text())
         models = Problem.load(walked.folder / "out/problem.json").models
         plan["onloading"]["client-2"] = list(models)
@@ -100,7 +103,7 @@ class TestWalk:
         assert "F4" in refused.stderr
 
 
-def test_without_a_cluster_verbs_say_how_to_get_one(tmp_path) -> None:
+def test_without_a_cluster_verbs_say_how_to_get_one(tmp_path: Path) -> None:
     bench = Testbed(tmp_path)
     assert json.loads(bench.run("status", "--json").stdout) == {"up": False}
     assert "no cluster was up" in bench.run("down").stdout

@@ -6,15 +6,18 @@ import asyncio
 import json
 import os
 import signal
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.demand import Phase
 from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
-from serving.system import Outcome
-from serving.traffic.driver import drive
+from serving.system import Answer, Outcome
+from serving.traffic.driver import Record, drive
 from serving.traffic.images import load_images
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
@@ -28,13 +31,16 @@ SPECS = ROOT / "cluster" / "specs"
 DEMAND = str(SPECS / "two-edges-demand.yaml")
 
 
-def test_a_client_of_two_edges_is_served_by_both_and_by_one_when_the_other_dies(tmp_path) -> None:
+def test_a_client_of_two_edges_is_served_by_both_and_by_one_when_the_other_dies(
+    tmp_path: Path,
+) -> None:
     bench = Testbed(tmp_path)
 
-    def run(*arguments: str) -> dict:
+    def run(*arguments: str) -> dict[str, Any]:
         done = bench.run(*arguments, "--json")
         assert done.returncode == 0, f"{arguments}\n{done.stderr}"
-        return json.loads(done.stdout)
+        printed: dict[str, Any] = json.loads(done.stdout)
+        return printed
 
     try:
         run("up", str(SPECS / "two-edges.yaml"))
@@ -42,7 +48,7 @@ def test_a_client_of_two_edges_is_served_by_both_and_by_one_when_the_other_dies(
         run("plan", "--demand", DEMAND, "--policy", "certified")
         run("deploy", "--demand", DEMAND)
         plan = Plan.load(tmp_path / "out/plan.json")
-        taken = Counter()
+        taken: dict[str, float] = defaultdict(float)
         for route in plan.routes:
             if route.client == "client-0" and route.tier != "client":
                 taken[route.via or route.node] += route.share
@@ -66,13 +72,15 @@ def test_a_client_of_two_edges_is_served_by_both_and_by_one_when_the_other_dies(
     assert bench.processes() == []
 
 
-def run_traffic(urls: dict[str, str], after_s: float = 0.0, act=lambda: None) -> list:
+def run_traffic(
+    urls: dict[str, str], after_s: float = 0.0, act: Callable[[], None] = lambda: None
+) -> list[Answer]:
     """Answers to six seconds of queries of client-0; `act` is called `after_s` after they begin."""
     rates = {"client-0": {"depth": 3.0, "normals": 3.0}}
     schedule = build_schedule([Phase(duration_s=6.0, rates_qps=rates)], 4, 4)
     bodies = load_images([Rooms("test")], 4).bodies
 
-    async def scenario():
+    async def scenario() -> list[Record]:
         async with HttpSystem(urls) as system:
             driving = asyncio.ensure_future(drive(system, schedule, bodies))
             await asyncio.sleep(after_s)

@@ -61,13 +61,17 @@ class Callers:
         if reply.status not in expected and not unserved:
             self.surprises.append(f"{url}: HTTP {reply.status}: {text[:200]!r}")
 
-    async def _picture(self, session, url: str, chance: random.Random) -> None:
+    async def _picture(
+        self, session: aiohttp.ClientSession, url: str, chance: random.Random
+    ) -> None:
         await self._post(
             session, f"{url}/v2/models/{chance.choice(TASKS)}/infer", chance.choice(self._pictures),
             {"content-type": "image/png"}, frozenset({200, 503}),
         )  # fmt: skip
 
-    async def _tensor(self, session, url: str, chance: random.Random) -> None:
+    async def _tensor(
+        self, session: aiohttp.ClientSession, url: str, chance: random.Random
+    ) -> None:
         image = np.full((96, 96, 3), chance.randrange(256), np.uint8)
         raw = image.tobytes()
         tensor = {
@@ -80,7 +84,9 @@ class Callers:
             {"inference-header-content-length": str(len(header))}, frozenset({200, 503}),
         )  # fmt: skip
 
-    async def _nonsense(self, session, url: str, chance: random.Random) -> None:
+    async def _nonsense(
+        self, session: aiohttp.ClientSession, url: str, chance: random.Random
+    ) -> None:
         body = chance.randbytes(chance.randrange(1, 4_000))
         await self._post(
             session, f"{url}/v2/models/depth/infer", body,
@@ -88,7 +94,9 @@ class Callers:
             frozenset({400, 422, 503}),  # a node without room does not read what it refuses
         )  # fmt: skip
 
-    async def _leaver(self, session, url: str, chance: random.Random) -> None:
+    async def _leaver(
+        self, session: aiohttp.ClientSession, url: str, chance: random.Random
+    ) -> None:
         """Goes away in the middle of its body, or before its answer."""
         place = urlsplit(url)
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -104,7 +112,7 @@ class Callers:
         del reader
         self.outcomes["left"] += 1
 
-    async def _about(self, session, url: str, chance: random.Random) -> None:
+    async def _about(self, session: aiohttp.ClientSession, url: str, chance: random.Random) -> None:
         path = chance.choice(("/v2", "/v2/health/ready", "/v2/models/stats", "/metrics"))
         async with session.get(url + path) as reply:
             await reply.read()

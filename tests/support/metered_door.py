@@ -138,6 +138,7 @@ class _Meter:
 
 async def _serve(token: str | None) -> None:
     import numpy as np
+    from numpy.typing import NDArray
 
     from cluster.topology import Node, Tier
     from models.runtime.image_bodies import decode_image
@@ -146,11 +147,12 @@ async def _serve(token: str | None) -> None:
     from serving.ingress.listen import open_doors
     from serving.node.config import NodeConfig
     from serving.node.device.process_tuning import freeze_heap
+    from serving.node.device.served import Image
     from serving.node.server import NodeServer
     from serving.routing.routes import RouteTable, Target
 
     class Model:
-        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        def run(self, images: Image) -> dict[str, NDArray[np.generic]]:
             return {"depth": images[..., 0].astype(np.float16)}
 
         def close(self) -> None:

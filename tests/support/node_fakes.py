@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TypedDict, Unpack
 
 import numpy as np
+from pydantic import ByteSize
 
-from cluster.topology import Link, Node
+from cluster.topology import Link, Node, Tier
 from serving.node.config import NodeConfig
+from serving.node.device.executor import Runtime
+from serving.node.links.uplink import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 
@@ -37,7 +43,7 @@ class FakeRuntime:
         self.gate = threading.Event()
         self.gate.set()
 
-    def run(self, images):
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         self.gate.wait(5)
         time.sleep(self.batch_s + self.image_s * len(images))
         if self.fails:
@@ -55,32 +61,56 @@ def image(value: int) -> np.ndarray:
     return np.full(SHAPE, value, dtype=np.uint8)
 
 
+def node(name: str, tier: Tier) -> Node:
+    return Node(name=name, tier=tier, memory=ByteSize(1), compute=0.5, window_s=0.2)
+
+
+Routes = Mapping[str, tuple[tuple[Target, float], ...]]
+Above = dict[str, tuple[str, ...]]
+"""node -> nodes directly above it, lowest tier first"""
+
 TOKEN = "a-token"
 NODES = {
-    "client": Node(name="client", tier="client", memory=1, compute=0.5, window_s=0.2),
-    "edge": Node(name="edge", tier="edge", memory=1, compute=0.5, window_s=0.2),
-    "other": Node(name="other", tier="edge", memory=1, compute=0.5, window_s=0.2),
-    "cloud": Node(name="cloud", tier="cloud", memory=1, compute=0.5, window_s=0.2),
+    "client": node("client", Tier.CLIENT),
+    "edge": node("edge", Tier.EDGE),
+    "other": node("other", Tier.EDGE),
+    "cloud": node("cloud", Tier.CLOUD),
 }
-ROUTES = {
+ROUTES: Routes = {
     "depth": (
         (Target("client", "client", "one"), 1 / 3),
         (Target("edge", "edge", "two"), 1 / 3),
         (Target("cloud", "cloud", "three"), 1 / 3),
     )
 }
-ONLY_EDGE = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
+ONLY_EDGE: Routes = {"depth": ((Target("edge", "edge", "two"), 1.0),)}
 
 
-ABOVE = {"client": ("edge",), "edge": ("cloud",), "cloud": ()}
-TWO_EDGES = {"client": ("edge", "other"), "edge": ("cloud",), "other": ("cloud",), "cloud": ()}
-"""node -> nodes directly above it, lowest tier first"""
+ABOVE: Above = {"client": ("edge",), "edge": ("cloud",), "cloud": ()}
+TWO_EDGES: Above = {
+    "client": ("edge", "other"), "edge": ("cloud",), "other": ("cloud",), "cloud": (),
+}  # fmt: skip
 
 
-class Servers(dict):
+class NodeOptions(TypedDict, total=False):
+    """What a test may ask of every node besides the usual."""
+
+    shared_passes: bool
+    timeouts: UplinkTimeouts
+
+
+class Servers(dict[str, NodeServer]):
     """The nodes by name. `start` also replaces one by a fresh one that listens elsewhere."""
 
-    def __init__(self, runtimes, above, bandwidth, rtt_s, token, options) -> None:
+    def __init__(
+        self,
+        runtimes: Mapping[str, Runtime],
+        above: Above,
+        bandwidth: int,
+        rtt_s: float,
+        token: str,
+        options: NodeOptions,
+    ) -> None:
         super().__init__()
         self._above = above
         self.ports: dict[str, int] = {}
@@ -88,13 +118,15 @@ class Servers(dict):
         self._token, self._options = token, options
 
     async def start(self, name: str) -> NodeServer:
-        async def find(node):
+        async def find(node: str) -> tuple[str, int]:
             return "127.0.0.1", self.ports[node]
 
         config = NodeConfig(
             NODES[name],
             tuple(
-                Link(source=name, target=node, bandwidth=self._bandwidth, rtt_s=self._rtt_s)
+                Link(
+                    source=name, target=node, bandwidth=ByteSize(self._bandwidth), rtt_s=self._rtt_s
+                )
                 for node in self._above[name]
             ),
             TASKS,
@@ -102,22 +134,32 @@ class Servers(dict):
             {"edge": 0.4},
             **self._options,
         )
-        self[name] = NodeServer(
+        server = self[name] = NodeServer(
             config, self._runtimes.__getitem__, lambda _: SHAPE, find, lambda _: TASKS
         )
-        self.ports[name] = await self[name].start()
-        return self[name]
+        self.ports[name] = await server.start()
+        return server
 
     def kill(self, name: str) -> None:
         """Let a node's sockets go as they do when its process is killed."""
-        self[name]._peers._server.close()
+        listener = self[name]._peers._server
+        assert listener is not None
+        listener.close()
         for connection in list(self[name]._peers._tasks):
             connection.abort()
         self[name].close()
 
 
 @asynccontextmanager
-async def hierarchy(runtimes, *, above=ABOVE, bandwidth=10**9, rtt_s=0.0, token=TOKEN, **options):
+async def hierarchy(
+    runtimes: Mapping[str, Runtime],
+    *,
+    above: Above = ABOVE,
+    bandwidth: int = 10**9,
+    rtt_s: float = 0.0,
+    token: str = TOKEN,
+    **options: Unpack[NodeOptions],
+) -> AsyncIterator[tuple[NodeServer, Servers]]:
     """Client -> edge -> cloud; yields the client's server and all servers by name."""
     servers = Servers(runtimes, above, bandwidth, rtt_s, token, options)
     for name in reversed(above):
@@ -125,16 +167,25 @@ async def hierarchy(runtimes, *, above=ABOVE, bandwidth=10**9, rtt_s=0.0, token=
     try:
         yield servers["client"], servers
     finally:
+        # A connection that asyncio accepts in the turn in which its server closes stays open, lost.
+        # Ten turns let those that are on their way arrive first.
+        for _ in range(10):
+            await asyncio.sleep(0)
         for server in servers.values():
             server.close()
 
 
-async def put_in_force(servers, version=1, routes=ROUTES, local=("one",)):
+async def put_in_force(
+    servers: Servers,
+    version: int = 1,
+    routes: Routes = ROUTES,
+    local: tuple[str, ...] = ("one",),
+) -> None:
     await servers["client"].load(local)
     await servers["edge"].load(("two",))
     await servers["cloud"].load(("three",))
     servers["client"].route(RouteTable(version, routes))
 
 
-def models():
+def models() -> dict[str, FakeRuntime]:
     return {"one": FakeRuntime(1), "two": FakeRuntime(2), "three": FakeRuntime(3)}

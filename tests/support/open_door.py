@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import uvloop
 from PIL import Image
+from pydantic import ByteSize
 
-from cluster.topology import Node
+from cluster.topology import Node, Tier
 from serving.ingress.access import DoorConfig
 from serving.ingress.listen import open_doors
 from serving.node.config import NodeConfig
@@ -25,6 +28,7 @@ __all__ = ["SIZE", "TASKS", "Served", "SlowModel", "decode", "picture", "serve_n
 
 SIZE = 4
 TASKS = ("depth", "edges", "normals", "segmentation")
+T = TypeVar("T")
 
 
 class SlowModel:
@@ -63,10 +67,10 @@ class Served:
         """The port for nodes of the tier below."""
         return asyncio.run_coroutine_threadsafe(self.node.start(), self.loop).result(timeout=10)
 
-    def call(self, function: Callable[[], object]) -> object:
+    def call(self, function: Callable[[], T]) -> T:
         """Run `function` on the node's loop."""
 
-        async def run() -> object:
+        async def run() -> T:
             return function()
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=10)
@@ -104,11 +108,13 @@ def serve_node(
     faults: list[str] = []
     ready: threading.Event = threading.Event()
     done: list[Served | BaseException] = []
-    stop: list[Callable[[], None]] = []
+    stop: list[Callable[[], object]] = []
 
     async def main() -> None:
         model = SlowModel(pass_s)
-        place = Node(name="client", tier="client", memory=1, compute=0.5, window_s=window_s)
+        place = Node(
+            name="client", tier=Tier.CLIENT, memory=ByteSize(1), compute=0.5, window_s=window_s
+        )
         server = NodeServer(
             NodeConfig(place, (), TASKS, "token", {"client": 0.2}),
             lambda _: model,
@@ -121,7 +127,7 @@ def serve_node(
         doors = await open_doors(server, decode, (SIZE, SIZE), config)
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         loop.set_exception_handler(lambda _, context: faults.append(str(context)))
-        stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
+        stop.append(partial(loop.call_soon_threadsafe, stopped.set))
         done.append(Served(doors.http_port, doors.grpc_port, server, model, loop))
         ready.set()
         await stopped.wait()

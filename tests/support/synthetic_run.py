@@ -11,7 +11,7 @@ from cluster.demand import Phase
 from cluster.provenance import Provenance
 from cluster.topology import Topology
 from planner.certificate import Certificate, EvaluationSummary, Status
-from planner.plan import Plan, Route
+from planner.plan import Plan, Route, TierName
 from profiling.profile import BatchLatency, ModelProfile, Profiles
 from serving.report.compare import PolicyRow, policy_row
 from serving.report.live import LiveComparison, PlanChange, compare_live
@@ -107,7 +107,7 @@ def plan() -> Plan:
     for client in ("client-0", "client-1", "client-2"):
         local = "rooms-small-all" if client != "client-2" else "rooms-small-segmentation"
         for task in TASKS:
-            shares: dict[tuple[str, str, str], float] = {}
+            shares: dict[tuple[TierName, str, str], float] = {}
             here = client != "client-2" or task == "segmentation"
             if here:
                 shares["client", client, local] = 0.3

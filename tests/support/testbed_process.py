@@ -40,7 +40,7 @@ class Testbed:
             "COLUMNS": "160",
         }
         return subprocess.run(
-            [sys.executable, "-m", "serving.cli.main", *arguments],
+            [sys.executable, "-m", "testbed", *arguments],
             cwd=self.folder, env=environment, capture_output=True, text=True,
             timeout=timeout_s, check=False,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The rooms import one way: serving -> planner -> profiling -> models, cluster. No circles.
+"""The rooms import one way: testbed -> serving -> planner -> profiling -> models, cluster.
 
 A rule that several parts share stands in one place, which the last tests hold by a search.
 """
@@ -22,13 +22,14 @@ from serving.errors import RefusalReason
 from serving.node.control import NodeControl, ServerControl
 from support.paths import ROOT
 
-ROOMS = ("cluster", "models", "profiling", "planner", "serving")
+ROOMS = ("cluster", "models", "profiling", "planner", "serving", "testbed")
 ALLOWED = {
     "cluster": {"cluster"},
     "models": {"models", "cluster.document"},
     "profiling": {"profiling", "models", "cluster"},
     "planner": {"planner", "profiling", "models", "cluster"},
-    "serving": set(ROOMS),
+    "serving": set(ROOMS) - {"testbed"},
+    "testbed": set(ROOMS),
 }
 
 
@@ -201,6 +202,18 @@ def files_with(pattern: str) -> set[str]:
     return {
         str(path.relative_to(ROOT)) for path in all_files() if re.search(pattern, code_of(path))
     }
+
+
+def test_internals_of_torch_and_ray_are_used_in_one_module_each() -> None:
+    """The two modules say which versions they were tried on, and have tests of their own."""
+    assert files_with(r"\b(torch|nn|timm)(\.\w+)*\._[a-zA-Z]") == {
+        "models/runtime/torch_private.py"
+    }
+    assert files_with(r"\b(ray|serve)(\.\w+)*\._[a-zA-Z]|\bray\.scripts\b") == set()
+    documented = "USAGE_STATS_ENABLED|AUTH_MODE|AUTH_TOKEN|AUTH_TOKEN_PATH|ADDRESS"
+    documented += "|ENABLE_UV_RUN_RUNTIME_ENV"
+    undocumented = rf"'RAY_(?!({documented})')\w+'"
+    assert files_with(undocumented) == {"cluster/providers/ray_private.py"}
 
 
 def test_two_windows_are_promised_in_one_place() -> None:

@@ -33,7 +33,8 @@ class FrozenModel:
         """Predictions of a batch for the model's first task, (b, ...)."""
         with torch.inference_mode():
             answer, *_ = self._module(torch.from_numpy(image_bhw3))
-        return answer.numpy()
+        predicted: np.ndarray = answer.numpy()
+        return predicted
 
     def run_raw(self, images: list[bytes]) -> list[bytes]:
         """Predictions of a batch as raw bytes, one a query."""

@@ -21,28 +21,29 @@ MODEL, PORT, BATCH, TIMEOUT_S = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]),
 class Api(litserve.LitAPI):
     """The model behind LitServe's hooks."""
 
-    def setup(self, device):
+    def setup(self, device: str) -> None:
         self.model = FrozenModel(MODEL)
 
-    def decode_request(self, request):
+    def decode_request(self, request: bytes) -> bytes:
         return request
 
-    def batch(self, inputs):
+    def batch(self, inputs: list[bytes]) -> list[bytes]:
         return inputs
 
-    def predict(self, batch):
+    def predict(self, batch: list[bytes]) -> list[bytes]:
         return self.model.run_raw(batch)
 
-    def unbatch(self, output):
+    def unbatch(self, output: list[bytes]) -> list[bytes]:
         return output
 
-    def encode_response(self, output):
+    def encode_response(self, output: bytes) -> Response:
         return Response(content=output, media_type=RAW)
 
 
-# LitServe hands this annotation to FastAPI. Set by hand: a string, which `from __future__` makes
+# LitServe hands these annotations to FastAPI. Set by hand: a string, which `from __future__` makes
 # of one, would not be found there.
 Api.decode_request.__annotations__["request"] = Annotated[bytes, Body(media_type=RAW)]
+Api.encode_response.__annotations__["return"] = Response
 
 if __name__ == "__main__":
     server = litserve.LitServer(

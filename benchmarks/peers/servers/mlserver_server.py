@@ -36,7 +36,8 @@ class Runtime(MLModel):
 def free_port() -> int:
     """A TCP port of the loopback interface that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 async def main() -> None:

@@ -19,7 +19,6 @@ from starlette.responses import Response
 MODEL, PORT, BATCH, TIMEOUT_S = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
 
-@serve.deployment(max_ongoing_requests=8 * BATCH, ray_actor_options={"num_cpus": 1})
 class Model:
     """The model behind Serve's own batching."""
 
@@ -41,7 +40,8 @@ if __name__ == "__main__":
         http_options={"host": "127.0.0.1", "port": PORT},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
-    serve.run(Model.bind(), name="peer")
+    configure = serve.deployment(max_ongoing_requests=8 * BATCH, ray_actor_options={"num_cpus": 1})
+    serve.run(configure(Model).bind(), name="peer")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()

@@ -102,5 +102,5 @@ def smooth_noise(rng: Generator, size: tuple[int, int], cells: int) -> np.ndarra
 def shrink(picture_hw3: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 picture of a float one in [0, 1] that is `FINER` times as large."""
     height, width = picture_hw3.shape[0] // FINER, picture_hw3.shape[1] // FINER
-    mean = picture_hw3.reshape(height, FINER, width, FINER, 3).mean(axis=(1, 3))
+    mean: np.ndarray = picture_hw3.reshape(height, FINER, width, FINER, 3).mean(axis=(1, 3))
     return np.clip(255 * mean + 0.5, 0, 255).astype(np.uint8)

@@ -71,7 +71,8 @@ def painting(thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> n
     ]
     bristle = smooth_noise(rng, size, 60) - 0.5
     weave = 0.02 * (np.sin(0.9 * row) + np.sin(0.9 * column))
-    return picture + (0.16 * bristle + weave)[..., None]
+    canvas: np.ndarray = picture + (0.16 * bristle + weave)[..., None]
+    return canvas
 
 
 def clipart(_thing: str, parts: Sequence[Part], rng: Generator, size: Size) -> np.ndarray:
@@ -124,7 +125,8 @@ def _colors(
     """(h, w, 3) colour of each pixel's part by its tone, each part a shade of its own."""
     shade = rng.uniform(0.9, 1.1, len(parts)).astype(np.float32)
     table = np.array([[0, 0, 0], *(shade[k] * color_t3[p.tone] for k, p in enumerate(parts))])
-    return table.astype(np.float32)[index_hw]
+    color_hw3: np.ndarray = table.astype(np.float32)[index_hw]
+    return color_hw3
 
 
 def _vivid(rng: Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.benchmarks.raycast.solids import Camera, Light, Scene, Shape, Solid
 
@@ -25,7 +26,7 @@ _CORNER_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (
 class Hits:
     """What each pixel sees; lengths in metres, world frame unless said otherwise."""
 
-    surface_hw: np.ndarray
+    surface_hw: NDArray[np.int16]
     depth_hw: np.ndarray
     point_3hw: np.ndarray
     local_3hw: np.ndarray
@@ -57,7 +58,8 @@ def solid_corners(solid: Solid) -> np.ndarray:
     own = _CORNER_SIGNS * np.asarray(solid.half)
     c, s = math.cos(solid.yaw), math.sin(solid.yaw)
     turned = np.stack([c * own[:, 0] - s * own[:, 1], s * own[:, 0] + c * own[:, 1], own[:, 2]], 1)
-    return turned + np.asarray(solid.center)
+    corner_83: np.ndarray = turned + np.asarray(solid.center)
+    return corner_83
 
 
 def cast(scene: Scene, height: int, width: int) -> Hits:
@@ -102,7 +104,9 @@ def lit(scene: Scene, hits: Hits, light: Light) -> np.ndarray:
     return lit_hw
 
 
-def _room(scene: Scene, origin: np.ndarray, ray_3hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _room(
+    scene: Scene, origin: np.ndarray, ray_3hw: np.ndarray
+) -> tuple[np.ndarray, NDArray[np.int16]]:
     size = np.asarray(scene.size, np.float32)
     wall = np.where(ray_3hw > 0, size[:, None, None], 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -226,5 +230,5 @@ def _own_normals(
     tube = np.where(flat_end, [[[0]], [[0]], [[1]]] * np.sign(unit_3hw), round_)
     tube[2] *= flat_end
     own = np.where(shape_hw == Shape.BOX, box, np.where(shape_hw == Shape.CYLINDER, tube, round_))
-    own = own / (np.sqrt((own * own).sum(axis=0)) + 1e-9)
-    return own.astype(np.float32)
+    unit: np.ndarray = own / (np.sqrt((own * own).sum(axis=0)) + 1e-9)
+    return unit.astype(np.float32)

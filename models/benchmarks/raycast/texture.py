@@ -31,7 +31,8 @@ def albedo(scene: Scene, hits: Hits, rng: np.random.Generator) -> np.ndarray:
     first = np.array([look.color for look in looks], np.float32).T[:, hits.surface_hw]
     second = np.array([look.second for look in looks], np.float32).T[:, hits.surface_hw]
     share_hw = _second_share(scene, looks, hits, rng)
-    return first + (second - first) * share_hw
+    color_3hw: np.ndarray = first + (second - first) * share_hw
+    return color_3hw
 
 
 def _second_share(
@@ -49,7 +50,9 @@ def _second_share(
         here = pattern_hw == pattern
         share[here] = _pattern(Pattern(pattern), u[here], v[here], noise)
     # A trace of cloudiness keeps plain surfaces from being perfectly flat, as real ones are not.
-    return np.clip(share + 0.25 * (_smooth_noise(2 * u, 2 * v, noise) - 0.5), 0, 1)
+    cloud = 0.25 * (_smooth_noise(2 * u, 2 * v, noise) - 0.5)
+    cloudy: np.ndarray = np.clip(share + cloud, 0, 1)
+    return cloudy
 
 
 def _surface_coordinates(scene: Scene, hits: Hits) -> tuple[np.ndarray, np.ndarray]:
@@ -67,15 +70,18 @@ def _surface_coordinates(scene: Scene, hits: Hits) -> tuple[np.ndarray, np.ndarr
 
 def _pattern(pattern: Pattern, u: np.ndarray, v: np.ndarray, noise: np.ndarray) -> np.ndarray:
     if pattern is Pattern.STRIPES:
-        return (np.mod(u, 1) < 0.5).astype(np.float32)
+        stripe: np.ndarray = np.mod(u, 1) < 0.5
+        return stripe.astype(np.float32)
     if pattern is Pattern.CHECKER:
-        return ((np.floor(u) + np.floor(v)) % 2).astype(np.float32)
+        field: np.ndarray = (np.floor(u) + np.floor(v)) % 2
+        return field.astype(np.float32)
     if pattern is Pattern.WOOD:
         plank = np.floor(v * 2)
         tone = noise[plank.astype(int) % NOISE_CELLS, 0]
         grain = _smooth_noise(0.8 * u + 7 * plank, 12 * v, noise)
         gap = np.mod(v * 2, 1) < 0.06
-        return np.clip(0.7 * tone + 0.5 * grain + gap, 0, 1)
+        wood: np.ndarray = np.clip(0.7 * tone + 0.5 * grain + gap, 0, 1)
+        return wood
     if pattern is Pattern.BRICKS:
         row = np.floor(v * 2)
         mortar = (np.mod(v * 2, 1) < 0.12) | (np.mod(u + 0.5 * (row % 2), 1) < 0.06)
@@ -94,4 +100,5 @@ def _smooth_noise(u: np.ndarray, v: np.ndarray, noise: np.ndarray) -> np.ndarray
     c1, r1 = (c0 + 1) % NOISE_CELLS, (r0 + 1) % NOISE_CELLS
     top = noise[r0, c0] * (1 - right) + noise[r0, c1] * right
     bottom = noise[r1, c0] * (1 - right) + noise[r1, c1] * right
-    return top * (1 - down) + bottom * down
+    value: np.ndarray = top * (1 - down) + bottom * down
+    return value

@@ -82,7 +82,8 @@ class Cityscapes3D(StoredBenchmark):
     def _classes(self, path: Path) -> np.ndarray:
         table = np.full(MOST_LEVELS, UNLABELLED, np.uint8)
         table[list(CITYSCAPES_IDS.values())] = np.arange(len(CITYSCAPES_IDS))
-        return table[read_levels(path, "L", self.size)]
+        class_hw: np.ndarray = table[read_levels(path, "L", self.size)]
+        return class_hw
 
     def _metres(self, path: Path, boxes: dict[str, Any], camera_path: Path) -> np.ndarray:
         stored = read_levels(path, "I;16", self.size).astype(np.float32)

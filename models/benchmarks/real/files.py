@@ -44,7 +44,8 @@ def read_levels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray:
             same = {"L": ("L", "P"), "I;16": ("I;16", "I;16B", "I"), "RGB": ("RGB",)}[mode]
             if picture.mode not in same:
                 raise DataError(f"{path}: expected a {wanted} PNG, got mode {picture.mode}")
-            return nearest(np.array(picture)[None], size)[0]
+            level_hw: np.ndarray = nearest(np.array(picture)[None], size)[0]
+            return level_hw
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, DataError):
             raise

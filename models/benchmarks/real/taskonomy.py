@@ -132,7 +132,8 @@ def _normals(stored_hw3: np.ndarray, path: Path) -> np.ndarray:
 def _chances(full: float) -> Callable[[np.ndarray, Path], np.ndarray]:
     def decode(stored_hw: np.ndarray, path: Path) -> np.ndarray:
         share = stored_hw.astype(np.float32) / (full * 65_535)
-        return np.round(255 * np.minimum(share, 1)).astype(np.uint8)
+        level: np.ndarray = np.round(255 * np.minimum(share, 1))
+        return level.astype(np.uint8)
 
     return decode
 

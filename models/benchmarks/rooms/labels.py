@@ -41,7 +41,8 @@ def _segmentation(scene: Scene, hits: Hits) -> np.ndarray:
 def _camera_normals(hits: Hits) -> np.ndarray:
     """(h, w, 3) int8, 127 times the unit normal in camera axes right, down, forward."""
     seen = np.tensordot(hits.axes, hits.normal_3hw, axes=(1, 0))
-    return np.rint(127 * seen).astype(np.int8).transpose(1, 2, 0).copy()
+    stored: np.ndarray = np.rint(127 * seen).astype(np.int8)
+    return stored.transpose(1, 2, 0).copy()
 
 
 def _edges(scene: Scene, hits: Hits) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""What the splits of every benchmark share: their interface, rendering and storage."""

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import RefusalReason, RefusedError
+from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
@@ -165,9 +165,7 @@ class Executor:
 
     def check(self, model: str, deadline_s: float | None = None) -> None:
         """Raise the `RefusedError` that a query which arrived now would meet."""
-        refusal = self.refusal(model, inf if deadline_s is None else deadline_s)
-        if refusal is not None:
-            raise refusal
+        raise_first([self.refusal(model, inf if deadline_s is None else deadline_s)])
 
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """What a query that arrived now would be refused with; None if it would be queued."""
@@ -208,6 +206,8 @@ class Executor:
             with self._changed:
                 self._batcher.remove(job)
             raise
+        finally:
+            del job, future  # which hold the exception that holds this frame (`raise_first`)
 
     def close(self) -> None:
         """Stop the device thread; queries still queued are refused."""
@@ -235,6 +235,7 @@ class Executor:
             for part in _by_shape(batch):
                 self._run(part)
             self._running = None
+            del batch, part  # their pictures, while it waits for the next
         self._refuse_all()
 
     def _next_batch(self) -> Batch[_Job] | None:
@@ -264,7 +265,7 @@ class Executor:
             runtime = self._models[batch.model]
             answers = runtime.run(_stacked(images))
             _check_rows(answers, len(images))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._failed += 1

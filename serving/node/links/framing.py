@@ -63,6 +63,7 @@ class FrameProtocol(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._outgoing_bytes = 0
         self._transport: asyncio.Transport | None = None
+        self._ended = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -91,13 +92,15 @@ class FrameProtocol(asyncio.Protocol):
         await self._writable.wait()
 
     def close(self) -> None:
-        """Close after what was queued has left."""
+        """Close after what was queued has left; a connection still being made, once it is."""
+        self._ended = True
         if self._transport is not None:
             self._flush()
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once, whatever was queued."""
+        """Close at once, whatever was queued; a connection still being made, once it is."""
+        self._ended = True
         self._received.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -106,6 +109,8 @@ class FrameProtocol(asyncio.Protocol):
         """asyncio: the connection is up."""
         # uvloop's transports are Transports in all but their base class.
         self._transport = cast(asyncio.Transport, transport)
+        if self._ended:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone."""

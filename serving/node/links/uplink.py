@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from serving.errors import RefusalReason, RefusedError
+from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.node.device.served import Image
 from serving.node.links.framing import FrameProtocol, make_frame_log
 from serving.node.links.link_log import LinkLog
@@ -122,10 +122,7 @@ class Uplink:
     def check(self, asks: tuple[Ask, ...]) -> None:
         """Raise the `RefusedError` that a query for `asks` would meet at once."""
         now_s = self._clock()
-        for ask in asks:
-            refusal = self._backoff.refusal(ask.target.node, now_s)
-            if refusal is not None:
-                raise refusal
+        raise_first([self._backoff.refusal(ask.target.node, now_s) for ask in asks])
         if self._in_flight >= self._max_in_flight:
             raise RefusedError(
                 RefusalReason.LINK_FULL, f"{self._in_flight} queries are on the link"
@@ -217,6 +214,7 @@ class Uplink:
             raise
         finally:
             del self._calls[number]
+            del call  # which holds the exception that holds this frame (`raise_first`)
 
     async def _connect(self) -> FrameProtocol:
         """The connection, once it is welcomed.
@@ -260,7 +258,7 @@ class Uplink:
                 )
                 connection.send([HELLO, self._token])
                 await self._welcomed
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever the search for a node ended with (the cluster's own errors among it), the
             # node above cannot be reached now; queries go elsewhere and the search goes on.
             if connection is not None:

@@ -165,6 +165,7 @@ def test_low_precision_is_held_where_autocast_would_convert() -> None:
     network = hold_low_precision(Little(), torch.bfloat16)
     assert isinstance(network, Little)
     assert network.first.weight.dtype == network.heads[0].bias.dtype == torch.bfloat16
+    assert network.norm.running_mean is not None
     assert network.norm.weight.dtype == network.norm.running_mean.dtype == torch.float32
 
 

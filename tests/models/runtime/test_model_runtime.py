@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,21 @@ def test_another_size_is_fitted_as_in_training_and_answered_in_its_own(
         assert np.array_equal(answer[:, 30, 65], fitted[name][:, 48, 48])
 
 
+class Same(torch.nn.Module):
+    """A network of one task, whose map is what it is fed."""
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor]:
+        return (picture,)
+
+
+def keep_maps(
+    serving: Serving, seen: list[torch.Tensor], batch: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """An engine's run that keeps what the network is fed; its answers are all 0."""
+    seen.extend(serving.maps(torch.from_numpy(batch)))
+    return (np.zeros(batch.shape[:3], np.float16),)
+
+
 def test_training_and_serving_feed_the_network_the_same_pixels(tmp_path: Path) -> None:
     """From a file on disk, as a data set is read, and from its bytes, as a door gets them."""
     card = find_model("rooms-small-depth")
@@ -149,11 +165,8 @@ def test_training_and_serving_feed_the_network_the_same_pixels(tmp_path: Path) -
         )
         served = ModelRuntime.load(card, max_batch=1)
         seen: list[torch.Tensor] = []
-        serving = Serving(torch.nn.Identity(), card.tasks, card.preprocessing)
-        served._engine.run = lambda batch, into=seen, module=serving: (  # type: ignore[method-assign]
-            into.append(module.maps(torch.from_numpy(batch))),
-            (np.zeros((1, *size), np.float16),),
-        )[1]
+        serving = Serving(Same(), card.tasks, card.preprocessing)
+        served._engine.run = partial(keep_maps, serving, seen)  # type: ignore[method-assign]
         # The door decodes to the size of the queries, here the file's own; the node fits it.
         asked = Preprocessing(height=75, width=140, mean=(0, 0, 0), std=(1, 1, 1))
         served.run(decode_image(path.read_bytes(), asked)[None])

@@ -46,7 +46,7 @@ def test_only_pictures_that_carry_the_task_are_taught() -> None:
     assert student.grad[1].abs().sum() > 0
     assert student.grad[[0, 2]].abs().sum() == 0
     none = teaching_loss(
-        {"real": student}, {"real": teacher}, {"real": torch.tensor([], dtype=int)}
+        {"real": student}, {"real": teacher}, {"real": torch.tensor([], dtype=torch.int64)}
     )
     assert none.item() == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from models.curation.verify import verify_model
 from models.runtime.cpu_engine import Serving
 from models.runtime.model_runtime import ModelRuntime
 from models.runtime.preprocessing import normalise
+from models.zoo.cards import ModelCard
 from models.zoo.own_model import OwnModelError, read_own_model
 from models.zoo.registry import find_model, list_models
 from profiling.measure import measure_model, profile_of
-from profiling.profile import Profiles
+from profiling.profile import ModelProfile, Profiles
 from serving.cli.console import ExitCode
 from serving.cli.main import app
 from support.paths import ROOT
@@ -51,6 +53,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_pages_example_ends_in_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_depth.py").write_text(SOURCE)
+    assert COMMANDS
     lines = [line.split("#")[0].split() for line in COMMANDS.group(1).splitlines()]
     register, export, verify, *cluster = lines
     run = CliRunner()
@@ -104,7 +107,7 @@ def _little(folder: Path) -> Topology:
     return Topology.load(folder / "topology.yaml")
 
 
-def _profile(topology: Topology, cards: list) -> list:
+def _profile(topology: Topology, cards: Sequence[ModelCard]) -> list[ModelProfile]:
     images = np.zeros((4, 96, 96, 3), np.uint8)
     found = []
     for card in cards:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,7 @@ class FakeDoor:
     """Answers after `spent_s`; refuses every query of the image b"no"."""
 
     def __init__(self, *bodies: bytes, spent_s: float = 0.0, broken: int = 0) -> None:
-        self.bodies = bodies
+        self.bodies: Sequence[bytes] = bodies
         self.spent_s = spent_s
         self.broken = broken
         self.calls = 0

@@ -13,7 +13,7 @@ import pytest
 
 from cluster.provenance import collect_provenance
 from peers import process
-from peers.catalog import HERE, PEERS
+from peers.catalog import HERE, PEERS, Peer
 from serving_rows import WHAT, collect_rows, write_rows
 from wrk import WrkError, answered_qps
 
@@ -57,7 +57,7 @@ def test_wrks_rate_is_read_and_its_failures_are_not_hidden() -> None:
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-def test_peers_are_pinned_to_the_last_digit(peer) -> None:
+def test_peers_are_pinned_to_the_last_digit(peer: Peer) -> None:
     assert (HERE / "servers" / peer.script).exists()
     if peer.own_environment:
         lines = peer.requirements.read_text().split()
@@ -66,15 +66,19 @@ def test_peers_are_pinned_to_the_last_digit(peer) -> None:
         assert not [line for line in lines if line.startswith("torch==")]
 
 
-def test_a_peer_that_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch) -> None:
+def test_a_peer_that_is_not_there_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("J3O_PEERS", str(tmp_path))
     peer = next(peer for peer in PEERS if peer.own_environment)
-    assert "make bench-peers" in peer.missing()
+    assert "make bench-peers" in (peer.missing() or "")
     peer.error_file.write_text("not installed: no wheel\n")
     assert peer.missing() == "not installed: no wheel"
 
 
-def test_what_a_peers_server_started_ends_with_it(tmp_path: Path, monkeypatch) -> None:
+def test_what_a_peers_server_started_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "server.py"
     script.write_text(
         "import subprocess, sys, time\n"

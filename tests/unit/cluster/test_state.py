@@ -20,7 +20,7 @@ MARK_OF_THE_TEST = "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path, monkeypatch):
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
 
 
@@ -73,14 +73,16 @@ def test_a_busy_port_is_named_before_anything_starts() -> None:
     assert find_cluster() is None
 
 
-def test_a_stale_ray_address_is_named_and_ignored(monkeypatch) -> None:
+def test_a_stale_ray_address_is_named_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     said: list[str] = []
     local._warn_of_stale_addresses(said.append)
     assert any("RAY_ADDRESS names a Ray at 127.0.0.1:9" in line for line in said)
 
 
-def test_the_record_and_its_folder_are_for_this_user_only(tmp_path, monkeypatch) -> None:
+def test_the_record_and_its_folder_are_for_this_user_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "new"))
     record(1, 0.0)
     assert state_path().stat().st_mode & 0o777 == 0o600
@@ -112,7 +114,9 @@ def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
             process.wait(10)
 
 
-def test_what_up_writes_is_for_this_user_only(tmp_path, monkeypatch) -> None:
+def test_what_up_writes_is_for_this_user_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ray itself does not run here; what stands in for it says at once that it has started."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(local, "check_capacity", lambda *_: None)

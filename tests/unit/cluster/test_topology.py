@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import yaml
 
@@ -14,17 +18,18 @@ from cluster.topology import Topology
 from models.tasks import tasks_of
 
 
-def demo() -> dict:
-    return yaml.safe_load((SPECS / "demo.yaml").read_text())
+def demo() -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((SPECS / "demo.yaml").read_text())
+    return data
 
 
-def refused(data: dict) -> str:
+def refused(data: dict[str, Any]) -> str:
     with pytest.raises(DocumentError) as caught:
         Topology.parse(data, source="t.yaml")
     return str(caught.value)
 
 
-def test_the_demo_topology_is_valid_and_survives_a_round_trip(tmp_path) -> None:
+def test_the_demo_topology_is_valid_and_survives_a_round_trip(tmp_path: Path) -> None:
     topology = Topology.load(SPECS / "demo.yaml")
     assert [len(tier) for tier in (topology.clients, topology.edges, topology.clouds)] == [3, 1, 1]
     for suffix in ("yaml", "json"):
@@ -76,7 +81,9 @@ def test_an_unknown_key_is_named_with_its_path_and_the_nearest_valid_one() -> No
         (lambda d: d["nodes"].pop(), "no node is named 'cloud'"),
     ],
 )
-def test_a_bad_topology_is_refused_with_the_place(change, words) -> None:
+def test_a_bad_topology_is_refused_with_the_place(
+    change: Callable[[dict[str, Any]], object], words: str
+) -> None:
     data = demo()
     change(data)
     assert words in refused(data)
@@ -98,7 +105,7 @@ def test_a_client_may_reach_several_edges_but_has_no_one_uplink_then() -> None:
 
 
 @pytest.mark.parametrize("text", ["nodes: [", "- a\n- b\n", ""])
-def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path, text) -> None:
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
     with pytest.raises(DocumentError) as caught:

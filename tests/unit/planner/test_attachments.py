@@ -144,9 +144,9 @@ def test_edges_that_share_no_client_are_planned_apart() -> None:
     problem = random_problem(1, edges=4, clients=6)
     chain = replace(
         problem,
-        edge_of_a=[0, 1, 1, 2, 3, 3, 0],
-        client_of_a=[0, 0, 1, 2, 3, 4, 5],
-        uplink_a=[], rtt_a=[], load_ct=np.ones_like(problem.load_ct),
+        edge_of_a=np.array([0, 1, 1, 2, 3, 3, 0]),
+        client_of_a=np.array([0, 0, 1, 2, 3, 4, 5]),
+        uplink_a=np.array([]), rtt_a=np.array([]), load_ct=np.ones_like(problem.load_ct),
     )  # fmt: skip
     found = [(part.edges.tolist(), part.clients.tolist()) for part in components(chain)]
     assert found == [([0, 1], [0, 1, 5]), ([2], [2]), ([3], [3, 4])]
@@ -159,8 +159,8 @@ def test_edges_that_share_no_client_are_planned_apart() -> None:
 
 def test_sums_and_maxima_over_attachments() -> None:
     problem = replace(
-        random_problem(1, edges=3, clients=2, tasks=1), client_of_a=[0, 0, 0, 1],
-        edge_of_a=[0, 1, 2, 1], uplink_a=[], rtt_a=[],
+        random_problem(1, edges=3, clients=2, tasks=1), client_of_a=np.array([0, 0, 0, 1]),
+        edge_of_a=np.array([0, 1, 2, 1]), uplink_a=np.array([]), rtt_a=np.array([]),
     )  # fmt: skip
     value_at = np.array([[3.0], [3.0], [1.0], [2.0]])
     assert best_by_client(problem, value_at).ravel().tolist() == [3.0, 2.0]

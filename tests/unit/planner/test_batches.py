@@ -48,7 +48,7 @@ def test_evaluate_charges_every_batch() -> None:
 
 
 def test_the_moments_of_batches_under_poisson_arrivals() -> None:
-    problem = one_client(edge_max_batch_e=[4])
+    problem = one_client(edge_max_batch_e=np.array([4.0]))
     mean_em = np.array([[0.0, 2.5, 9.0]])
     rng = np.random.default_rng(0)
     arrived = rng.poisson(mean_em[0], (400_000, 3))
@@ -66,7 +66,7 @@ def test_the_moments_of_batches_under_poisson_arrivals() -> None:
 
 
 def test_a_batch_filled_to_the_brim_is_one() -> None:
-    problem = one_client(edge_max_batch_e=[4])
+    problem = one_client(edge_max_batch_e=np.array([4.0]))
     queries_em = np.array([[4.0 * (1 + 1e-12), 4.001, 0.0]])
     assert batches_em(problem, queries_em).tolist() == [[1.0, 2.0, 0.0]]
 
@@ -98,7 +98,7 @@ def test_every_policy_is_feasible_below_exact_and_its_bound(seed: int, largest: 
 def test_headroom_counts_the_batches_too(policy: str) -> None:
     """By simulation, as in `test_headroom`."""
     problem = sample_problem("taskonomy", "compute", 1, 5, 1, window_s=0.5)
-    problem = replace(problem, edge_max_batch_e=[4])
+    problem = replace(problem, edge_max_batch_e=np.array([4.0]))
     solution = solve(problem, policy, Options(gap=5e-3))
     assert solution.overrun == 0.05
     rng = np.random.default_rng(0)

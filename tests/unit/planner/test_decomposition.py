@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -89,7 +90,7 @@ def client_optimum(data: dict[str, Any]) -> float:
 def test_the_client_subproblem_is_exact_and_its_routing_earns_its_value(seed: int) -> None:
     data = client(seed)
     routing = np.zeros(8)
-    value, chosen = best_of_sets(*kernel_arguments(data), routing)
+    value, chosen = best_of_sets(*(*kernel_arguments(data), routing))
     assert value == pytest.approx(client_optimum(data), rel=1e-6, abs=1e-6)
     assert chosen >= 0
     assert routing[6] <= data["beta"] * (1 + 1e-9) + 1e-12
@@ -144,8 +145,8 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
 def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     data = client(seed)
     compiled, plain = np.zeros(8), np.zeros(8)
-    fast = best_of_sets(*kernel_arguments(data), compiled)
-    slow = best_of_sets.py_func(*kernel_arguments(data, enumerate_sets.py_func), plain)
+    fast = best_of_sets(*(*kernel_arguments(data), compiled))
+    slow = unwrap(best_of_sets)(*kernel_arguments(data, unwrap(enumerate_sets)), plain)
     assert fast == pytest.approx(slow, rel=1e-12)
     np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-12)
     rng = np.random.default_rng(seed)
@@ -154,11 +155,11 @@ def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
         active, data["accuracy_mt"], rng.uniform(0, 0.01, 7), data["cost_m"],
         data["service_t"], data["load_t"], 0.2,
     )  # fmt: skip
-    assert edge_value(*arguments) == pytest.approx(edge_value.py_func(*arguments), rel=1e-12)
+    assert edge_value(*arguments) == pytest.approx(unwrap(edge_value)(*arguments), rel=1e-12)
     cuts = (rng.random(2), rng.random((2, 7, 3)), rng.random((2, 7)) / 5, data["bytes_m"])
-    rest = (rng.random(7), 8.0, 2.0, 0.0, 10**6)
-    value, mask, nodes = select_set(*cuts, *rest)
-    again, same, count = select_set.py_func(*cuts, *rest)
+    limits = (*cuts, rng.random(7), 8.0, 2.0, 0.0, 10**6)
+    value, mask, nodes = select_set(*limits)
+    again, same, count = unwrap(select_set)(*limits)
     assert value == pytest.approx(again, rel=1e-12)
     assert nodes == count
     np.testing.assert_array_equal(mask, same)

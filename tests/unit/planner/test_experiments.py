@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from planner.experiments import EXPERIMENTS, scaling
-from planner.experiments.study import Study, run_study
+from planner.experiments.study import Case, Row, Study, run_study
 
 
 def counting_study(measured: list[int]) -> Study:
-    def measure(case: dict) -> list[dict]:
+    def measure(case: Case) -> list[Row]:
         measured.append(case["n"])
         return [{"square": case["n"] ** 2}]
 
     cases = tuple({"n": n} for n in range(4))
     return Study("squares", "squares", cases, measure, lambda rows, axes: axes.plot([1, 2]))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def test_a_study_is_resumed_case_by_case(tmp_path: Path) -> None:
@@ -30,11 +34,13 @@ def test_a_study_is_resumed_case_by_case(tmp_path: Path) -> None:
     run_study(counting_study(measured), tmp_path, lambda *told: seen.append(told))
     assert measured == [0, 1, 2, 3, 2, 3]
     assert seen[-1] == (4, 4, "done")
-    assert [row["square"] for row in csv.DictReader(path.open())] == ["0", "1", "4", "9"]
+    assert [row["square"] for row in rows_of(path)] == ["0", "1", "4", "9"]
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
-def test_an_experiment_measures_its_cases(name: str, tmp_path: Path, monkeypatch) -> None:
+def test_an_experiment_measures_its_cases(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first cases of each; a whole run takes minutes."""
     from planner.experiments import study
 
@@ -52,8 +58,7 @@ def test_an_experiment_measures_its_cases(name: str, tmp_path: Path, monkeypatch
     if name == "optimality":
         monkeypatch.setattr(module, "sample_problem", small_sample)
     path = EXPERIMENTS[name](tmp_path, seeds=1)
-    rows = list(csv.DictReader(path.open()))
-    assert rows
+    assert rows_of(path)
     assert (tmp_path / f"{name}.png").exists()
     assert study.Study is Study
 

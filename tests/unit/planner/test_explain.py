@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,9 @@ def test_a_full_compute_budget_is_told_with_its_price() -> None:
         ("F9", "edge_compute_e", {**NO_CLOUD, "client_memory_c": [0.0], "edge_compute_e": [0.06]}),
     ],
 )
-def test_prices_are_what_a_little_more_buys(label: str, field: str, changes: dict) -> None:
+def test_prices_are_what_a_little_more_buys(
+    label: str, field: str, changes: dict[str, Any]
+) -> None:
     problem = one_client(**changes)
     options = Options(overrun=None, fill=1.0, gap=1e-9)
     solution = solve(problem, "exact", options)

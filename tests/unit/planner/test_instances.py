@@ -56,7 +56,8 @@ def test_taskonomy_has_every_subset_and_its_losses() -> None:
 def test_devices_name_their_source() -> None:
     catalogue = load_devices()
     assert {device.tier for device in catalogue.devices} == {"client", "edge", "cloud"}
-    assert all(item.source for item in (*catalogue.devices, *catalogue.links))
+    assert all(device.source for device in catalogue.devices)
+    assert all(link.source for link in catalogue.links)
     with pytest.raises(KeyError, match="links: lte"):
         catalogue.link("wire")
 

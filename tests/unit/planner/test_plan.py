@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from planner.plan import Plan, PlanError, Route, allocation_of, plan_of
@@ -34,7 +36,7 @@ def test_arrays_and_names_say_the_same() -> None:
         ({"tier": "cloud", "node": "sky", "model": "small-a"}, r"^routes\.0\.model: the cloud"),
     ],
 )
-def test_a_route_that_does_not_belong_is_refused(changes: dict, message: str) -> None:
+def test_a_route_that_does_not_belong_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         allocation_of(one_client(), plan(**changes))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,13 +170,14 @@ def test_a_previous_plan_that_no_longer_fits_is_left_aside(policy: str) -> None:
 def test_names_and_options_are_checked() -> None:
     with pytest.raises(UnknownPolicyError, match=r"did you mean 'baj3o'.*all-local"):
         solve(one_client(), "baj3")
-    for wrong in ({"fill": 0.0}, {"fill": 1.5}, {"time_limit_s": 0.0}, {"gap": 1.0}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
+    for name, value in (("fill", 0.0), ("fill", 1.5), ("time_limit_s", 0.0), ("gap", 1.0)):
+        wrong: dict[str, Any] = {name: value}
+        with pytest.raises(ValueError, match=name):
             Options(overrun=None, **wrong)
     assert all(policy.description for policy in list_policies())
 
 
-def test_the_plan_carries_all_that_a_report_needs(tmp_path) -> None:
+def test_the_plan_carries_all_that_a_report_needs(tmp_path: Path) -> None:
     solution = solve(random_problem(2), "baj3o")
     plan = Plan.load(solution.plan.save(tmp_path / "plan.json"))
     assert plan.certificate == solution.certificate
@@ -187,7 +190,9 @@ def test_the_plan_carries_all_that_a_report_needs(tmp_path) -> None:
 
 @pytest.mark.parametrize("cut", ["edge_uplink_e", "client_uplink_c"])
 @pytest.mark.parametrize("policy", ["j3o", "baj3o"])
-def test_the_alternation_does_not_count_on_a_link_that_carries_nothing(policy, cut) -> None:
+def test_the_alternation_does_not_count_on_a_link_that_carries_nothing(
+    policy: str, cut: str
+) -> None:
     """No dual price tells it: the rows of a dead link hold no variable."""
     whole = sample_problem("taskonomy", "mixed", 2, 10, 0)
     dead = replace(whole, **{cut: np.zeros_like(getattr(whole, cut))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from support.planner_cases import one_client, random_problem
         ({"cloud_compute": -1.0}, r"^cloud_compute: must be at least 0"),
     ],
 )
-def test_a_bad_field_is_refused_with_its_path(changes: dict, message: str) -> None:
+def test_a_bad_field_is_refused_with_its_path(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         one_client(**changes)
 

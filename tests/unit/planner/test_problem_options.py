@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,12 +58,12 @@ def test_the_table_names_every_policy_and_label() -> None:
 def test_the_option_changes_what_is_optimal(label: str) -> None:
     """Otherwise ignoring it would pass below."""
     problem = CASES[label]()
-    without = {
+    without: dict[str, Any] = {
         "F8": {"cloud_compute": np.inf},
         "F12": {"client_uplink_c": np.full(6, np.inf), "uplink_a": np.full(12, np.inf)},
         "F13": {"deadline_t": np.full(3, np.inf)},
-    }[label]
-    free = solve(replace(problem, **without), "exact")
+    }
+    free = solve(replace(problem, **without[label]), "exact")
     broken = {violation.label for violation in evaluate(problem, free.allocation).violations()}
     assert broken == {{"F12": "F7"}.get(label, label)}
 

@@ -79,7 +79,7 @@ def test_a_program_beyond_the_free_licence_goes_to_highs() -> None:
         sp.csc_matrix(np.ones((1, size))), np.array([5.0]), np.ones(1),
     )  # fmt: skip
     for solver in ("auto", "gurobi"):
-        result = solve_program(program, SolverLimits(), solver)  # type: ignore[arg-type]
+        result = solve_program(program, SolverLimits(), solver)
         assert result.objective == pytest.approx(5.0)
         assert solver == "gurobi" or result.solver == "HiGHS"
 

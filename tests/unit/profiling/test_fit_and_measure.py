@@ -14,7 +14,7 @@ BATCHES = (1, 2, 4, 8, 16)
 
 
 @given(setup_s=st.floats(0, 0.1), marginal_s=st.floats(1e-4, 0.1))
-def test_an_affine_latency_is_recovered(setup_s, marginal_s) -> None:
+def test_an_affine_latency_is_recovered(setup_s: float, marginal_s: float) -> None:
     fit = fit_affine(BATCHES, [setup_s + marginal_s * batch for batch in BATCHES])
     assert fit.setup_s == pytest.approx(setup_s, abs=1e-7)
     assert fit.marginal_s == pytest.approx(marginal_s, rel=1e-4)
@@ -37,7 +37,7 @@ def test_the_residual_is_the_relative_error() -> None:
 @pytest.mark.parametrize(
     ("batch", "latency_s"), [([1], [0.1]), ([1, 1], [0.1, 0.1]), ([1, 2], [0.1, 0.0])]
 )
-def test_what_cannot_be_fitted_is_refused(batch, latency_s) -> None:
+def test_what_cannot_be_fitted_is_refused(batch: list[int], latency_s: list[float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         fit_affine(batch, latency_s)
 
@@ -55,7 +55,9 @@ def test_a_pair_profiled_twice_is_refused() -> None:
         "versions": {},
     }  # fmt: skip
     data = {"topology": "t", "profiles": [entry], "provenance": provenance}
-    assert Profiles.parse(data).find("n", "m").resident_bytes == 1
+    found = Profiles.parse(data).find("n", "m")
+    assert found is not None
+    assert found.resident_bytes == 1
     assert Profiles.parse(data).find("n", "x") is None
     with pytest.raises(DocumentError, match="profiled twice"):
         Profiles.parse({**data, "profiles": [entry, entry]})

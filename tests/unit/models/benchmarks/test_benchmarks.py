@@ -21,7 +21,7 @@ by_benchmark = pytest.mark.parametrize("name", BENCHMARKS)
 @pytest.fixture(scope="module")
 def opened() -> dict[str, tuple[ProceduralBenchmark, list[Sample]]]:
     """A little of each benchmark's validation split."""
-    splits = {name: open_benchmark(name, "val") for name in BENCHMARKS}
+    splits = {name: BENCHMARKS[name]("val") for name in BENCHMARKS}
     return {name: (s, [s.sample(i) for i in range(COUNT)]) for name, s in splits.items()}
 
 

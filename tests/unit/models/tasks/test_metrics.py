@@ -32,9 +32,9 @@ def _answer(name: str, rng: np.random.Generator) -> np.ndarray:
         return rng.uniform(0.3, 9, shape).astype(np.float16)
     if task.kind is Kind.VECTORS:
         vector = rng.standard_normal(shape)
-        return np.rint(127 * vector / np.linalg.norm(vector, axis=-1, keepdims=True)).astype(
-            np.int8
-        )
+        unit = vector / np.linalg.norm(vector, axis=-1, keepdims=True)
+        stored: np.ndarray = np.rint(127 * unit).astype(np.int8)
+        return stored
     if task.kind is Kind.CATEGORY:
         return rng.dirichlet(np.ones(shape[0])).astype(np.float16)
     if task.kind is Kind.BOXES:

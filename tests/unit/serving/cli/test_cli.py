@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,11 @@ from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
 @pytest.fixture
-def bench(tmp_path) -> Testbed:
+def bench(tmp_path: Path) -> Testbed:
     return Testbed(tmp_path)
 
 
-def test_a_sampled_problem_is_planned_checked_and_explained(bench) -> None:
+def test_a_sampled_problem_is_planned_checked_and_explained(bench: Testbed) -> None:
     drawn = bench.run(
         "problem", "sample", "--family", "random", "--edges", "2", "--clients-per-edge", "3",
         "--seed", "4", "-o", "problem.json",
@@ -40,7 +41,7 @@ def test_a_sampled_problem_is_planned_checked_and_explained(bench) -> None:
     assert found["objective"] == pytest.approx(result["objective"], abs=1e-6)
 
 
-def test_the_readmes_commands_without_a_cluster_work(bench) -> None:
+def test_the_readmes_commands_without_a_cluster_work(bench: Testbed) -> None:
     commands = commands_of(readme_blocks()[2])
     assert len(commands) == 3
     for program, *arguments in commands:
@@ -73,14 +74,16 @@ def test_the_readmes_commands_without_a_cluster_work(bench) -> None:
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(bench, arguments, words) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    bench: Testbed, arguments: list[str], words: str
+) -> None:
     done = bench.run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_policy_names_the_nearest(bench) -> None:
+def test_an_unknown_policy_names_the_nearest(bench: Testbed) -> None:
     bench.run("problem", "sample", "--family", "random", "--edges", "1", "-o", "problem.json")
     done = bench.run("plan", "--problem", "problem.json", "--policy", "baj30")
     assert done.returncode == 2

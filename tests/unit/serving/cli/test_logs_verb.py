@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import datetime
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -28,7 +29,7 @@ CLOUD = [line(2, "cloud", "cloud, once", "WARNING")]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The log folder of a user whose edge and cloud have logged."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
     logs = tmp_path / "logs"
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs `testbed logs ...`; gives its exit code, stdout and stderr."""
 
     def runs(*arguments: str) -> tuple[int, str, str]:
@@ -60,7 +61,12 @@ def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder, run) ->
     code, out, _ = run()
     assert code == 0
     rows = out.splitlines()
-    at = datetime.fromtimestamp(T0_S + 1).isoformat(" ", "milliseconds")
+    at = (
+        datetime.fromtimestamp(T0_S + 1)
+        .astimezone()
+        .replace(tzinfo=None)
+        .isoformat(" ", "milliseconds")
+    )
     assert rows[0] == f"{at} INFO    edge-0  edge, first  (serving.x)"
     assert [row.split()[3] for row in rows] == ["edge-0", "cloud", "edge-0"]
     assert "edge, [bold]broken[/]" in rows[2]  # what was logged is no markup
@@ -82,7 +88,7 @@ def test_an_unknown_node_is_bad_input_that_names_the_known_ones(folder, run) -> 
     assert err == "testbed: there is no node 'edge-9'; nodes: cloud, driver, edge-0\n"
 
 
-def test_without_any_log_it_says_so(tmp_path, monkeypatch, run) -> None:
+def test_without_any_log_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
     assert run()[:2] == (0, "nothing was logged\n")
     assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
@@ -103,7 +109,7 @@ def test_tracebacks_stand_below_their_line_and_nothing_steers_the_terminal(folde
 
 
 def test_following_goes_on_with_what_comes_until_it_is_interrupted(
-    folder, run, monkeypatch
+    folder, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = [line(5, "edge-0", "later"), line(6, "cloud", "last", "ERROR")]
 
@@ -122,7 +128,7 @@ def test_following_goes_on_with_what_comes_until_it_is_interrupted(
 
 
 def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
-    folder, run, monkeypatch
+    folder, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topology = Topology.load(SPECS / "demo.yaml")
     asked: list[set[str]] = []
@@ -152,7 +158,9 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
     assert len(asked) == 1
 
 
-def test_what_a_command_logs_is_kept_under_its_own_name(folder, run, monkeypatch) -> None:
+def test_what_a_command_logs_is_kept_under_its_own_name(
+    folder, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def speaks() -> None:
         logging.getLogger("serving.deploy.fleet").info("plan version 7 is in force")
 

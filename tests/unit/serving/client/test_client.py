@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from serving.client.client import (
     UnauthorisedError,
     UnreachableError,
 )
+from serving.client.wire import Prediction
 from serving.ingress.access import DoorConfig
-from serving.system import Outcome, Query
+from serving.system import Answer, Outcome, Query
 from serving.traffic.live_system import HttpSystem
 from support.open_door import SIZE, TASKS, Served, picture, serve_node
 from support.paths import ROOT
@@ -30,18 +33,18 @@ PAGE = ROOT / "docs" / "protocol.md"
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node(DoorConfig(token=TOKEN)) as door:
         yield door
 
 
 @pytest.fixture
-def client(served):
+def client(served: Served) -> Iterator[Client]:
     with Client(served.url, token=TOKEN, client_id="tests") as client:
         yield client
 
 
-def test_pictures_and_arrays_become_predictions(client) -> None:
+def test_pictures_and_arrays_become_predictions(client: Client) -> None:
     for image in (picture("png"), picture("jpeg"), np.full((SIZE, SIZE, 3), 7, np.uint8)):
         depth = client.infer("depth", image)
         assert depth.values.dtype == np.float16
@@ -56,7 +59,7 @@ def test_pictures_and_arrays_become_predictions(client) -> None:
         assert depth.timing.compute_s > 0
 
 
-def test_several_tasks_and_several_images(client) -> None:
+def test_several_tasks_and_several_images(client: Client) -> None:
     for image in (picture(), PIXELS):
         found = client.infer(["segmentation", "depth"], image)
         assert list(found) == ["segmentation", "depth"]
@@ -68,7 +71,7 @@ def test_several_tasks_and_several_images(client) -> None:
     assert client.infer("depth", stack).values.shape == (3, SIZE, SIZE)
 
 
-def test_health_metadata_and_statistics(client) -> None:
+def test_health_metadata_and_statistics(client: Client) -> None:
     assert client.live()
     assert client.ready()
     assert client.ready("depth")
@@ -85,7 +88,7 @@ def test_health_metadata_and_statistics(client) -> None:
     assert after.mean_s >= after.mean_compute_s > 0
 
 
-def test_what_is_no_answer_is_raised_by_kind(client, served) -> None:
+def test_what_is_no_answer_is_raised_by_kind(client: Client, served: Served) -> None:
     with pytest.raises(RefusedHereError, match="no link to edge") as refused:
         client.infer("edges", PIXELS)
     assert (refused.value.reason, refused.value.retry_after_s) == ("no_way", 1.0)
@@ -112,13 +115,15 @@ def test_what_is_no_answer_is_raised_by_kind(client, served) -> None:
         ("all", PIXELS, "expected a task, or a list of tasks by name"),
     ],
 )
-def test_what_cannot_be_sent_is_not(client, tasks, image, words) -> None:
+def test_what_cannot_be_sent_is_not(
+    client: Client, tasks: str | list[str], image: bytes | np.ndarray, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         client.infer(tasks, image)
 
 
 def test_deadlines_and_withdrawn_queries_on_an_event_loop() -> None:
-    async def scenario(served: Served) -> tuple[object, ...]:
+    async def scenario(served: Served) -> tuple[list[Prediction | BaseException], int, list[str]]:
         def arrived() -> bool:
             return served.call(lambda: served.node.snapshot().arrived).get("depth", 0) == 7
 
@@ -136,18 +141,19 @@ def test_deadlines_and_withdrawn_queries_on_an_event_loop() -> None:
             while (counted := (await client.statistics())["depth"]).failed < 2:
                 await asyncio.sleep(0.01)
             both = await client.infer(["depth", "segmentation"], PIXELS, request_id="q")
-            return *found, counted.answered, list(both)
+            return found, counted.answered, list(both)
 
     with serve_node(pass_s=0.3) as served:
-        *answers, withdrawn, late, answered, both = asyncio.run(scenario(served))
-    assert all(answer.values.shape == (SIZE, SIZE) for answer in answers)
+        (*answers, withdrawn, late), answered, both = asyncio.run(scenario(served))
+    shapes = [answer.values.shape for answer in answers if isinstance(answer, Prediction)]
+    assert shapes == [(SIZE, SIZE)] * len(answers)
     assert isinstance(withdrawn, asyncio.CancelledError)
     assert isinstance(late, DeadlineError)
     assert (answered, both) == (5, ["depth", "segmentation"])
 
 
-def test_the_driver_sends_deadlines_and_asks_for_several_tasks(served) -> None:
-    async def scenario():
+def test_the_driver_sends_deadlines_and_asks_for_several_tasks(served: Served) -> None:
+    async def scenario() -> tuple[dict[str, Answer], dict[str, Answer], Answer]:
         async with HttpSystem({"client": served.url}, token=TOKEN) as live:
             query = Query("client", "depth", picture(), within_s=5.0)
             hopeless = Query("client", "depth", picture(), within_s=1e-6)
@@ -165,7 +171,9 @@ def test_the_driver_sends_deadlines_and_asks_for_several_tasks(served) -> None:
     assert (hopeless.outcome, hopeless.reason) == (Outcome.SHED, "deadline")
 
 
-def test_the_example_of_the_documentation_runs(capsys, tmp_path) -> None:
+def test_the_example_of_the_documentation_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     room = tmp_path / "room.png"
     room.write_bytes(picture())

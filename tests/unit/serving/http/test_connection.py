@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from serving.http.exchange import Begin, Exchange, Head, Response
+from serving.http.exchange import Begin, Body, Exchange, Head, Response
 from serving.http.limits import Limits
 from serving.http.responses import content
 from serving.http.server import HttpServer
@@ -32,7 +33,7 @@ class Echo:
         if head.path == "/now":
             return content(200, [], b"text/plain", b"now")
 
-        async def answer(body: bytes) -> Response:
+        async def answer(body: Body) -> Response:
             if head.path == "/fail":
                 raise RuntimeError("on purpose")
             if head.path == "/never":
@@ -48,10 +49,11 @@ class Echo:
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Coroutine[Any, Any, Streams]]
 
 
 @asynccontextmanager
-async def served(app: Echo, limits: Limits | None = None) -> AsyncIterator[Callable[[], Streams]]:
+async def served(app: Echo, limits: Limits | None = None) -> AsyncIterator[Connect]:
     server = HttpServer(app, socket.create_server(("127.0.0.1", 0)), limits or Limits())
     await server.start()
     try:
@@ -143,9 +145,9 @@ def test_closing_lets_what_is_being_answered_finish() -> None:
         def begin(self, head: Head) -> Exchange:
             self.asked.append(head.path)
 
-            async def answer(body: bytes) -> Response:
+            async def answer(body: Body) -> Response:
                 await asyncio.sleep(0.2)
-                return content(200, [], b"text/plain", body)
+                return content(200, [], b"text/plain", bytes(body))
 
             return Exchange([], answer)
 

@@ -41,7 +41,7 @@ def begin() -> Response:
 def read(pieces: list[bytes], cache: HeadCache) -> list[tuple[object, ...]]:
     """The requests in `pieces`, each kept as its connection would keep it."""
     parser = RequestParser(Limits(), cache)
-    found = []
+    found: list[tuple[object, ...]] = []
     for piece in pieces:
         if (found_again := parser.find_cached(piece)) is not None:
             parser.cycles.append(found_again.cycle(piece, NOTHING))

@@ -9,7 +9,7 @@ import asyncio
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import httpx
@@ -26,8 +26,8 @@ PNG = {"content-type": "image/png"}
 TASK = "/v2/models/depth/infer"
 
 
-def infer(served: Served, **options) -> httpx.Response:
-    return httpx.post(served.url + TASK, content=picture(), headers=PNG, **options)
+def infer(served: Served, timeout: float = 5.0) -> httpx.Response:
+    return httpx.post(served.url + TASK, content=picture(), headers=PNG, timeout=timeout)
 
 
 def request_bytes(
@@ -77,7 +77,7 @@ def counts(served: Served, task: str = "depth") -> tuple[int, int]:
     return stats["success"]["count"], stats["fail"]["count"]
 
 
-def wait_for(check, timeout_s: float = 5.0) -> None:
+def wait_for(check: Callable[[], bool], timeout_s: float = 5.0) -> None:
     ends_s = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < ends_s, "it did not come to that"
@@ -249,7 +249,9 @@ def test_bodies_under_way_are_bounded_over_all_callers() -> None:
 
 
 @pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
-def test_no_turn_of_an_exchange_waits_for_a_delayed_acknowledgement(new_loop) -> None:
+def test_no_turn_of_an_exchange_waits_for_a_delayed_acknowledgement(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
     """Head and body in two sends, by a caller whose kernel holds the second back (Nagle)."""
     head, body = request_bytes().split(b"\r\n\r\n", 1)
     spent_s = []

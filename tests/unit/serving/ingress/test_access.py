@@ -8,6 +8,7 @@ import http.client
 import pickle
 import socket
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from serving.cli.main import main
 from serving.http.limits import Limits
 from serving.ingress.access import DoorConfig, is_loopback, is_wildcard, read_door
-from support.open_door import picture, serve_node
+from support.open_door import Served, picture, serve_node
 from support.paths import ROOT
 
 TOKEN = "a token of 16 signs or more"
@@ -27,7 +28,7 @@ INFER = "/v2/models/depth/infer"
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node(DoorConfig(token=TOKEN)) as door:
         yield door
 
@@ -39,7 +40,7 @@ def bearer(token: str = TOKEN) -> dict[str, str]:
 @pytest.mark.parametrize(
     "path", ["/v2", "/v2/health/live", "/v2/models/depth", "/docs", "/openapi.json", "/nothing"]
 )
-def test_every_path_asks_for_the_token(served, path: str) -> None:
+def test_every_path_asks_for_the_token(served: Served, path: str) -> None:
     for headers in ({}, bearer(TOKEN[:-1]), bearer("x"), {"authorization": f"Basic {TOKEN}"}):
         refused = httpx.get(served.url + path, headers=headers)
         assert refused.status_code == 401
@@ -48,7 +49,7 @@ def test_every_path_asks_for_the_token(served, path: str) -> None:
     assert httpx.get(served.url + path, headers=bearer()).status_code in (200, 404)
 
 
-def test_inference_asks_for_the_token_before_it_reads_the_body(served) -> None:
+def test_inference_asks_for_the_token_before_it_reads_the_body(served: Served) -> None:
     refused = httpx.post(served.url + INFER, content=picture(), headers=PNG)
     assert refused.status_code == 401
     allowed = httpx.post(served.url + INFER, content=picture(), headers=PNG | bearer())
@@ -67,7 +68,7 @@ def test_by_default_the_doors_listen_on_loopback_only() -> None:
         assert (found[served.http], found[served.grpc]) == ("127.0.0.1", "127.0.0.1")
 
 
-def test_beyond_loopback_a_token_is_needed(tmp_path) -> None:
+def test_beyond_loopback_a_token_is_needed(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "testbed.example"):
         with pytest.raises(
             ValueError, match=f"listening on {host} lets others in and needs a token"
@@ -82,7 +83,7 @@ def test_beyond_loopback_a_token_is_needed(tmp_path) -> None:
     assert not is_wildcard("localhost")
 
 
-def test_tokens_are_read_from_files_and_must_be_long(tmp_path) -> None:
+def test_tokens_are_read_from_files_and_must_be_long(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     door = read_door("0.0.0.0", file)
@@ -97,7 +98,9 @@ def test_tokens_are_read_from_files_and_must_be_long(tmp_path) -> None:
         read_door(None, tmp_path / "none")
 
 
-def test_deploy_refuses_an_open_door_without_a_token_in_one_line(monkeypatch, capsys) -> None:
+def test_deploy_refuses_an_open_door_without_a_token_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["testbed", "deploy", "--listen", "0.0.0.0"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -137,7 +140,9 @@ def raw_exchange(port: int, sent: bytes) -> bytes:
         "connect", "http2", "tls",
     ],
 )  # fmt: skip
-def test_heads_that_are_too_large_or_ambiguous_are_refused(sent: bytes, status) -> None:
+def test_heads_that_are_too_large_or_ambiguous_are_refused(
+    sent: bytes, status: tuple[int, ...]
+) -> None:
     with serve_node() as served:
         said = raw_exchange(served.http, sent)
         assert said.startswith(b"HTTP/1.1 "), said[:60]
@@ -161,7 +166,7 @@ def test_packed_bodies_are_refused() -> None:
 def test_endless_bodies_are_cut_off() -> None:
     """Chunks without an announced length, beyond the limit."""
 
-    def chunks():
+    def chunks() -> Iterator[bytes]:
         for _ in range(64):
             yield b"x" * 65_536
 
@@ -174,7 +179,7 @@ def test_endless_bodies_are_cut_off() -> None:
 
 def test_a_pickle_is_only_bytes_to_every_port() -> None:
     class Bomb:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
             return (Path.touch, (marker,))
 
     marker = ROOT / "out" / "a-pickle-was-run"

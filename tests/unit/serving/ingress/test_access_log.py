@@ -29,7 +29,7 @@ LOGGED = DoorConfig(token=TOKEN, access_log=True)
 
 
 @pytest.fixture
-def lines(caplog):
+def lines(caplog: pytest.LogCaptureFixture):
     """Waits for so many lines of the access log; gives them without ports and times."""
     caplog.set_level(logging.INFO, "serving")
 
@@ -144,7 +144,9 @@ def test_each_call_over_grpc_is_a_line(lines) -> None:
     ]
 
 
-def test_off_there_is_no_line_and_nothing_in_a_requests_way(caplog, monkeypatch) -> None:
+def test_off_there_is_no_line_and_nothing_in_a_requests_way(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The doors are made of the same classes as if there were no access log."""
     made: list[type] = []
     for kind in (HttpConnection, Door):
@@ -168,7 +170,7 @@ def test_off_there_is_no_line_and_nothing_in_a_requests_way(caplog, monkeypatch)
     assert asyncio.run(handler(None, None)) is None
 
 
-def test_doors_say_where_they_listen_but_not_the_token(caplog) -> None:
+def test_doors_say_where_they_listen_but_not_the_token(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "serving")
     with serve_node(DoorConfig(token=TOKEN)) as served:
         ports = served.http, served.grpc
@@ -180,7 +182,9 @@ def test_doors_say_where_they_listen_but_not_the_token(caplog) -> None:
     assert TOKEN not in caplog.text
 
 
-def test_callers_that_break_the_protocol_are_a_line_a_minute_of_each_kind(caplog) -> None:
+def test_callers_that_break_the_protocol_are_a_line_a_minute_of_each_kind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, "serving")
     with serve_node() as served:
         for _ in range(5):

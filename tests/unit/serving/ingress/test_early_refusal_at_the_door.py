@@ -11,12 +11,14 @@ from contextlib import closing, contextmanager
 import httpx
 import pytest
 
+from serving.errors import RefusalReason
 from serving.ingress.access import DoorConfig
 from support.open_door import Served, picture, serve_node
 
 PASS_S, WINDOW_S = 1.0, 0.7  # one query can be answered within 2 T_b, a second behind it cannot
 POST = b"POST /v2/models/depth/infer HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
 BAD = b"not a picture"
+FULL = RefusalReason.OVERLOADED
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def full_node(config: DoorConfig | None = None) -> Iterator[tuple[Served, dict[s
         while not served.node.snapshot().in_flight:
             assert time.monotonic() < end_s
             time.sleep(0.01)
-        assert infer(served, **token).status_code == 503  # read, and then refused
+        assert infer(served, b"", **token).status_code == 503  # read, and then refused
         try:
             yield served, token
         finally:
@@ -54,7 +56,7 @@ def test_a_query_that_would_be_refused_anyway_is_not_read() -> None:
         assert reply.headers["x-request-id"] == "seven"
         after = served.node.snapshot()
         assert after.arrived["depth"] == before.arrived["depth"] + 1
-        assert after.refused["overloaded"] == before.refused["overloaded"] + 1
+        assert after.refused[FULL] == before.refused[FULL] + 1
         assert httpx.get(f"{served.url}/v2/callers").json() == {"callers": {"ann": {"refused": 1}}}
 
 
@@ -95,7 +97,7 @@ def test_pages_are_read_even_then() -> None:
     with full_node() as (served, _):
         assert httpx.get(f"{served.url}/v2/health/ready").status_code == 200
         stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
-        refused = served.node.snapshot().refused["overloaded"]
+        refused = served.node.snapshot().refused[FULL]
         assert stats["inference_stats"]["fail"]["count"] == refused > 0
 
 
@@ -111,9 +113,9 @@ def test_what_is_said_again_in_the_same_bytes_is_counted_everywhere() -> None:
             assert caller.recv(4_096).startswith(b"HTTP/1.1 503 ")
         after = served.node.snapshot()
         assert after.arrived["depth"] == before.arrived["depth"] + 20
-        assert after.refused["overloaded"] == before.refused["overloaded"] + 20
+        assert after.refused[FULL] == before.refused[FULL] + 20
         stats = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0]
-        assert stats["inference_stats"]["fail"]["count"] == after.refused["overloaded"]
+        assert stats["inference_stats"]["fail"]["count"] == after.refused[FULL]
 
 
 def test_callers_who_name_themselves_are_counted_by_name() -> None:

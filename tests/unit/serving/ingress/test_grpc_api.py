@@ -5,12 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import numpy as np
 import pytest
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
@@ -26,13 +31,13 @@ PROTO = ROOT / "serving" / "ingress" / "inference.proto"
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node() as door:
         yield door
 
 
 @pytest.fixture
-def client(served):
+def client(served: Served) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(f"127.0.0.1:{served.grpc}") as client:
         yield client
 
@@ -43,7 +48,14 @@ def tensor(image: np.ndarray = PIXELS) -> triton.InferInput:
     return tensor
 
 
-def call(served: Served, method: str, request, timeout: float = 5.0, **options):
+def call(
+    served: Served,
+    method: str,
+    request: Message,
+    timeout: float = 5.0,
+    metadata: tuple[tuple[str, str], ...] = (),
+    compression: grpc.Compression | None = None,
+) -> Any:
     """One call without Triton's client."""
     with grpc.insecure_channel(f"127.0.0.1:{served.grpc}") as channel:
         ask = channel.unary_unary(
@@ -51,17 +63,17 @@ def call(served: Served, method: str, request, timeout: float = 5.0, **options):
             request_serializer=METHODS[method][0].SerializeToString,
             response_deserializer=METHODS[method][1].FromString,
         )
-        return ask(request, timeout=timeout, **options)
+        return ask(request, timeout=timeout, metadata=metadata, compression=compression)
 
 
-def infer_request(image: np.ndarray = PIXELS, model: str = "depth"):
+def infer_request(image: np.ndarray = PIXELS, model: str = "depth") -> Any:
     request = message("ModelInferRequest")(model_name=model, id="q")
     request.inputs.add(name="image", datatype="UINT8", shape=image.shape)
     request.raw_input_contents.append(image.tobytes())
     return request
 
 
-def test_health_and_metadata(client) -> None:
+def test_health_and_metadata(client: triton.InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("depth")
@@ -74,7 +86,7 @@ def test_health_and_metadata(client) -> None:
     assert described["inputs"][0]["shape"] == ["-1", "4", "4", "3"]
 
 
-def test_predictions_of_one_task_and_of_several(client) -> None:
+def test_predictions_of_one_task_and_of_several(client: triton.InferenceServerClient) -> None:
     result = client.infer("depth", [tensor()], request_id="q-7")
     assert result.as_numpy("prediction").dtype == np.float16
     assert result.as_numpy("prediction").tolist() == PIXELS[..., 0].tolist()
@@ -101,13 +113,15 @@ def test_predictions_of_one_task_and_of_several(client) -> None:
         ("depth", PIXELS[:, :2], "INVALID_ARGUMENT", "inputs.0.shape"),
     ],
 )
-def test_errors_are_statuses(client, model, image, code, words) -> None:
+def test_errors_are_statuses(
+    client: triton.InferenceServerClient, model: str, image: np.ndarray, code: str, words: str
+) -> None:
     with pytest.raises(InferenceServerException, match=words) as got:
         client.infer(model, [tensor(image)])
     assert got.value.status() == f"StatusCode.{code}"
 
 
-def test_a_refusal_names_its_reason_in_the_trailing_metadata(served) -> None:
+def test_a_refusal_names_its_reason_in_the_trailing_metadata(served: Served) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         call(served, "ModelInfer", infer_request(model="edges"))
     assert dict(refused.value.trailing_metadata())["reason"] == "no_way"
@@ -168,10 +182,10 @@ def test_who_cancels_takes_its_query_along_and_harms_no_other() -> None:
         assert (stats["success"]["count"], stats["fail"]["count"]) == (3, 3)
 
 
-def stats_of(served: Served) -> dict:
-    return httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"][0][
-        "inference_stats"
-    ]
+def stats_of(served: Served) -> dict[str, Any]:
+    (entry,) = httpx.get(f"{served.url}/v2/models/depth/stats").json()["model_stats"]
+    stats: dict[str, Any] = entry["inference_stats"]
+    return stats
 
 
 def test_a_token_is_asked_of_every_method() -> None:
@@ -245,7 +259,7 @@ def test_idle_and_silent_connections_leave_room_and_are_closed() -> None:
                 pass
 
 
-def test_the_compiled_protocol_is_that_of_the_file(tmp_path) -> None:
+def test_the_compiled_protocol_is_that_of_the_file(tmp_path: Path) -> None:
     from grpc_tools import protoc
 
     compiled = tmp_path / "inference.binpb"
@@ -262,7 +276,7 @@ def test_every_field_has_the_number_and_type_of_tritons_definition() -> None:
 
     theirs = service_pb2.DESCRIPTOR.message_types_by_name
 
-    def compare(ours, other) -> None:
+    def compare(ours: Descriptor, other: Descriptor) -> None:
         for field in ours.fields:
             same = other.fields_by_name[field.name]
             assert (field.number, field.type) == (same.number, same.type), field.full_name

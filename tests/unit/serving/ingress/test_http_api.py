@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 
 import httpx
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from serving.http.limits import Limits
 from serving.routing.routes import RouteTable
-from serving.system import Outcome, Query
+from serving.system import Answer, Outcome, Query
 from serving.traffic.live_system import HttpSystem
 from support.open_door import SIZE, TASKS, Served, picture, serve_node
 
@@ -23,7 +24,7 @@ PNG = {"content-type": "image/png"}
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node() as door:
         yield door
 
@@ -42,7 +43,7 @@ def tensor_request(**more: object) -> bytes:
     return json.dumps({"inputs": [{**tensor, "data": image.ravel().tolist()}], **more}).encode()
 
 
-def test_a_picture_comes_back_as_a_prediction_with_its_way(served) -> None:
+def test_a_picture_comes_back_as_a_prediction_with_its_way(served: Served) -> None:
     for kind in ("png", "jpeg"):
         response = infer(served, "depth", picture(kind), f"image/{kind}")
         assert response.status_code == 200
@@ -51,7 +52,7 @@ def test_a_picture_comes_back_as_a_prediction_with_its_way(served) -> None:
         assert json.loads(response.headers["x-testbed-answer"])["plan_version"] == 3
 
 
-def test_one_request_asks_for_several_tasks(served) -> None:
+def test_one_request_asks_for_several_tasks(served: Served) -> None:
     before = served.model.images
     response = infer(served, "all", picture(), query="?outputs=segmentation,depth")
     length = int(response.headers["inference-header-content-length"])
@@ -69,7 +70,7 @@ def test_one_request_asks_for_several_tasks(served) -> None:
     assert answer["outputs"][0]["parameters"]["node"] == "client"
 
 
-def test_all_without_names_asks_for_every_task_that_has_a_route(served) -> None:
+def test_all_without_names_asks_for_every_task_that_has_a_route(served: Served) -> None:
     refused = infer(served, "all", picture())  # edges has a route, but no link to follow it
     assert (refused.status_code, refused.json()["reason"]) == (503, "no_way")
 
@@ -93,7 +94,9 @@ def test_all_without_names_asks_for_every_task_that_has_a_route(served) -> None:
         ("depth", tensor_request(outputs=[{"name": "x"}]), "", 400, "has one, 'prediction'"),
     ],
 )
-def test_what_cannot_be_answered_says_why(served, task, body, kind, status, words) -> None:
+def test_what_cannot_be_answered_says_why(
+    served: Served, task: str, body: bytes, kind: str, status: int, words: str
+) -> None:
     path, _, query = task.partition("?")
     got = infer(served, path, body, kind, query and f"?{query}")
     assert got.status_code == status
@@ -111,14 +114,16 @@ def test_what_cannot_be_answered_says_why(served, task, body, kind, status, word
         ("GET", "/v2/models/dpeth/stats", 404, "there is no task 'dpeth'"),
     ],
 )
-def test_other_paths_and_methods(served, method, path, status, words) -> None:
+def test_other_paths_and_methods(
+    served: Served, method: str, path: str, status: int, words: str
+) -> None:
     got = httpx.request(method, served.url + path)
     assert got.status_code == status
     assert words in got.json()["error"]
     assert ("allow" in got.headers) == (status == 405)
 
 
-def test_health_and_description(served) -> None:
+def test_health_and_description(served: Served) -> None:
     def get(path: str) -> httpx.Response:
         return httpx.get(served.url + path)
 
@@ -171,7 +176,7 @@ def test_statistics_count_every_request_and_image() -> None:
         assert callers == {"crane": {"answered": 3, "refused": 1}}
 
 
-def test_a_request_id_comes_back(served) -> None:
+def test_a_request_id_comes_back(served: Served) -> None:
     assert infer(served, "depth", picture(), x_request_id="q-1").headers["x-request-id"] == "q-1"
     refused = infer(served, "edges", picture(), x_request_id="q-2")
     assert refused.headers["x-request-id"] == "q-2"
@@ -190,14 +195,14 @@ def test_a_deadline_that_passes_is_a_refusal() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "1e99", ""])
-def test_a_deadline_must_be_a_time(served, text) -> None:
+def test_a_deadline_must_be_a_time(served: Served, text: str) -> None:
     got = infer(served, "depth", picture(), x_deadline_ms=text)
     assert got.status_code == 400
     assert "x-deadline-ms" in got.json()["error"]
 
 
-def test_the_driver_tells_answers_refusals_and_errors_apart(served) -> None:
-    async def scenario():
+def test_the_driver_tells_answers_refusals_and_errors_apart(served: Served) -> None:
+    async def scenario() -> list[Answer]:
         urls = {"client": served.url, "gone": "http://127.0.0.1:9"}
         async with HttpSystem(urls) as live:
             return [
@@ -210,6 +215,7 @@ def test_the_driver_tells_answers_refusals_and_errors_apart(served) -> None:
 
     answered, refused, unserved, bad, gone = asyncio.run(scenario())
     assert answered.outcome is Outcome.ANSWERED
+    assert answered.prediction is not None
     assert answered.prediction.shape == (SIZE, SIZE)
     assert (answered.tier, answered.model, answered.bound_s) == ("client", "m", 0.2)
     assert (refused.outcome, refused.reason) == (Outcome.SHED, "no_way")
@@ -225,7 +231,7 @@ def damaged(kind: str, cut: int, place: int, patch: bytes) -> bytes:
     return bytes(body[: len(body) - cut])
 
 
-def test_no_picture_makes_a_500(served) -> None:
+def test_no_picture_makes_a_500(served: Served) -> None:
     """Damaged pictures are answered or refused: a decoder's fault is the caller's."""
     with httpx.Client() as client:
 
@@ -245,7 +251,7 @@ def test_no_picture_makes_a_500(served) -> None:
         ask()
 
 
-def test_head_old_http_and_expectations_are_kept(served) -> None:
+def test_head_old_http_and_expectations_are_kept(served: Served) -> None:
     """What an answer in one write has to look after itself."""
     body = picture()
     post = b"POST /v2/models/depth/infer HTTP/%s\r\ncontent-type: image/png\r\n%scontent-length: %d"

@@ -15,7 +15,7 @@ from serving.http.limits import Limits
 from serving.ingress.image_decoding import PictureDecoder, is_heavy
 
 
-def encoded(kind: str, side: int, **options) -> bytes:
+def encoded(kind: str, side: int, **options: int | bool) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (side, side)).save(stream, format=kind, **options)
     return stream.getvalue()
@@ -60,7 +60,7 @@ def test_no_more_large_pictures_wait_than_may_and_the_rest_are_refused() -> None
         go_on.wait(10)
         return np.zeros((1, 1, 3), np.uint8)
 
-    async def scenario() -> list[object]:
+    async def scenario() -> list[np.ndarray | BaseException]:
         decoder = PictureDecoder(decode, Limits(decoding=3))
         large = encoded("png", 1_500)
         asked = [asyncio.ensure_future(decoder.decode(large)) for _ in range(5)]

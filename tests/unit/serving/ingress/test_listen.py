@@ -14,18 +14,20 @@ import pytest
 from serving.client.client import Client
 from serving.ingress.access import DoorConfig
 from serving.ingress.listen import Doors, open_doors
-from support.open_door import SIZE, decode, serve_node
+from support.open_door import SIZE, Served, decode, serve_node
 
 PIXELS = np.zeros((SIZE, SIZE, 3), np.uint8)
 
 
-def again(served, **ports: int) -> Doors:
+def again(served: Served, http_port: int = 0, grpc_port: int = 0) -> Doors:
     """Doors more for the same node."""
-    opening = open_doors(served.node, decode, (SIZE, SIZE), **ports)
+    opening = open_doors(
+        served.node, decode, (SIZE, SIZE), http_port=http_port, grpc_port=grpc_port
+    )
     return asyncio.run_coroutine_threadsafe(opening, served.loop).result(timeout=10)
 
 
-def close(served, doors: Doors) -> None:
+def close(served: Served, doors: Doors) -> None:
     asyncio.run_coroutine_threadsafe(doors.close(), served.loop).result(timeout=20)
 
 

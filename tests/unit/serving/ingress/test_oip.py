@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,27 +27,29 @@ PIXELS = bytes(range(COUNT))
 RAW = {"binary_data_size": COUNT}
 
 
-def request(shape=(1, 2, 3, 3), data=None, **more) -> dict:
-    tensor = {"name": "image", "datatype": "UINT8", "shape": list(shape)}
+def request(
+    shape: tuple[int, ...] = (1, 2, 3, 3), data: object = None, **more: object
+) -> dict[str, Any]:
+    tensor: dict[str, object] = {"name": "image", "datatype": "UINT8", "shape": list(shape)}
     count = int(np.prod(shape))
     tensor["data"] = list(range(count)) if data is None else data
     return {"inputs": [{**tensor, **more}]}
 
 
-def parse(header: dict, raw: bytes | None = None) -> InferenceRequest:
+def parse(header: dict[str, Any], raw: bytes | None = None) -> InferenceRequest:
     body = json.dumps(header).encode()
     length = None if raw is None else len(body)
     return oip.parse_request(body + (raw or b""), length, SIZE, LIMITS)
 
 
-def refused(header: dict, raw: bytes | None = None) -> str:
+def refused(header: dict[str, Any], raw: bytes | None = None) -> str:
     with pytest.raises(BadQueryError) as caught:
         parse(header, raw)
     assert 400 <= caught.value.status < 500
     return str(caught.value)
 
 
-def grpc_request(shape=(1, 2, 3, 3), raw: bytes | None = PIXELS):
+def grpc_request(shape: tuple[int, ...] = (1, 2, 3, 3), raw: bytes | None = PIXELS) -> Any:
     asked = message("ModelInferRequest")(model_name="depth")
     asked.inputs.add(name="image", datatype="UINT8", shape=shape)
     if raw is not None:
@@ -92,6 +96,7 @@ def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
     mixed = parse({**request(), "outputs": outputs})
     assert mixed.outputs == ("depth", "edges")
     body, header_bytes = oip.encode_response(mixed, InferenceResponse("all", (depth, edges)))
+    assert header_bytes is not None
     tensors = json.loads(body[:header_bytes])["outputs"]
     assert tensors[0]["data"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert tensors[1]["parameters"]["binary_data_size"] == len(body) - header_bytes
@@ -150,7 +155,7 @@ def test_time_outs_and_names_of_callers_are_read_from_parameters() -> None:
         (request((64, 2, 3, 3)), None, "of JSON"),
     ],
 )
-def test_what_is_wrong_is_said(header, raw, words) -> None:
+def test_what_is_wrong_is_said(header: dict[str, Any], raw: bytes | None, words: str) -> None:
     assert words in refused(header, raw)
 
 
@@ -164,7 +169,7 @@ def test_what_is_wrong_is_said(header, raw, words) -> None:
         (grpc_request(raw=None), "expected 18 numbers"),
     ],
 )
-def test_what_is_wrong_is_said_over_grpc(asked, words) -> None:
+def test_what_is_wrong_is_said_over_grpc(asked: Any, words: str) -> None:
     with pytest.raises(BadQueryError) as caught:
         oip_grpc.parse_request(asked, SIZE, LIMITS)
     assert words in str(caught.value)
@@ -235,7 +240,7 @@ requests = st.fixed_dictionaries(
     tail=st.binary(max_size=2 * COUNT),
     shift=st.none() | st.integers(-3, 3),
 )
-def test_no_body_does_worse_than_a_refusal(head, tail, shift) -> None:
+def test_no_body_does_worse_than_a_refusal(head: bytes, tail: bytes, shift: int | None) -> None:
     """`shift` is the error of the declared header length; None: no length is declared."""
     length = None if shift is None else len(head) + shift
     check_soundness(lambda: oip.parse_request(head + tail, length, SIZE, LIMITS))
@@ -243,7 +248,7 @@ def test_no_body_does_worse_than_a_refusal(head, tail, shift) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(body=st.binary(max_size=120), flips=st.lists(st.tuples(st.integers(0, 99), st.binary())))
-def test_no_message_does_worse_than_a_refusal(body, flips) -> None:
+def test_no_message_does_worse_than_a_refusal(body: bytes, flips: list[tuple[int, bytes]]) -> None:
     """Damaged copies of a good request; what protobuf itself refuses never reaches the parser."""
     wire = bytearray(grpc_request().SerializeToString())
     for place, patch in flips:
@@ -253,15 +258,15 @@ def test_no_message_does_worse_than_a_refusal(body, flips) -> None:
             asked = message("ModelInferRequest").FromString(candidate)
         except DecodeError:
             continue
-        check_soundness(lambda asked=asked: oip_grpc.parse_request(asked, SIZE, LIMITS))
+        check_soundness(partial(oip_grpc.parse_request, asked, SIZE, LIMITS))
 
 
 def check_soundness(parse_it: Callable[[], InferenceRequest]) -> None:
+    question, status = None, 0
     try:
         question = parse_it()
     except BadQueryError as refusal:
         status = refusal.status
-        question = None
     if question is None:
         assert 400 <= status < 500
         return

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -21,9 +24,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serving.errors import RefusalReason
 from serving.http.limits import Limits
 from serving.ingress.access import DoorConfig
-from support.open_door import TASKS, serve_node
+from support.open_door import TASKS, Served, serve_node
 
 CHECKS = [
     status_code_conformance,
@@ -46,7 +50,7 @@ PATHS = (
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node(DoorConfig(limits=Limits(body_s=2.0))) as door:
         yield door
 
@@ -60,19 +64,22 @@ CASES = [(path, schemathesis.GenerationMode.POSITIVE) for path in PATHS] + [
 
 
 @pytest.mark.parametrize(("path", "mode"), CASES)
-def test_the_door_answers_as_it_is_described(served, path: str, mode) -> None:
+def test_the_door_answers_as_it_is_described(
+    served: Served, path: str, mode: schemathesis.GenerationMode
+) -> None:
     schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
-    operation = next(found.ok() for found in schema.get_all_operations() if found.ok().path == path)
+    found = [one.ok() for one in schema.get_all_operations() if isinstance(one, Ok)]
+    operation = next(one for one in found if one.path == path)
     asks = operation.as_strategy(generation_mode=mode)
     examples = 15 if path.endswith("infer") else 4
-    statuses = set()
+    statuses: set[int] = set()
 
     @settings(
         max_examples=examples, deadline=None, database=None, derandomize=True,
         suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],
     )  # fmt: skip
     @given(case=asks)
-    def ask(case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         response = case.call(base_url=served.url)
         statuses.add(response.status_code)
         assert response.status_code < 500 or response.status_code == 503
@@ -84,14 +91,14 @@ def test_the_door_answers_as_it_is_described(served, path: str, mode) -> None:
     assert httpx.get(f"{served.url}/v2/health/live").status_code == 200
 
 
-def test_every_path_that_is_described_is_fuzzed(served) -> None:
+def test_every_path_that_is_described_is_fuzzed(served: Served) -> None:
     described = httpx.get(f"{served.url}/openapi.json").json()
     assert tuple(described["paths"]) == PATHS
     infer = described["paths"]["/v2/models/{model}/infer"]["post"]
     assert infer["parameters"][0]["schema"]["enum"] == [*TASKS, "all"]
 
 
-def test_the_page_shows_every_path_and_needs_nothing_from_elsewhere(served) -> None:
+def test_the_page_shows_every_path_and_needs_nothing_from_elsewhere(served: Served) -> None:
     page = httpx.get(f"{served.url}/docs")
     assert page.headers["content-type"].startswith("text/html")
     for path in PATHS:
@@ -110,7 +117,7 @@ def test_a_door_with_a_token_says_so() -> None:
         assert "Bearer TOKEN" in httpx.get(f"{served.url}/docs", headers=headers).text
 
 
-def test_no_bytes_make_a_500(served) -> None:
+def test_no_bytes_make_a_500(served: Served) -> None:
     """Raw bodies of every type and header, which a description cannot name."""
     kinds = ["image/png", "image/jpeg", "application/json", "application/octet-stream", "x/y", ""]
     texts = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=12)
@@ -142,3 +149,12 @@ def test_no_bytes_make_a_500(served) -> None:
             assert set(response.json()) == {"error", "reason"}
 
         ask()
+
+
+def test_the_reasons_for_refusals_are_listed_with_their_sentences(served: Served) -> None:
+    described = httpx.get(f"{served.url}/openapi.json").json()
+    listed = described["components"]["schemas"]["Refusal"]["properties"]["reason"]["oneOf"]
+    found = {entry["const"]: entry["description"] for entry in listed}
+    assert found == {str(reason): reason.sentence for reason in RefusalReason}
+    page = httpx.get(f"{served.url}/docs").text
+    assert all(f'"const": "{reason}"' in page for reason in RefusalReason)

@@ -6,24 +6,26 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from support.open_door import SIZE, picture, serve_node
+from support.open_door import SIZE, Served, picture, serve_node
 from support.paths import ROOT
 
 IMAGE = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
 
 
 @pytest.fixture(scope="module")
-def served():
+def served() -> Iterator[Served]:
     with serve_node() as door:
         yield door
 
 
-def test_tritons_client_over_http(served) -> None:
+def test_tritons_client_over_http(served: Served) -> None:
     """Both encodings, over its own connection pool."""
     from tritonclient import http as triton
 
@@ -36,8 +38,8 @@ def test_tritons_client_over_http(served) -> None:
         assert not client.is_model_ready("normals")
         assert client.get_server_metadata()["name"] == "client"
         assert client.get_model_metadata("depth")["inputs"][0]["name"] == "image"
+        tensor = triton.InferInput("image", list(IMAGE.shape), "UINT8")
         for binary in (True, False):
-            tensor = triton.InferInput("image", list(IMAGE.shape), "UINT8")
             tensor.set_data_from_numpy(IMAGE, binary_data=binary)
             wanted = triton.InferRequestedOutput("prediction", binary_data=binary)
             result = client.infer(
@@ -66,8 +68,10 @@ def test_tritons_client_over_http(served) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("form", ["json", "binary", "png", "jpeg", "several"])
-def test_curl(served, tmp_path, form: str) -> None:
-    tensor = {"name": "image", "datatype": "UINT8", "shape": list(IMAGE.shape)}
+def test_curl(served: Served, tmp_path: Path, form: str) -> None:
+    tensor: dict[str, object] = {
+        "name": "image", "datatype": "UINT8", "shape": list(IMAGE.shape),
+    }  # fmt: skip
     path, headers, body = "/v2/models/depth/infer", [], b""
     if form == "json":
         body = json.dumps({"inputs": [{**tensor, "data": IMAGE.ravel().tolist()}]}).encode()
@@ -103,7 +107,7 @@ def test_curl(served, tmp_path, form: str) -> None:
         assert answer == np.full(16, 7, np.float16).tobytes()
 
 
-def test_locust(served, tmp_path) -> None:
+def test_locust(served: Served, tmp_path: Path) -> None:
     """The locustfile of the benchmarks, as its page says, for two seconds."""
     done = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(ROOT / "benchmarks" / "locustfile.py"),

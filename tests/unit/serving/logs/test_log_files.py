@@ -37,7 +37,7 @@ def line(at_s: float, node: str = "edge-0", text: str = "x") -> LogLine:
     return LogLine(at_s, "INFO", node, "serving.x", text)
 
 
-def test_a_file_is_made_with_its_first_line_and_nobody_else_can_read_it(tmp_path) -> None:
+def test_a_file_is_made_with_its_first_line_and_nobody_else_can_read_it(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     with opened(folder):
         assert not folder.exists()
@@ -47,7 +47,7 @@ def test_a_file_is_made_with_its_first_line_and_nobody_else_can_read_it(tmp_path
     assert stat.S_IMODE((folder / "edge-0.log").stat().st_mode) == 0o600
 
 
-def test_a_traceback_stays_with_its_line_and_names_the_node_that_logged(tmp_path) -> None:
+def test_a_traceback_stays_with_its_line_and_names_the_node_that_logged(tmp_path: Path) -> None:
     with opened(tmp_path):
         try:
             raise RuntimeError("out of memory")
@@ -75,7 +75,7 @@ def test_what_is_no_line_is_none(noise: bytes) -> None:
     assert decode_line(noise) is None
 
 
-def test_long_texts_are_cut_and_long_tracebacks_keep_their_end(tmp_path) -> None:
+def test_long_texts_are_cut_and_long_tracebacks_keep_their_end(tmp_path: Path) -> None:
     with opened(tmp_path):
         OWN.info("a" * 10 * MAX_TEXT)
         try:
@@ -88,7 +88,7 @@ def test_long_texts_are_cut_and_long_tracebacks_keep_their_end(tmp_path) -> None
     assert failed.trace.endswith("end")
 
 
-def test_two_files_are_the_most_that_a_log_takes(tmp_path) -> None:
+def test_two_files_are_the_most_that_a_log_takes(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "edge-0.log", "edge-0", max_bytes=2_000)
     for number in range(200):
         file.emit(record(f"line {number}", created_s=number))
@@ -99,7 +99,7 @@ def test_two_files_are_the_most_that_a_log_takes(tmp_path) -> None:
     assert [line.at_s for line in found] == list(range(200 - len(found), 200))
 
 
-def test_two_processes_may_write_one_log(tmp_path) -> None:
+def test_two_processes_may_write_one_log(tmp_path: Path) -> None:
     """A node and the one that replaces it: neither goes on in a file that was set aside."""
     path = tmp_path / "edge-0.log"
     old, new = (LogFile(path, "edge-0", max_bytes=3_000) for _ in range(2))
@@ -113,7 +113,7 @@ def test_two_processes_may_write_one_log(tmp_path) -> None:
     new.close()
 
 
-def test_a_folder_that_was_removed_is_made_again(tmp_path) -> None:
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
     with opened(tmp_path / "logs"):
         OWN.info("before")
         (tmp_path / "logs" / "edge-0.log").unlink()
@@ -123,7 +123,7 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path) -> None:
 
 
 def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
-    tmp_path, monkeypatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
     (tmp_path / "logs").write_text("a file where the folder should be")
@@ -131,7 +131,7 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
         OWN.error("lost")
 
 
-def test_requests_have_a_file_of_their_own(tmp_path) -> None:
+def test_requests_have_a_file_of_their_own(tmp_path: Path) -> None:
     with opened(tmp_path):
         OWN.info("an event")
         logging.getLogger(ACCESS).info("a request")
@@ -140,7 +140,7 @@ def test_requests_have_a_file_of_their_own(tmp_path) -> None:
     assert len(read_lines(log_files_of(tmp_path, "edge-0"))) == 2
 
 
-def test_the_level_decides_what_is_written_and_is_put_back(tmp_path) -> None:
+def test_the_level_decides_what_is_written_and_is_put_back(tmp_path: Path) -> None:
     before = logging.getLogger("serving").level
     for level, most in ((Level.WARNING, 1), (Level.DEBUG, 3)):
         with opened(tmp_path / level, level):
@@ -152,7 +152,7 @@ def test_the_level_decides_what_is_written_and_is_put_back(tmp_path) -> None:
     assert not [h for h in logging.getLogger("serving").handlers if isinstance(h, LogFile)]
 
 
-def test_a_node_keeps_what_libraries_warn_of(tmp_path) -> None:
+def test_a_node_keeps_what_libraries_warn_of(tmp_path: Path) -> None:
     log = OpenLog(tmp_path, "edge-0")
     logging.getLogger("asyncio").error("Task exception was never retrieved")
     logging.getLogger("asyncio").debug("chatter")
@@ -161,7 +161,7 @@ def test_a_node_keeps_what_libraries_warn_of(tmp_path) -> None:
     assert (found.node, found.logger) == ("edge-0", "asyncio")
 
 
-def test_lines_of_several_files_come_by_time_and_torn_ones_are_left_out(tmp_path) -> None:
+def test_lines_of_several_files_come_by_time_and_torn_ones_are_left_out(tmp_path: Path) -> None:
     first = "\n".join(encode_line(line(at_s, "edge-0")) for at_s in (1.0, 4.0))
     torn = encode_line(line(9.0, "cloud"))[:-5]
     (tmp_path / "edge-0.log").write_text(first + "\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from serving.logs.logger import MAX_KEYS, NodeLogger, RateLimit
 
 LOGGER = logging.getLogger("serving.tests")
@@ -48,7 +50,9 @@ def test_keys_without_end_take_no_memory_without_end() -> None:
     assert len(limit._seen) <= MAX_KEYS
 
 
-def test_each_record_names_its_node_whatever_process_it_comes_from(caplog) -> None:
+def test_each_record_names_its_node_whatever_process_it_comes_from(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.INFO, "serving"):
         NodeLogger(LOGGER, "edge-0").info("one")
         NodeLogger(LOGGER, "edge-1").warning("two %d", 2)
@@ -58,7 +62,9 @@ def test_each_record_names_its_node_whatever_process_it_comes_from(caplog) -> No
     ]
 
 
-def test_a_limited_line_has_its_traceback_the_first_time_and_a_count_later(caplog) -> None:
+def test_a_limited_line_has_its_traceback_the_first_time_and_a_count_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = Clock()
     log = NodeLogger(LOGGER, "edge-0", clock)
 
@@ -78,7 +84,7 @@ def test_a_limited_line_has_its_traceback_the_first_time_and_a_count_later(caplo
     assert not later.exc_info
 
 
-def test_what_nobody_listens_to_does_not_count_as_said(caplog) -> None:
+def test_what_nobody_listens_to_does_not_count_as_said(caplog: pytest.LogCaptureFixture) -> None:
     log = NodeLogger(LOGGER, "edge-0")
     with caplog.at_level(logging.WARNING, "serving"):
         log.limited(logging.INFO, "key", "unheard")

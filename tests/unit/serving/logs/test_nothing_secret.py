@@ -202,7 +202,7 @@ async def everything_goes_wrong() -> None:
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory) -> Iterator[str]:
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """All that a process said while everything went wrong: its log files, and its records."""
     folder: Path = tmp_path_factory.mktemp("logs")
     stream = io.StringIO()

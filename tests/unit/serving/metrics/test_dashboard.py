@@ -10,13 +10,15 @@ import asyncio
 import json
 import re
 from collections import defaultdict
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ByteSize
 
-from cluster.topology import Link, Node
+from cluster.topology import Link, Node, Tier
 from serving.ingress.listen import open_doors
 from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
@@ -24,6 +26,7 @@ from serving.metrics.targets import JOB
 from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from support.open_door import picture
 from support.paths import ROOT
 
 DASHBOARD = ROOT / "serving" / "metrics" / "dashboard.json"
@@ -49,10 +52,12 @@ class Model:
         pass
 
 
-def make_node(tier: str, above: NodeServer | None = None, port: int = 0):
+def make_node(
+    tier: Tier, above: NodeServer | None = None, port: int = 0
+) -> tuple[NodeServer, NodeMetrics]:
     """A node called after its tier, and its metrics."""
-    node = Node(name=tier, tier=tier, memory=1_000, compute=0.5, window_s=0.2)
-    links = (Link(source=tier, target="edge", bandwidth=10**9),) if above else ()
+    node = Node(name=tier, tier=tier, memory=ByteSize(1_000), compute=0.5, window_s=0.2)
+    links = (Link(source=tier, target="edge", bandwidth=ByteSize(10**9)),) if above else ()
 
     async def find(_: str) -> tuple[str, int]:
         return "127.0.0.1", port
@@ -74,9 +79,9 @@ def make_node(tier: str, above: NodeServer | None = None, port: int = 0):
 
 
 async def scrape_both() -> str:
-    edge, edge_metrics = make_node("edge")
+    edge, edge_metrics = make_node(Tier.EDGE)
     peer_port = await edge.start()
-    client, client_metrics = make_node("client", edge, peer_port)
+    client, client_metrics = make_node(Tier.CLIENT, edge, peer_port)
     await edge.load(("large",))
     await client.load(("small", "unwanted"))
     here, there = Target("client", "client", "small"), Target("edge", "edge", "large")
@@ -92,7 +97,9 @@ async def scrape_both() -> str:
     async with httpx.AsyncClient() as caller:
         for _ in range(10):
             await caller.post(
-                f"{url}/v2/models/{TASK}/infer", content=b"x", headers={"content-type": "image/png"}
+                f"{url}/v2/models/{TASK}/infer",
+                content=picture(),
+                headers={"content-type": "image/png"},
             )
         scrapes = [await caller.get(url + METRICS_PATH)]
         scrapes.append(await caller.get(f"http://{page.address}{METRICS_PATH}"))
@@ -134,7 +141,7 @@ def labels_in(expression: str) -> set[str]:
     return (grouped | matched) - {""}
 
 
-def panels() -> list[dict]:
+def panels() -> list[dict[str, Any]]:
     return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if "targets" in panel]
 
 
@@ -158,7 +165,9 @@ def test_every_label_of_the_dashboard_is_one_of_its_metrics(exported: Exported) 
 def test_the_nodes_to_choose_from_are_found_by_an_exported_label(exported: Exported) -> None:
     variables = json.loads(DASHBOARD.read_text())["templating"]["list"]
     (query,) = [variable["query"] for variable in variables if variable["type"] == "query"]
-    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
+    found = re.fullmatch(r"label_values\((\w+), (\w+)\)", query)
+    assert found
+    metric, label = found.groups()
     assert label in exported[metric]
 
 
@@ -168,7 +177,7 @@ def test_what_is_asked_of_a_job_is_asked_of_the_one_that_deploy_configures() -> 
 
 
 def test_panels_say_what_they_show_and_do_not_overlap() -> None:
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for panel in panels():
         assert panel["description"], panel["title"]
         box = panel["gridPos"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ByteSize
 
-from cluster.topology import Node
+from cluster.topology import Node, Tier
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.routing.routes import RouteTable, Target
 
@@ -15,7 +16,7 @@ ABOVE = Target("edge", "e", "large")
 
 @pytest.fixture
 def metrics() -> NodeMetrics:
-    node = Node(name="c", tier="client", memory=1_000, compute=0.5, window_s=0.2)
+    node = Node(name="c", tier=Tier.CLIENT, memory=ByteSize(1_000), compute=0.5, window_s=0.2)
     return NodeMetrics(node, {"c": 0.4, "e": 0.5})
 
 
@@ -99,6 +100,6 @@ def test_a_scrape_reads_the_node_as_it_is_then(metrics: NodeMetrics) -> None:
 
 
 def test_nodes_of_one_process_do_not_mix(metrics: NodeMetrics) -> None:
-    other = NodeMetrics(Node(name="d", tier="client", memory=1, compute=1, window_s=1))
+    other = NodeMetrics(Node(name="d", tier=Tier.CLIENT, memory=ByteSize(1), compute=1, window_s=1))
     other.on_refusal("depth", "shed")
     assert not [key for key in scrape(metrics) if key[0] == "testbed_refusals_total"]

@@ -7,13 +7,15 @@ import asyncio
 import random
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from serving.errors import RefusedError
 from serving.node.links.uplink import UplinkTimeouts
+from serving.node.server import NodeServer, Routed
 from serving.routing.routes import RouteTable, Target
-from support.node_fakes import TASKS, hierarchy, image, models
+from support.node_fakes import TASKS, FakeRuntime, Routes, Servers, hierarchy, image, models
 
 HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.4, beat_s=0.05, connecting_s=0.5, queue_s=0.3, again_s=0.05
@@ -23,7 +25,7 @@ TARGETS = [Target(node, node, model) for node, model in HELD.items()]
 SECONDS = 1.5
 
 
-def random_routes(chance: random.Random) -> dict:
+def random_routes(chance: random.Random) -> Routes:
     routes = {}
     for task in TASKS:
         weights = [chance.random() for _ in TARGETS]
@@ -34,7 +36,9 @@ def random_routes(chance: random.Random) -> dict:
     return routes
 
 
-async def keep_breaking(chance: random.Random, servers, runtimes, end_s: float) -> None:
+async def keep_breaking(
+    chance: random.Random, servers: Servers, runtimes: dict[str, FakeRuntime], end_s: float
+) -> None:
     version = 1
     while time.monotonic() < end_s:
         await asyncio.sleep(chance.uniform(0.02, 0.12))
@@ -61,12 +65,12 @@ async def keep_breaking(chance: random.Random, servers, runtimes, end_s: float) 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_request_ends_whatever_breaks(seed) -> None:
+def test_every_request_ends_whatever_breaks(seed: int) -> None:
     chance = random.Random(seed)
-    unhandled: list = []
-    outcomes: Counter = Counter()
+    unhandled: list[dict[str, Any]] = []
+    outcomes: Counter[str] = Counter()
 
-    async def ask(client) -> None:
+    async def ask(client: NodeServer) -> None:
         tasks = chance.choice([("depth",), ("edges",), TASKS])
         deadline_s = chance.choice([None, None, time.monotonic() + chance.uniform(0.0, 0.3)])
         leaves = chance.random() < 0.1
@@ -83,7 +87,9 @@ def test_every_request_ends_whatever_breaks(seed) -> None:
         except asyncio.CancelledError:
             outcomes["left"] += 1
 
-    async def drill():
+    async def drill() -> tuple[
+        int, list[dict[str, Routed]], list[tuple[int, int, int]], list[int], int, int
+    ]:
         asyncio.get_running_loop().set_exception_handler(lambda _, what: unhandled.append(what))
         runtimes = models()
         for runtime in runtimes.values():

@@ -7,25 +7,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
 import pytest
 
-from serving.errors import RefusedError
+from serving.errors import RefusalReason, RefusedError
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.uplink import Uplink, UplinkTimeouts
+from serving.node.server import NodeServer
+from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import Ask, RouteTable, Target
-from support.node_fakes import ONLY_EDGE, TASKS, hierarchy, image, models, put_in_force
+from support.node_fakes import (
+    ONLY_EDGE,
+    TASKS,
+    Routes,
+    Servers,
+    hierarchy,
+    image,
+    models,
+    put_in_force,
+)
 
 HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.3, beat_s=0.05, connecting_s=0.3, queue_s=0.2, again_s=0.05
 )
+T = TypeVar("T")
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ONLY_CLOUD = {"depth": ((Target("cloud", "cloud", "three"), 1.0),)}
 
 
-async def traffic(client, count: int, gap_s: float = 0.005) -> Counter:
+async def traffic(client: NodeServer, count: int, gap_s: float = 0.005) -> Counter[str]:
     """What became of `count` queries that leave `gap_s` apart: the node, or why it was refused."""
 
     async def one() -> str:
@@ -42,11 +57,11 @@ async def traffic(client, count: int, gap_s: float = 0.005) -> Counter:
         return Counter(await asyncio.gather(*calls))
 
 
-def run_drill(scenario):
+def run_drill(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run it; an exception that nobody took, or a task left over, fails it."""
-    unhandled = []
+    unhandled: list[dict[str, Any]] = []
 
-    async def watched():
+    async def watched() -> T:
         asyncio.get_running_loop().set_exception_handler(lambda _, what: unhandled.append(what))
         result = await asyncio.wait_for(scenario(), 30)
         await asyncio.sleep(0.05)
@@ -61,8 +76,10 @@ def run_drill(scenario):
     ("victim", "routes", "stand_in"),
     [("edge", ONLY_EDGE, "client"), ("cloud", ONLY_CLOUD, "edge")],
 )
-def test_a_killed_node_costs_no_query_and_rejoins(victim, routes, stand_in) -> None:
-    async def drill():
+def test_a_killed_node_costs_no_query_and_rejoins(
+    victim: str, routes: Routes, stand_in: str
+) -> None:
+    async def drill() -> tuple[Counter[str], Counter[str], Mapping[RefusalReason, int]]:
         runtimes = models()
         for runtime in runtimes.values():
             runtime.batch_s = 0.01
@@ -84,28 +101,28 @@ def test_a_killed_node_costs_no_query_and_rejoins(victim, routes, stand_in) -> N
     assert refused == {}
 
 
-async def _read_frame(reader):
-    return msgpack.unpackb(
-        await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
-    )
+async def _read_frame(reader: asyncio.StreamReader) -> list[Any]:
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    fields: list[Any] = msgpack.unpackb(await reader.readexactly(size))
+    return fields
 
 
-def framed(fields) -> bytes:
-    packed = msgpack.packb(fields, use_bin_type=True)
+def framed(fields: object) -> bytes:
+    packed: bytes = msgpack.packb(fields, use_bin_type=True)
     return len(packed).to_bytes(4, "big") + packed
 
 
-async def never_greet(reader, writer) -> None:
+async def never_greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
-async def never_read_on(reader, writer) -> None:
+async def never_read_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await _read_frame(reader)
     writer.write(framed([1]))
     await asyncio.sleep(60)
 
 
-async def break_off_mid_frame(reader, writer) -> None:
+async def break_off_mid_frame(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await _read_frame(reader)
     writer.write(framed([1]))
     _, number, *_ = await _read_frame(reader)
@@ -114,7 +131,7 @@ async def break_off_mid_frame(reader, writer) -> None:
     writer.transport.abort()
 
 
-async def talk_nonsense(reader, writer) -> None:
+async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await _read_frame(reader)
     writer.write(framed([1]))
     _, number, *_ = await _read_frame(reader)
@@ -123,12 +140,14 @@ async def talk_nonsense(reader, writer) -> None:
 
 
 @asynccontextmanager
-async def impostor(servers, behaviour):
+async def impostor(servers: Servers, behaviour: Behaviour) -> AsyncIterator[None]:
     """Something else listens where the edge did."""
-    connected = []
+    connected: list[asyncio.Task[Any]] = []
 
-    async def serve(reader, writer):
-        connected.append(asyncio.current_task())
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connected.append(task)
         try:
             await behaviour(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -150,8 +169,8 @@ async def impostor(servers, behaviour):
 @pytest.mark.parametrize(
     "behaviour", [never_greet, never_read_on, break_off_mid_frame, talk_nonsense]
 )
-def test_a_node_that_answers_no_more_is_done_without(behaviour) -> None:
-    async def drill():
+def test_a_node_that_answers_no_more_is_done_without(behaviour: Behaviour) -> None:
+    async def drill() -> tuple[Counter[str], Counter[str], float, Counter[str]]:
         async with hierarchy(models(), timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             before = await traffic(client, 10)
@@ -171,7 +190,7 @@ def test_a_node_that_answers_no_more_is_done_without(behaviour) -> None:
 
 
 def test_a_slow_node_holds_its_own_queries_up_and_no_others() -> None:
-    async def drill():
+    async def drill() -> tuple[float, Counter[str]]:
         runtimes = models()
         runtimes["two"].batch_s = 0.15
         async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
@@ -195,10 +214,10 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
     """Bytes pile up neither in the sender nor, for answers, in the node above."""
     large = np.zeros((512, 512, 1), np.uint8)
 
-    async def drill():
+    async def drill() -> tuple[Counter[str], int]:
         async with hierarchy(models()) as (_, servers), impostor(servers, never_read_on):
 
-            async def find():
+            async def find() -> tuple[str, int]:
                 return "127.0.0.1", servers.ports["edge"]
 
             link = LinkPacer(1e12, 0.0, 1.0)
@@ -227,26 +246,29 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
 
 
 def test_a_peer_that_does_not_read_its_answers_is_not_read_either() -> None:
-    async def drill():
+    async def drill() -> None:
         runtimes = models()
         async with hierarchy(runtimes) as (_, servers):
             await servers["edge"].load(("two",))
             reader, writer = await asyncio.open_connection("127.0.0.1", servers.ports["edge"])
-            reader._limit = 1  # stop reading at once
+            # Stop reading at once; asyncio has no public way to say so.
+            reader._limit = 1  # type: ignore[attr-defined]
             writer.write(framed([0, "a-token"]))
             await asyncio.sleep(0.1)
             (connection,) = servers["edge"]._peers._tasks
             connection.pause_writing()
-            assert not connection._transport.is_reading()
+            transport = connection._transport
+            assert transport is not None
+            assert not transport.is_reading()
             connection.resume_writing()
-            assert connection._transport.is_reading()
+            assert transport.is_reading()
             writer.close()
 
     run_drill(drill)
 
 
 def test_a_caller_that_breaks_off_mid_frame_leaves_nothing_behind() -> None:
-    async def drill():
+    async def drill() -> tuple[tuple[Mapping[str, int], int], Counter[str]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
@@ -270,7 +292,7 @@ def test_a_caller_that_breaks_off_mid_frame_leaves_nothing_behind() -> None:
 
 
 def test_a_device_that_fails_is_answered_for_elsewhere_and_taken_back() -> None:
-    async def drill():
+    async def drill() -> tuple[Counter[str], bool, Counter[str], bool]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
@@ -287,7 +309,7 @@ def test_a_device_that_fails_is_answered_for_elsewhere_and_taken_back() -> None:
 
 
 def test_when_nothing_is_left_queries_are_refused_not_lost() -> None:
-    async def drill():
+    async def drill() -> tuple[Counter[str], NodeSnapshot]:
         runtimes = models()
         async with hierarchy(runtimes, timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)

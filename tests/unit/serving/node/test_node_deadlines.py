@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Mapping
+from typing import Any
 
 import pytest
 
@@ -14,14 +16,14 @@ from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 
-async def refusal_of(call) -> str:
+async def refusal_of(call: Awaitable[object]) -> str:
     with pytest.raises(RefusedError) as caught:
         await call
     return caught.value.reason
 
 
 def test_a_deadline_that_has_passed_is_refused_unseen() -> None:
-    async def scenario():
+    async def scenario() -> tuple[str, list[list[int]]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers)
@@ -35,7 +37,7 @@ def test_a_deadline_that_has_passed_is_refused_unseen() -> None:
 def test_a_query_that_waits_past_its_deadline_is_refused_and_not_run() -> None:
     runtime = FakeRuntime()
 
-    async def scenario():
+    async def scenario() -> str:
         executor = Executor(GreedyBatcher(8), lambda _: runtime)
         await executor.load("m")
         runtime.gate.clear()
@@ -58,8 +60,8 @@ def test_a_query_that_waits_past_its_deadline_is_refused_and_not_run() -> None:
 def test_a_batch_is_cut_so_that_its_queries_keep_their_deadlines() -> None:
     runtime = FakeRuntime()
 
-    async def scenario():
-        batcher = GreedyBatcher(64)
+    async def scenario() -> list[str]:
+        batcher = GreedyBatcher[Any](64)
         for size in (1, 8, 32) * 5:
             batcher.latency_model.learn("m", size, 0.02 * size)
         executor = Executor(batcher, lambda _: runtime)
@@ -87,7 +89,7 @@ def test_a_batch_is_cut_so_that_its_queries_keep_their_deadlines() -> None:
 def test_a_deadline_travels_and_the_far_side_keeps_it() -> None:
     """The edge, not the client, knows that its device is busy."""
 
-    async def scenario():
+    async def scenario() -> tuple[str, float, list[int]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
@@ -108,7 +110,7 @@ def test_a_deadline_travels_and_the_far_side_keeps_it() -> None:
 
 
 def test_a_link_that_alone_takes_longer_than_a_deadline_is_not_used() -> None:
-    async def scenario():
+    async def scenario() -> tuple[str, bool, int]:
         async with hierarchy(models(), rtt_s=0.2) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
             due_s = time.monotonic() + 0.15
@@ -119,7 +121,7 @@ def test_a_link_that_alone_takes_longer_than_a_deadline_is_not_used() -> None:
 
 
 def test_a_silent_far_side_is_waited_for_no_longer_than_the_deadline() -> None:
-    async def scenario():
+    async def scenario() -> tuple[str, float, Mapping[str, int], list[int]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
@@ -143,7 +145,7 @@ def test_a_silent_far_side_is_waited_for_no_longer_than_the_deadline() -> None:
 
 
 def test_a_caller_that_leaves_takes_its_query_back_from_every_node() -> None:
-    async def scenario():
+    async def scenario() -> tuple[Mapping[str, int], Mapping[str, int], list[int]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, local=())

@@ -18,7 +18,7 @@ HASTY = UplinkTimeouts(
 
 
 @pytest.fixture
-def said(caplog):
+def said(caplog: pytest.LogCaptureFixture):
     """Reads the lines of a node so far, as (level, text), of which the text has some word."""
     caplog.set_level(logging.DEBUG, "serving")
 
@@ -40,7 +40,7 @@ async def ask(client, count: int = 1) -> None:
             continue
 
 
-def test_every_line_of_a_node_bears_its_name(said, caplog) -> None:
+def test_every_line_of_a_node_bears_its_name(said, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
@@ -69,7 +69,9 @@ def test_loads_and_unloads_are_logged_once_with_seconds_and_bytes(said) -> None:
     assert len(said("edge", "loaded two")) == 1
 
 
-def test_a_model_that_cannot_be_loaded_is_an_error_with_its_traceback(said, caplog) -> None:
+def test_a_model_that_cannot_be_loaded_is_an_error_with_its_traceback(
+    said, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, _):
             with pytest.raises(KeyError):
@@ -92,7 +94,9 @@ def test_a_plan_is_logged_with_its_version_and_only_when_it_is_new(said) -> None
     assert said("client", "plan version") == [("INFO", "follows plan version 4; ways: depth: 3")]
 
 
-def test_a_device_that_fails_batch_after_batch_is_one_traceback(said, caplog) -> None:
+def test_a_device_that_fails_batch_after_batch_is_one_traceback(
+    said, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
@@ -183,7 +187,7 @@ def test_a_silent_peer_is_given_up_with_the_reason(said) -> None:
 
 
 def test_strangers_and_refused_frames_are_warnings_of_the_node_they_came_to(
-    said, monkeypatch
+    said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.node.links.peer_server.GREETING_S", 0.05)
 
@@ -213,7 +217,7 @@ def test_a_refused_query_is_a_matter_of_debugging(said) -> None:
     assert said("client", "refused") == [("DEBUG", "refused ('edges',): not_served")]
 
 
-def test_a_node_that_stops_warns_of_nothing(said, caplog) -> None:
+def test_a_node_that_stops_warns_of_nothing(said, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 import uvloop
 
-from serving.errors import RefusedError
+from serving.errors import RefusalReason, RefusedError
 from serving.node.links.framing import FrameProtocol
 from serving.node.links.uplink import UplinkTimeouts
+from serving.node.server import Routed
+from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_queries_take_every_way_and_come_back_right(new_loop) -> None:
-    async def scenario():
+def test_queries_take_every_way_and_come_back_right(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> tuple[list[Routed], NodeSnapshot]:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
             routed = await asyncio.gather(*(client.answer("depth", image(10)) for _ in range(30)))
@@ -37,7 +43,7 @@ def test_queries_take_every_way_and_come_back_right(new_loop) -> None:
 def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
     image_bytes = 4 * 4 * 3 + 96
 
-    async def scenario():
+    async def scenario() -> tuple[float, list[Routed]]:
         async with hierarchy(models(), bandwidth=image_bytes * 50, rtt_s=0.04) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             started_s = time.monotonic()
@@ -50,7 +56,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 
 
 def test_a_link_that_is_too_small_refuses() -> None:
-    async def scenario():
+    async def scenario() -> tuple[list[Routed | BaseException], Mapping[RefusalReason, int]]:
         async with hierarchy(models(), bandwidth=500) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             outcomes = await asyncio.gather(
@@ -61,12 +67,12 @@ def test_a_link_that_is_too_small_refuses() -> None:
     outcomes, refused = asyncio.run(scenario())
     refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
     assert {refusal.reason for refusal in refusals} == {"link_full"}
-    assert refused["link_full"] == len(refusals) > 0
+    assert refused[RefusalReason.LINK_FULL] == len(refusals) > 0
     assert len(refusals) < 10
 
 
 def test_a_refusal_of_the_far_side_reaches_the_caller() -> None:
-    async def scenario():
+    async def scenario() -> tuple[RefusalReason, Mapping[RefusalReason, int]]:
         async with hierarchy(models()) as (client, _):
             client.route(RouteTable(1, {"depth": ((Target("cloud", "cloud", "three"), 1.0),)}))
             with pytest.raises(RefusedError, match="'three' is not loaded here") as caught:
@@ -77,7 +83,7 @@ def test_a_refusal_of_the_far_side_reaches_the_caller() -> None:
 
 
 def test_what_a_node_does_not_hold_is_answered_by_another() -> None:
-    async def scenario():
+    async def scenario() -> list[Routed]:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
             await servers["cloud"].retire(1, frozenset())
@@ -88,7 +94,7 @@ def test_what_a_node_does_not_hold_is_answered_by_another() -> None:
 
 
 def test_a_peer_without_the_token_is_turned_away() -> None:
-    async def scenario():
+    async def scenario() -> RefusalReason:
         async with hierarchy(models(), token="wrong") as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
             with pytest.raises(RefusedError, match="closed the connection before") as caught:
@@ -99,7 +105,7 @@ def test_a_peer_without_the_token_is_turned_away() -> None:
 
 
 def test_a_node_that_went_away_is_refused_and_found_again() -> None:
-    async def scenario():
+    async def scenario() -> tuple[RefusalReason, RefusalReason]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
@@ -120,7 +126,7 @@ def test_a_node_that_went_away_is_refused_and_found_again() -> None:
 def test_queries_of_a_failed_node_are_answered_elsewhere() -> None:
     """First by the task's other ways, then by any local model that serves it."""
 
-    async def scenario():
+    async def scenario() -> tuple[list[Routed], Mapping[RefusalReason, int]]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             either = {"depth": (*ONLY_EDGE["depth"], (Target("client", "client", "one"), 1e-9))}
@@ -142,7 +148,7 @@ def test_queries_of_a_failed_node_are_answered_elsewhere() -> None:
 
 
 def test_a_silent_node_is_given_up_on() -> None:
-    async def scenario():
+    async def scenario() -> RefusalReason:
         runtimes = models()
         timeouts = UplinkTimeouts(answer_s=0.1, beat_s=0.02)
         async with hierarchy(runtimes, timeouts=timeouts) as (client, servers):
@@ -157,13 +163,13 @@ def test_a_silent_node_is_given_up_on() -> None:
 
 
 def test_nothing_is_lost_when_plans_change_under_load() -> None:
-    async def scenario():
+    async def scenario() -> tuple[list[Routed], dict[str, float]]:
         runtimes = {**models(), "next": FakeRuntime(9)}
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers)
             answers = []
 
-            async def traffic():
+            async def traffic() -> None:
                 for _ in range(60):
                     answers.append(asyncio.ensure_future(client.answer("depth", image(10))))
                     await asyncio.sleep(0.004)
@@ -185,7 +191,7 @@ def test_nothing_is_lost_when_plans_change_under_load() -> None:
 
 
 def test_an_older_plan_never_replaces_a_newer_one() -> None:
-    async def scenario():
+    async def scenario() -> int:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers, version=5)
             client.route(RouteTable(4, {}))
@@ -195,21 +201,21 @@ def test_an_older_plan_never_replaces_a_newer_one() -> None:
 
 
 def test_frames_survive_any_cut() -> None:
-    seen = []
+    seen: list[list[Any]] = []
 
-    async def scenario():
+    async def scenario() -> None:
         sender = FrameProtocol(lambda _, fields: None)
         receiver = FrameProtocol(lambda _, fields: seen.append(fields))
 
         class Pipe(asyncio.Transport):
-            def __init__(self):
+            def __init__(self) -> None:
                 super().__init__()
                 self.sent = b""
 
-            def writelines(self, parts):
+            def writelines(self, parts: Iterable[bytes | bytearray | memoryview]) -> None:
                 self.sent += b"".join(parts)
 
-            def is_closing(self):
+            def is_closing(self) -> bool:
                 return False
 
         pipe = Pipe()
@@ -222,3 +228,19 @@ def test_frames_survive_any_cut() -> None:
 
     asyncio.run(scenario())
     assert seen == [[number, b"x" * number * 50] for number in range(5)]
+
+
+@pytest.mark.parametrize("end", [FrameProtocol.close, FrameProtocol.abort])
+def test_a_connection_that_is_closed_while_it_is_made_does_not_stay_open(
+    end: Callable[[FrameProtocol], None],
+) -> None:
+    class Transport(asyncio.Transport):
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    protocol, transport = FrameProtocol(lambda _, fields: None), Transport()
+    end(protocol)
+    protocol.connection_made(transport)
+    assert transport.aborted

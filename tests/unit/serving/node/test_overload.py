@@ -9,8 +9,17 @@ from collections import Counter
 import pytest
 
 from serving.errors import RefusedError
+from serving.node.server import NodeServer
 from serving.routing.routes import Target
-from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
+from support.node_fakes import (
+    ONLY_EDGE,
+    FakeRuntime,
+    Routes,
+    hierarchy,
+    image,
+    models,
+    put_in_force,
+)
 
 BATCH_S, IMAGE_S, BOUND_S = 0.01, 0.004, 0.4  # 2 T_b of the fake nodes
 LOCAL = {"depth": ((Target("client", "client", "one"), 1.0),)}
@@ -24,9 +33,11 @@ def slow_models() -> dict[str, FakeRuntime]:
     }
 
 
-async def open_loop(client, rate_qps: float, seconds: float) -> tuple[Counter, list[float]]:
+async def open_loop(
+    client: NodeServer, rate_qps: float, seconds: float
+) -> tuple[Counter[str], list[float]]:
     """Queries leave on time, whatever became of the others; outcomes, latencies of answers."""
-    outcomes: Counter = Counter()
+    outcomes: Counter[str] = Counter()
     latencies_s: list[float] = []
 
     async def one() -> None:
@@ -39,7 +50,8 @@ async def open_loop(client, rate_qps: float, seconds: float) -> tuple[Counter, l
             outcomes["answered"] += 1
             latencies_s.append(time.monotonic() - sent_s)
 
-    started_s, calls = time.monotonic(), []
+    started_s = time.monotonic()
+    calls: list[asyncio.Future[None]] = []
     while (now_s := time.monotonic() - started_s) < seconds:
         while len(calls) < now_s * rate_qps:
             calls.append(asyncio.ensure_future(one()))
@@ -51,10 +63,10 @@ async def open_loop(client, rate_qps: float, seconds: float) -> tuple[Counter, l
 
 
 @pytest.mark.parametrize("routes", [LOCAL, ONLY_EDGE], ids=["one hop", "two hops"])
-def test_goodput_stays_when_load_is_three_times_what_a_device_can_do(routes) -> None:
+def test_goodput_stays_when_load_is_three_times_what_a_device_can_do(routes: Routes) -> None:
     nominal_qps = 32 / (BATCH_S + 32 * IMAGE_S)
 
-    async def peak_qps(client) -> float:
+    async def peak_qps(client: NodeServer) -> float:
         """What the device does on this machine, now, when 48 callers wait for it."""
         end_s, answered = time.monotonic() + 0.8, 0
 
@@ -67,7 +79,7 @@ def test_goodput_stays_when_load_is_three_times_what_a_device_can_do(routes) -> 
         await asyncio.gather(*(keep_asking() for _ in range(48)))
         return answered / 0.8
 
-    async def drill():
+    async def drill() -> tuple[float, Counter[str], list[float]]:
         async with hierarchy(slow_models()) as (client, servers):
             await put_in_force(servers, routes=routes)
             peak = await peak_qps(client)
@@ -84,7 +96,7 @@ def test_goodput_stays_when_load_is_three_times_what_a_device_can_do(routes) -> 
 def test_a_full_node_is_spared_what_it_would_refuse() -> None:
     """What an edge has no room for crosses the link only to learn how long that stays so."""
 
-    async def drill():
+    async def drill() -> tuple[Counter[str], float]:
         async with hierarchy(slow_models()) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
             outcomes, _ = await open_loop(client, 1_000, 1.0)

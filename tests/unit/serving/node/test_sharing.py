@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Unpack
 
 import pytest
 
 from serving.errors import NotServedError, RefusedError
 from serving.node.device.batching import GreedyBatcher
 from serving.node.device.executor import Executor
+from serving.node.server import Routed
+from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import Target
-from support.node_fakes import TASKS, FakeRuntime, hierarchy, image, models, put_in_force
+from support.node_fakes import (
+    TASKS,
+    FakeRuntime,
+    NodeOptions,
+    Routes,
+    hierarchy,
+    image,
+    models,
+    put_in_force,
+)
 
 HERE = Target("client", "client", "one")
 EDGE = Target("edge", "edge", "two")
 CLOUD = Target("cloud", "cloud", "three")
 
 
-def ask(routes, count=1, tasks=TASKS, **options):
+def ask(
+    routes: Routes,
+    count: int = 1,
+    tasks: tuple[str, ...] = TASKS,
+    **options: Unpack[NodeOptions],
+) -> tuple[list[dict[str, Routed]], dict[str, FakeRuntime], NodeSnapshot, NodeSnapshot]:
     """`count` requests for `tasks`, one after another; (answers, runtimes, client's snapshot)."""
 
-    async def scenario():
+    async def scenario() -> tuple[
+        list[dict[str, Routed]], dict[str, FakeRuntime], NodeSnapshot, NodeSnapshot
+    ]:
         runtimes = models()
         async with hierarchy(runtimes, **options) as (client, servers):
             await put_in_force(servers, routes=routes)
@@ -43,7 +62,9 @@ def test_one_pass_answers_every_task_of_a_model() -> None:
 
 
 @pytest.mark.parametrize(("shared", "images"), [(True, 1), (False, 2)])
-def test_the_image_crosses_each_link_once_whatever_is_asked_of_it(shared, images) -> None:
+def test_the_image_crosses_each_link_once_whatever_is_asked_of_it(
+    shared: bool, images: int
+) -> None:
     routes = {"depth": ((EDGE, 1.0),), "edges": ((CLOUD, 1.0),)}
     (answers,), runtimes, client, edge = ask(routes, shared_passes=shared)
     image_bytes = image(0).nbytes + 96
@@ -61,7 +82,7 @@ def test_the_image_crosses_each_link_once_whatever_is_asked_of_it(shared, images
 def test_jobs_that_hold_the_same_array_share_a_row() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(shared_passes):
+    async def scenario(shared_passes: bool) -> tuple[list[float], list[int]]:
         runtime.batches.clear()
         executor = Executor(GreedyBatcher(8), lambda _: runtime, shared_passes=shared_passes)
         await executor.load("m")
@@ -85,7 +106,7 @@ def test_jobs_that_hold_the_same_array_share_a_row() -> None:
 def test_a_task_that_a_model_does_not_have_is_refused_and_harms_nobody() -> None:
     runtime = FakeRuntime()
 
-    async def scenario():
+    async def scenario() -> float:
         executor = Executor(GreedyBatcher(8), lambda _: runtime)
         await executor.load("m")
         with pytest.raises(RefusedError, match="does not serve"):
@@ -100,13 +121,13 @@ def test_a_task_that_a_model_does_not_have_is_refused_and_harms_nobody() -> None
 def test_a_request_is_answered_whole_or_refused_whole() -> None:
     routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 0.5),)}
 
-    async def scenario():
+    async def scenario() -> tuple[list[int | str], list[int], NodeSnapshot]:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=routes)
             with pytest.raises(NotServedError):
                 await client.answer_all(("depth", "weather"), image(1))
-            outcomes = []
+            outcomes: list[int | str] = []
             for _ in range(10):
                 try:
                     outcomes.append(len(await client.answer_all(TASKS, image(1))))
@@ -124,7 +145,7 @@ def test_a_request_is_answered_whole_or_refused_whole() -> None:
 def test_a_fault_of_one_part_is_answered_elsewhere() -> None:
     routes = {"depth": ((HERE, 1.0),), "edges": ((EDGE, 1.0),)}
 
-    async def scenario():
+    async def scenario() -> dict[str, Routed]:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers, routes=routes)
             servers.kill("edge")

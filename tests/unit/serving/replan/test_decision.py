@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.problem import Problem
 from serving.node.snapshot import NodeSnapshot
@@ -27,11 +28,14 @@ def test_rates_are_counted_over_the_horizon() -> None:
     rates = LoadEstimator(10.0, ("depth", "edges"))
     assert rates.update({"c": snapshot("c", 0.0, depth=5)}) is None
     phase = rates.update({"c": snapshot("c", 5.0, depth=25)})
+    assert phase is not None
     assert phase.rates_qps == {"c": {"depth": pytest.approx(4.1), "edges": pytest.approx(0.1)}}
     phase = rates.update({"c": snapshot("c", 10.0, depth=55, edges=10)})
+    assert phase is not None
     assert phase.rates_qps["c"]["depth"] == pytest.approx(5.05)
     assert phase.rates_qps["c"]["edges"] == pytest.approx(1.05)
     phase = rates.update({"c": snapshot("c", 15.0, depth=55, edges=60)})
+    assert phase is not None
     assert phase.rates_qps["c"]["depth"] == pytest.approx(3.05)
     assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
 
@@ -61,7 +65,7 @@ def problem(depth_qps: float, edges_qps: float) -> Problem:
     )  # fmt: skip
 
 
-def plan_for(stated: Problem):
+def plan_for(stated: Problem) -> Plan:
     return solve(stated, "baj3o", Options()).plan
 
 
@@ -107,7 +111,9 @@ class FakeFleet:
         return RolloutReport(version=2, total_s=0.1, reaction_s=0.1, drain_s=0.0)
 
 
-def test_each_look_and_the_error_that_ends_the_loop_are_logged(caplog) -> None:
+def test_each_look_and_the_error_that_ends_the_loop_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     fleet = FakeFleet(
         {"depth": 0, "edges": 0}, {"depth": 100, "edges": 0}, {"depth": 100, "edges": 100}
     )

@@ -1,3 +1,5 @@
+"""One synthetic run for all tests of the report."""
+
 from __future__ import annotations
 
 import pytest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +77,7 @@ def keys(model: type[BaseModel]) -> set[str]:
 def inner_models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation] if annotation is not Provenance else []
-    return [m for part in getattr(annotation, "__args__", ()) for m in inner_models(part)]
+    return [m for part in get_args(annotation) for m in inner_models(part)]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

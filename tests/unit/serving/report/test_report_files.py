@@ -1,3 +1,5 @@
+"""`report.json`: its keys, and how policies and the live loop are compared."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`report.html`: whole, well formed, and safe against what names may contain."""
+
 from __future__ import annotations
 
 import re

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
-from planner.plan import Plan, Route
+from planner.plan import Plan, Route, TierName
 from serving.errors import RefusedError
 from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
@@ -22,55 +24,59 @@ PATHS = {"client": [("client", "client"), ("edge", "edge"), ("cloud", "cloud")]}
 LOAD_S = 0.1
 
 
-class Memory(dict):
+class HeldRuntime(FakeRuntime):
+    """Says when it is closed."""
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        super().__init__(batch_s=0.002)
+        self._on_close = on_close
+
+    def close(self) -> None:
+        self._on_close()
+
+
+class Memory:
     """Runtimes that take `LOAD_S` to load; knows what each node held at most."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.held: Counter = Counter()
-        self.most: Counter = Counter()
+        self.held: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
 
-    def on(self, node: str):
-        memory = self
+    def load(self, node: str, model: str) -> FakeRuntime:
+        runtime = HeldRuntime(partial(self._let_go, node, model))
+        self.held[node] += BYTES[node, model]
+        self.most[node] = max(self.most[node], self.held[node])
+        time.sleep(LOAD_S)
+        return runtime
 
-        class Loader(dict):
-            def __getitem__(self, model):
-                runtime = FakeRuntime(batch_s=0.002)
-                memory.held[node] += BYTES[node, model]
-                memory.most[node] = max(memory.most[node], memory.held[node])
-                time.sleep(LOAD_S)
-
-                def close() -> None:
-                    memory.held[node] -= BYTES[node, model]
-
-                runtime.close = close
-                return runtime
-
-        return Loader()
+    def _let_go(self, node: str, model: str) -> None:
+        self.held[node] -= BYTES[node, model]
 
 
-def plan_of(onloading: dict, *routes: tuple[str, str, str, float]) -> Plan:
-    tiers = dict(zip(("client", "edge", "cloud"), ("client", "edge", "cloud"), strict=True))
+def plan_of(
+    onloading: dict[str, tuple[str, ...]], *routes: tuple[str, TierName, str, float]
+) -> Plan:
     return Plan(
         problem_digest="d",
         policy="p",
         onloading=onloading,
         routes=tuple(
-            Route(client="client", task=task, tier=tiers[node], node=node, model=model, share=share)
+            Route(client="client", task=task, tier=node, node=node, model=model, share=share)
             for task, node, model, share in routes
         ),
     )
 
 
-def change_under_traffic(plans: list[Plan], budget: dict):
+def change_under_traffic(
+    plans: list[Plan], budget: dict[str, int]
+) -> tuple[list[RolloutReport], Counter[str], Counter[str]]:
     """Put the plans in force one after another; (changes, outcomes, most held by node)."""
     memory = Memory()
 
-    async def scenario():
+    async def scenario() -> tuple[list[RolloutReport], Counter[str], int, RouteTable]:
         async with hierarchy({}) as (client, servers):
             for name, server in servers.items():
-                loader = memory.on(name)
-                server._executor._load = loader.__getitem__
+                server._executor._load = partial(memory.load, name)
 
             nodes = {name: ServerControl(server) for name, server in servers.items()}
 
@@ -91,7 +97,7 @@ def change_under_traffic(plans: list[Plan], budget: dict):
                 )
                 return await execute_rollout(stages, nodes, forget, started_s=started_s)
 
-            outcomes: Counter = Counter()
+            outcomes: Counter[str] = Counter()
 
             async def ask(task: str) -> None:
                 try:
@@ -100,7 +106,7 @@ def change_under_traffic(plans: list[Plan], budget: dict):
                 except RefusedError as refusal:
                     outcomes[refusal.reason] += 1
 
-            asked = []
+            asked: list[asyncio.Future[None]] = []
 
             async def traffic() -> None:
                 while True:
@@ -124,7 +130,7 @@ def change_under_traffic(plans: list[Plan], budget: dict):
     return changes, outcomes, memory.most
 
 
-CLOUD = {"cloud": ("m3",)}
+CLOUD: dict[str, tuple[str, ...]] = {"cloud": ("m3",)}
 SMALL = plan_of({"client": ("m0",), "edge": ("m1",), **CLOUD},
                 ("depth", "client", "m0", 1.0), ("edges", "edge", "m1", 1.0))  # fmt: skip
 SWAPPED = plan_of({"client": ("m1",), "edge": ("m2",), **CLOUD},

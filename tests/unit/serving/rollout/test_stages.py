@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.specs import SPECS
 from planner.latency_bound import latency_bounds_s
-from planner.plan import Plan, Route
+from planner.plan import Plan, Route, TierName
 from serving.rollout.interim_routes import Capabilities, open_ways
-from serving.rollout.stages import MemoryBudgets, plan_rollout, route_tables
+from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout, route_tables
 from serving.routing.routes import RouteTable, Target
 
 NODES = ("c", "e", "o")
-TIERS = {"c": "client", "e": "edge", "o": "cloud"}
+TIERS: dict[str, TierName] = {"c": "client", "e": "edge", "o": "cloud"}
 MODELS = ("m0", "m1", "m2", "m3")
 SIZES = {(node, model): 1 + index for node in NODES for index, model in enumerate(MODELS)}
 TASKS = ("depth", "edges")
 
 
-def plan_with(onloading: dict, routes: list[tuple[str, str, str, float]]) -> Plan:
+def plan_with(
+    onloading: Mapping[str, Iterable[str]], routes: list[tuple[str, str, str, float]]
+) -> Plan:
     return Plan(
         problem_digest="d",
         policy="p",
@@ -33,7 +37,7 @@ def plan_with(onloading: dict, routes: list[tuple[str, str, str, float]]) -> Pla
 
 
 @st.composite
-def plans(draw):
+def plans(draw: st.DrawFn) -> Plan:
     onloading = {node: draw(st.sets(st.sampled_from(MODELS), max_size=2)) for node in NODES}
     routes = []
     for task in TASKS:
@@ -46,7 +50,13 @@ def plans(draw):
 PATHS = {"c": [("client", "c"), ("edge", "e"), ("cloud", "o")]}
 
 
-def stages_of(new: Plan, old: Plan, memory: dict, version: int = 2, serves=None):
+def stages_of(
+    new: Plan,
+    old: Plan,
+    memory: dict[str, int],
+    version: int = 2,
+    serves: dict[str, tuple[str, ...]] | None = None,
+) -> tuple[Stage, ...]:
     held = {node: frozenset(old.onloading.get(node, ())) for node in memory}
     tables = route_tables(old, version - 1, ("c",))
     return plan_rollout(
@@ -141,8 +151,8 @@ def test_a_plan_that_does_not_fit_is_refused() -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(old=plans(), new=plans(), spare=st.integers(0, 3))
-def test_budgets_and_routes_hold_at_every_stage(old, new, spare) -> None:
-    def used(models: dict) -> dict:
+def test_budgets_and_routes_hold_at_every_stage(old: Plan, new: Plan, spare: int) -> None:
+    def used(models: Mapping[str, frozenset[str]]) -> dict[str, int]:
         return {node: sum(SIZES[node, model] for model in models[node]) for node in NODES}
 
     present = {node: frozenset(old.onloading[node]) for node in NODES}

@@ -18,8 +18,8 @@ EDGE = Target("edge", "e", "middle")
 CLOUD = Target("cloud", "o", "large")
 
 
-def follow(router: Router, task: str, count: int) -> Counter:
-    taken: Counter = Counter()
+def follow(router: Router, task: str, count: int) -> Counter[Target | str]:
+    taken: Counter[Target | str] = Counter()
     for _ in range(count):
         try:
             taken[router.pick(task)] += 1
@@ -59,11 +59,13 @@ def test_a_new_table_is_followed_at_once() -> None:
     shed=st.floats(0, 0.9),
     count=st.integers(1, 300),
 )
-def test_counts_stay_near_the_shares_at_every_moment(weights, shed, count) -> None:
+def test_counts_stay_near_the_shares_at_every_moment(
+    weights: list[float], shed: float, count: int
+) -> None:
     shares = [weight / sum(weights) * (1 - shed) for weight in weights]
     targets = [Target("edge", "e", f"m{index}") for index in range(len(shares))]
     router = Router(RouteTable(1, {"t": tuple(zip(targets, shares, strict=True))}))
-    taken: Counter = Counter()
+    taken: Counter[Target | str] = Counter()
     for number in range(1, count + 1):
         taken += follow(router, "t", 1)
         for target, share in zip(targets, shares, strict=True):
@@ -79,7 +81,7 @@ TOGETHER = {
 
 def test_tasks_of_one_image_share_their_ways() -> None:
     router = Router(RouteTable(1, TOGETHER))
-    ways: Counter = Counter()
+    ways: Counter[tuple[Ask, ...] | str] = Counter()
     for _ in range(100):
         try:
             ways[router.pick_all(("depth", "edges"))] += 1
@@ -112,7 +114,9 @@ def test_a_request_with_a_task_that_is_not_served_is_not_served() -> None:
     served=st.lists(st.floats(0.1, 1.0) | st.just(1.0), min_size=3, max_size=3),
     count=st.integers(1, 200),
 )
-def test_what_is_asked_together_still_follows_every_tasks_shares(weights, served, count) -> None:
+def test_what_is_asked_together_still_follows_every_tasks_shares(
+    weights: list[list[float]], served: list[float], count: int
+) -> None:
     targets = [Target("edge", f"n{index % 2}", f"m{index}") for index in range(4)]
     shares = {
         f"t{number}": tuple(
@@ -122,7 +126,7 @@ def test_what_is_asked_together_still_follows_every_tasks_shares(weights, served
     }
     router = Router(RouteTable(1, shares))
     tasks = tuple(shares)
-    taken: Counter = Counter()
+    taken: Counter[tuple[str, Target] | str] = Counter()
     for _ in range(count):
         try:
             way = router.pick_all(tasks)

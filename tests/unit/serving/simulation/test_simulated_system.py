@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from cluster.demand import Phase
 from cluster.topology import Topology
-from planner.plan import Plan, Route
-from serving.simulation.simulated_system import SimulatedSystem
+from planner.plan import Plan, Route, TierName
+from serving.simulation.simulated_system import BatchLog, SimulatedSystem
 from serving.simulation.virtual_time import VirtualTimeLoop, run_in_virtual_time
-from serving.system import Outcome, Query
-from serving.traffic.driver import drive
+from serving.system import Answer, Outcome, Query
+from serving.traffic.driver import Record, drive
 from serving.traffic.schedule import build_schedule
 
 QUERY_BYTES = 1_000.0
 
 
 def topology(batching: str = "window", window_s: float = 1.0) -> Topology:
-    def node(name: str, tier: str, **more):
+    def node(name: str, tier: str, **more: object) -> dict[str, object]:
         return {"name": name, "tier": tier, "memory": "1GiB", "compute": 1, **more}
 
     return Topology.parse(
@@ -39,7 +41,12 @@ def topology(batching: str = "window", window_s: float = 1.0) -> Topology:
     )
 
 
-def system(where: Topology, node: str, tier: str, latency=lambda batch: 0.1 + 0.01 * batch):
+def system(
+    where: Topology,
+    node: str,
+    tier: TierName,
+    latency: Callable[[int], float] = lambda batch: 0.1 + 0.01 * batch,
+) -> SimulatedSystem:
     plan = Plan(
         problem_digest="d",
         policy="p",
@@ -50,7 +57,7 @@ def system(where: Topology, node: str, tier: str, latency=lambda batch: 0.1 + 0.
 
 
 def test_time_jumps_from_timer_to_timer() -> None:
-    async def an_hour():
+    async def an_hour() -> float:
         loop = asyncio.get_running_loop()
         await asyncio.gather(asyncio.sleep(3_600), asyncio.sleep(1_800))
         return loop.time()
@@ -59,7 +66,7 @@ def test_time_jumps_from_timer_to_timer() -> None:
 
 
 def test_a_program_that_waits_for_nothing_is_told_so() -> None:
-    async def forever():
+    async def forever() -> None:
         await asyncio.Event().wait()
 
     loop = VirtualTimeLoop()
@@ -69,16 +76,16 @@ def test_a_program_that_waits_for_nothing_is_told_so() -> None:
 
 
 def test_a_window_is_one_batch_and_every_second_is_accounted_for() -> None:
-    async def scenario():
+    async def scenario() -> tuple[list[tuple[Answer, float]], list[BatchLog]]:
         loop = asyncio.get_running_loop()
         simulated = system(topology(), "e", "edge")
 
-        async def one(at_s):
+        async def one(at_s: float) -> tuple[Answer, float]:
             await asyncio.sleep(at_s)
             answer = await simulated.send(Query("c", "depth", b""))
             return answer, loop.time() - at_s
 
-        return await asyncio.gather(one(0.2), one(0.7)), simulated.batches("e")
+        return list(await asyncio.gather(one(0.2), one(0.7))), simulated.batches("e")
 
     (first, second), batches = run_in_virtual_time(scenario())
     (batch,) = batches
@@ -94,7 +101,7 @@ def test_a_window_is_one_batch_and_every_second_is_accounted_for() -> None:
 
 
 def test_the_cloud_is_two_links_away() -> None:
-    async def scenario():
+    async def scenario() -> tuple[Answer, float]:
         loop = asyncio.get_running_loop()
         answer = await system(topology(), "o", "cloud").send(Query("c", "depth", b""))
         return answer, loop.time()
@@ -111,6 +118,7 @@ def test_a_client_of_two_edges_takes_the_link_that_its_plan_says() -> None:
         {"source": "c", "target": "e2", "bandwidth": 50_000, "rtt_s": 0.2},
         {"source": "e2", "target": "o", "bandwidth": 100_000, "rtt_s": 0.0},
     ]
+    ways: tuple[tuple[TierName, str, str | None], ...]
     ways = (("edge", "e", None), ("edge", "e2", None), ("cloud", "o", "e"), ("cloud", "o", "e2"))
     plan = Plan(
         problem_digest="d",
@@ -125,7 +133,7 @@ def test_a_client_of_two_edges_takes_the_link_that_its_plan_says() -> None:
         Topology.parse(whole), plan, lambda n, m, batch: 0.1, {"depth": QUERY_BYTES}
     )
 
-    async def scenario():
+    async def scenario() -> list[Answer]:
         return [await simulated.send(Query("c", "depth", b"")) for _ in range(4)]
 
     answers = run_in_virtual_time(scenario())
@@ -136,7 +144,7 @@ def test_a_client_of_two_edges_takes_the_link_that_its_plan_says() -> None:
 
 
 def test_a_link_or_a_device_that_is_too_small_refuses() -> None:
-    async def scenario(simulated):
+    async def scenario(simulated: SimulatedSystem) -> list[Answer]:
         return await asyncio.gather(*(simulated.send(Query("c", "depth", b"")) for _ in range(200)))
 
     answers = run_in_virtual_time(scenario(system(topology(), "e", "edge")))
@@ -180,11 +188,11 @@ def window_work_s(rate_qps: float, window_s: float, quantile: float) -> float:
     mean = variance = 0.0
     for setup_s, marginal_s in MODELS.values():
         n = rate_qps * window_s
-        p = 1 - np.exp(-n)
+        p = 1 - math.exp(-n)
         mean += setup_s * p + marginal_s * n
         variance += setup_s**2 * p * (1 - p) + marginal_s**2 * n
         variance += 2 * setup_s * marginal_s * n * (1 - p)
-    return mean + quantile * np.sqrt(variance)
+    return mean + quantile * math.sqrt(variance)
 
 
 def rate_of_f11(window_s: float) -> float:
@@ -199,13 +207,15 @@ def rate_of_f11(window_s: float) -> float:
     return low
 
 
-def drive_poisson(simulated: SimulatedSystem, rate_qps: float, duration_s: float):
+def drive_poisson(
+    simulated: SimulatedSystem, rate_qps: float, duration_s: float
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Latencies and bounds of what was answered, and the number of queries sent."""
     rates = dict.fromkeys(TASK_OF.values(), rate_qps)
     phase = Phase(duration_s=duration_s, rates_qps={"c": rates})
     schedule = build_schedule([phase], seed=5, image_count=1)
 
-    async def scenario():
+    async def scenario() -> list[Record]:
         loop = asyncio.get_running_loop()
         return await drive(
             simulated, schedule, [b""], clock=loop.time, sleep=asyncio.sleep,
@@ -231,7 +241,7 @@ def test_windows_planned_with_five_percent_overrun_keep_their_promise() -> None:
 
 
 @pytest.mark.parametrize("batching", ["window", "greedy"])
-def test_goodput_does_not_fall_when_load_triples(batching) -> None:
+def test_goodput_does_not_fall_when_load_triples(batching: str) -> None:
     full_qps = rate_of_f11(0.4)
     goodput_qps = {}
     for factor in (1.2, 1.4, 4.2):
@@ -252,8 +262,8 @@ def test_tasks_of_one_image_share_a_pass_and_its_way_up() -> None:
         ),
     )
 
-    def ask(shared_passes: bool):
-        async def scenario():
+    def ask(shared_passes: bool) -> tuple[dict[str, Answer], list[BatchLog]]:
+        async def scenario() -> tuple[dict[str, Answer], list[BatchLog]]:
             simulated = SimulatedSystem(
                 topology(),
                 plan,
@@ -277,16 +287,17 @@ def test_tasks_of_one_image_share_a_pass_and_its_way_up() -> None:
 
 
 def test_a_deadline_is_kept_or_the_query_refused() -> None:
-    async def scenario():
+    async def scenario() -> list[tuple[Outcome, str, float]]:
         loop = asyncio.get_running_loop()
         simulated = system(topology(), "e", "edge")
 
-        async def one(at_s, within_s):
+        async def one(at_s: float, within_s: float) -> tuple[Outcome, str, float]:
             await asyncio.sleep(at_s)
             answer = await simulated.send(Query("c", "depth", b"", within_s=within_s))
             return answer.outcome, answer.reason, loop.time() - at_s
 
-        return await asyncio.gather(one(0.2, 0.5), one(0.2, 1.1), one(0.95, 0.2), one(0.9, 0.02))
+        asked = ((0.2, 0.5), (0.2, 1.1), (0.95, 0.2), (0.9, 0.02))
+        return await asyncio.gather(*(one(at_s, within_s) for at_s, within_s in asked))
 
     impossible, kept, kept_too, link_alone = run_in_virtual_time(scenario())
     assert impossible[:2] == (Outcome.SHED, "deadline")
@@ -294,11 +305,12 @@ def test_a_deadline_is_kept_or_the_query_refused() -> None:
     assert kept[0] is kept_too[0] is Outcome.ANSWERED
     assert kept[2] <= 1.1
     assert kept_too[2] <= 0.2
-    assert link_alone == (Outcome.SHED, "deadline", pytest.approx(0.0))
+    assert link_alone[:2] == (Outcome.SHED, "deadline")
+    assert link_alone[2] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(("batching", "within"), [("window", 0.99), ("greedy", 0.99)])
-def test_two_windows_are_kept_at_a_load_with_headroom(batching, within) -> None:
+def test_two_windows_are_kept_at_a_load_with_headroom(batching: str, within: float) -> None:
     where = topology(batching, window_s=0.2)
 
     def latency(batch: int) -> float:
@@ -308,7 +320,7 @@ def test_two_windows_are_kept_at_a_load_with_headroom(batching, within) -> None:
         [Phase(duration_s=300.0, rates_qps={"c": {"depth": 20.0}})], seed=5, image_count=1
     )
 
-    async def scenario():
+    async def scenario() -> list[Record]:
         loop = asyncio.get_running_loop()
         simulated = system(where, "e", "edge", latency)
         return await drive(simulated, schedule, [b""], clock=loop.time, sleep=asyncio.sleep)

@@ -1,3 +1,5 @@
+"""A small schedule with answers to it, for all tests of traffic."""
+
 from __future__ import annotations
 
 import numpy as np

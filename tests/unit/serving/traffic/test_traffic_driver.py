@@ -1,3 +1,5 @@
+"""The load generator: queries leave when they are due, and none is lost from the count."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,10 @@
+"""Measurements: what is saved comes back, and what is no measurement is refused."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,7 +104,9 @@ def test_impossible_columns_are_refused(
     measurements: Measurements, name: str, value: object, message: str
 ) -> None:
     column = np.full(len(measurements), value)
+    whole: dict[str, Any] = {name: column}
+    short: dict[str, Any] = {name: column[:-1]}
     with pytest.raises(ValueError, match=message):
-        replace(measurements, **{name: column})
+        replace(measurements, **whole)
     with pytest.raises(ValueError, match=f"column {name}"):
-        replace(measurements, **{name: column[:-1]})
+        replace(measurements, **short)

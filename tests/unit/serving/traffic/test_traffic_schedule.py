@@ -1,3 +1,5 @@
+"""Schedules: repeatable, Poisson, and independent from client to client."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,11 +1,15 @@
+"""Scores: each answer meets the label of its image and task."""
+
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.benchmarks.splits.interface import Sample
 from serving.system import Outcome
 from serving.traffic.driver import Record
 from serving.traffic.images import load_images
@@ -64,7 +68,7 @@ def test_a_score_outside_its_range_or_a_failing_metric_is_an_error(
 
 def test_the_metrics_of_the_tasks_are_used(schedule: Schedule, records: list[Record]) -> None:
     rng = np.random.default_rng(0)
-    label = {
+    label: dict[str, NDArray[Any]] = {
         "depth": rng.uniform(1, 5, (24, 24)).astype(np.float16),
         "edges": (255 * (rng.uniform(size=(24, 24)) < 0.2)).astype(np.uint8),
     }
@@ -81,12 +85,9 @@ class Dataset:
     def __len__(self) -> int:
         return 3
 
-    def sample(self, index: int) -> object:
-        class Sample:
-            image = np.full((8, 8, 3), index, np.uint8)
-            labels = {"depth": np.full((8, 8), float(index))}  # noqa: RUF012
-
-        return Sample
+    def sample(self, index: int) -> Sample:
+        image = np.full((8, 8, 3), index, np.uint8)
+        return Sample(image, {"depth": np.full((8, 8), float(index))})
 
 
 def test_images_are_encoded_once_with_their_labels() -> None:
@@ -103,10 +104,8 @@ def test_images_are_encoded_once_with_their_labels() -> None:
 
 def test_two_benchmarks_share_the_images_and_tell_which_has_which_label() -> None:
     class Other(Dataset):
-        def sample(self, index: int) -> object:
-            sample = super().sample(index)
-            sample.labels = {"sketch": np.zeros(4)}
-            return sample
+        def sample(self, index: int) -> Sample:
+            return replace(super().sample(index), labels={"sketch": np.zeros(4)})
 
     loaded = load_images([Dataset(), Other()], 5)
     assert loaded.labelled == {"depth": [0, 1], "sketch": [2, 3, 4]}

@@ -1,3 +1,5 @@
+"""The numbers of a run, and what they are when little or nothing was answered."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -20,6 +22,7 @@ def test_the_numbers_of_a_known_run(measurements: Measurements) -> None:
     assert (measured.queries, measured.shed, measured.errors) == (n, shed, 1)
     assert measured.accuracy == pytest.approx(0.8 * (n - shed - 1) / n)
     assert measured.accuracy_of_answered == pytest.approx(0.8)
+    assert measured.accuracy_of_answered is not None
     assert measured.accuracy == pytest.approx(
         measured.accuracy_of_answered * measured.answered_share
     )

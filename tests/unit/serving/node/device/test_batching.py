@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,12 +11,15 @@ from hypothesis import strategies as st
 from cluster.topology import Batching
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
-from serving.node.device.batching import Batch, GreedyBatcher, WindowBatcher, make_batcher
+from serving.node.device.batching import Batch, Batcher, GreedyBatcher, WindowBatcher, make_batcher
 from serving.node.device.latency_model import LatencyModel
 from serving.routing.early_refusal import NodeBackoff
 
+Item = TypeVar("Item")
+B = TypeVar("B", bound=Batcher[Any])
 
-def drain(batcher, now_s: float) -> list[Batch]:
+
+def drain(batcher: Batcher[Item], now_s: float) -> list[Batch[Item]]:
     batches = []
     while (batch := batcher.pop(now_s)) is not None:
         batches.append(batch)
@@ -22,7 +27,7 @@ def drain(batcher, now_s: float) -> list[Batch]:
 
 
 def test_greedy_takes_the_model_that_waited_longest_up_to_its_cap() -> None:
-    batcher = GreedyBatcher(max_batch=2)
+    batcher = GreedyBatcher[int](max_batch=2)
     for model, item, now_s in [("b", 1, 0.0), ("a", 2, 0.1), ("b", 3, 0.2), ("b", 4, 0.3)]:
         batcher.push(model, item, now_s)
     batches = drain(batcher, 0.5)
@@ -31,7 +36,7 @@ def test_greedy_takes_the_model_that_waited_longest_up_to_its_cap() -> None:
 
 
 def test_window_holds_queries_until_their_window_closes() -> None:
-    batcher = WindowBatcher(window_s=1.0, max_batch=8)
+    batcher = WindowBatcher[int](window_s=1.0, max_batch=8)
     batcher.push("a", 1, 0.2)
     batcher.push("a", 2, 0.9)
     assert batcher.pop(0.95) is None
@@ -42,7 +47,7 @@ def test_window_holds_queries_until_their_window_closes() -> None:
 
 
 def test_a_query_of_the_next_window_does_not_join_the_closed_one() -> None:
-    batcher = WindowBatcher(window_s=1.0, max_batch=8)
+    batcher = WindowBatcher[int](window_s=1.0, max_batch=8)
     batcher.push("a", 1, 0.5)
     batcher.push("a", 2, 1.5)
     assert [batch.items for batch in drain(batcher, 1.6)] == [(1,)]
@@ -50,14 +55,14 @@ def test_a_query_of_the_next_window_does_not_join_the_closed_one() -> None:
 
 
 def test_window_splits_over_the_cap_and_keeps_order_of_arrival() -> None:
-    batcher = WindowBatcher(window_s=1.0, max_batch=2)
+    batcher = WindowBatcher[int](window_s=1.0, max_batch=2)
     for item in range(5):
         batcher.push("a" if item % 2 == 0 else "b", item, 0.1 * item)
     assert [batch.items for batch in drain(batcher, 1.0)] == [(0, 2), (4,), (1, 3)]
 
 
 def test_remove_takes_a_waiting_query_out() -> None:
-    for batcher in (GreedyBatcher(4), WindowBatcher(1.0, 4)):
+    for batcher in (GreedyBatcher[object](4), WindowBatcher[object](1.0, 4)):
         first, second = object(), object()
         batcher.push("a", first, 0.0)
         batcher.push("a", second, 0.1)
@@ -74,8 +79,10 @@ arrivals = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(arrivals=arrivals, batching=st.sampled_from(list(Batching)), cap=st.integers(1, 7))
-def test_every_query_is_released_once_and_in_order(arrivals, batching, cap) -> None:
-    batcher = make_batcher(batching, 0.7, cap)
+def test_every_query_is_released_once_and_in_order(
+    arrivals: list[tuple[str, float]], batching: Batching, cap: int
+) -> None:
+    batcher: Batcher[tuple[str, int]] = make_batcher(batching, 0.7, cap)
     for number, (model, now_s) in enumerate(arrivals):
         batcher.push(model, (model, number), now_s)
     batches = drain(batcher, 100.0)
@@ -92,8 +99,10 @@ def test_every_query_is_released_once_and_in_order(arrivals, batching, cap) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(arrivals=arrivals, window_s=st.floats(0.1, 3.0))
-def test_a_window_never_mixes_queries_of_two_windows(arrivals, window_s) -> None:
-    batcher = WindowBatcher(window_s, 100)
+def test_a_window_never_mixes_queries_of_two_windows(
+    arrivals: list[tuple[str, float]], window_s: float
+) -> None:
+    batcher = WindowBatcher[int](window_s, 100)
     for number, (model, now_s) in enumerate(arrivals):
         batcher.push(model, number, now_s)
     for batch in drain(batcher, 1_000.0):
@@ -101,7 +110,7 @@ def test_a_window_never_mixes_queries_of_two_windows(arrivals, window_s) -> None
         assert batch.closed_s - batch.arrived_s[0] <= window_s + 1e-9
 
 
-def taught(batcher, setup_s: float = 0.1, marginal_s: float = 0.01):
+def taught(batcher: B, setup_s: float = 0.1, marginal_s: float = 0.01) -> B:
     """`batcher` after batches of model "a" of many sizes."""
     for size in (1, 4, 8, 16) * 5:
         batcher.latency_model.learn("a", size, setup_s + marginal_s * size)
@@ -109,7 +118,7 @@ def taught(batcher, setup_s: float = 0.1, marginal_s: float = 0.01):
 
 
 def test_pace_finds_setup_and_marginal_time() -> None:
-    latency_model = taught(GreedyBatcher(8)).latency_model
+    latency_model = taught(GreedyBatcher[int](8)).latency_model
     assert latency_model.batch_s("a", 16) == pytest.approx(0.1 + 0.16, rel=0.02)
     assert latency_model.batch_s("a", 1) == pytest.approx(0.11, rel=0.05)
     assert latency_model.work_s([("a", 20), ("never ran", 9)], max_batch=8) == pytest.approx(
@@ -122,7 +131,9 @@ def test_pace_finds_setup_and_marginal_time() -> None:
     runs=st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10)), min_size=1, max_size=40),
     size=st.integers(1, 64),
 )
-def test_pace_expects_finite_time_and_never_less_of_a_larger_batch(runs, size) -> None:
+def test_pace_expects_finite_time_and_never_less_of_a_larger_batch(
+    runs: list[tuple[int, float]], size: int
+) -> None:
     latency_model = LatencyModel()
     for batch, spent_s in runs:
         latency_model.learn("a", batch, spent_s)
@@ -130,7 +141,7 @@ def test_pace_expects_finite_time_and_never_less_of_a_larger_batch(runs, size) -
 
 
 def test_a_batch_says_why_it_closed() -> None:
-    greedy, window = taught(GreedyBatcher(2)), WindowBatcher(1.0, 2)
+    greedy, window = taught(GreedyBatcher[int](2)), WindowBatcher[int](1.0, 2)
     for batcher in (greedy, window):
         for number in range(3):
             batcher.push("a", number, 0.1)
@@ -139,18 +150,19 @@ def test_a_batch_says_why_it_closed() -> None:
     for number in range(3):
         greedy.push("a", number, 2.0, deadline_s=2.11)
     first = greedy.pop(2.0)
+    assert first is not None
     assert (first.items, first.release) == ((0,), "deadline")
 
 
 def test_a_batch_grows_no_larger_than_its_most_urgent_query_allows() -> None:
-    batcher = taught(GreedyBatcher(16))
+    batcher = taught(GreedyBatcher[int](16))
     for number in range(10):
         batcher.push("a", number, 0.0, deadline_s=5.0 if number else 0.155)
     assert drain(batcher, 0.0)[0].items == (0, 1, 2, 3, 4)
 
 
 def test_what_cannot_make_its_deadline_any_more_is_taken_out() -> None:
-    for batcher in (taught(GreedyBatcher(16)), taught(WindowBatcher(1.0, 16))):
+    for batcher in (taught(GreedyBatcher[str](16)), taught(WindowBatcher[str](1.0, 16))):
         batcher.push("a", "soon", 0.0, deadline_s=1.05)
         batcher.push("a", "later", 0.0, deadline_s=3.0)
         batcher.push("a", "whenever", 0.0)
@@ -160,7 +172,7 @@ def test_what_cannot_make_its_deadline_any_more_is_taken_out() -> None:
 
 
 def test_admission_refuses_what_would_break_the_promise_and_says_for_how_long() -> None:
-    batcher = taught(GreedyBatcher(1, window_s=0.5))
+    batcher = taught(GreedyBatcher[int](1, window_s=0.5))
     admitted = 0
     while (refusal := find_refusal(batcher, "a", 10.0, 10.2)) is None:
         batcher.push("a", admitted, 10.0)
@@ -171,7 +183,7 @@ def test_admission_refuses_what_would_break_the_promise_and_says_for_how_long() 
 
 
 def test_late_answers_make_admission_more_careful_until_they_are_in_time_again() -> None:
-    def room(batcher, now_s: float) -> int:
+    def room(batcher: Batcher[int], now_s: float) -> int:
         count = 0
         while find_refusal(batcher, "a", now_s, 0.0) is None:
             batcher.push("a", count, now_s)
@@ -179,7 +191,7 @@ def test_late_answers_make_admission_more_careful_until_they_are_in_time_again()
         drain(batcher, now_s + 5)
         return count
 
-    for new in (lambda: GreedyBatcher(1, window_s=0.5), lambda: WindowBatcher(0.5, 1)):
+    for new in (lambda: GreedyBatcher[int](1, window_s=0.5), lambda: WindowBatcher[int](0.5, 1)):
         batcher = taught(new())
         at_first = room(batcher, 10.0)
         for _ in range(9):
@@ -193,7 +205,7 @@ def test_late_answers_make_admission_more_careful_until_they_are_in_time_again()
 
 def test_a_window_admits_what_the_next_one_can_work_off() -> None:
     """Whatever is still left of the windows before takes its part of that."""
-    batcher = taught(WindowBatcher(1.0, 1))
+    batcher = taught(WindowBatcher[int](1.0, 1))
 
     def fill(now_s: float, free_s: float) -> int:
         count = 0
@@ -203,7 +215,9 @@ def test_a_window_admits_what_the_next_one_can_work_off() -> None:
         return count
 
     assert fill(0.0, 0.0) == 9
-    assert batcher.pop(1.0).items == (0,)
+    closed = batcher.pop(1.0)
+    assert closed is not None
+    assert closed.items == (0,)
     assert fill(1.0, 1.11) == 9
     drain(batcher, 2.0)
     assert fill(2.0, 3.5) == 4
@@ -211,7 +225,7 @@ def test_a_window_admits_what_the_next_one_can_work_off() -> None:
 
 def test_a_query_that_came_early_in_its_window_is_not_pushed_out_of_its_bound() -> None:
     """One that came late may overrun the next window; one that has to run before it may not."""
-    batcher = WindowBatcher(1.0, 16)
+    batcher = WindowBatcher[int](1.0, 16)
     for model in ("a", "b"):
         for size in (1, 4, 8) * 9:
             batcher.latency_model.learn(model, size, 0.1 * size)
@@ -223,7 +237,9 @@ def test_a_query_that_came_early_in_its_window_is_not_pushed_out_of_its_bound() 
     assert find_refusal(batcher, "a", 0.9, 0.0) is None
     batcher.push("b", 2, 0.9)
     batcher.push("b", 3, 0.9)
-    assert find_refusal(batcher, "a", 0.9, 0.0).reason == "overloaded"
+    refusal = find_refusal(batcher, "a", 0.9, 0.0)
+    assert refusal is not None
+    assert refusal.reason == "overloaded"
 
 
 @given(
@@ -237,7 +253,7 @@ def test_what_is_forecast_is_when_its_batch_would_end(
     models: list[str], alone: bool, ahead_s: float, max_batch: int
 ) -> None:
     """Whether one model waits or several."""
-    batcher = taught(GreedyBatcher(max_batch, window_s=0.5))
+    batcher = taught(GreedyBatcher[int | str](max_batch, window_s=0.5))
     for number, model in enumerate(models):
         batcher.push("a" if alone else model, number, 0.01 * number)
     now_s = 1.0
@@ -255,20 +271,28 @@ def test_what_is_forecast_is_when_its_batch_would_end(
 
 
 def test_a_query_that_cannot_make_its_deadline_is_refused_when_it_arrives() -> None:
-    batcher = taught(GreedyBatcher(8, window_s=1.0))
+    batcher = taught(GreedyBatcher[int](8, window_s=1.0))
     assert find_refusal(batcher, "a", 0.0, 0.0, deadline_s=0.2) is None
     refusal = find_refusal(batcher, "a", 0.0, 0.15, deadline_s=0.2)
+    assert refusal is not None
     assert refusal.reason == "deadline"
-    assert taught(WindowBatcher(1.0, 8)).forecast("a", 0.3, 0.0).done_s == pytest.approx(
+    assert taught(WindowBatcher[int](1.0, 8)).forecast("a", 0.3, 0.0).done_s == pytest.approx(
         1.11, rel=0.01
     )
+
+
+def hold_s(backoff: NodeBackoff, now_s: float) -> float:
+    """For how long the edge is not asked again."""
+    refusal = backoff.refusal("edge", now_s)
+    assert refusal is not None
+    return refusal.retry_after_s
 
 
 def test_a_full_node_is_not_asked_again_before_it_has_room() -> None:
     backoff = NodeBackoff()
     backoff.note("edge", RefusedError(RefusalReason.OVERLOADED, "", 0.2), 5.0)
     backoff.note("cloud", RefusedError(RefusalReason.DEADLINE, "", 0.2), 5.0)
-    assert backoff.refusal("edge", 5.1).retry_after_s == pytest.approx(0.1)
+    assert hold_s(backoff, 5.1) == pytest.approx(0.1)
     assert backoff.refusal("cloud", 5.1) is None
     assert backoff.refusal("edge", 5.2) is None
 
@@ -280,8 +304,8 @@ def test_a_node_that_is_full_again_and_again_is_asked_less_and_less() -> None:
         backoff.note(
             "edge", RefusedError(RefusalReason.OVERLOADED, "", 0.002), now_s
         )  # of the same burst
-        holds.append(round(backoff.refusal("edge", now_s).retry_after_s, 6))
+        holds.append(round(hold_s(backoff, now_s), 6))
         now_s += holds[-1] + 0.001
     assert holds == [0.002, 0.004, 0.008, 0.016, 0.02, 0.02]
     backoff.note("edge", RefusedError(RefusalReason.OVERLOADED, "", 0.002), now_s + 1.0)
-    assert backoff.refusal("edge", now_s + 1.0).retry_after_s == pytest.approx(0.002)
+    assert hold_s(backoff, now_s + 1.0) == pytest.approx(0.002)

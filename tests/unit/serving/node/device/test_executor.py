@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -11,12 +13,24 @@ from cluster.topology import Batching
 from serving.errors import RefusedError
 from serving.node.device.batching import make_batcher
 from serving.node.device.executor import Executor
+from serving.node.device.served import Served
 from support.node_fakes import FakeRuntime, image
 
+T = TypeVar("T")
 
-def run(scenario, runtimes, *, batching=Batching.GREEDY, window_s=1.0, **options):
-    async def inner():
-        executor = Executor(make_batcher(batching, window_s, 8), runtimes.__getitem__, **options)
+
+def run(
+    scenario: Callable[[Executor], Coroutine[Any, Any, T]],
+    runtimes: dict[str, FakeRuntime],
+    *,
+    batching: Batching = Batching.GREEDY,
+    window_s: float = 1.0,
+    max_waiting: int = 1024,
+) -> T:
+    async def inner() -> T:
+        executor = Executor(
+            make_batcher(batching, window_s, 8), runtimes.__getitem__, max_waiting=max_waiting
+        )
         try:
             return await asyncio.wait_for(scenario(executor), 20)
         finally:
@@ -28,7 +42,7 @@ def run(scenario, runtimes, *, batching=Batching.GREEDY, window_s=1.0, **options
 def test_each_caller_gets_its_own_answer() -> None:
     runtime = FakeRuntime(number=100)
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> list[float]:
         await executor.load("m")
         answers = await asyncio.gather(
             *(executor.submit("m", "depth", image(i)) for i in range(30))
@@ -43,7 +57,7 @@ def test_each_caller_gets_its_own_answer() -> None:
 def test_what_waits_while_the_device_is_busy_becomes_one_batch() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> None:
         await executor.load("m")
         runtime.gate.clear()
         first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
@@ -60,11 +74,11 @@ def test_what_waits_while_the_device_is_busy_becomes_one_batch() -> None:
 def test_windows_gate_and_are_answered_within_two_of_them() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> list[tuple[float, Served]]:
         await executor.load("m")
         loop = asyncio.get_running_loop()
 
-        async def one(delay_s):
+        async def one(delay_s: float) -> tuple[float, Served]:
             await asyncio.sleep(delay_s)
             started_s = loop.time()
             served = await executor.submit("m", "depth", image(1))
@@ -82,7 +96,7 @@ def test_windows_gate_and_are_answered_within_two_of_them() -> None:
 def test_a_cancelled_caller_does_not_harm_its_batch_mates() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> float:
         await executor.load("m")
         runtime.gate.clear()
         running = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
@@ -105,7 +119,7 @@ def test_a_cancelled_caller_does_not_harm_its_batch_mates() -> None:
 def test_a_failing_batch_is_refused_and_the_device_goes_on() -> None:
     bad, good = FakeRuntime(fails=True), FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> float:
         await executor.load("bad")
         await executor.load("good")
         with pytest.raises(RefusedError, match="out of memory"):
@@ -118,7 +132,7 @@ def test_a_failing_batch_is_refused_and_the_device_goes_on() -> None:
 def test_overload_is_refused_not_queued() -> None:
     runtime = FakeRuntime(batch_s=0.02)
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> list[str]:
         await executor.load("m")
         await executor.submit("m", "depth", image(0))
         outcomes = await asyncio.gather(
@@ -134,7 +148,7 @@ def test_overload_is_refused_not_queued() -> None:
 def test_a_full_queue_and_an_absent_model_are_refused() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> list[str]:
         with pytest.raises(RefusedError, match="not loaded"):
             await executor.submit("m", "depth", image(1))
         await executor.load("m")
@@ -153,7 +167,7 @@ def test_a_full_queue_and_an_absent_model_are_refused() -> None:
 def test_unload_waits_for_queries_that_are_queued() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> tuple[str, ...]:
         await executor.load("m")
         runtime.gate.clear()
         call = asyncio.ensure_future(executor.submit("m", "depth", image(4)))
@@ -171,14 +185,14 @@ def test_unload_waits_for_queries_that_are_queued() -> None:
 
 
 def test_loading_twice_at_once_loads_once() -> None:
-    made = []
+    made: list[str] = []
 
-    class Loader(dict):
-        def __getitem__(self, name):
+    class Loader(dict[str, FakeRuntime]):
+        def __getitem__(self, name: str) -> FakeRuntime:
             made.append(name)
             return FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> None:
         await asyncio.gather(executor.load("m"), executor.load("m"))
 
     run(scenario, Loader())
@@ -188,7 +202,7 @@ def test_loading_twice_at_once_loads_once() -> None:
 def test_images_of_two_sizes_do_not_harm_each_other() -> None:
     runtime = FakeRuntime()
 
-    async def scenario(executor):
+    async def scenario(executor: Executor) -> list[float]:
         await executor.load("m")
         runtime.gate.clear()
         running = asyncio.ensure_future(executor.submit("m", "depth", image(1)))

@@ -13,7 +13,7 @@ def test_a_loop_that_was_held_up_knows_by_how_much_and_forgets() -> None:
         lag = LoopLag()
         await asyncio.sleep(0.1)
         calm_s = lag.lag_s
-        time.sleep(0.3)  # what no callback should do
+        time.sleep(0.3)  # noqa: ASYNC251 - what no callback should do
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         held_up_s = lag.lag_s
@@ -31,7 +31,7 @@ def test_stopped_it_leaves_the_loop_alone() -> None:
     async def main() -> float:
         lag = LoopLag()
         lag.stop()
-        time.sleep(0.1)
+        time.sleep(0.1)  # noqa: ASYNC251 - the same
         await asyncio.sleep(0.05)
         return lag.lag_s
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from serving.node.device.batching import GreedyBatcher
 from serving.node.device.executor import Executor
 from serving.node.device.process_tuning import schedule_as_batch, schedule_as_usual
 
+T = TypeVar("T")
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
 
 
@@ -28,9 +31,9 @@ class Policies:
         pass
 
 
-def on_a_thread(main) -> object:
+def on_a_thread(main: Callable[[], T]) -> T:
     """Policies stay with their thread, and this one is the test runner's."""
-    found: list[object] = []
+    found: list[T] = []
     thread = threading.Thread(target=lambda: found.append(main()))
     thread.start()
     thread.join(timeout=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -23,6 +24,7 @@ from serving.node.links.messages import (
     parse_number,
     parse_query,
 )
+from serving.node.server import Routed
 from serving.routing.routes import Ask, Target
 from support.node_fakes import TOKEN, hierarchy, image, models, put_in_force
 
@@ -32,8 +34,9 @@ ASK = Ask(Target("edge", "e", "m"), ("depth", "edges"))
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
 
-def over_the_wire(fields):
-    return msgpack.unpackb(msgpack.packb(fields, use_bin_type=True), raw=False)
+def over_the_wire(fields: list[Any]) -> list[Any]:
+    read: list[Any] = msgpack.unpackb(msgpack.packb(fields, use_bin_type=True), raw=False)
+    return read
 
 
 def test_a_query_and_its_answer_survive_the_wire() -> None:
@@ -48,6 +51,8 @@ def test_a_query_and_its_answer_survive_the_wire() -> None:
     fields = over_the_wire(encode_answer(7, [AskReply(ASK.target, served, 0.05), refusal]))
     assert parse_number(fields) == 7
     reply, refused = parse_answer(fields, (ASK, ASK))
+    assert isinstance(reply, AskReply)
+    assert isinstance(refused, RefusedError)
     assert (reply.target, reply.link_s) == (ASK.target, 0.05)
     assert reply.served["edges"].prediction.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert reply.served["depth"].compute_s == 0.3
@@ -64,10 +69,10 @@ GOOD_ANSWER = over_the_wire(
 
 
 @st.composite
-def bent(draw, good):
+def bent(draw: st.DrawFn, good: list[Any]) -> Any:
     """A good frame with one of its parts, at any depth, replaced or dropped."""
 
-    def bend(value):
+    def bend(value: Any) -> Any:
         if not isinstance(value, list) or not value or draw(st.integers(0, 2)) == 0:
             return draw(anything)
         index = draw(st.integers(0, len(value) - 1))
@@ -80,7 +85,7 @@ def bent(draw, good):
 
 @settings(max_examples=200, deadline=None)
 @given(fields=st.lists(anything, min_size=1, max_size=7) | bent(GOOD_QUERY))
-def test_no_query_raises_anything_but_frame_error(fields) -> None:
+def test_no_query_raises_anything_but_frame_error(fields: Any) -> None:
     if not isinstance(fields, list):
         return
     try:
@@ -92,7 +97,7 @@ def test_no_query_raises_anything_but_frame_error(fields) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(fields=bent(GOOD_ANSWER) | st.lists(anything, min_size=1, max_size=4))
-def test_no_answer_raises_anything_but_frame_error(fields) -> None:
+def test_no_answer_raises_anything_but_frame_error(fields: Any) -> None:
     if not isinstance(fields, list) or not fields:
         return
     try:
@@ -104,8 +109,10 @@ def test_no_answer_raises_anything_but_frame_error(fields) -> None:
         assert isinstance(outcome, RefusedError) or outcome.served.keys() >= set(ASK.tasks)
 
 
-def framed(fields) -> bytes:
-    packed = fields if isinstance(fields, bytes) else msgpack.packb(fields, use_bin_type=True)
+def framed(fields: object) -> bytes:
+    packed: bytes = (
+        fields if isinstance(fields, bytes) else msgpack.packb(fields, use_bin_type=True)
+    )
     return len(packed).to_bytes(4, "big") + packed
 
 
@@ -136,8 +143,10 @@ NOISE = {
 
 
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
-def test_noise_closes_its_connection_with_a_line_and_nothing_else(noise, caplog) -> None:
-    async def scenario():
+def test_noise_closes_its_connection_with_a_line_and_nothing_else(
+    noise: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> list[Routed]:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
             reader, writer = await asyncio.open_connection("127.0.0.1", servers.ports["edge"])
@@ -166,11 +175,11 @@ def test_noise_closes_its_connection_with_a_line_and_nothing_else(noise, caplog)
     frames=st.lists(bent(GOOD_QUERY).map(framed) | st.binary(max_size=40), max_size=6),
     greets=st.booleans(),
 )
-def test_no_bytes_break_a_node(frames, greets) -> None:
+def test_no_bytes_break_a_node(frames: list[bytes], greets: bool) -> None:
     """Everything ends in a closed connection or an answer; no task dies with an exception."""
-    unhandled = []
+    unhandled: list[dict[str, Any]] = []
 
-    async def scenario():
+    async def scenario() -> None:
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: unhandled.append(context)
         )

@@ -1,0 +1,32 @@
+"""Packages of which only some commands need one: imported by those commands, as extras."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__ = ["MissingExtraError", "import_extra", "install_command"]
+
+
+class MissingExtraError(ImportError):
+    """A package of an extra is not installed; the message says how to install it."""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> Any:
+    """The module `module`, which the extra of that name installs.
+
+    Raises `MissingExtraError` in one line, for example "a figure of an experiment needs
+    matplotlib; pip install 'j3o-testbed[experiments]'".
+    """
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (package, module):  # it is installed, and lacks something itself
+            raise
+        raise MissingExtraError(f"{purpose} needs {package}; {install_command(extra)}") from None
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra of this project."""
+    return f"pip install 'j3o-testbed[{extra}]'"

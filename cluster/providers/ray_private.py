@@ -1,0 +1,33 @@
+"""The one place that relies on what Ray does but does not document.
+
+Tried on the versions in `TRIED_ON`; `tests/contract/test_ray_private.py` fails when another version
+no longer does what is relied on here. Nothing of Ray is imported.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ENVIRONMENT", "STARTED", "START_COMMAND", "TRIED_ON"]
+
+TRIED_ON = ("2.60",)
+
+ENVIRONMENT = {
+    # Serve's control calls go straight to the replica by gRPC, not through Ray's object store.
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # Documented as the switch for clusters on Windows and macOS. Set to 0 it also tells Ray on
+    # Linux that this is a single host: Ray keeps 127.0.0.1 as it is and listens on loopback only.
+    # Without it Ray replaces 127.0.0.1 by the host's address and listens on all interfaces.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Older versions hide GPUs from actors that reserve none of them, as nodes do.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Variables that every driver and every process of the cluster is given."""
+
+STARTED = b"Ray runtime started"
+"""What `ray start` prints when the cluster takes drivers."""
+
+START_COMMAND = (
+    "from importlib.metadata import entry_points;"
+    "(ray,) = entry_points(group='console_scripts', name='ray');"
+    "ray.load()()"
+)
+"""The console script `ray` for `python -c`: the file `ray` may not lie beside the interpreter."""

@@ -1,0 +1,25 @@
+"""The command `testbed`, also as `python -m testbed`."""
+
+from __future__ import annotations
+
+import sys
+
+from testbed.shadowing import refuse_shadowed_packages
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line, or say in one line (exit code 2) what shadows the testbed."""
+    try:
+        refuse_shadowed_packages()
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    from serving.cli.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What `cluster.providers.ray_private` relies on, asked of the installed Ray in fresh processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cluster.providers import ray_private
+from support.paths import ROOT
+
+
+def told_by(code: str, *, prepared: bool = True) -> str:
+    """What `code` prints in a process of its own, with or without `ray_private.ENVIRONMENT`."""
+    rest = {key: value for key, value in os.environ.items() if key not in ray_private.ENVIRONMENT}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**rest, **(ray_private.ENVIRONMENT if prepared else {})},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_the_console_script_ray_is_found_without_its_file() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ray_private.START_COMMAND, "start", "--help"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PATH": ""},
+    )  # fmt: skip
+    for option in ("--head", "--node-ip-address", "--include-log-monitor", "--temp-dir"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize(("prepared", "address"), [(True, "127.0.0.1"), (False, "another")])
+def test_loopback_stays_loopback_only_where_the_environment_says_so(prepared, address) -> None:
+    code = (
+        "from ray._private import services\n"
+        "services.node_ip_address_from_perspective = lambda *_: 'another'\n"
+        "print(services.resolve_ip_for_localhost('127.0.0.1'))"
+    )
+    assert told_by(code, prepared=prepared) == address
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_serves_calls_go_by_grpc_only_where_the_environment_says_so(prepared) -> None:
+    code = (
+        "from ray.serve._private.constants import RAY_SERVE_USE_GRPC_BY_DEFAULT as by_grpc\n"
+        "print(by_grpc)"
+    )
+    assert told_by(code, prepared=prepared) == str(prepared)
+
+
+@pytest.mark.parametrize(("prepared", "seen"), [(True, "'1'"), (False, "''")])
+def test_actors_without_gpus_see_them_only_where_the_environment_says_so(prepared, seen) -> None:
+    code = (
+        "import os, ray\n"
+        "from types import SimpleNamespace\n"
+        "os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '1')  # as older versions\n"
+        "os.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+        "reserved = SimpleNamespace(get_accelerator_ids=lambda: {'GPU': []})\n"
+        "ray.get_runtime_context = lambda: reserved\n"
+        "from ray._private.utils import set_visible_accelerator_ids\n"
+        "set_visible_accelerator_ids()\n"
+        "print(repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    )
+    assert told_by(code, prepared=prepared) == seen
+
+
+def test_ray_start_says_the_words_that_are_waited_for() -> None:
+    code = "import inspect; from ray.scripts import scripts; print(inspect.getsource(scripts))"
+    assert ray_private.STARTED.decode() in told_by(code)
+
+
+def test_it_was_tried_on_the_locked_version() -> None:
+    (locked,) = re.findall(r"^ray==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.M)
+    assert locked in ray_private.TRIED_ON, f"try ray {locked}, then add it to TRIED_ON"

@@ -1,0 +1,99 @@
+"""A simulated run keeps what its plan predicts, repeats, and refuses what cannot be simulated."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cluster.demand import Phase
+from planner.policies import solve
+from planner.problem import ProblemError
+from planner.solution import Solution
+from profiling.profile import Profiles
+from serving.setting.setting import Setting
+from serving.simulation.simulate import simulate
+from serving.traffic.measurement import SCHEMA
+from serving.traffic.summary import summarise_run
+from support.demo_setting import demo_demand, demo_setting
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    return demo_setting()
+
+
+@pytest.fixture(scope="module")
+def phase() -> Phase:
+    return demo_demand().phases[0]
+
+
+@pytest.fixture(scope="module")
+def solution(setting, phase) -> Solution:
+    return solve(setting.problem(phase), "baj3o")
+
+
+def test_what_was_predicted_comes_back(setting, phase, solution) -> None:
+    predicted = solution.evaluation.summary()
+    measured = summarise_run(simulate(setting, solution.plan, [phase], seed=2))
+    assert measured.errors == 0
+    assert measured.queries == pytest.approx(phase.total_qps * phase.duration_s, rel=0.1)
+    assert measured.answered_share >= 0.97 * (1 - predicted.shed_share)
+    assert measured.accuracy == pytest.approx(predicted.objective, rel=0.05)
+    assert measured.deadline_met_share >= 0.98
+    for node, busy in predicted.utilization_by_node.items():
+        assert measured.utilization_by_node[node] == pytest.approx(busy, rel=0.3, abs=0.02)
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(
+    setting, phase, solution
+) -> None:
+    short = [phase.model_copy(update={"duration_s": 5.0})]
+    first, again, other = (simulate(setting, solution.plan, short, seed=s) for s in (3, 3, 4))
+    for name in SCHEMA.names:
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert first.run.busy_s == again.run.busy_s
+    assert len(first) != len(other) or (first.scheduled_s != other.scheduled_s).any()
+
+
+def test_phases_follow_one_another_and_what_a_plan_does_not_serve_is_shed(
+    setting, phase, solution
+) -> None:
+    silent = solution.plan.model_copy(update={"routes": ()})
+    phases = [phase.model_copy(update={"duration_s": 2.0})] * 2
+    rows = simulate(setting, silent, phases)
+    assert rows.run.phase_starts_s == (0.0, 2.0)
+    assert set(rows.outcome) == {"shed"}
+    assert set(rows.phase) == {0, 1}
+    assert set(rows.run.busy_s.values()) == {0}
+
+
+def test_it_waits_on_an_event_loop_too_as_in_a_notebook(setting, phase, solution) -> None:
+    short = [phase.model_copy(update={"duration_s": 1.0})]
+
+    async def cell() -> int:
+        return len(simulate(setting, solution.plan, short))
+
+    assert asyncio.run(cell()) == len(simulate(setting, solution.plan, short)) > 0
+
+
+def test_names_that_the_setting_lacks_are_refused_before_anything_runs(
+    setting, phase, solution
+) -> None:
+    strange = Phase(duration_s=1.0, rates_qps={"client-9": {"depth": 1.0}})
+    with pytest.raises(ProblemError, match="client-9"):
+        simulate(setting, solution.plan, [strange])
+    used = solution.plan.routes[0].model
+    few = replace(setting, cards=tuple(card for card in setting.cards if card.name != used))
+    with pytest.raises(ValueError, match=f"routes.0: '{used}' has no card"):
+        simulate(few, solution.plan, [phase])
+    measured = [p for p in setting.profiles.profiles if p.model != used]
+    profiles = Profiles(
+        topology=setting.topology.name,
+        profiles=tuple(measured),
+        provenance=setting.profiles.provenance,
+    )
+    with pytest.raises(ValueError, match=f"'{used}' was not profiled on"):
+        simulate(replace(setting, profiles=profiles), solution.plan, [phase])
