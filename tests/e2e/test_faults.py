@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -57,13 +58,14 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(
     check_logs(walked, victim, after[victim]["plan_version"])
 
 
-def check_logs(walked, victim: str, version: int) -> None:
+def check_logs(walked: Testbed, victim: str, version: int) -> None:
     """What the victim said before it was killed and since, and those who lost it."""
 
-    def lines(*arguments: str) -> list[dict]:
+    def lines(*arguments: str) -> list[dict[str, Any]]:
         done = walked.run("logs", *arguments, "-n", "0", "--json")
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["lines"]
+        found: list[dict[str, Any]] = json.loads(done.stdout)["lines"]
+        return found
 
     own = [line["text"] for line in lines(victim)]
     runs = [index for index, text in enumerate(own) if text.startswith("the node runs: process ")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,7 +14,6 @@ import pytest
 
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from serving.cli import logs_verb
 from serving.cli.main import main
 from serving.logs.line import LogLine, encode_line
 
@@ -29,7 +29,7 @@ CLOUD = [line(2, "cloud", "cloud, once", "WARNING")]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The log folder of a user whose edge and cloud have logged."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
     logs = tmp_path / "logs"
@@ -39,8 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return logs
 
 
+Run = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs `testbed logs ...`; gives its exit code, stdout and stderr."""
 
     def runs(*arguments: str) -> tuple[int, str, str]:
@@ -48,16 +51,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
         return ended.value.code, said.out, said.err
 
     return runs
 
 
 def texts(stdout: str) -> list[str]:
-    return [found["text"] for found in json.loads(stdout)["lines"]]
+    return [str(found["text"]) for found in json.loads(stdout)["lines"]]
 
 
-def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder, run) -> None:
+def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder: Path, run: Run) -> None:
     code, out, _ = run()
     assert code == 0
     rows = out.splitlines()
@@ -72,7 +76,7 @@ def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder, run) ->
     assert "edge, [bold]broken[/]" in rows[2]  # what was logged is no markup
 
 
-def test_a_node_a_level_and_a_number_of_lines_can_be_asked_for(folder, run) -> None:
+def test_a_node_a_level_and_a_number_of_lines_can_be_asked_for(folder: Path, run: Run) -> None:
     every = ["edge, first", "cloud, once", "edge, [bold]broken[/]"]
     assert texts(run("--json")[1]) == every
     assert texts(run("edge-0", "--json")[1]) == [every[0], every[2]]
@@ -82,19 +86,23 @@ def test_a_node_a_level_and_a_number_of_lines_can_be_asked_for(folder, run) -> N
     assert texts(run("-n", "0", "--json")[1]) == every
 
 
-def test_an_unknown_node_is_bad_input_that_names_the_known_ones(folder, run) -> None:
+def test_an_unknown_node_is_bad_input_that_names_the_known_ones(folder: Path, run: Run) -> None:
     code, _, err = run("edge-9")
     assert code == 2
     assert err == "testbed: there is no node 'edge-9'; nodes: cloud, driver, edge-0\n"
 
 
-def test_without_any_log_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run) -> None:
+def test_without_any_log_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
     assert run()[:2] == (0, "nothing was logged\n")
     assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
 
 
-def test_tracebacks_stand_below_their_line_and_nothing_steers_the_terminal(folder, run) -> None:
+def test_tracebacks_stand_below_their_line_and_nothing_steers_the_terminal(
+    folder: Path, run: Run
+) -> None:
     failed = line(4, "cloud", "a\nb\x1b[2J", "ERROR", "Traceback\n  File\x1b[1m\nRuntimeError: x")
     with (folder / "cloud.log").open("a") as file:
         file.write(encode_line(failed) + "\n")
@@ -109,7 +117,7 @@ def test_tracebacks_stand_below_their_line_and_nothing_steers_the_terminal(folde
 
 
 def test_following_goes_on_with_what_comes_until_it_is_interrupted(
-    folder, run, monkeypatch: pytest.MonkeyPatch
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = [line(5, "edge-0", "later"), line(6, "cloud", "last", "ERROR")]
 
@@ -120,7 +128,7 @@ def test_following_goes_on_with_what_comes_until_it_is_interrupted(
         with (folder / f"{one.node}.log").open("a") as file:
             file.write(encode_line(one) + "\n")
 
-    monkeypatch.setattr(logs_verb.time, "sleep", sleep)
+    monkeypatch.setattr("serving.cli.logs_verb.time.sleep", sleep)
     code, out, _ = run("--follow", "--json", "-n", "1")
     assert code == 0
     said = [json.loads(row)["text"] for row in out.splitlines()]
@@ -128,7 +136,7 @@ def test_following_goes_on_with_what_comes_until_it_is_interrupted(
 
 
 def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
-    folder, run, monkeypatch: pytest.MonkeyPatch
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topology = Topology.load(SPECS / "demo.yaml")
     asked: list[set[str]] = []
@@ -138,16 +146,16 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
         def attach(cls, topology: Topology) -> FakeFleet:
             return cls()
 
-        def log_lines(self, nodes, after_s: float) -> dict[str, list[LogLine]]:
+        def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
             asked.append(set(nodes))
             return {"client-0": [line(2.5, "client-0", "from afar")], "client-1": []}
 
     module = ModuleType("serving.deploy.fleet")
-    module.Fleet = FakeFleet
+    vars(module)["Fleet"] = FakeFleet
     monkeypatch.setitem(sys.modules, "serving.deploy.fleet", module)
-    monkeypatch.setattr(logs_verb.local, "connect", lambda: None)
+    monkeypatch.setattr("cluster.providers.local.connect", lambda: None)
     state = SimpleNamespace(alive=True, topology=topology)
-    monkeypatch.setattr(logs_verb, "find_cluster", lambda: state)
+    monkeypatch.setattr("serving.cli.logs_verb.find_cluster", lambda: state)
     code, out, err = run("--json")
     assert code == 0
     assert texts(out) == ["edge, first", "cloud, once", "from afar", "edge, [bold]broken[/]"]
@@ -159,7 +167,7 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
 
 
 def test_what_a_command_logs_is_kept_under_its_own_name(
-    folder, run, monkeypatch: pytest.MonkeyPatch
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def speaks() -> None:
         logging.getLogger("serving.deploy.fleet").info("plan version 7 is in force")

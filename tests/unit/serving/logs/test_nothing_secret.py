@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import grpc
 import msgpack
@@ -32,8 +33,16 @@ from serving.ingress.protobuf_types import METHODS, SERVICE, message
 from serving.logs.file import OpenLog
 from serving.logs.line import Level
 from serving.node.links.uplink import UplinkTimeouts
+from serving.node.server import NodeServer, Routed
 from support import node_fakes, open_door
-from support.node_fakes import ONLY_EDGE, hierarchy, models, put_in_force
+from support.node_fakes import (
+    ONLY_EDGE,
+    FakeRuntime,
+    Servers,
+    hierarchy,
+    models,
+    put_in_force,
+)
 
 DOOR_TOKEN = "door-secret-1a2b3c4d5e6f"
 CLUSTER_TOKEN = "cluster-secret-9z8y7x6w5v"
@@ -91,7 +100,9 @@ def ask_http(
         return caller.getresponse().status
 
 
-def ask_grpc(port: int, token: str, model: str = "depth", shape=(1, 4, 4, 3)) -> str:
+def ask_grpc(
+    port: int, token: str, model: str = "depth", shape: tuple[int, ...] = (1, 4, 4, 3)
+) -> str:
     request = message("ModelInferRequest")(model_name=model)
     request.inputs.add(name="image", datatype="UINT8", shape=shape)
     request.raw_input_contents.append(PIXELS.tobytes())
@@ -104,7 +115,7 @@ def ask_grpc(port: int, token: str, model: str = "depth", shape=(1, 4, 4, 3)) ->
         try:
             ask(request, timeout=5, metadata=(("authorization", f"Bearer {token}"),))
         except grpc.RpcError as error:
-            return error.code().name
+            return str(error.code().name)
         return "OK"
 
 
@@ -117,8 +128,8 @@ def send_raw(port: int, sent: bytes) -> None:
             return
 
 
-def framed(fields: list) -> bytes:
-    packed = msgpack.packb(fields, use_bin_type=True)
+def framed(fields: list[Any]) -> bytes:
+    packed: bytes = msgpack.packb(fields, use_bin_type=True)
     return len(packed).to_bytes(4, "big") + packed
 
 
@@ -142,19 +153,22 @@ async def doors_go_wrong(http_port: int, grpc_port: int) -> None:
     await do(send_raw, http_port, b"GET /v2 HTTP/1.1\r\n" + 70 * secret + b"\r\n")
 
 
-async def the_node_has_a_fault(client, http_port: int, grpc_port: int) -> None:
+async def the_node_has_a_fault(client: NodeServer, http_port: int, grpc_port: int) -> None:
     """An error that nobody foresaw, under a request over HTTP and one over gRPC."""
 
-    async def broken(task, image, **options):
+    async def broken(task: str, image: np.ndarray, **options: object) -> Routed:
         raise RuntimeError("a fault of the node's own")
 
-    answer, client.answer = client.answer, broken
+    answer = client.answer
+    client.answer = broken  # type: ignore[method-assign]
     assert await asyncio.to_thread(ask_http, http_port, DOOR_TOKEN, png()) == 500
     assert await asyncio.to_thread(ask_grpc, grpc_port, DOOR_TOKEN) == "UNKNOWN"
-    client.answer = answer
+    client.answer = answer  # type: ignore[method-assign]
 
 
-async def links_go_wrong(client, servers, runtimes) -> None:
+async def links_go_wrong(
+    client: NodeServer, servers: Servers, runtimes: dict[str, FakeRuntime]
+) -> None:
     """Strangers, peers that send nonsense up and down, a device that fails, a node that dies."""
     greeting, do = framed([0, CLUSTER_TOKEN]), asyncio.to_thread
     pixels, port = PIXELS.tobytes(), servers.ports["edge"]
@@ -167,7 +181,7 @@ async def links_go_wrong(client, servers, runtimes) -> None:
 
     outcomes = cycle([[pixels, pixels, 0], ["e", "e", "m", pixels, 0, 0, 0, 0, []], [pixels]])
 
-    async def impostor(reader, writer) -> None:
+    async def impostor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in ([1], [3]):
             size_bytes = int.from_bytes(await reader.readexactly(4), "big")
             _, number, *_ = msgpack.unpackb(await reader.readexactly(size_bytes))
@@ -202,7 +216,7 @@ async def everything_goes_wrong() -> None:
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def logged(tmp_path_factory: pytest.TempPathFactory) -> str:
     """All that a process said while everything went wrong: its log files, and its records."""
     folder: Path = tmp_path_factory.mktemp("logs")
     stream = io.StringIO()
@@ -240,11 +254,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "refused ('depth',): deadline", "the node stops",
     ],
 )  # fmt: skip
-def test_everything_that_went_wrong_is_in_the_log(logged, event: str) -> None:
+def test_everything_that_went_wrong_is_in_the_log(logged: str, event: str) -> None:
     assert event in logged
 
 
-def test_no_secret_is_in_the_log_in_any_form(logged) -> None:
+def test_no_secret_is_in_the_log_in_any_form(logged: str) -> None:
     said = logged.lower()
     assert [secret for secret in SECRETS if secret.lower() in said] == []
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from serving.errors import RefusedError
 from serving.node.links.uplink import UplinkTimeouts
+from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable
+from support.log_records import error_of, node_of
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 HASTY = UplinkTimeouts(
@@ -17,8 +21,11 @@ HASTY = UplinkTimeouts(
 )
 
 
+Said = Callable[..., list[tuple[str, str]]]
+
+
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture):
+def said(caplog: pytest.LogCaptureFixture) -> Said:
     """Reads the lines of a node so far, as (level, text), of which the text has some word."""
     caplog.set_level(logging.DEBUG, "serving")
 
@@ -26,13 +33,13 @@ def said(caplog: pytest.LogCaptureFixture):
         return [
             (record.levelname, record.getMessage())
             for record in caplog.records
-            if getattr(record, "node", None) == node and word in record.getMessage()
+            if node_of(record) == node and word in record.getMessage()
         ]
 
     return read
 
 
-async def ask(client, count: int = 1) -> None:
+async def ask(client: NodeServer, count: int = 1) -> None:
     for _ in range(count):
         try:
             await client.answer("depth", image(1))
@@ -40,7 +47,7 @@ async def ask(client, count: int = 1) -> None:
             continue
 
 
-def test_every_line_of_a_node_bears_its_name(said, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_line_of_a_node_bears_its_name(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
@@ -48,10 +55,10 @@ def test_every_line_of_a_node_bears_its_name(said, caplog: pytest.LogCaptureFixt
 
     asyncio.run(scenario())
     lines = [record for record in caplog.records if record.name.startswith("serving.")]
-    assert {record.node for record in lines} == {"client", "edge", "cloud"}
+    assert {node_of(record) for record in lines} == {"client", "edge", "cloud"}
 
 
-def test_loads_and_unloads_are_logged_once_with_seconds_and_bytes(said) -> None:
+def test_loads_and_unloads_are_logged_once_with_seconds_and_bytes(said: Said) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)
@@ -70,7 +77,7 @@ def test_loads_and_unloads_are_logged_once_with_seconds_and_bytes(said) -> None:
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error_with_its_traceback(
-    said, caplog: pytest.LogCaptureFixture
+    said: Said, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, _):
@@ -80,10 +87,10 @@ def test_a_model_that_cannot_be_loaded_is_an_error_with_its_traceback(
     asyncio.run(scenario())
     assert said("client", "failed to load") == [("ERROR", "model none failed to load")]
     (record,) = [found for found in caplog.records if found.levelname == "ERROR"]
-    assert record.exc_info[0] is KeyError
+    assert error_of(record) is KeyError
 
 
-def test_a_plan_is_logged_with_its_version_and_only_when_it_is_new(said) -> None:
+def test_a_plan_is_logged_with_its_version_and_only_when_it_is_new(said: Said) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers, version=4)
@@ -95,7 +102,7 @@ def test_a_plan_is_logged_with_its_version_and_only_when_it_is_new(said) -> None
 
 
 def test_a_device_that_fails_batch_after_batch_is_one_traceback(
-    said, caplog: pytest.LogCaptureFixture
+    said: Said, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
         runtimes = models()
@@ -113,13 +120,13 @@ def test_a_device_that_fails_batch_after_batch_is_one_traceback(
     ]
     assert said("client", "failed on a batch") == []
     (record,) = [found for found in caplog.records if found.levelname == "ERROR"]
-    assert record.exc_info[0] is RuntimeError
+    assert error_of(record) is RuntimeError
     assert len(said("client", "depth was answered by client after device_failed of edge")) == 30
 
 
-def test_a_runtime_with_too_few_answers_fails_its_batch_and_nothing_else(said) -> None:
+def test_a_runtime_with_too_few_answers_fails_its_batch_and_nothing_else(said: Said) -> None:
     class Short(FakeRuntime):
-        def run(self, images):
+        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
             answers = super().run(images)
             return {task: rows[:-1] for task, rows in answers.items()} if images.any() else answers
 
@@ -133,7 +140,7 @@ def test_a_runtime_with_too_few_answers_fails_its_batch_and_nothing_else(said) -
     assert len(said("edge", "failed on a batch")) == 1
 
 
-def test_a_lost_link_and_its_return_are_one_line_each(said) -> None:
+def test_a_lost_link_and_its_return_are_one_line_each(said: Said) -> None:
     async def scenario() -> None:
         async with hierarchy(models(), timeouts=HASTY) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE)
@@ -163,8 +170,8 @@ def test_a_lost_link_and_its_return_are_one_line_each(said) -> None:
     assert " again, after 0." in again
 
 
-def test_a_silent_peer_is_given_up_with_the_reason(said) -> None:
-    async def mute(reader, writer) -> None:
+def test_a_silent_peer_is_given_up_with_the_reason(said: Said) -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readexactly(1)
             writer.write(b"\x00\x00\x00\x02\x91\x01")  # welcome, and then nothing
@@ -187,7 +194,7 @@ def test_a_silent_peer_is_given_up_with_the_reason(said) -> None:
 
 
 def test_strangers_and_refused_frames_are_warnings_of_the_node_they_came_to(
-    said, monkeypatch: pytest.MonkeyPatch
+    said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.node.links.peer_server.GREETING_S", 0.05)
 
@@ -206,7 +213,7 @@ def test_strangers_and_refused_frames_are_warnings_of_the_node_they_came_to(
     assert refused[1].endswith("it did not show the cluster's token")
 
 
-def test_a_refused_query_is_a_matter_of_debugging(said) -> None:
+def test_a_refused_query_is_a_matter_of_debugging(said: Said) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers, routes={})
@@ -217,7 +224,7 @@ def test_a_refused_query_is_a_matter_of_debugging(said) -> None:
     assert said("client", "refused") == [("DEBUG", "refused ('edges',): not_served")]
 
 
-def test_a_node_that_stops_warns_of_nothing(said, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_node_that_stops_warns_of_nothing(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with hierarchy(models()) as (client, servers):
             await put_in_force(servers)

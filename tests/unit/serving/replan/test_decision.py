@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from serving.replan.decision import ReplanOptions, decide
 from serving.replan.load_estimate import LoadEstimator
 from serving.replan.loop import ReplanLoop
 from serving.rollout.execute import RolloutReport
+from support.log_records import error_of
 
 
 def snapshot(node: str, taken_s: float, **arrived: int) -> NodeSnapshot:
@@ -101,23 +103,23 @@ class FakeFleet:
         self._counts = list(counts)
         self._looks = 0
 
-    def snapshots(self):
+    def snapshots(self) -> dict[str, NodeSnapshot]:
         if not self._counts:
             raise TimeoutError("node c gave no answer")
         self._looks += 1
         return {"c": snapshot("c", 10.0 * self._looks, **self._counts.pop(0))}
 
-    def apply(self, plan, setting, phase) -> RolloutReport:
+    def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
         return RolloutReport(version=2, total_s=0.1, reaction_s=0.1, drain_s=0.0)
 
 
 def test_each_look_and_the_error_that_ends_the_loop_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fleet = FakeFleet(
+    fleet: Any = FakeFleet(
         {"depth": 0, "edges": 0}, {"depth": 100, "edges": 0}, {"depth": 100, "edges": 100}
     )
-    setting = SimpleNamespace(
+    setting: Any = SimpleNamespace(
         tasks=("depth", "edges"),
         problem=lambda phase: problem(phase.rates_qps["c"]["depth"], phase.rates_qps["c"]["edges"]),
     )
@@ -132,4 +134,4 @@ def test_each_look_and_the_error_that_ends_the_loop_are_logged(
     assert stays.getMessage().endswith(": it stays")
     assert "it changes: " in changes.getMessage()
     assert ended.levelname == "ERROR"
-    assert ended.exc_info[0] is TimeoutError
+    assert error_of(ended) is TimeoutError
