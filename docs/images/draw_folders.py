@@ -60,6 +60,7 @@ SERVING = Panel(
             ("serving/routing", "shares to choices"),
             ("serving/http", "HTTP/1.1 connections"),
         ],
+        [("serving/logs", "lines with a node's name")],
     ),
 )  # fmt: skip
 PLANNER = Panel(
@@ -97,7 +98,10 @@ CLUSTER = Panel(
         [("cluster/specs", "topologies that ship")],
     ),
 )  # fmt: skip
-COLUMNS = ([SERVING], [PLANNER, PROFILING], [MODELS], [CLUSTER])
+TESTBED = Panel(
+    "testbed", "what scripts import", "#fff", "#4a5560", ([("testbed", "the public names")],)
+)
+COLUMNS = ([TESTBED, SERVING], [PLANNER, PROFILING], [MODELS], [CLUSTER])
 """from left to right, panels of a column one above the other"""
 RULE = (
     "A folder imports only from boxes below it in its own column, and from columns to its right. "

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.decomposition.client_kernel import enumerate_sets, price_clients
-from planner.decomposition.edge_kernel import edge_value, select_set
+from planner.decomposition.best_set import Clients, Offers, SetBounds, price_clients
+from planner.decomposition.edge_kernel import EdgeModels, edge_value, lowest_bound
+from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
 from planner.decomposition.master import Master
+from planner.decomposition.model_sets import ModelSets, enumerate_sets
 from planner.edge_cost import EdgeCost
 from planner.paths import (
     cloud_open_at,
@@ -72,85 +74,41 @@ class EdgeData:
     def __init__(self, problem: Problem, cost: EdgeCost, options: EdgeOptions) -> None:
         p = problem
         self.problem, self.cost, self.options = p, cost, options
-        # Writable copies: the kernels are compiled once, for one kind of array.
-        self.load_ct = np.array(p.load_ct)
-        self.accuracy_cmt = np.array(p.accuracy_mt)[None]
         self.edge_open_ct = self.cloud_open_ct = np.ones(p.load_ct.shape, dtype=bool)
         if has_deadlines(p):
-            self.accuracy_cmt = np.where(local_open_cmt(p), p.accuracy_mt, 0.0)
             self.edge_open_ct, self.cloud_open_ct = edge_open_at(p), cloud_open_at(p)
-        self.query_bytes_t, self.cloud_cost_t = np.array(p.query_bytes_t), np.array(p.cloud_cost_t)
-        self.client_bytes_cm = np.array(p.client_model_bytes_cm)
         self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
-        self.cap_t = edge_limit_at(p).sum(axis=0)
-        self.window = options.fill * float(p.edge_compute_e[0] * p.window_e[0])
-        self.memory = float(p.edge_memory_e[0])
-        work_m = p.window_e[0] * cost.marginal_em[0]
-        self.m = _useful(p, cost.fixed_em[0], work_m, self.cap_t, self.memory, self.window)
-        self.accuracy_mt = np.ascontiguousarray(p.accuracy_mt[self.m])
-        self.fixed_m, self.work_m = cost.fixed_em[0][self.m], work_m[self.m]
-        self.bytes_m = p.edge_model_bytes_em[0][self.m]
-        self.client_cost_cm = p.client_setup_cm + p.client_marginal_cm
-        self.cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
-        self.uplink = float(p.edge_uplink_e[0])
-        in_reach_t = (p.cloud_model_t >= 0) & (self.uplink > 0)
-        self.cloud_net_t = np.where(in_reach_t, self.cloud_net_t, 0.0)
-        self._enumerate()
-        self.last_remote_ct = np.full(p.load_ct.shape, np.inf)
-        # A client's optimum is found to a small part of the gap asked for; the bound includes it.
-        self.tolerance_c = (0.01 * options.gap + 1e-9) * np.maximum(self.load_ct.sum(axis=1), 1e-9)
-        self.master = Master(
-            self.accuracy_mt, self.fixed_m, self.work_m, self.bytes_m, self.cap_t,
-            window=self.window, memory=self.memory, backhaul=self.uplink, clients=len(p.clients),
+        every = _edge_models(p, cost, options.fill)
+        self.m = _useful(every)
+        self.models = EdgeModels(
+            np.ascontiguousarray(every.accuracy_mt[self.m]), every.bytes_m[self.m],
+            every.fixed_m[self.m], every.work_m[self.m], every.cap_t, every.memory, every.window,
         )  # fmt: skip
+        cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
+        self.backhaul_limit = float(p.edge_uplink_e[0])
+        in_reach_t = (p.cloud_model_t >= 0) & (self.backhaul_limit > 0)
+        self.cloud_net_t = np.where(in_reach_t, cloud_net_t, 0.0)
+        self.clients = _clients(p, options)
+        self.sets, self.roomy_c = _model_sets(p, self.clients)
+        self.known = SetBounds(
+            np.full(self.sets.first_set_c[-1], np.inf), np.full(p.load_ct.shape, np.inf),
+            np.zeros(len(p.clients), dtype=np.int64),
+        )  # fmt: skip
+        self.master = Master(self.models, backhaul=self.backhaul_limit, clients=len(p.clients))
         self.cuts = Cuts()
         self.backhaul_k: list[float] = []
         self.visited: list[BoolArray] = []
 
-    def _enumerate(self) -> None:
-        """All model sets of all clients, one after another: `first_set_c`, `start`, `members`."""
-        p = self.problem
-        self.roomy_c = np.zeros(len(p.clients), dtype=bool)
-        first, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
-        for c in range(len(p.clients)):
-            start, found = enumerate_sets(
-                self.client_bytes_cm[c], self.client_cost_cm[c],
-                self.accuracy_cmt[min(c, len(self.accuracy_cmt) - 1)],
-                self.load_ct[c] > 0, float(p.client_memory_c[c]), SET_LIMIT,
-            )  # fmt: skip
-            if len(start) == 0:
-                self.roomy_c[c] = True
-                found = np.flatnonzero(self.client_bytes_cm[c] <= p.client_memory_c[c])
-                start = np.array([0, len(found)])
-            first.append(first[-1] + len(start) - 1)
-            starts.append(start[1:] + count)
-            members.append(found)
-            count += len(found)
-        self.first_set_c = np.array(first)
-        self.start, self.all_members = np.concatenate(starts), np.concatenate(members)
-        self.bound_s = np.full(first[-1], np.inf)
-        self.guess_c = np.zeros(len(p.clients), dtype=np.int64)
-        self.compute_c = self.options.fill * p.client_compute_c
-        self.uplink_c = link_a(p)
-
     def price(self, service_t: FloatArray, backhaul: float) -> float:
         """C at these prices; every client's best column joins the master, C joins the cuts."""
-        p, C, T = self.problem, len(self.problem.clients), len(self.problem.tasks)
-        cloud_t = self.cloud_net_t - backhaul * p.query_bytes_t
+        cloud_t = self.cloud_net_t - backhaul * self.problem.query_bytes_t
         edge_ct = np.where(self.edge_open_ct, service_t, 0.0)
         cloud_ct = np.where(self.cloud_open_ct, cloud_t, 0.0)
-        in_cloud_ct = cloud_ct > edge_ct
         remote_ct = np.maximum(np.maximum(edge_ct, cloud_ct), 0.0)
-        value_c, routing_c = np.zeros(C), np.zeros((C, T + 5))
-        price_clients(
-            self.first_set_c, self.start, self.all_members, self.bound_s, self.guess_c,
-            self.compute_c, self.uplink_c, self.accuracy_cmt, self.client_cost_cm,
-            self.load_ct, remote_ct, self.last_remote_ct, in_cloud_ct, self.query_bytes_t,
-            self.cloud_net_t, self.cloud_cost_t, self.tolerance_c, value_c, routing_c,
-        )  # fmt: skip
-        self.last_remote_ct = remote_ct
-        self.master.add(self.guess_c, routing_c)
-        total = float(value_c.sum()) + (backhaul * self.uplink if backhaul > 0 else 0.0)
+        offers = Offers(remote_ct, cloud_ct > edge_ct, self.cloud_net_t)
+        value_c, routing_c = price_clients(self.clients, self.sets, offers, self.known)
+        self.master.add(self.known.best_set_c, routing_c)
+        total = float(value_c.sum()) + (backhaul * self.backhaul_limit if backhaul > 0 else 0.0)
         total *= ROUNDING_UP
         self.cuts.clients_k.append(total)
         self.cuts.price_kt.append(service_t)
@@ -158,36 +116,29 @@ class EdgeData:
         return total
 
     def linearise(self, k: int, eta: float) -> None:
-        """Cut k, linear in the gains of models, at the price `eta` of work."""
-        price_t = self.cuts.price_kt[k]
-        net_mt = self.accuracy_mt - price_t - eta * self.work_m[:, None]
-        gain_mt = np.where(self.accuracy_mt > 0, np.maximum(net_mt, 0.0) * self.cap_t, 0.0)
-        self.cuts.base_k.append((self.cuts.clients_k[k] + eta * self.window) * ROUNDING_UP)
+        """Cut k, linear in the gains of models, at the price `eta` of work (see edge_sets)."""
+        edge = self.models
+        net_mt = edge.accuracy_mt - self.cuts.price_kt[k] - eta * edge.work_m[:, None]
+        gain_mt = np.where(edge.accuracy_mt > 0, np.maximum(net_mt, 0.0) * edge.cap_t, 0.0)
+        self.cuts.base_k.append((self.cuts.clients_k[k] + eta * edge.window) * ROUNDING_UP)
         self.cuts.gain_kmt.append(gain_mt)
-        self.cuts.cost_km.append(eta * self.fixed_m)
+        self.cuts.cost_km.append(eta * edge.fixed_m)
         self.cuts.origin_k.append((k, eta))
 
     def earns(self, active_m: BoolArray, k: int) -> tuple[float, float]:
         """(E_A, eta) at the prices of cut k."""
-        found: tuple[float, float] = edge_value(
-            np.flatnonzero(active_m), self.accuracy_mt, self.fixed_m, self.work_m,
-            self.cuts.price_kt[k], self.cap_t, self.window,
-        )  # fmt: skip
-        return found
+        return edge_value(np.flatnonzero(active_m), self.models, self.cuts.price_kt[k])
 
     def bound_of(self, active_m: BoolArray) -> tuple[float, int, float]:
         """min_k C_k + E_A(rho_k), the k where it is reached, and its eta."""
-        best = (np.inf, -1, 0.0)
-        for k, clients in enumerate(self.cuts.clients_k):
-            value, eta = self.earns(active_m, k)
-            if clients + value < best[0]:
-                best = (clients + value, k, eta)
-        return best
+        clients_k, price_kt = np.array(self.cuts.clients_k), np.array(self.cuts.price_kt)
+        return lowest_bound(np.flatnonzero(active_m), self.models, clients_k, price_kt)
 
     def fractional_value(self, k: int, memory_price: float) -> float:
         """Bound on E_A over all sets A at cut k as last linearised, memory priced."""
         gain_m = self.cuts.gain_kmt[-1].sum(axis=1) - self.cuts.cost_km[-1]
-        share_m = self.bytes_m / self.memory if self.memory > 0 else np.zeros(len(self.m))
+        edge = self.models
+        share_m = edge.bytes_m / edge.memory if edge.memory > 0 else np.zeros(len(self.m))
         eta_window = self.cuts.base_k[-1] - self.cuts.clients_k[k]
         return float(np.maximum(gain_m - memory_price * share_m, 0.0).sum()) + (
             eta_window + memory_price
@@ -195,8 +146,9 @@ class EdgeData:
 
     def members(self, c: int, chosen: int) -> NDArray[np.int64]:
         """Models of a set of client c."""
-        s = self.first_set_c[c] + chosen
-        return self.all_members[self.start[s] : self.start[s + 1]]
+        sets = self.sets
+        s = sets.first_set_c[c] + chosen
+        return sets.members[sets.first_member_s[s] : sets.first_member_s[s + 1]]
 
     def full_mask(self, active_m: BoolArray) -> BoolArray:
         """A set of the reduced models as a mask over all."""
@@ -206,20 +158,21 @@ class EdgeData:
 
     def select(self, threshold: float) -> tuple[float, BoolArray, int]:
         """The model set with the highest bound above `threshold`."""
-        cuts = self.cuts
+        cuts, edge = self.cuts, self.models
         base_k, cost_km = np.array(cuts.base_k), np.array(cuts.cost_km)
         gain_kmt = np.array(cuts.gain_kmt)
         kept = self._tight(base_k, gain_kmt, cost_km)
-        density_m = cuts.gain_kmt[-1].sum(axis=1) / np.maximum(self.bytes_m, 1e-300)
+        density_m = cuts.gain_kmt[-1].sum(axis=1) / np.maximum(edge.bytes_m, 1e-300)
         order = np.argsort(-density_m, kind="stable")
-        gain_kmt = np.ascontiguousarray(gain_kmt[kept][:, order])
-        cost_km = np.ascontiguousarray(cost_km[kept][:, order])
-        value, chosen, nodes = select_set(
-            base_k[kept], gain_kmt, cost_km, self.bytes_m[order], self.fixed_m[order],
-            self.memory, self.window, threshold, NODE_LIMIT,
-        )  # fmt: skip
+        linear = LinearCuts(
+            base_k[kept],
+            np.ascontiguousarray(gain_kmt[kept][:, order]),
+            np.ascontiguousarray(cost_km[kept][:, order]),
+        )
+        budgets = EdgeBudgets(edge.bytes_m[order], edge.memory, edge.fixed_m[order], edge.window)
+        value, chosen_m, nodes = select_set(linear, budgets, threshold, NODE_LIMIT)
         active_m = np.zeros(len(order), dtype=bool)
-        active_m[order] = chosen
+        active_m[order] = chosen_m
         self.visited.append(active_m)
         return value, active_m, nodes
 
@@ -227,7 +180,7 @@ class EdgeData:
         """Rows (rho_t..., sigma, eta) of the cuts that bound the most promising sets: a start
         for the same edge after its load has changed."""
         if not self.visited:
-            return np.zeros((0, len(self.cap_t) + 2))
+            return np.zeros((0, len(self.models.cap_t) + 2))
         bound_vk = np.array([self._linear_bounds(active_m) for active_m in self.visited])
         promising = np.argsort(-bound_vk.min(axis=1))
         chosen = dict.fromkeys(int(bound_vk[v].argmin()) for v in promising)
@@ -256,14 +209,69 @@ class EdgeData:
         return np.array(sorted(kept), dtype=np.int64)
 
 
-def _useful(
-    problem: Problem, fixed_m: FloatArray, work_m: FloatArray, cap_t: FloatArray,
-    memory: float, window: float,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Edge models that fit, serve something asked, and that no other model beats in everything."""
-    accuracy_mt = np.where(cap_t > 0, problem.accuracy_mt, 0.0)
-    bytes_m = problem.edge_model_bytes_em[0]
-    fits_m = (bytes_m <= memory) & (fixed_m < window) & (accuracy_mt > 0).any(axis=1)
+def _clients(problem: Problem, options: EdgeOptions) -> Clients:
+    p = problem
+    accuracy_cmt = np.array(p.accuracy_mt)[None]
+    if has_deadlines(p):
+        accuracy_cmt = np.where(local_open_cmt(p), p.accuracy_mt, 0.0)
+    # Writable copies: the kernels are compiled once, for one kind of array.
+    load_ct = np.array(p.load_ct)
+    return Clients(
+        accuracy_cmt=accuracy_cmt,
+        cost_cm=p.client_setup_cm + p.client_marginal_cm,
+        load_ct=load_ct,
+        compute_c=options.fill * p.client_compute_c,
+        uplink_c=link_a(p),
+        query_bytes_t=np.array(p.query_bytes_t),
+        # A client's optimum is found to a small part of the gap asked for; the bound includes it.
+        tolerance_c=(0.01 * options.gap + 1e-9) * np.maximum(load_ct.sum(axis=1), 1e-9),
+    )
+
+
+def _model_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArray]:
+    """All maximal model sets of all clients, and which clients are bounded as if they held every
+    model, because their sets are too many (`roomy_c`)."""
+    C = len(problem.clients)
+    bytes_cm = np.array(problem.client_model_bytes_cm)
+    roomy_c = np.zeros(C, dtype=bool)
+    first_set, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
+    for c in range(C):
+        memory = float(problem.client_memory_c[c])
+        accuracy_mt = clients.accuracy_cmt[min(c, len(clients.accuracy_cmt) - 1)]
+        start, found = enumerate_sets(
+            bytes_cm[c], clients.cost_cm[c], accuracy_mt, clients.load_ct[c] > 0, memory, SET_LIMIT
+        )
+        if len(start) == 0:
+            roomy_c[c] = True
+            found = np.flatnonzero(bytes_cm[c] <= memory)
+            start = np.array([0, len(found)])
+        first_set.append(first_set[-1] + len(start) - 1)
+        starts.append(start[1:] + count)
+        members.append(found)
+        count += len(found)
+    sets = ModelSets(np.array(first_set), np.concatenate(starts), np.concatenate(members))
+    return sets, roomy_c
+
+
+def _edge_models(problem: Problem, cost: EdgeCost, fill: float) -> EdgeModels:
+    """All models of the problem's one edge."""
+    p = problem
+    return EdgeModels(
+        accuracy_mt=p.accuracy_mt,
+        bytes_m=p.edge_model_bytes_em[0],
+        fixed_m=cost.fixed_em[0],
+        work_m=p.window_e[0] * cost.marginal_em[0],
+        cap_t=edge_limit_at(p).sum(axis=0),
+        memory=float(p.edge_memory_e[0]),
+        window=fill * float(p.edge_compute_e[0] * p.window_e[0]),
+    )
+
+
+def _useful(edge: EdgeModels) -> NDArray[np.int64]:
+    """Models m that fit, serve something asked, and that no other beats in everything."""
+    accuracy_mt = np.where(edge.cap_t > 0, edge.accuracy_mt, 0.0)
+    bytes_m, fixed_m, work_m = edge.bytes_m, edge.fixed_m, edge.work_m
+    fits_m = (bytes_m <= edge.memory) & (fixed_m < edge.window) & (accuracy_mt > 0).any(axis=1)
     m = np.flatnonzero(fits_m)
     kept = []
     for i in m:

@@ -119,7 +119,7 @@ class _Search:
 
     def _warm_prices(self, warm: Allocation) -> bool:
         """Route the previous plan's models; start from its prices. False if it cannot be."""
-        edge, T = self.edge, len(self.edge.cap_t)
+        edge, T = self.edge, len(self.edge.problem.tasks)
         found = self._try(warm.onloaded_cm, warm.onloaded_em[0], choose=False)
         if found is None or self.value <= 0:
             return False
@@ -136,7 +136,7 @@ class _Search:
     def _first_prices(self) -> None:
         """Column generation with fractional edge models: good prices before any set is chosen."""
         edge = self.edge
-        best_t = edge.accuracy_mt.max(axis=0, initial=0.0)
+        best_t = edge.models.accuracy_mt.max(axis=0, initial=0.0)
         for level in (0.0, 0.5, 0.8):
             edge.price(level * best_t, 0.0)
         edge.master.fix_models(None)
@@ -222,7 +222,7 @@ class _Search:
         """
         edge = self.edge
         options = edge.options
-        if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > edge.window:
+        if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > edge.models.window:
             return None
         model = build_formulation(
             edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,

@@ -1,7 +1,20 @@
 """The restricted master of one edge: columns of its clients, flows through its models.
 
-Rows: memory of the edge (F4), window (F9), flow <= model (F3), flow of each task, backhaul (F7),
-one client one column. Its duals are the next prices to try. Axis letters: t task, m model.
+It is the linear program of docs/formulation.md, "Decomposition", with y fractional or fixed, and
+with only those routings of a client that some price vector has brought up so far:
+
+    maximise    sum of value x column  +  sum_mt cap_t accuracy_mt flow_mt
+    row 0       memory of the edge (F4), as a share of all of it
+    row 1       work of the window (F9), as a share of all of it
+    one row a (m, t)   flow_mt <= y_m (F3)
+    one row a task     flows of t  <=  edge flow that the columns bring, as a share of cap_t
+    one row            backhaul (F7), as a share of all of it
+    one row a client   weights of its columns <= 1
+
+Its value is at most the optimum over these models, and its duals are the next prices to try.
+Rows are scaled to a right-hand side of 1, so HiGHS' absolute tolerances mean the same in each.
+
+Axis suffixes: c client, t task, m model, r row, f pair of model and task, j entry.
 """
 
 from __future__ import annotations
@@ -12,10 +25,16 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.decomposition.edge_kernel import EdgeModels
+from planner.decomposition.routing_layout import BACKHAUL, EDGE_FLOWS, MASTER_PART, VALUE
 from planner.problem import FloatArray
 from planner.solvers.highs import QuietHighs
 
 __all__ = ["Master", "MasterPrices"]
+
+MEMORY_ROW, WINDOW_ROW, FIRST_FLOW_ROW = 0, 1, 2
+SAME_DIGITS = 9
+"""Routings that agree to so many decimals are one column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,68 +52,70 @@ class MasterPrices:
 class Master:
     """A linear program that grows by columns and is solved again from the last basis.
 
-    `accuracy_mt`, `fixed_m`, `work_m`, `bytes_m` describe the edge's models, `cap_t` the most
-    queries/s a task can bring (F3), `window` seconds of work, `backhaul` bytes/s (inf: no limit).
+    `edge` are the edge's models and budgets, `backhaul` its bytes/s to the cloud (inf: no limit),
+    `clients` the number of them.
     """
 
-    def __init__(
-        self, accuracy_mt: FloatArray, fixed_m: FloatArray, work_m: FloatArray,
-        bytes_m: FloatArray, cap_t: FloatArray, *, window: float, memory: float,
-        backhaul: float, clients: int,
-    ) -> None:  # fmt: skip
-        self.models, self.tasks = accuracy_mt.shape
+    def __init__(self, edge: EdgeModels, *, backhaul: float, clients: int) -> None:
+        self.models, self.tasks = edge.accuracy_mt.shape
         self.clients, self.backhaul = clients, backhaul
-        self.flow_m, self.flow_t = np.nonzero((accuracy_mt > 0) & (cap_t > 0))
-        flows = len(self.flow_m)
-        self.first_flow_row = 2
-        self.task_row = 2 + flows
-        self.backhaul_row = self.task_row + self.tasks
-        self.client_row = self.backhaul_row + 1
-        rows = self.client_row + clients
+        cap_t = edge.cap_t
+        self.flow_m, self.flow_t = np.nonzero((edge.accuracy_mt > 0) & (cap_t > 0))
+        self.first_task_row = FIRST_FLOW_ROW + len(self.flow_m)
+        self.backhaul_row = self.first_task_row + self.tasks
+        self.first_client_row = self.backhaul_row + 1
         self.scale_t = np.where(cap_t > 0, 1.0 / np.maximum(cap_t, 1e-300), 0.0)
+        self.window_share = 1.0 / edge.window if edge.window > 0 else 0.0
+        self.first_client_column = self.models + len(self.flow_m)
         self.columns: list[tuple[int, int]] = []
-        solver = QuietHighs()
-        solver.setOptionValue("threads", 1)
-        solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
+        """(client, its model set) of each column of a client."""
+        self.known: set[tuple[int, bytes]] = set()
+        self.solver = QuietHighs()
+        self.solver.setOptionValue("threads", 1)
+        self.solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
+        self._add_rows()
+        self._add_edge_columns(edge)
+
+    def _add_rows(self) -> None:
+        """All rows, still empty: the budgets and the clients have 1, the flows 0 on the right."""
+        rows = self.first_client_row + self.clients
         upper_r = np.zeros(rows)
-        upper_r[0] = 1.0
-        upper_r[1] = 1.0
+        upper_r[[MEMORY_ROW, WINDOW_ROW]] = 1.0
         upper_r[self.backhaul_row :] = 1.0
         none = np.zeros(0)
-        solver.addRows(
+        self.solver.addRows(
             rows, np.full(rows, -highspy.kHighsInf), upper_r, 0,
             np.zeros(rows, np.int32), none.astype(np.int32), none,
         )  # fmt: skip
-        memory_share_m = bytes_m / memory if memory > 0 else np.zeros(self.models)
-        self.window_share = window_share = 1.0 / window if window > 0 else 0.0
+
+    def _add_edge_columns(self, edge: EdgeModels) -> None:
+        """One column a model (y_m), then one a pair of model and task (flow_mt, in [0, 1])."""
+        memory_share_m = edge.bytes_m / edge.memory if edge.memory > 0 else np.zeros(self.models)
         starts: list[int] = []
-        index: list[int] = []
-        value: list[float] = []
+        row_j: list[int] = []
+        value_j: list[float] = []
         for m in range(self.models):
             own = np.flatnonzero(self.flow_m == m)
-            starts.append(len(index))
-            index += [0, 1, *(self.first_flow_row + own).tolist()]
-            value += [memory_share_m[m], fixed_m[m] * window_share, *([-1.0] * len(own))]
-        cost = np.zeros(self.models + flows)
-        for f in range(flows):
-            m, t = int(self.flow_m[f]), int(self.flow_t[f])
-            starts.append(len(index))
-            index += [1, self.first_flow_row + f, self.task_row + t]
-            value += [cap_t[t] * work_m[m] * window_share, 1.0, 1.0]
-            cost[self.models + f] = cap_t[t] * accuracy_mt[m, t]
-        count = self.models + flows
-        solver.addCols(
-            count, cost, np.zeros(count), np.ones(count), len(index),
-            np.array(starts, np.int32), np.array(index, np.int32), np.array(value),
+            starts.append(len(row_j))
+            row_j += [MEMORY_ROW, WINDOW_ROW, *(FIRST_FLOW_ROW + own).tolist()]
+            fixed_share = edge.fixed_m[m] * self.window_share
+            value_j += [memory_share_m[m], fixed_share, *([-1.0] * len(own))]
+        count = self.first_client_column
+        objective = np.zeros(count)
+        for f, (m, t) in enumerate(zip(self.flow_m.tolist(), self.flow_t.tolist(), strict=True)):
+            starts.append(len(row_j))
+            row_j += [WINDOW_ROW, FIRST_FLOW_ROW + f, self.first_task_row + t]
+            value_j += [edge.cap_t[t] * edge.work_m[m] * self.window_share, 1.0, 1.0]
+            objective[self.models + f] = edge.cap_t[t] * edge.accuracy_mt[m, t]
+        self.solver.addCols(
+            count, objective, np.zeros(count), np.ones(count), len(row_j),
+            np.array(starts, np.int32), np.array(row_j, np.int32), np.array(value_j),
         )  # fmt: skip
-        self.first_client_column = count
-        self.solver = solver
-        self.known: set[tuple[int, bytes]] = set()
 
     def add(self, chosen_c: NDArray[np.int64], routing_c: FloatArray) -> None:
-        """One column a client: its model set and routing; those already there are left out."""
-        T = self.tasks
-        rounded_c = np.round(routing_c[:, : T + 3], 9)
+        """One column a client: its model set and its routing (a row of `routing_c`, see
+        routing_layout); those already there are left out."""
+        rounded_c = np.round(routing_c[:, MASTER_PART], SAME_DIGITS)
         fresh = []
         for c in range(self.clients):
             key = (c, rounded_c[c].tobytes())
@@ -106,17 +127,19 @@ class Master:
         backhaul_c = np.zeros(self.clients)
         if np.isfinite(self.backhaul):
             # Without a backhaul no column uses it.
-            backhaul_c = routing_c[:, T] / max(self.backhaul, 1e-300)
-        entry_rows = np.array([*range(self.task_row, self.task_row + T), self.backhaul_row])
-        value = np.hstack([-routing_c[:, :T] * self.scale_t, backhaul_c[:, None]])[fresh]
+            backhaul_c = routing_c[:, BACKHAUL] / max(self.backhaul, 1e-300)
+        # Task rows and the backhaul row stand one after another, as the entries do.
+        entry_rows = np.arange(self.first_task_row, self.backhaul_row + 1)
+        flows_ct = routing_c[:, EDGE_FLOWS] * self.scale_t
+        value = np.hstack([-flows_ct, backhaul_c[:, None]])[fresh]
         place, column = np.nonzero(value)
-        rows = np.concatenate([entry_rows[column], self.client_row + np.array(fresh)])
+        rows = np.concatenate([entry_rows[column], self.first_client_row + np.array(fresh)])
         entries = np.concatenate([value[place, column], np.ones(len(fresh))])
         order = np.argsort(np.concatenate([place, np.arange(len(fresh))]), kind="stable")
         counts = np.bincount(place, minlength=len(fresh)) + 1
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         self.solver.addCols(
-            len(fresh), routing_c[fresh, T + 2], np.zeros(len(fresh)),
+            len(fresh), routing_c[fresh, VALUE], np.zeros(len(fresh)),
             np.full(len(fresh), highspy.kHighsInf), len(entries), starts.astype(np.int32),
             rows[order].astype(np.int32), entries[order],
         )  # fmt: skip
@@ -131,15 +154,15 @@ class Master:
     def solve(self) -> MasterPrices:
         """Value and prices of the present columns."""
         self.solver.run()
-        dual = np.abs(np.array(self.solver.getSolution().row_dual))
-        service_t = dual[self.task_row : self.task_row + self.tasks] * self.scale_t
-        backhaul = dual[self.backhaul_row] / self.backhaul if self.backhaul > 0 else 0.0
+        dual_r = np.abs(np.array(self.solver.getSolution().row_dual))
+        service_t = dual_r[self.first_task_row : self.backhaul_row] * self.scale_t
+        backhaul = dual_r[self.backhaul_row] / self.backhaul if self.backhaul > 0 else 0.0
         return MasterPrices(
             value=float(self.solver.getInfo().objective_function_value),
             service_t=service_t,
             backhaul=float(backhaul),
-            work=float(dual[1] * self.window_share),
-            memory=float(dual[0]),
+            work=float(dual_r[WINDOW_ROW] * self.window_share),
+            memory=float(dual_r[MEMORY_ROW]),
         )
 
     def weights(self) -> list[dict[int, float]]:

@@ -13,9 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.decomposition import edge_data
-from planner.decomposition.client_kernel import best_of_sets, enumerate_sets
+from planner.decomposition.best_set import best_of_sets
+from planner.decomposition.client_kernel import ClientProblem
 from planner.decomposition.compiled import COMPILED
-from planner.decomposition.edge_kernel import edge_value, select_set
+from planner.decomposition.edge_kernel import EdgeModels, edge_value
+from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
+from planner.decomposition.model_sets import enumerate_sets
+from planner.decomposition.routing_layout import (
+    COMPUTE,
+    EDGE_FLOWS,
+    UPLINK,
+    VALUE,
+    routing_length,
+)
 from planner.policies import Options, solve
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 from support.planner_cases import random_problem
@@ -51,13 +61,11 @@ def kernel_arguments(data: dict[str, Any], enumerate_all: Any = enumerate_sets) 
         data["memory"], 10_000,
     )  # fmt: skip
     remote_t = np.maximum(data["service_t"], data["cloud_t"])
-    T = len(remote_t)
-    return (
-        start, members, np.full(len(start) - 1, np.inf), 0, data["beta"], data["kappa"],
-        data["accuracy_mt"],
-        data["cost_m"], data["load_t"], remote_t, data["cloud_t"] > data["service_t"],
-        data["query_bytes_t"], data["cloud_t"], np.zeros(T), 1e-9,
+    problem = ClientProblem(
+        data["accuracy_mt"], data["cost_m"], data["load_t"], data["beta"], data["kappa"],
+        remote_t, data["cloud_t"] > data["service_t"], data["query_bytes_t"], data["cloud_t"],
     )  # fmt: skip
+    return problem, start, members, np.full(len(start) - 1, np.inf), 0, 1e-9
 
 
 def client_optimum(data: dict[str, Any]) -> float:
@@ -89,13 +97,13 @@ def client_optimum(data: dict[str, Any]) -> float:
 @given(seed=SEEDS)
 def test_the_client_subproblem_is_exact_and_its_routing_earns_its_value(seed: int) -> None:
     data = client(seed)
-    routing = np.zeros(8)
+    routing = np.zeros(routing_length(3))
     value, chosen = best_of_sets(*(*kernel_arguments(data), routing))
     assert value == pytest.approx(client_optimum(data), rel=1e-6, abs=1e-6)
     assert chosen >= 0
-    assert routing[6] <= data["beta"] * (1 + 1e-9) + 1e-12
-    assert routing[7] <= data["kappa"] * (1 + 1e-9) + 1e-12
-    earned = routing[5] + routing[:3] @ data["service_t"]
+    assert routing[COMPUTE] <= data["beta"] * (1 + 1e-9) + 1e-12
+    assert routing[UPLINK] <= data["kappa"] * (1 + 1e-9) + 1e-12
+    earned = routing[VALUE] + routing[EDGE_FLOWS] @ data["service_t"]
     assert earned == pytest.approx(value, rel=1e-7, abs=1e-7)
 
 
@@ -131,7 +139,7 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
             if size_m[m].sum() <= 3.0 and fixed_m[m].sum() <= 1.5:
                 covered = gain_kmt[:, m].max(axis=1, initial=0.0).sum(axis=1)
                 best = max(best, float((base_k - cost_km[:, m].sum(axis=1) + covered).min()))
-    arguments = (base_k, gain_kmt, cost_km, size_m, fixed_m, 3.0, 1.5)
+    arguments = LinearCuts(base_k, gain_kmt, cost_km), EdgeBudgets(size_m, 3.0, fixed_m, 1.5)
     value, mask, _ = select_set(*arguments, 0.0, 10**6)
     assert value == pytest.approx(max(best, 0.0))
     above, nothing, _ = select_set(*arguments, best + 1e-6, 10**6)
@@ -144,22 +152,23 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     data = client(seed)
-    compiled, plain = np.zeros(8), np.zeros(8)
+    compiled, plain = np.zeros(routing_length(3)), np.zeros(routing_length(3))
     fast = best_of_sets(*(*kernel_arguments(data), compiled))
     slow = unwrap(best_of_sets)(*kernel_arguments(data, unwrap(enumerate_sets)), plain)
     assert fast == pytest.approx(slow, rel=1e-12)
     np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-12)
     rng = np.random.default_rng(seed)
     active = np.array([0, 2, 5])
-    arguments = (
-        active, data["accuracy_mt"], rng.uniform(0, 0.01, 7), data["cost_m"],
-        data["service_t"], data["load_t"], 0.2,
+    edge = EdgeModels(
+        data["accuracy_mt"], data["bytes_m"], rng.uniform(0, 0.01, 7), data["cost_m"],
+        data["load_t"], 8.0, 0.2,
     )  # fmt: skip
+    arguments = (active, edge, data["service_t"])
     assert edge_value(*arguments) == pytest.approx(unwrap(edge_value)(*arguments), rel=1e-12)
-    cuts = (rng.random(2), rng.random((2, 7, 3)), rng.random((2, 7)) / 5, data["bytes_m"])
-    limits = (*cuts, rng.random(7), 8.0, 2.0, 0.0, 10**6)
-    value, mask, nodes = select_set(*limits)
-    again, same, count = unwrap(select_set)(*limits)
+    cuts = LinearCuts(rng.random(2), rng.random((2, 7, 3)), rng.random((2, 7)) / 5)
+    budgets = EdgeBudgets(data["bytes_m"], 8.0, rng.random(7), 2.0)
+    value, mask, nodes = select_set(cuts, budgets, 0.0, 10**6)
+    again, same, count = unwrap(select_set)(cuts, budgets, 0.0, 10**6)
     assert value == pytest.approx(again, rel=1e-12)
     assert nodes == count
     np.testing.assert_array_equal(mask, same)

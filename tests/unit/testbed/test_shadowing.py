@@ -134,4 +134,4 @@ def test_every_top_level_package_is_looked_at() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     packaged = {name.rstrip("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
     assert packaged == {"testbed", *shadowing.PACKAGES}
-    assert set(tools["mypy"]["packages"]) == packaged
+    assert packaged <= set(tools["mypy"]["files"])
