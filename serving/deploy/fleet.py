@@ -70,7 +70,7 @@ class Fleet:
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
         """
         started_s = time.monotonic()
-        log = LogConfig(str(log_folder()), log_level)
+        log = LogConfig(str(log_folder().absolute()), log_level)
         configs = [
             NodeConfig(
                 node=node,

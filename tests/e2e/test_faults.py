@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -53,3 +55,31 @@ def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(
         after = walked.nodes()
     assert set(after[victim]["models"]) == set(before[victim]["models"])
     assert after[victim]["plan_version"] == before[victim]["plan_version"]
+    check_logs(walked, victim, after[victim]["plan_version"])
+
+
+def check_logs(walked: Testbed, victim: str, version: int) -> None:
+    """What the victim said before it was killed and since, and those who lost it."""
+
+    def lines(*arguments: str) -> list[dict[str, Any]]:
+        done = walked.run("logs", *arguments, "-n", "0", "--json")
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)["lines"]
+        return found
+
+    own = [line["text"] for line in lines(victim)]
+    runs = [index for index, text in enumerate(own) if text.startswith("the node runs: process ")]
+    assert len(runs) >= 2
+    models = walked.nodes()[victim]["models"]
+    assert any(
+        text.startswith(f"the node was started anew; it takes up plan version {version} with ")
+        for text in own[runs[-2] : runs[-1]]
+    )
+    assert all(any(text.startswith(f"loaded {name}: ") for text in own) for name in models)
+    below = [line for line in lines("--level", "warning") if line["node"] != victim]
+    assert any(line["text"].startswith(f"lost the link to {victim}: ") for line in below)
+    driver = [line["text"] for line in lines("driver")]
+    assert any(text.startswith(f"plan version {version} of ") for text in driver)
+    every = lines()
+    assert [line["at_s"] for line in every] == sorted(line["at_s"] for line in every)
+    assert {line["node"] for line in every} == {*walked.nodes(), "driver"}

@@ -139,8 +139,9 @@ def _pack_outcome(outcome: AskOutcome) -> list[Any]:
 
 def unexpected_kind(kind: object) -> FrameError:
     """The error for a frame that begins with `kind`, where none of that kind is expected."""
-    named = kind if isinstance(kind, int) else f"a {type(kind).__name__}"
-    return FrameError(f"no frame of kind {named} is expected here")
+    if not isinstance(kind, int):
+        return FrameError(f"expected a number as a frame's kind, got {type(kind).__name__}")
+    return FrameError(f"no frame of kind {kind} is expected here")
 
 
 def parse_number(fields: list[Any]) -> int:

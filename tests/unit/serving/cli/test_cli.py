@@ -101,7 +101,7 @@ def test_help_names_every_verb_and_brings_neither_ray_nor_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for verb in (
-        "up", "down", "status", "profile", "plan", "evaluate", "deploy", "drive", "live",
+        "up", "down", "status", "logs", "profile", "plan", "evaluate", "deploy", "drive", "live",
         "report", "compare", "train", "demo", "problem", "experiment",
     ):  # fmt: skip
         assert f" {verb} " in done.stdout

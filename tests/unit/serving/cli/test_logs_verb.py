@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Protocol
 
 import pytest
 
-from cluster.providers import local
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from serving.cli import logs_verb
 from serving.cli.main import main
 from serving.logs.line import LogLine, encode_line
 
@@ -32,12 +28,6 @@ EDGE = [line(1, "edge-0", "edge, first"), line(3, "edge-0", "edge, [bold]broken[
 CLOUD = [line(2, "cloud", "cloud, once", "WARNING")]
 
 
-class Run(Protocol):
-    """Runs `testbed logs ...`; gives its exit code, stdout and stderr."""
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]: ...
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The log folder of a user whose edge and cloud have logged."""
@@ -49,8 +39,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return logs
 
 
+Run = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `testbed logs ...`; gives its exit code, stdout and stderr."""
+
     def runs(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["testbed", "logs", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -63,7 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def texts(stdout: str) -> list[str]:
-    return [found["text"] for found in json.loads(stdout)["lines"]]
+    return [str(found["text"]) for found in json.loads(stdout)["lines"]]
 
 
 def test_lines_of_several_nodes_come_in_the_order_of_their_times(folder: Path, run: Run) -> None:
@@ -133,7 +128,7 @@ def test_following_goes_on_with_what_comes_until_it_is_interrupted(
         with (folder / f"{one.node}.log").open("a") as file:
             file.write(encode_line(one) + "\n")
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr("serving.cli.logs_verb.time.sleep", sleep)
     code, out, _ = run("--follow", "--json", "-n", "1")
     assert code == 0
     said = [json.loads(row)["text"] for row in out.splitlines()]
@@ -158,9 +153,9 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
     module = ModuleType("serving.deploy.fleet")
     vars(module)["Fleet"] = FakeFleet
     monkeypatch.setitem(sys.modules, "serving.deploy.fleet", module)
-    monkeypatch.setattr(local, "connect", lambda: None)
+    monkeypatch.setattr("cluster.providers.local.connect", lambda: None)
     state = SimpleNamespace(alive=True, topology=topology)
-    monkeypatch.setattr(logs_verb, "find_cluster", lambda: state)
+    monkeypatch.setattr("serving.cli.logs_verb.find_cluster", lambda: state)
     code, out, err = run("--json")
     assert code == 0
     assert texts(out) == ["edge, first", "cloud, once", "from afar", "edge, [bold]broken[/]"]

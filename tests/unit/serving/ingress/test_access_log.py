@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -22,19 +21,22 @@ from serving.ingress.door import Door
 from serving.ingress.grpc_api import GrpcApi
 from serving.ingress.protobuf_types import METHODS, SERVICE, message
 from serving.logs.file import ACCESS
+from support.log_records import node_of
 from support.open_door import SIZE, Served, picture, serve_node
 
 TOKEN = "a token of 16 signs or more"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 PNG = {"content-type": "image/png"}
+Metadata = tuple[tuple[str, str], ...]
 LOGGED = DoorConfig(token=TOKEN, access_log=True)
 
+
 Lines = Callable[[int], list[str]]
-"""waits for so many lines of the access log; gives them without ports and times"""
 
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Lines:
+    """Waits for so many lines of the access log; gives them without ports and times."""
     caplog.set_level(logging.INFO, "serving")
 
     def read(count: int) -> list[str]:
@@ -42,7 +44,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
         while len(found := [r for r in caplog.records if r.name == ACCESS]) < count:
             assert time.monotonic() < end_s, found
             time.sleep(0.01)
-        assert {vars(record)["node"] for record in found} == {"client"}
+        assert {node_of(record) for record in found} == {"client"}
         texts = [re.sub(r"127.0.0.1:\d+", "PEER", record.getMessage()) for record in found]
         return [re.sub(r"\d+\.\d ms", "N ms", text) for text in texts]
 
@@ -51,22 +53,22 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
 
 def post(
     served: Served,
-    headers: Mapping[str, str] | None = None,
     path: str = "/v2/models/depth/infer",
     body: bytes = b"",
+    headers: dict[str, str] | None = None,
 ) -> httpx.Response:
-    sent = PNG | dict(headers or {})
-    return httpx.post(f"{served.url}{path}", content=body or picture(), headers=sent)
+    shown = PNG | (headers or {})
+    return httpx.post(f"{served.url}{path}", content=body or picture(), headers=shown)
 
 
 def test_each_request_over_http_is_a_line(lines: Lines) -> None:
     with serve_node(LOGGED) as served:
         httpx.get(f"{served.url}/v2/health/ready?key=hidden", headers=BEARER)
         post(served)  # no token
-        post(served, BEARER | {"x-client-id": "shop"})
-        post(served, BEARER, "/v2/models/all/infer?outputs=depth,segmentation")
-        post(served, BEARER, body=b"nonsense")
-        post(served, BEARER, "/v2/models/normals/infer")
+        post(served, headers=BEARER | {"x-client-id": "shop"})
+        post(served, "/v2/models/all/infer?outputs=depth,segmentation", headers=BEARER)
+        post(served, body=b"nonsense", headers=BEARER)
+        post(served, "/v2/models/normals/infer", headers=BEARER)
         found = lines(6)
     assert found == [
         "http PEER - GET /v2/health/ready 200 N ms -",
@@ -123,11 +125,9 @@ def test_each_call_over_grpc_is_a_line(lines: Lines) -> None:
     bad = message("ModelInferRequest")(model_name="normals")
     bad.inputs.extend(request.inputs)
     bad.raw_input_contents.extend(request.raw_input_contents)
-    metadata = (("authorization", f"Bearer {TOKEN}"),)
+    metadata: Metadata = (("authorization", f"Bearer {TOKEN}"),)
 
-    def call(
-        served: Served, method: str, asked: object, shown: tuple[tuple[str, str], ...] = metadata
-    ) -> None:
+    def call(served: Served, method: str, asked: Any, shown: Metadata = metadata) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{served.grpc}") as channel:
             ask = channel.unary_unary(
                 f"/{SERVICE}/{method}",
@@ -160,12 +160,11 @@ def test_off_there_is_no_line_and_nothing_in_a_requests_way(
 ) -> None:
     """The doors are made of the same classes as if there were no access log."""
     made: list[type] = []
-    for kind in (HttpConnection, Door):
+    kinds: tuple[Any, ...] = (HttpConnection, Door)
+    for kind in kinds:
         begin = kind.__init__
 
-        def noted(
-            self: object, *arguments: Any, _begin: Callable[..., None] = begin, **options: Any
-        ) -> None:
+        def noted(self: Any, *arguments: Any, _begin: Any = begin, **options: Any) -> None:
             made.append(type(self))
             _begin(self, *arguments, **options)
 
@@ -173,15 +172,14 @@ def test_off_there_is_no_line_and_nothing_in_a_requests_way(
     caplog.set_level(logging.DEBUG, "serving")
     with serve_node() as served:
         assert post(served).status_code == 200
-        assert set(made) == {HttpConnection, Door}
-        api = GrpcApi(Door(served.node, (SIZE, SIZE)))
+    assert set(made) == {HttpConnection, Door}
     assert [record for record in caplog.records if record.name == ACCESS] == []
 
-    async def handler(request: Any, context: Any) -> Any:
-        return None
+    async def handler(request: Any, context: Any) -> str:
+        raise AssertionError("it is only looked at")
 
-    assert api._logged("ServerLive", handler) is handler
-    assert asyncio.run(handler(None, None)) is None
+    door: Any = None
+    assert GrpcApi(door)._logged("ServerLive", handler) is handler
 
 
 def test_doors_say_where_they_listen_but_not_the_token(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,6 +204,6 @@ def test_callers_that_break_the_protocol_are_a_line_a_minute_of_each_kind(
                 caller.sendall(b"nonsense\r\n\r\n")
                 assert b"400" in caller.recv(1_000)
     faults = [record for record in caplog.records if "cut a caller off" in record.getMessage()]
-    assert [(record.levelname, vars(record)["node"], record.getMessage()) for record in faults] == [
+    assert [(record.levelname, node_of(record), record.getMessage()) for record in faults] == [
         ("INFO", "client", "cut a caller off: this is not HTTP/1.1")
     ]

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from serving.logs.logger import MAX_KEYS, NodeLogger, RateLimit
+from support.log_records import node_of
 
 LOGGER = logging.getLogger("serving.tests")
 
@@ -56,7 +57,7 @@ def test_each_record_names_its_node_whatever_process_it_comes_from(
     with caplog.at_level(logging.INFO, "serving"):
         NodeLogger(LOGGER, "edge-0").info("one")
         NodeLogger(LOGGER, "edge-1").warning("two %d", 2)
-    assert [(vars(record)["node"], record.getMessage()) for record in caplog.records] == [
+    assert [(node_of(record), record.getMessage()) for record in caplog.records] == [
         ("edge-0", "one"),
         ("edge-1", "two 2"),
     ]

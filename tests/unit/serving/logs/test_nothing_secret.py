@@ -14,11 +14,11 @@ import logging
 import socket
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import cycle
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import grpc
 import msgpack
@@ -33,7 +33,7 @@ from serving.ingress.protobuf_types import METHODS, SERVICE, message
 from serving.logs.file import OpenLog
 from serving.logs.line import Level
 from serving.node.links.uplink import UplinkTimeouts
-from serving.node.server import NodeServer
+from serving.node.server import NodeServer, Routed
 from support import node_fakes, open_door
 from support.node_fakes import (
     ONLY_EDGE,
@@ -42,7 +42,7 @@ from support.node_fakes import (
     hierarchy,
     models,
     put_in_force,
-)  # fmt: skip
+)
 
 DOOR_TOKEN = "door-secret-1a2b3c4d5e6f"
 CLUSTER_TOKEN = "cluster-secret-9z8y7x6w5v"
@@ -101,7 +101,7 @@ def ask_http(
 
 
 def ask_grpc(
-    port: int, token: str, model: str = "depth", shape: Sequence[int] = (1, 4, 4, 3)
+    port: int, token: str, model: str = "depth", shape: tuple[int, ...] = (1, 4, 4, 3)
 ) -> str:
     request = message("ModelInferRequest")(model_name=model)
     request.inputs.add(name="image", datatype="UINT8", shape=shape)
@@ -128,7 +128,7 @@ def send_raw(port: int, sent: bytes) -> None:
             return
 
 
-def framed(fields: object) -> bytes:
+def framed(fields: list[Any]) -> bytes:
     packed: bytes = msgpack.packb(fields, use_bin_type=True)
     return len(packed).to_bytes(4, "big") + packed
 
@@ -156,17 +156,18 @@ async def doors_go_wrong(http_port: int, grpc_port: int) -> None:
 async def the_node_has_a_fault(client: NodeServer, http_port: int, grpc_port: int) -> None:
     """An error that nobody foresaw, under a request over HTTP and one over gRPC."""
 
-    async def broken(task: str, image: object, **options: object) -> NoReturn:
+    async def broken(task: str, image: np.ndarray, **options: object) -> Routed:
         raise RuntimeError("a fault of the node's own")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "answer", broken)
-        assert await asyncio.to_thread(ask_http, http_port, DOOR_TOKEN, png()) == 500
-        assert await asyncio.to_thread(ask_grpc, grpc_port, DOOR_TOKEN) == "UNKNOWN"
+    answer = client.answer
+    client.answer = broken  # type: ignore[method-assign]
+    assert await asyncio.to_thread(ask_http, http_port, DOOR_TOKEN, png()) == 500
+    assert await asyncio.to_thread(ask_grpc, grpc_port, DOOR_TOKEN) == "UNKNOWN"
+    client.answer = answer  # type: ignore[method-assign]
 
 
 async def links_go_wrong(
-    client: NodeServer, servers: Servers, runtimes: Mapping[str, FakeRuntime]
+    client: NodeServer, servers: Servers, runtimes: dict[str, FakeRuntime]
 ) -> None:
     """Strangers, peers that send nonsense up and down, a device that fails, a node that dies."""
     greeting, do = framed([0, CLUSTER_TOKEN]), asyncio.to_thread
@@ -243,7 +244,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> str:
     "event",
     [
         "doors are open", "loaded two", "follows plan version 1", "connected to edge",
-        "it did not show the cluster's token", "no frame of kind a bytes is expected here",
+        "it did not show the cluster's token", "expected a number as a frame's kind, got bytes",
         "whole numbers as an image's shape", "model two failed on a batch of 1 images",
         "RuntimeError: out of memory", "lost the link to edge", "an outcome is malformed",
         "cut a caller off: this is not HTTP/1.1", "cut a caller off: expected at most 64 headers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from serving.errors import RefusedError
 from serving.node.links.uplink import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable
+from support.log_records import error_of, node_of
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
 HASTY = UplinkTimeouts(
@@ -20,21 +21,19 @@ HASTY = UplinkTimeouts(
 )
 
 
-class Said(Protocol):
-    """Reads the lines of a node so far, as (level, text), of which the text has some word."""
-
-    def __call__(self, node: str, word: str = "") -> list[tuple[str, str]]: ...
+Said = Callable[..., list[tuple[str, str]]]
 
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Said:
+    """Reads the lines of a node so far, as (level, text), of which the text has some word."""
     caplog.set_level(logging.DEBUG, "serving")
 
     def read(node: str, word: str = "") -> list[tuple[str, str]]:
         return [
             (record.levelname, record.getMessage())
             for record in caplog.records
-            if getattr(record, "node", None) == node and word in record.getMessage()
+            if node_of(record) == node and word in record.getMessage()
         ]
 
     return read
@@ -56,7 +55,7 @@ def test_every_line_of_a_node_bears_its_name(said: Said, caplog: pytest.LogCaptu
 
     asyncio.run(scenario())
     lines = [record for record in caplog.records if record.name.startswith("serving.")]
-    assert {vars(record)["node"] for record in lines} == {"client", "edge", "cloud"}
+    assert {node_of(record) for record in lines} == {"client", "edge", "cloud"}
 
 
 def test_loads_and_unloads_are_logged_once_with_seconds_and_bytes(said: Said) -> None:
@@ -88,8 +87,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error_with_its_traceback(
     asyncio.run(scenario())
     assert said("client", "failed to load") == [("ERROR", "model none failed to load")]
     (record,) = [found for found in caplog.records if found.levelname == "ERROR"]
-    assert record.exc_info is not None
-    assert record.exc_info[0] is KeyError
+    assert error_of(record) is KeyError
 
 
 def test_a_plan_is_logged_with_its_version_and_only_when_it_is_new(said: Said) -> None:
@@ -122,8 +120,7 @@ def test_a_device_that_fails_batch_after_batch_is_one_traceback(
     ]
     assert said("client", "failed on a batch") == []
     (record,) = [found for found in caplog.records if found.levelname == "ERROR"]
-    assert record.exc_info is not None
-    assert record.exc_info[0] is RuntimeError
+    assert error_of(record) is RuntimeError
     assert len(said("client", "depth was answered by client after device_failed of edge")) == 30
 
 
