@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -21,7 +21,8 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 def read_yaml(name: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / name).read_text())
+    content: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return content
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -32,9 +33,10 @@ def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None
 
 def test_the_changelog_begins_with_this_version_and_its_date() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    version, day = re.fullmatch(r"(\S+) \((.*)\)", headings[0]).groups()
-    assert version == VERSION
-    assert date.fromisoformat(day)
+    heading = re.fullmatch(r"(\S+) \((.*)\)", headings[0])
+    assert heading
+    assert heading[1] == VERSION
+    assert date.fromisoformat(heading[2]) <= datetime.now(UTC).date()
 
 
 def test_the_citation_has_what_its_format_requires_and_names_this_version_and_the_paper() -> None:
