@@ -33,11 +33,10 @@ def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None
 
 def test_the_changelog_begins_with_this_version_and_its_date() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    newest = re.fullmatch(r"(\S+) \((.*)\)", headings[0])
-    assert newest is not None
-    version, day = newest.groups()
-    assert version == VERSION
-    assert date.fromisoformat(day).isoformat() == day
+    heading = re.fullmatch(r"(\S+) \((.*)\)", headings[0])
+    assert heading
+    assert heading[1] == VERSION
+    assert date.fromisoformat(heading[2]).isoformat() == heading[2]
 
 
 def test_the_citation_has_what_its_format_requires_and_names_this_version_and_the_paper() -> None:

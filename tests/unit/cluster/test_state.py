@@ -120,7 +120,8 @@ def test_what_up_writes_is_for_this_user_only(
     """Ray itself does not run here; what stands in for it says at once that it has started."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(local, "check_capacity", lambda *_: None)
-    monkeypatch.setattr(local, "_start_head", lambda *_: sleeping())
+    head = sleeping()
+    monkeypatch.setattr(local, "_start_head", lambda *_: head)
     monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
     state = local.up(Topology.load(SPECS / "demo.yaml"))
     try:
@@ -132,3 +133,4 @@ def test_what_up_writes_is_for_this_user_only(
         assert len({token, state.link_token, state.mark}) == 3
     finally:
         local.down()
+        head.wait(timeout=10)
