@@ -71,7 +71,7 @@ def test_the_door_answers_as_it_is_described(
     found = [one.ok() for one in schema.get_all_operations() if isinstance(one, Ok)]
     operation = next(one for one in found if one.path == path)
     asks = operation.as_strategy(generation_mode=mode)
-    examples = 15 if path.endswith("infer") else 4
+    examples = 60 if path.endswith("infer") else 4
     statuses: set[int] = set()
 
     @settings(
