@@ -21,7 +21,7 @@ MAX_PIXELS = 2**23
 """of a picture that is decoded: 3840 x 2160 and a little more"""
 MAX_SIDE, MAX_RATIO = 2**15, 64
 """pixels of the longer side; longer side / shorter side"""
-MAX_PASSES = 2**26
+MAX_PASSES = 2**27
 """pixels times scans: each scan of a progressive JPEG goes over all pixels"""
 MAX_PARTS = 2_048
 """segments of a JPEG before its pixels, or chunks of a PNG; libpng writes one for 8 KiB"""

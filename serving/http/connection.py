@@ -169,6 +169,8 @@ class HttpConnection(asyncio.Protocol):
         """asyncio: the caller does not take up its answers."""
         self._write_paused = True
         self._watch_writing()
+        # Nor is read what would have to be kept until it does: no body is looked at meanwhile.
+        self._pause_reading(True)
 
     def resume_writing(self) -> None:
         """asyncio: it does again."""
@@ -200,6 +202,8 @@ class HttpConnection(asyncio.Protocol):
                 if cycle.whole and cycle.response is None and not cycle.started:
                     self._start(cycle)
                 if cycle.response is None:
+                    if not cycle.whole:
+                        self._watch_body()  # its turn has come while its body has not
                     break
             if not cycle.written:
                 self._write(cycle, cycle.response)
@@ -300,14 +304,16 @@ class HttpConnection(asyncio.Protocol):
 
     def _after_answers(self) -> None:
         """Read on unless requests wait already; where none does, for so long and no longer."""
-        ahead = len(self._cycles) > 1
-        if ahead != self._read_paused and not self._transport.is_closing():
-            self._read_paused = ahead
-            (self._transport.pause_reading if ahead else self._transport.resume_reading)()
+        self._pause_reading(self._write_paused or len(self._cycles) > 1)
         if not self._cycles and not self._parser.in_head:
             self._idle_from_s = self._loop.time()
             if self._idle_timer is None:
                 self._idle_timer = self._loop.call_later(self._limits.idle_s, self._end_idle)
+
+    def _pause_reading(self, pause: bool) -> None:
+        if pause != self._read_paused and not self._transport.is_closing():
+            self._read_paused = pause
+            (self._transport.pause_reading if pause else self._transport.resume_reading)()
 
     def _watch_body(self) -> None:
         """Count and time a body that has come in part, once it is its request's cycle."""

@@ -20,6 +20,15 @@ from serving.http.limits import Limits
 __all__ = ["CachedHead", "HeadCache", "RequestCycle", "RequestParser"]
 
 END = b"\r\n\r\n"
+ONCE = frozenset({
+    b"host", b"authorization", b"content-length", b"content-type", b"content-encoding", b"expect",
+    b"transfer-encoding", b"inference-header-content-length", b"x-request-id", b"x-client-id",
+    b"x-deadline-ms",
+})  # fmt: skip
+"""headers that mean one thing; of two of them a proxy before the door might believe the other"""
+LENGTH_DIGITS = 19
+OVERHEAD_PER_BYTE = 9
+"""bytes of a chunked body for each byte that it carries, where chunks are as small as can be"""
 PASSING = {b"x-request-id", b"transfer-encoding"}
 """headers of heads that do not come again, or whose body's length is not in them"""
 
@@ -105,21 +114,9 @@ class RequestParser:
     out."""
 
     __slots__ = (
-        "_between",
-        "_cached",
-        "_fault",
-        "_header_bytes",
-        "_header_count",
-        "_headers",
-        "_limits",
-        "_parser",
-        "_url",
-        "cycles",
-        "ended",
-        "head_bytes",
-        "heads",
-        "in_body",
-        "in_head",
+        "_between", "_body_fed", "_body_seen", "_cached", "_fault", "_header_bytes",
+        "_header_count", "_headers", "_limits", "_parser", "_resuming", "_url", "cycles", "ended",
+        "head_bytes", "heads", "in_body", "in_head",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, cached: HeadCache) -> None:
@@ -140,6 +137,10 @@ class RequestParser:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._header_count = self._header_bytes = 0
+        self._body_fed = self._body_seen = 0
+        """bytes that came since a body began, and those of them that are the body's"""
+        self._resuming = False
+        """whether the parser is shown a head once more, behind an offer that is not taken up"""
 
     def feed(self, data: bytes) -> None:
         """Raises `BadQueryError` for what is no request, or has too long a head."""
@@ -156,17 +157,9 @@ class RequestParser:
         return cached
 
     def _parse(self, data: bytes) -> None:
-        unfinished = self.in_head
+        unfinished, heads, in_body = self.in_head, self.heads, self.in_body
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Another protocol was offered and is not taken up; what follows is not parsed.
-            cycle = self.cycles[-1]
-            if cycle.head.headers.keys() & {b"content-length", b"transfer-encoding"}:
-                self.cycles.pop()
-                raise BadQueryError(400, "expected no `upgrade` with a body") from None
-            self.ended = True
-            cycle.keep_alive = False
+            self._feed(data)
         except httptools.HttpParserError:
             if not self.ended:
                 raise self._fault from None
@@ -176,42 +169,95 @@ class RequestParser:
             most = self._limits.head_bytes
             if self.head_bytes > most:
                 raise BadQueryError(431, f"the head is over {most} bytes")
+        elif self.in_body and in_body and heads == self.heads:
+            self._body_fed += len(data)
+            free = self._limits.head_bytes + OVERHEAD_PER_BYTE * self._body_seen
+            if self._body_fed > free:
+                raise BadQueryError(431, "too much comes between the chunks of the body, or after")
+
+    def _feed(self, data: bytes) -> None:
+        """Parse, passing over offers of another protocol (`Upgrade: h2c`), which a server may
+        ignore. The parser stops behind the head of one, so a fresh one goes on from there."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self._parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                rest = memoryview(data)[len(data) - len(rest) + offer.args[0] :]
+            cycle = self.cycles[-1]
+            if cycle.head.method == "CONNECT":  # what follows would be another protocol
+                cycle.keep_alive, self.ended = False, True
+                return
+            self._parser = httptools.HttpRequestParser(self)
+            headers = cycle.head.headers
+            kept = [n for n in (b"content-length", b"transfer-encoding") if n in headers]
+            if kept:
+                cycle.whole, self.in_body, self._between, self.ended = False, True, False, False
+                self._resuming = True
+                again = b"".join(b"%s: %s\r\n" % (name, headers[name]) for name in kept)
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % again)
+                self._resuming = False
 
     def on_message_begin(self) -> None:
         """httptools: a request starts."""
+        if self._resuming:
+            return
         self._url, self._headers, self._header_count, self._header_bytes = b"", {}, 0, 0
         self.in_head = True
         self._between = False
 
     def on_url(self, url: bytes) -> None:
         """httptools: a piece of the request's target."""
-        self._url += url
+        if not self._resuming:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header."""
+        """httptools: a header, or one that follows a body in chunks, which is passed over."""
+        if self.in_body:
+            return
         self._header_count += 1
         self._header_bytes += len(name) + len(value)
-        self._headers[name.lower()] = value
+        name = name.lower()
+        former = self._headers.get(name)
+        if former is not None:
+            if name in ONCE:
+                raise self._refuse(f"the header {name.decode('latin-1')} comes twice")
+            value = b", ".join((former, value))
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         """httptools: a request's head is whole."""
+        if self._resuming:
+            return
         self.in_head, self.in_body, self.head_bytes = False, True, 0
+        self._body_fed = self._body_seen = 0
         self.heads += 1
-        limits, parser = self._limits, self._parser
+        limits, parser, headers = self._limits, self._parser, self._headers
         size_bytes = len(self._url) + self._header_bytes
         if self._header_count > limits.headers or size_bytes > limits.head_bytes:
-            self._fault = BadQueryError(
-                431,
+            raise self._refuse(
                 f"expected at most {limits.headers} headers and {limits.head_bytes} bytes of them",
+                431,
             )
-            raise self._fault
+        version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise self._refuse(f"expected HTTP/1.1, got HTTP/{version}")
+        if version == "1.1" and b"host" not in headers:
+            raise self._refuse("expected a header `host`")
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > LENGTH_DIGITS:
+            raise self._refuse("content-length: expected a whole number of bytes")
+        if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+            raise self._refuse("transfer-encoding: expected none, or `chunked` alone")
         path, query = _split_url(self._url)
         head = Head(parser.get_method().decode("ascii"), path, query, self._headers)
-        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        keep_alive = version != "1.0" and parser.should_keep_alive()
         self.cycles.append(RequestCycle(head, keep_alive))
 
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of a request's body."""
+        self._body_seen += len(body)
         cycle = self.cycles[-1]
         if cycle.response is None:
             cycle.parts.append(body)
@@ -225,6 +271,11 @@ class RequestParser:
         cycle.whole = True
         if not cycle.keep_alive:
             self.ended = True
+
+    def _refuse(self, message: str, status: int = 400) -> BadQueryError:
+        """What is wrong, to be raised here and, the parser having swallowed it, once more."""
+        self._fault = BadQueryError(status, message)
+        return self._fault
 
 
 def _name_head(cycle: RequestCycle, data: bytes) -> None:
@@ -247,5 +298,6 @@ def _split_url(url: bytes) -> tuple[str, bytes]:
     parts = httptools.parse_url(url)
     path = parts.path or b"/"
     if b"%" in path:
-        path = unquote_to_bytes(path)
+        # A slash that is written as %2F is part of a name, of which none here has one.
+        path = unquote_to_bytes(path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F"))
     return path.decode("utf-8", "replace"), parts.query or b""

@@ -41,7 +41,9 @@ class DoorConfig:
         """Whether an `Authorization` header (`Bearer TOKEN`) opens the door."""
         if self.token is None:
             return True
-        return hmac.compare_digest(authorization or b"", b"Bearer " + self.token.encode())
+        scheme, _, token = (authorization or b"").strip().partition(b" ")
+        known = hmac.compare_digest(token.strip(), self.token.encode())
+        return known and scheme.lower() == b"bearer"  # a scheme's case means nothing
 
 
 def is_loopback(host: str) -> bool:

@@ -215,7 +215,7 @@ def _read_query(head: Head, model: str, answer_headers: Headers) -> _Query:
     if head.method != "POST":
         answer_headers.append((b"allow", b"POST"))
         raise BadQueryError(405, f"expected POST, got {head.method}")
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
         raise BadQueryError(415, "content-encoding: expected none; send the body as it is")
     kind = _media_type(headers.get(b"content-type", b""))
     # The protocol's own clients name no type.

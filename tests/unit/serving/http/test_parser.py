@@ -18,12 +18,12 @@ HEADS = (
     b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n",
     b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
     b"POST /b?q=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
-    b"POST /b HTTP/1.1\r\nx-request-id: 7\r\ncontent-length: 3\r\n\r\n",
+    b"POST /b HTTP/1.1\r\nhost: x\r\nx-request-id: 7\r\ncontent-length: 3\r\n\r\n",
     b"GET /c HTTP/1.1\r\nhost: x\r\n\r\n",
 )
-CHUNKED = b"POST /d HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+CHUNKED = b"POST /d HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
 HEAD = HEADS[4].replace(b"GET", b"HEAD")
-LAST = b"GET /e HTTP/1.1\r\nconnection: close\r\n\r\n"
+LAST = b"GET /e HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 BODIES = (b"one", b"\r\n\r", b"POS")
 
 
@@ -121,8 +121,10 @@ def test_heads_that_do_not_come_again_are_not_kept(sent: bytes) -> None:
 def test_no_more_heads_are_known_than_there_is_room_for() -> None:
     cache = HeadCache()
     for number in range(10 * HeadCache.MOST):
-        read([b"GET /%d HTTP/1.1\r\n\r\n" % number], cache)
-    kept = [cache.find(b"GET /%d HTTP/1.1\r\n\r\n" % n) for n in range(10 * HeadCache.MOST)]
+        read([b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number], cache)
+    kept = [
+        cache.find(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % n) for n in range(10 * HeadCache.MOST)
+    ]
     assert 0 < len([cycle for cycle in kept if isinstance(cycle, CachedHead)]) <= HeadCache.MOST
 
 

@@ -290,7 +290,7 @@ def test_an_answer_is_the_callers_own() -> None:
         callers = [stack.enter_context(closing(dial(served))) for _ in range(40)]
         for value, caller in enumerate(callers):
             whole = request_bytes(body=picture(value=value))
-            caller.sendall(whole.replace(b"host: x\r\n", b"connection: close\r\n"))
+            caller.sendall(whole.replace(b"host: x\r\n", b"host: x\r\nconnection: close\r\n"))
         for value, caller in enumerate(callers):
             raw = read_all(caller)[-2 * SIZE * SIZE :]
             assert np.frombuffer(raw, "<f2").tolist() == [float(value)] * SIZE * SIZE

@@ -122,16 +122,19 @@ def raw_exchange(port: int, sent: bytes) -> bytes:
     return bytes(found)
 
 
+POST = b"POST /v2 HTTP/1.1\r\nhost: x\r\n"
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n", (431,)),
-        (b"GET /v2 HTTP/1.1\r\nx: " + b"a" * 4_000_000 + b"\r\n\r\n", (431,)),
+        (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", (431,)),
+        (b"GET /v2 HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 4_000_000 + b"\r\n\r\n", (431,)),
         (b"GET /v2 HTTP/1.1\r\n" + b"x: y\r\n" * 65 + b"\r\n", (431,)),
-        (b"GET /v2 HTTP/1.1\r\nbroken\r\n\r\n", (400,)),
-        (b"POST /v2 HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", (400,)),
-        (b"POST /v2 HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0", (400,)),
-        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", (400, 404)),
+        (b"GET /v2 HTTP/1.1\r\nhost: x\r\nbroken\r\n\r\n", (400,)),
+        (POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab", (400,)),
+        (POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0", (400,)),
+        (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", (400, 404)),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400,)),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (400,)),
     ],
@@ -206,3 +209,14 @@ def test_nothing_that_callers_reach_can_load_pickles() -> None:
                 if isinstance(node, ast.ImportFrom):
                     names = [node.module or ""]
                 assert not unsafe & {name.split(".")[0] for name in names}, path
+
+
+def test_the_case_of_a_tokens_scheme_means_nothing() -> None:
+    token = "a token of 16 signs or more"
+    config = DoorConfig(token=token)
+    for scheme in (b"Bearer", b"bearer", b"BEARER"):
+        assert config.admits(scheme + b" " + token.encode())
+    for wrong in (b"Basic " + token.encode(), token.encode(), b"Bearer", b"Bearer ", b"", None):
+        assert not config.admits(wrong)
+    assert not config.admits(b"Bearer " + token.encode() + b"x")
+    assert not config.admits(b"Bearer x" + token.encode())

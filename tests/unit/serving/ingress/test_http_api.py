@@ -254,7 +254,10 @@ def test_no_picture_makes_a_500(served: Served) -> None:
 def test_head_old_http_and_expectations_are_kept(served: Served) -> None:
     """What an answer in one write has to look after itself."""
     body = picture()
-    post = b"POST /v2/models/depth/infer HTTP/%s\r\ncontent-type: image/png\r\n%scontent-length: %d"
+    post = (
+        b"POST /v2/models/depth/infer HTTP/%s\r\nhost: x\r\ncontent-type: image/png\r\n"
+        b"%scontent-length: %d"
+    )
     with closing(socket.create_connection(("127.0.0.1", served.http), timeout=5)) as caller:
         caller.sendall(b"HEAD /v2 HTTP/1.1\r\nhost: x\r\n\r\n")
         head = caller.recv(4_096)
@@ -274,3 +277,10 @@ def test_head_old_http_and_expectations_are_kept(served: Served) -> None:
             said += chunk
         assert b"connection: close\r\n" in said
         assert said.endswith(np.full(SIZE * SIZE, 7, np.float16).tobytes())
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_an_encoding_that_is_none_is_taken(served: Served, encoding: str) -> None:
+    headers = {"content-type": "image/png", "content-encoding": encoding}
+    asked = httpx.post(f"{served.url}/v2/models/depth/infer", content=picture(), headers=headers)
+    assert asked.status_code == 200
