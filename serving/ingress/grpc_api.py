@@ -6,7 +6,8 @@ the trailing metadata `reason`, and where that is known `retry-after-ms`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from serving.errors import BadQueryError, NotServedError, RefusalReason, Refused
 from serving.ingress.access import DoorConfig
 from serving.ingress.access_log import AccessLog
 from serving.ingress.door import Door
+from serving.ingress.grpc_message import MessageReceiver
 from serving.ingress.oip_protobuf import (
     encode_response,
     encode_statistics,
@@ -28,6 +30,7 @@ __all__ = ["GrpcApi"]
 STATUS_CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 IDENTITY_ONLY = 1
@@ -46,6 +49,7 @@ class GrpcApi:
         self._door = door
         self._config = config or DoorConfig()
         self._server: grpc.aio.Server | None = None
+        self._receiver = MessageReceiver(self._config.limits)
 
     async def start(self, port: int = 0) -> int:
         """Listen on `port` of the configured host, or on a free one; returns the port. Raises
@@ -96,26 +100,40 @@ class GrpcApi:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                name: grpc.unary_unary_rpc_method_handler(
-                    self._logged(name, self._guarded(methods[name], response)),
-                    request_deserializer=request.FromString,
+                # On the wire a call of one message is a stream of one.
+                name: grpc.stream_unary_rpc_method_handler(
+                    self._received(name, methods[name], request, response),
+                    request_deserializer=None,
                     response_serializer=response.SerializeToString,
                 )
                 for name, (request, response) in METHODS.items()
             },
         )
 
+    def _received(self, name: str, answer: Handler, request: Any, response: Any) -> Handler:
+        """`answer` with the call's message, once its caller is known."""
+
+        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Any:
+            asked, respond = request(), answer
+            try:
+                if self._config.token is not None:
+                    self._check_token(context)
+                asked = await self._receiver.receive(messages, request)
+            except BadQueryError as error:
+                respond = partial(_refuse, error.with_traceback(None))
+            return await self._logged(name, self._guarded(respond, response))(asked, context)
+
+        return handle
+
     def _logged(self, method: str, handler: Handler) -> Handler:
         return handler if self._access_log is None else self._access_log.watch(method, handler)
 
     def _guarded(self, answer: Handler, response: Any) -> Handler:
-        """`answer` for those who may enter, its errors as statuses."""
+        """`answer`, its errors as statuses."""
 
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
             trailing: list[tuple[str, str]] = []
             try:
-                if self._config.token is not None:
-                    self._check_token(context)
                 result = await answer(request, context)
                 return response(**result) if isinstance(result, dict) else result
             except BadQueryError as error:
@@ -176,6 +194,10 @@ class GrpcApi:
         if request.name:
             self._door.check_model(request.name, request.version)
         return encode_statistics(self._door.statistics(request.name))
+
+
+async def _refuse(error: BadQueryError, request: Any, context: Any) -> Any:
+    raise error
 
 
 def _as_bytes(value: str | bytes) -> bytes:

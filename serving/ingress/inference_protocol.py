@@ -8,7 +8,7 @@ A model's name is a task, or `all`. A request carries one tensor, `image`, UINT8
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ __all__ = [
     "OutputTensor",
     "TensorSpec",
     "check_shape",
+    "check_wanted",
     "datatype_of",
     "input_spec",
     "optional_text",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 LONGEST_TIMEOUT_S = 3_600.0
+NOT_OFFERED = ("shared_memory_region", "classification")
+"""what an output may be asked for by the protocol's extensions, and is not answered here"""
 _BY_CODE = {np.dtype(name).str: datatype for name, datatype in DATATYPES.items()}
 
 
@@ -144,6 +147,13 @@ def shown(value: Any) -> str:
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
+
+
+def check_wanted(parameters: Container[str], where: str) -> None:
+    """Raise `BadQueryError` where an output's parameters ask for what is not offered."""
+    for name in NOT_OFFERED:
+        if name in parameters:
+            raise BadQueryError(400, f"{where}: {name} is not offered; leave it out")
 
 
 def optional_text(value: Any, where: str) -> str:

@@ -22,12 +22,13 @@ from serving.ingress.inference_protocol import (
     InferenceRequest,
     InferenceResponse,
     check_shape,
+    check_wanted,
     datatype_of,
     optional_text,
     read_timeout_s,
     shown,
 )
-from serving.ingress.oip_names import INPUT
+from serving.ingress.oip_names import INPUT, VERSION
 
 __all__ = ["encode_response", "parse_request"]
 
@@ -143,7 +144,12 @@ def encode_response(
         tensor["parameters"] = parameters
         described.append(tensor)
     header = orjson.dumps(
-        {"model_name": response.model, "id": request.request_id, "outputs": described}
+        {
+            "model_name": response.model,
+            "model_version": VERSION,
+            "id": request.request_id,
+            "outputs": described,
+        }
     )
     if not raws:
         return header, None
@@ -216,8 +222,7 @@ def _outputs(
         if not isinstance(name, str):
             raise BadQueryError(400, f"outputs.{position}: expected an object with a `name`")
         wanted = _object(entry, "parameters", f"outputs.{position}.")
-        if "shared_memory_region" in wanted:
-            raise BadQueryError(400, f"outputs.{position}: shared memory is not offered")
+        check_wanted(wanted, f"outputs.{position}")
         names.append(name)
         if wanted.get("binary_data", all_binary):
             raw.add(name)

@@ -16,6 +16,7 @@ from serving.ingress.inference_protocol import (
     InferenceResponse,
     TensorSpec,
     check_shape,
+    check_wanted,
     datatype_of,
     optional_text,
     read_timeout_s,
@@ -45,6 +46,8 @@ def parse_request(request: Any, size: tuple[int, int], limits: Limits) -> Infere
         )
     if "shared_memory_region" in tensor.parameters:
         raise BadQueryError(400, "inputs.0: shared memory is not offered; send the tensor itself")
+    for position, output in enumerate(request.outputs):
+        check_wanted(output.parameters, f"outputs.{position}")
     shape = check_shape(list(tensor.shape), size, limits.images)
     parameters = {key: _value(entry) for key, entry in request.parameters.items()}
     timeout = parameters.get("timeout")

@@ -216,7 +216,7 @@ def _schemas(door: Door, config: DoorConfig) -> dict[str, Json]:
             }, any_of_them=True),
         }, "inputs"),
         "Response": _object({
-            "model_name": TEXT, "id": TEXT,
+            "model_name": TEXT, "model_version": TEXT, "id": TEXT,
             "outputs": {"type": "array", "items": _object({
                 "name": TEXT, "datatype": datatype, "shape": shape, "data": NUMBERS,
                 "parameters": parameters}, "name", "datatype", "shape")},

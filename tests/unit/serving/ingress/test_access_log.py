@@ -151,7 +151,7 @@ def test_each_call_over_grpc_is_a_line(lines: Lines) -> None:
         "grpc PEER - ModelInfer depth OK N ms client",
         "grpc PEER shop ModelInfer depth OK N ms client",
         "grpc PEER - ModelInfer normals NOT_FOUND N ms -",
-        "grpc PEER - ModelInfer depth UNAUTHENTICATED N ms -",
+        "grpc PEER - ModelInfer UNAUTHENTICATED N ms -",
     ]
 
 

@@ -1,0 +1,90 @@
+"""One message of a gRPC call: waited for, weighed and parsed, in this order.
+
+gRPC's own server reads a call's message before it asks anybody: without a token, for as long as the
+caller likes, and parsed whatever it holds. Here a call is a stream, of which one message is taken
+when the caller is known, within the time that a body has over HTTP. Before it is parsed its fields
+are weighed: of a few bytes each, protobuf makes objects of a hundred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from serving.errors import BadQueryError
+from serving.http.limits import Limits
+
+__all__ = ["MessageReceiver"]
+
+MOST_FIELDS = 1_024
+"""on the first level of a message"""
+RAW = 7
+"""number of `raw_input_contents` in `ModelInferRequest`: bytes, which cost what they are"""
+FIXED_BYTES = {1: 8, 5: 4}
+"""wire type -> bytes of a field"""
+
+
+class MessageReceiver:
+    """Takes the messages of one door's calls, so many at once as `limits` have memory for."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._places = asyncio.Semaphore(max(1, limits.gathered_bytes // limits.body_bytes))
+
+    async def receive(self, messages: AsyncIterator[bytes], kind: Any) -> Any:
+        """The one message of a call, as the protobuf class `kind`. Raises `BadQueryError` where
+        none comes in time, or one that is no such message or costs too much."""
+        seconds = self._limits.body_s
+        try:
+            async with asyncio.timeout(seconds), self._places:
+                raw = await anext(messages)
+        except TimeoutError:
+            raise BadQueryError(408, f"no whole message within {seconds:g} s") from None
+        except StopAsyncIteration:
+            raise BadQueryError(400, "expected one message, got none") from None
+        check_fields(raw, self._limits.json_bytes)
+        try:
+            return kind.FromString(raw)
+        except DecodeError as error:
+            raise BadQueryError(400, f"the message cannot be read: {error}") from None
+
+
+def check_fields(raw: bytes, most_bytes: int) -> None:
+    """Raise `BadQueryError` if `raw` has over `MOST_FIELDS` fields, or more than `most_bytes`
+    beside those of raw tensors; what is no protobuf at all is left to its parser."""
+    place = fields = structured = 0
+    while place < len(raw):
+        fields += 1
+        tag, place = _number(raw, place)
+        kind, before = tag & 7, place
+        if kind == 2:
+            size, place = _number(raw, place)
+            place += size
+        elif kind == 0:
+            _, place = _number(raw, place)
+        else:
+            place += FIXED_BYTES.get(kind, len(raw))
+        if tag >> 3 != RAW:
+            structured += place - before
+        if fields > MOST_FIELDS or structured > most_bytes:
+            raise BadQueryError(
+                413,
+                f"expected at most {MOST_FIELDS} fields and {most_bytes} bytes beside "
+                "`raw_input_contents`",
+            )
+
+
+def _number(raw: bytes, place: int) -> tuple[int, int]:
+    """A number of variable length at `place`, and where it ends."""
+    value = shift = 0
+    while place < len(raw) and shift < 70:
+        byte = raw[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, place
+    return value, len(raw)
