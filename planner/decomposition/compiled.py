@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,12 +34,14 @@ def compiled(function: F) -> F:
     """`function` compiled at its first call and cached on disk; itself when numba is missing."""
     if not COMPILED:
         return function
+    folder = _cache_folder(numba.config.CACHE_DIR)
     # numba chooses the cache's folder when it wraps the function, from this setting alone.
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_cache_folder(before))
+    numba.config.CACHE_DIR = str(folder or "")
     try:
         # No kernel is passed as a value, so none needs the entry for that, which takes seconds.
-        faster = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function)
+        options = {"cache": folder is not None, "nogil": True, "no_cfunc_wrapper": True}
+        faster = numba.njit(**options)(function)
     finally:
         numba.config.CACHE_DIR = before
     return cast(F, faster)
@@ -54,13 +57,18 @@ def digest_of_sources(folder: Path) -> str:
 
 
 @cache
-def _cache_folder(chosen_by_user: str) -> Path:
-    """Under NUMBA_CACHE_DIR if that is set, else beside the modules, else in the user's cache."""
+def _cache_folder(chosen_by_user: str) -> Path | None:
+    """Under NUMBA_CACHE_DIR if that is set, else beside the modules, else in the user's cache; None
+    where none of them can be written, since a cache may stop nobody."""
     here = Path(__file__).parent
-    if chosen_by_user:
-        base = Path(chosen_by_user)
-    elif os.access(here, os.W_OK):
-        base = here / "__pycache__"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "j3o-testbed"
-    return base / f"kernels-{digest_of_sources(here)}"
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "j3o-testbed"
+    bases = [Path(chosen_by_user)] if chosen_by_user else [here / "__pycache__", users]
+    for base in bases:
+        folder = base / f"kernels-{digest_of_sources(here)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None

@@ -274,3 +274,17 @@ def test_kernels_are_cached_in_the_folder_of_their_digest() -> None:
     kernel: Any = best_of_sets
     folder = Path(compiled_module.__file__).parent
     assert f"kernels-{digest_of_sources(folder)}" in Path(kernel.stats.cache_path).parts
+
+
+def test_a_cache_that_cannot_be_written_stops_nobody() -> None:
+    code = (
+        "from planner.decomposition.compiled import compiled\n"
+        "print(compiled(lambda x: x + 1.0)(2.0))\n"
+        "import planner.policies"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "NUMBA_CACHE_DIR": "/proc/no/such/folder"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3.0\n"
