@@ -188,6 +188,8 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
         on_decision=decisions.append,
     )
     live = stand.run("7 flip the mix: live loop", plan, schedule, controller)
+    if live.beside_fault:
+        stand.out.say(f"[red]the live loop ended early[/]: {live.beside_fault}")
     changes = [
         PlanChange(
             at_s=decision.at_s,

@@ -23,6 +23,8 @@ class ReplanOptions:
     overload: float = 1.35
     """use / budget above which the plan in force counts as broken by the load. Budgets are planned
     with headroom (`fill`, `budget_share`), and a few seconds of Poisson arrivals scatter widely."""
+    max_failures: int = 5
+    """looks in a row that fail, at which the loop ends and says why"""
     policy: str = "baj3o"
     options: Options = field(default_factory=Options)
 

@@ -46,12 +46,14 @@ class ReplanLoop:
         self._clock = clock
         self._on_decision = on_decision
         self._rates = LoadEstimator(options.horizon_s, setting.tasks)
+        self._failures = 0
         self._clients = [node.name for node in fleet.topology.clients]
 
     async def run(self) -> None:
         """Look every period. A change that has begun is completed before cancellation ends it.
 
-        Raises what a look raises, such as `ClusterError` of a node that gives no answer.
+        A look that fails, because a node gives no answer, say, is logged, and the plan in force
+        stays. Raises what the last of `max_failures` looks raised that failed one after another.
         """
         started_s = self._clock()
         while True:
@@ -67,8 +69,14 @@ class ReplanLoop:
         try:
             self._look(started_s)
         except Exception:
-            _log.exception("the live loop ends: a look at the load failed")
-            raise
+            # Whatever it was, the nodes go on with the plan in force, and so does the loop.
+            self._failures += 1
+            if self._failures >= self._options.max_failures:
+                _log.exception("the live loop ends: %d looks in a row failed", self._failures)
+                raise
+            _log.exception("a look at the load failed; the plan in force stays")
+        else:
+            self._failures = 0
 
     def _look(self, started_s: float) -> None:
         snapshots = self._fleet.snapshots()

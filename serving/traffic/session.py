@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
-from serving.deploy.fleet import Fleet
 from serving.node.snapshot import NodeSnapshot
 from serving.traffic.driver import Record, drive
 from serving.traffic.images import LabelledImages
@@ -17,9 +18,13 @@ from serving.traffic.measurement import Measurements, bounds_by_tier, build_meas
 from serving.traffic.schedule import Schedule
 from serving.traffic.scoring import score_records
 
+if TYPE_CHECKING:  # its records are made without Ray
+    from serving.deploy.fleet import Fleet
+
 __all__ = ["Run", "run_traffic"]
 
 Progress = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Run:
 
     measurements: Measurements
     records: list[Record]
+    beside_fault: str = ""
+    """why what ran beside the traffic ended before it; empty if it did not"""
 
 
 def run_traffic(
@@ -47,7 +54,7 @@ def run_traffic(
     traffic flows (the live controller) and is cancelled when it ends.
     """
     before = fleet.snapshots()
-    records = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
+    records, fault = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
     after = fleet.snapshots()
     scored = score_records(schedule, records, images.labels)
     measurements = build_measurements(
@@ -59,7 +66,7 @@ def run_traffic(
         bounds_s=bounds_by_tier(records),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
     )
-    return Run(measurements, scored)
+    return Run(measurements, scored, fault)
 
 
 async def _drive(
@@ -68,27 +75,35 @@ async def _drive(
     images: LabelledImages,
     on_progress: Progress | None,
     beside: Callable[[], Awaitable[None]] | None,
-) -> list[Record]:
+) -> tuple[list[Record], str]:
     urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
     async with HttpSystem(urls, token=token) as system:
         companion = asyncio.ensure_future(beside()) if beside is not None else None
+        fault = ""
         try:
-            return await drive(system, schedule, images.bodies, on_progress=on_progress)
+            records = await drive(system, schedule, images.bodies, on_progress=on_progress)
         finally:
             if companion is not None:
-                await _finish(companion)
+                fault = await _finish(companion)
+        return records, fault
 
 
-async def _finish(companion: asyncio.Future[None]) -> None:
-    """Stop the companion; a fault of its own is the run's fault too."""
+async def _finish(companion: asyncio.Future[None]) -> str:
+    """Stop what runs beside the traffic; what it ended with, which must not cost the records."""
     companion.cancel()
     try:
         await companion
     except asyncio.CancelledError:
-        return
+        return ""
+    except Exception as error:  # noqa: BLE001 - whatever it was, the run has its records
+        _log.exception("what ran beside the traffic ended before it")
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _busy_between(
     before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
 ) -> dict[str, float]:
-    return {name: after[name].busy_s - before[name].busy_s for name in after}
+    """Seconds by node; one that was restarted meanwhile counts from its start."""
+    spent_s = {name: after[name].busy_s - before[name].busy_s for name in after}
+    return {name: after[name].busy_s if s < 0 else s for name, s in spent_s.items()}

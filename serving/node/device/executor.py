@@ -130,6 +130,8 @@ class Executor:
         """Load and warm `model` unless it is there; returns the seconds it took. Raises what its
         loading raises."""
         async with self._loading:
+            while model in self._leaving:  # what is about to go is not there
+                await asyncio.sleep(0.01)
             if model in self._models:
                 return 0.0
             started_s = self._clock()

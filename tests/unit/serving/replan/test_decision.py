@@ -42,6 +42,19 @@ def test_rates_are_counted_over_the_horizon() -> None:
     assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
 
 
+def test_a_client_that_is_restarted_between_two_looks_has_asked_for_no_less() -> None:
+    """Its counters begin anew; the rates were negative, and the loop ended for good."""
+    rates = LoadEstimator(20.0, ("depth",))
+    rates.update({"c": snapshot("c", 0.0, depth=1_000)})
+    rates.update({"c": snapshot("c", 5.0, depth=1_050)})
+    phase = rates.update({"c": snapshot("c", 10.0, depth=30)})
+    assert phase is not None
+    assert phase.rates_qps == {"c": {"depth": pytest.approx((50 + 30 + 0.5) / 10)}}
+    phase = rates.update({"c": snapshot("c", 20.0, depth=70)})
+    assert phase is not None
+    assert phase.rates_qps == {"c": {"depth": pytest.approx((50 + 30 + 40 + 0.5) / 20)}}
+
+
 def test_an_idle_system_is_left_alone() -> None:
     rates = LoadEstimator(10.0, ("depth",))
     for second in range(0, 60, 5):
@@ -127,11 +140,14 @@ def test_each_look_and_the_error_that_ends_the_loop_are_logged(
     loop = ReplanLoop(fleet, plan_for(problem(10.0, 0.05)), setting, options, clock=lambda: 0.0)
     with caplog.at_level(logging.INFO, "serving"), pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(loop.run(), 30))
-    stays, changes, ended = [
+    stays, changes, *failed, ended = [
         record for record in caplog.records if record.name == "serving.replan.loop"
     ]
     assert stays.getMessage().startswith("load 10.1 queries/s; the plan in force reaches 0.896, ")
     assert stays.getMessage().endswith(": it stays")
     assert "it changes: " in changes.getMessage()
+    assert len(failed) == options.max_failures - 1
+    assert all("the plan in force stays" in record.getMessage() for record in failed)
+    assert ended.getMessage() == "the live loop ends: 5 looks in a row failed"
     assert ended.levelname == "ERROR"
     assert error_of(ended) is TimeoutError

@@ -216,3 +216,24 @@ def test_images_of_two_sizes_do_not_harm_each_other() -> None:
 
     assert run(scenario, {"m": runtime}) == [2.0, 3.0, 4.0]
     assert runtime.batches == [1, 2, 1]
+
+
+def test_a_model_that_is_about_to_go_can_be_loaded_again_and_stays() -> None:
+    """`load` returned at once, because the model was there still, and then it went."""
+    runtime = FakeRuntime()
+
+    async def scenario(executor: Executor) -> tuple[tuple[str, ...], float]:
+        await executor.load("m")
+        runtime.gate.clear()
+        asked = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        await asyncio.sleep(0.05)
+        going = asyncio.ensure_future(executor.unload("m"))
+        await asyncio.sleep(0.05)
+        coming = asyncio.ensure_future(executor.load("m"))
+        await asyncio.sleep(0.05)
+        runtime.gate.set()
+        await asyncio.gather(asked, going, coming)
+        again = await executor.submit("m", "depth", image(2))
+        return executor.models, float(again.prediction[0, 0])
+
+    assert run(scenario, {"m": runtime}) == (("m",), 2.0)
