@@ -115,8 +115,8 @@ class RequestParser:
 
     __slots__ = (
         "_between", "_body_fed", "_body_seen", "_cached", "_fault", "_header_bytes",
-        "_header_count", "_headers", "_limits", "_parser", "_resuming", "_url", "cycles", "ended",
-        "head_bytes", "heads", "in_body", "in_head",
+        "_header_count", "_headers", "_limits", "_parser", "_repeated", "_resuming", "_url",
+        "cycles", "ended", "head_bytes", "heads", "in_body", "in_head",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, cached: HeadCache) -> None:
@@ -139,6 +139,8 @@ class RequestParser:
         self._header_count = self._header_bytes = 0
         self._body_fed = self._body_seen = 0
         """bytes that came since a body began, and those of them that are the body's"""
+        self._repeated = b""
+        """a header that came twice and means one thing"""
         self._resuming = False
         """whether the parser is shown a head once more, behind an offer that is not taken up"""
 
@@ -204,6 +206,7 @@ class RequestParser:
         if self._resuming:
             return
         self._url, self._headers, self._header_count, self._header_bytes = b"", {}, 0, 0
+        self._repeated = b""
         self.in_head = True
         self._between = False
 
@@ -222,7 +225,7 @@ class RequestParser:
         former = self._headers.get(name)
         if former is not None:
             if name in ONCE:
-                raise self._refuse(f"the header {name.decode('latin-1')} comes twice")
+                self._repeated = name
             value = b", ".join((former, value))
         self._headers[name] = value
 
@@ -240,6 +243,8 @@ class RequestParser:
                 f"expected at most {limits.headers} headers and {limits.head_bytes} bytes of them",
                 431,
             )
+        if self._repeated:
+            raise self._refuse(f"the header {self._repeated.decode('latin-1')} comes twice")
         version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise self._refuse(f"expected HTTP/1.1, got HTTP/{version}")

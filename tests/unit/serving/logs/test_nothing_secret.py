@@ -250,7 +250,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> str:
         "cut a caller off: this is not HTTP/1.1", "cut a caller off: expected at most 64 headers",
         "a fault of the node's own", f"POST {INFER} 500", "ModelInfer depth UNKNOWN",
         f"POST {INFER} 200", f"POST {INFER} 401",
-        f"POST {INFER} 413", "ModelInfer depth OK", "ModelInfer depth UNAUTHENTICATED",
+        f"POST {INFER} 413", "ModelInfer depth OK", "ModelInfer UNAUTHENTICATED",
         "refused ('depth',): deadline", "the node stops",
     ],
 )  # fmt: skip
