@@ -1,4 +1,6 @@
-"""Decoding of pictures: small ones where they arrive, large ones on threads, never too many.
+"""When pictures are decoded: small ones where they arrive, large ones on threads, never too many.
+
+How is `models.runtime.image_bodies.decode_image`, which a node hands in.
 
 A picture of a few megapixels takes a tenth of a second to decode and to shrink. On the event loop
 that would be a tenth of a second in which nobody is answered.

@@ -1,4 +1,8 @@
-"""The counters of a node at one moment."""
+"""The counters of a node at one moment.
+
+Nothing is restored from them: what a restarted node takes up again is its assignment
+(`serving.deploy.assignments`).
+"""
 
 from __future__ import annotations
 
