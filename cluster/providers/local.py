@@ -53,7 +53,13 @@ def resource_of(node: str) -> str:
 def prepare_ray() -> None:
     """Set the environment that Ray reads when it is imported. Raises `ClusterError` if too late."""
     wanted = driver_environment(os.environ, _settings())
-    stray = {name for name in os.environ if name.startswith("RAY_") and name not in wanted}
+    # Ray sets some of its own variables when it is imported; those are no shell's.
+    own = ray_private.SET_BY_IMPORT if "ray" in sys.modules else frozenset[str]()
+    stray = {
+        name
+        for name in os.environ
+        if name.startswith("RAY_") and name not in wanted and name not in own
+    }
     missing = {name for name in _settings() if os.environ.get(name) != wanted[name]}
     if (missing or stray) and "ray" in sys.modules:
         mends = [f"{name}={wanted[name]}" for name in sorted(missing)]

@@ -6,7 +6,7 @@ no longer does what is relied on here. Nothing of Ray is imported.
 
 from __future__ import annotations
 
-__all__ = ["ENVIRONMENT", "STARTED", "START_COMMAND", "TRIED_ON"]
+__all__ = ["ENVIRONMENT", "SET_BY_IMPORT", "STARTED", "START_COMMAND", "TRIED_ON"]
 
 TRIED_ON = ("2.60",)
 
@@ -21,6 +21,9 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Variables that every driver and every process of the cluster is given."""
+
+SET_BY_IMPORT = frozenset({"RAY_CLIENT_MODE"})
+"""Variables that Ray sets in its own process when it is imported."""
 
 STARTED = b"Ray runtime started"
 """What `ray start` prints when the cluster takes drivers."""

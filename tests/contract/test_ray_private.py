@@ -80,3 +80,14 @@ def test_ray_start_says_the_words_that_are_waited_for() -> None:
 def test_it_was_tried_on_the_locked_version() -> None:
     (locked,) = re.findall(r"^ray==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.M)
     assert locked in ray_private.TRIED_ON, f"try ray {locked}, then add it to TRIED_ON"
+
+
+def test_ray_sets_only_the_variables_that_are_expected_when_it_is_imported() -> None:
+    """Others would be taken for the shell's, and every second connection be refused."""
+    code = (
+        "import os; before = set(os.environ)\n"
+        "import ray\n"
+        "from ray import serve\n"
+        "print(*(n for n in set(os.environ) - before if n.startswith('RAY_')))"
+    )
+    assert set(told_by(code).split()) == ray_private.SET_BY_IMPORT

@@ -55,3 +55,18 @@ def test_a_driver_that_imported_ray_before_is_told_what_is_in_the_way(name: str)
         env={**os.environ, name: "x"},
     )  # fmt: skip
     assert f"no {name}" in done.stdout
+
+
+def test_a_driver_may_connect_again_after_ray_was_imported() -> None:
+    """Ray sets a variable of its own when it is imported, which is no shell's."""
+    code = (
+        "import os, sys, types\n"
+        "from cluster.providers import local\n"
+        "local.prepare_ray()\n"
+        "sys.modules['ray'] = types.ModuleType('ray'); os.environ['RAY_CLIENT_MODE'] = '0'\n"
+        "local.prepare_ray(); print('again')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "again\n", done.stderr
