@@ -99,7 +99,7 @@ class TestWalk:
         assert found.returncode == 3
         assert any("F4" in violation for violation in json.loads(found.stdout)["violations"])
         refused = walked.run("deploy", "greedy.json")
-        assert refused.returncode == 2
+        assert refused.returncode == 3
         assert "F4" in refused.stderr
 
 
