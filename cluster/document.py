@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import reprlib
 import tempfile
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -20,6 +21,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
 __all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
+
+
+MOST_FAULTS = 20
+"""of a file that are told"""
 
 
 class DocumentError(ValueError):
@@ -101,15 +106,18 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Pat
 
 def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: str) -> str:
     lines = []
-    for fault in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    for fault in faults[:MOST_FAULTS]:
         where = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(cls, data, fault["loc"])
         else:
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
-                message += f" (got {fault['input']!r})"
+                message += f" (got {reprlib.repr(fault['input'])})"
         lines.append(f"{source}: {where}: {message}")
+    if len(faults) > MOST_FAULTS:
+        lines.append(f"{source}: and {len(faults) - MOST_FAULTS} faults more")
     return "\n".join(lines)
 
 

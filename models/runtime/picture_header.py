@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "MAX_PIXELS", "WANTED", "ImageError", "PictureHeader", "check_cost", "picture_memory_bytes",
@@ -55,6 +55,8 @@ class PictureHeader:
     scans: int = 1
     """passes over the pixels; more than one in progressive JPEGs"""
     progressive: bool = False
+    colours: int = 3
+    """of a JPEG"""
     orientation: int = 1
 
     @property
@@ -83,12 +85,13 @@ def read_header(body: bytes) -> PictureHeader:
 def picture_memory_bytes(header: PictureHeader) -> int:
     """Bytes that a picture takes at the most while it is decoded.
 
-    A PNG is decoded whole, 4 bytes a pixel. A JPEG is decoded at an eighth of its sides or more; a
-    progressive one holds its coefficients, 2 bytes for each of three colours.
+    A PNG is decoded whole, 4 bytes a pixel. A JPEG is decoded at an eighth of its sides or more;
+    one of several scans holds its coefficients, 2 bytes for each of its colours.
     """
     if header.format == "PNG":
         return header.pixels * 4
-    return header.pixels * 6 if header.progressive else header.pixels
+    several = header.progressive or header.scans > 1
+    return header.pixels * 2 * (header.colours if several else 1)
 
 
 def check_cost(header: PictureHeader, size_bytes: int) -> None:
@@ -143,9 +146,14 @@ def _chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:
 def _read_png(body: bytes) -> PictureHeader:
     if body[12:16] != b"IHDR":
         raise ImageError(f"{WANTED}, the PNG is damaged: it does not begin with IHDR")
-    width, height = struct.unpack_from(">II", body, 16)
+    width, height, bits, colours = struct.unpack_from(">IIBB", body, 16)
     orientation = 1
     for kind, start, end in _chunks(body):
+        if kind == b"tRNS" and colours in (0, 2) and bits != 8:
+            raise ImageError(
+                f"{WANTED}, got a PNG of {bits} bits a colour with one that is transparent; give "
+                "it an alpha channel instead"
+            )
         if kind == b"eXIf" and end - start < EXIF_BYTES:
             orientation = _orientation(body[start + 8 : end - 4])
     return PictureHeader("PNG", width, height, orientation=orientation)
@@ -172,7 +180,9 @@ def _read_jpeg(body: bytes) -> PictureHeader:
             if found is not None:
                 raise ImageError(f"{WANTED}, the JPEG is damaged: it has two sizes")
             height, width = struct.unpack_from(">HH", body, start + 3)
-            found = PictureHeader("JPEG", width, height, progressive=marker in PROGRESSIVE)
+            found = PictureHeader(
+                "JPEG", width, height, progressive=marker in PROGRESSIVE, colours=body[start + 7]
+            )
         elif marker == APP1 and body[start + 2 : start + 8] == b"Exif\0\0":
             orientation = _orientation(body[start + 8 : start + size])
         start += size
@@ -183,9 +193,7 @@ def _read_jpeg(body: bytes) -> PictureHeader:
     # Within a scan 0xFF is followed by 0 or a restart marker, so these are scans, or bytes of a
     # thumbnail, which make the count too large at most.
     scans = max(1, body.count(bytes((0xFF, SCAN))))
-    return PictureHeader(
-        "JPEG", found.width, found.height, scans, found.progressive, orientation=orientation
-    )
+    return replace(found, scans=scans, orientation=orientation)
 
 
 def _orientation(exif: bytes) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from serving.errors import BadQueryError, RefusalReason, RefusedError
-from serving.http.exchange import Application, Body, Response
+from serving.http.exchange import Application, Body, Head, Response
 from serving.http.limits import Limits
 from serving.http.parser import CachedHead, HeadCache, RequestCycle, RequestParser
 from serving.http.responses import error_response, fault
@@ -135,7 +135,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             parser.feed(data)
         except BadQueryError as error:
-            self._refuse(error.status, "bad_query", str(error))
+            self._end_with(error)
             return
         if len(self._cycles) > self._limits.pipelined:
             self._shared.note_fault(f"over {self._limits.pipelined} requests ahead of answers")
@@ -285,6 +285,25 @@ class HttpConnection(asyncio.Protocol):
                 self._watch_writing()
         elif not cycle.whole:
             self._discard_timer = self._loop.call_later(DISCARD_S, self._transport.abort)
+
+    def _end_with(self, error: BadQueryError) -> None:
+        """The last answer of a stream that cannot be read on, behind those of whole requests."""
+        last = self._cycles[-1] if self._cycles else None
+        if last is None:
+            self._refuse(error.status, "bad_query", str(error))
+            return
+        self._input_closed = True
+        if last.whole:  # the fault is in the head of a request behind it
+            last = RequestCycle(Head("GET", "", b"", {}), keep_alive=False)
+            self._cycles.append(last)
+        elif last.written:  # it was answered before its body was whole, and gets no second answer
+            self._transport.close()
+            return
+        self._release(last)
+        last.response = error_response(error, last.exchange.headers if last.exchange else [])
+        last.keep_alive, last.whole = False, True
+        last.parts.clear()
+        self._advance()
 
     def _refuse(self, status: int, reason: str, message: str) -> None:
         """Say why, and let the caller close; without a word where an earlier request still awaits

@@ -22,6 +22,7 @@ from serving.ingress.inference_protocol import (
     TensorSpec,
     input_spec,
     output_specs,
+    shown,
 )
 from serving.ingress.oip_names import ALL, OUTPUT, VERSION
 from serving.ingress.statistics import Callers, ModelStatistics
@@ -165,21 +166,22 @@ class Door:
         """Raise `BadQueryError` if there is no such model."""
         if model not in self._statistics:
             known = ", ".join(self.tasks)
-            raise BadQueryError(404, f"there is no task {model!r}; tasks: {known}, or {ALL}")
+            raise BadQueryError(404, f"there is no task {shown(model)}; tasks: {known}, or {ALL}")
         if version not in ("", VERSION):
-            raise BadQueryError(404, f"model {model!r} has version {VERSION}, not {version!r}")
+            raise BadQueryError(404, f"model {model!r} has version {VERSION}, not {shown(version)}")
 
     def _tasks_of(self, model: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
         if model != ALL:
             if outputs in ((), (OUTPUT,)):
                 return (model,)
             raise BadQueryError(
-                400, f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(outputs)}"
+                400,
+                f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(map(str, outputs[:3]))[:80]}",
             )
         for name in outputs:
             if name not in self.tasks:
                 raise BadQueryError(
-                    400, f"outputs: there is no task {name!r}; tasks: {', '.join(self.tasks)}"
+                    400, f"outputs: there is no task {shown(name)}; tasks: {', '.join(self.tasks)}"
                 )
         if outputs:
             return tuple(dict.fromkeys(outputs))

@@ -65,9 +65,11 @@ def check_fields(raw: bytes, most_bytes: int) -> None:
             place += size
         elif kind == 0:
             _, place = _number(raw, place)
-        else:
-            place += FIXED_BYTES.get(kind, len(raw))
-        if tag >> 3 != RAW:
+        elif kind in FIXED_BYTES:
+            place += FIXED_BYTES[kind]
+        else:  # groups, which the protocol has none of, and what protobuf does not know
+            raise BadQueryError(400, f"the message has a field of wire type {kind}")
+        if tag >> 3 != RAW or kind != 2:
             structured += place - before
         if fields > MOST_FIELDS or structured > most_bytes:
             raise BadQueryError(

@@ -13,6 +13,7 @@ router itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -265,10 +266,9 @@ def _outputs(query: bytes) -> tuple[str, ...]:
 
 
 def _read_deadline_s(text: bytes) -> float:
-    try:
-        value: Any = float(text)
-    except ValueError:
-        value = text.decode("latin-1")
+    value: Any = text.decode("latin-1")
+    if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", value):  # float() also reads 1_000 and infinity
+        value = float(value)
     return read_timeout_s(value, 1e-3, "x-deadline-ms")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,12 +47,22 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("d.yaml", b"[" * 200_000, "nested too deeply"),
         ("d.json", b"[" * 200_000, "nested too deeply"),
         ("d.json", b'{"a": ' * 90 + b"1" + b"}" * 90, "nested too deeply"),
-        ("d.yaml", BOMB.encode(), "its aliases stand for over 5,000,000 values"),
+        ("d.yaml", BOMB.encode(), "its aliases stand for over 500,000 values"),
         ("d.yaml", b"phases: &a [*a]\n", "a part of it contains itself"),
         ("d.yaml", b"name: !!python/object/apply:os.system [ls]\n", "could not determine"),
         ("d.yaml", b"? [a, b]\n: c\n", "a key is a list or a mapping"),
         ("d.yaml", b"a: b: c\n", "mapping values are not allowed"),
         ("d.yaml", b"\x00", "special characters are not allowed"),
+        ("d.yaml", b"a: 2024-13-45\n", "a value cannot be read"),
+        ("d.yaml", b"a: !!int ''\n", "a value cannot be read"),
+        ("d.yaml", b"a: !!int [1]\n", "tagged as a number"),
+        ("d.yaml", b"a: !!bool abc\n", "a value cannot be read"),
+        ("d.yaml", b"!!map [1]\n", "a value cannot be read"),
+        ("d.yaml", b"a: " + b"9" * 5_000, "a value cannot be read"),
+        ("d.json", b'{"a": ' + b"9" * 5_000 + b"}", "not valid json"),
+        ("d.json", b'{"a": NaN}', "NaN is no number of JSON"),
+        ("d.yaml", b"a: 0_17\n", "octal"),
+        ("d.yaml", b"<<: {a: 1}\n<<: {a: 2}\n", "named twice"),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused_by_its_name(
@@ -125,3 +136,11 @@ def test_whatever_stands_in_a_file_it_is_read_or_refused(text: str) -> None:
     for parse in (parse_yaml, parse_json):
         with suppress(TextError):
             parse(text)
+
+
+def test_a_fault_in_every_line_is_told_of_some_of_them() -> None:
+    rates = {f"c{n}": {"depth": "x" * 10_000} for n in range(1_000)}
+    with pytest.raises(DocumentError) as caught:
+        Demand.parse({"name": "d", "phases": [{"duration_s": 1, "rates_qps": rates}]})
+    assert re.search(r"and 98\d faults more$", str(caught.value))
+    assert len(str(caught.value)) < 10_000

@@ -65,6 +65,9 @@ def with_scans(body: bytes, more: int) -> bytes:
         (b"\xff\xd8" + b"\xff\xe0\x00\x02" * (MAX_PARTS + 1), "segments"),
         (b"\xff\xd8\xff\xe0\x00\x01", "without a length"),
         (b"\xff\xd8\xff\xda\x00\x02", "does not say its size"),
+        (saved((2_200, 2_200), "JPEG", "CMYK", progressive=True), "far less than its pixels take"),
+        (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 0, 0, 0, 0))
+         + chunk(b"tRNS", b"\x12\x34") + chunk(b"IEND", b""), "16 bits a colour with one that is"),
         (b"", "empty body"),
         (b"GIF89a", "something else"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -263,3 +264,42 @@ def test_half_a_body_behind_an_answer_has_its_time_too() -> None:
     said = asyncio.run(main())
     assert b"/a one" in said
     assert b"HTTP/1.1 408 " in said
+
+
+GOOD = b"GET /now HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED_POST = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "statuses"),
+    [
+        ([GOOD + b"garbage\r\n\r\n"], [200, 400]),
+        ([GOOD, b"garbage\r\n\r\n"], [200, 400]),
+        ([CHUNKED_POST + b"zz\r\n"], [400]),
+        ([CHUNKED_POST, b"zz\r\n"], [400]),
+        ([GOOD + CHUNKED_POST + b"zz\r\n"], [200, 400]),
+        ([CHUNKED_POST + b"3\r\none\r\n0\r\n\r\n" + b"garbage\r\n\r\n"], [200, 400]),
+        ([CHUNKED_POST.replace(b"/a", b"/early"), b"zz\r\n"], [200]),
+    ],
+)
+def test_a_stream_that_breaks_is_answered_up_to_there_and_once(
+    pieces: list[bytes], statuses: list[int]
+) -> None:
+    class Early(Echo):
+        def begin(self, head: Head) -> Response | Exchange:
+            if head.path == "/early":  # answered before its body has come
+                return content(200, [], b"text/plain", b"early")
+            return super().begin(head)
+
+    async def main() -> bytes:
+        async with served(Early()) as connect:
+            reader, writer = await connect()
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.05)
+            said = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return said
+
+    said = asyncio.run(main())
+    assert [int(found) for found in re.findall(rb"HTTP/1\.1 (\d+) ", said)] == statuses

