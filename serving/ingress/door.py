@@ -176,7 +176,7 @@ class Door:
                 return (model,)
             raise BadQueryError(
                 400,
-                f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(map(str, outputs[:3]))[:80]}",
+                f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(outputs[:3])[:80]}",
             )
         for name in outputs:
             if name not in self.tasks:
