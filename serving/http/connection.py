@@ -10,19 +10,16 @@ armed when something is left half done.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-from dataclasses import dataclass, field
 from typing import cast
 
 from serving.errors import BadQueryError, RefusalReason, RefusedError
-from serving.http.exchange import Application, Body, Head, Response
-from serving.http.limits import Limits
-from serving.http.parser import CachedHead, HeadCache, RequestCycle, RequestParser
+from serving.http.exchange import Body, Head, Response
+from serving.http.parser import CachedHead, RequestCycle, RequestParser
 from serving.http.responses import error_response, fault
-from serving.logs.logger import NodeLogger
+from serving.http.shared import Shared
 
-__all__ = ["HttpConnection", "Shared"]
+__all__ = ["HttpConnection"]
 
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Linux only"""
@@ -34,29 +31,6 @@ LINGER_S = 1.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END, LAST_END = b"\r\n", b"connection: close\r\n\r\n"
 """of a head: the connection goes on, or not"""
-_log = logging.getLogger(__name__)
-
-
-@dataclass
-class Shared:
-    """What the connections of one server have in common."""
-
-    app: Application
-    limits: Limits
-    connections: set[HttpConnection] = field(default_factory=set)
-    gathered_bytes: int = 0
-    """of bodies that have come in part"""
-    cached: HeadCache = field(default_factory=HeadCache)
-    node: str = ""
-    """the name that the log says"""
-
-    def __post_init__(self) -> None:
-        self.affordable = self.limits.affordable_connections
-        self._log = NodeLogger(_log, self.node)
-
-    def note_fault(self, what: str) -> None:
-        """Log that a caller broke the protocol or a limit; of each kind one line a minute."""
-        self._log.limited(logging.INFO, what, "cut a caller off: %s", what)
 
 
 class HttpConnection(asyncio.Protocol):

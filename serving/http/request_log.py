@@ -12,9 +12,10 @@ from functools import partial
 from typing import NamedTuple
 
 from serving.errors import BadQueryError, RefusedError
-from serving.http.connection import HttpConnection, Shared
+from serving.http.connection import HttpConnection
 from serving.http.exchange import Body, Exchange, Head, Response
 from serving.http.parser import CachedHead, RequestCycle
+from serving.http.shared import Shared
 
 __all__ = ["GONE", "LoggedConnection", "RequestEntry"]
 

@@ -7,10 +7,11 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from serving.http.connection import HttpConnection, Shared
+from serving.http.connection import HttpConnection
 from serving.http.exchange import Application
 from serving.http.limits import Limits
 from serving.http.request_log import LoggedConnection, RequestEntry
+from serving.http.shared import Shared
 
 __all__ = ["BACKLOG", "HttpServer"]
 
