@@ -12,8 +12,8 @@ import uvloop
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.links.framing import FrameProtocol
-from serving.node.links.uplink import UplinkTimeouts
-from serving.node.server import Routed
+from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.node_core import Routed
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
