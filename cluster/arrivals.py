@@ -189,7 +189,7 @@ class ReplayArrivals(FrozenModel):
 
     def relative_to(self, folder: Path) -> ReplayArrivals:
         """The same with its file sought in `folder`."""
-        return self.model_copy(update={"file": str(folder / self.file)})
+        return ReplayArrivals(**{**self.model_dump(), "file": str(folder / self.file)})
 
 
 KINDS = ("poisson", "gamma", "mmpp", "diurnal", "flash_crowd", "closed_loop", "replay")

@@ -1,4 +1,4 @@
-"""What happens to a system while it is driven: links cut, nodes killed, loads scaled, each at its time.
+"""What happens while a system is driven: links are cut, nodes killed, loads scaled.
 
 A timeline stands in the demand file, so that a run and its simulation meet the same events:
 
@@ -123,9 +123,7 @@ def check_order(timeline: Sequence[TimelineEvent], duration_s: float) -> None:
 def check_timeline(timeline: Sequence[TimelineEvent], topology: Topology) -> None:
     """Raises `ValueError` for an event of a node or link that `topology` does not have."""
     nodes = [node.name for node in topology.nodes]
-    links = {
-        (link.source, link.target): f"{link.source} to {link.target}" for link in topology.links
-    }
+    links = [f"{link.source} to {link.target}" for link in topology.links]
     clients = [node.name for node in topology.clients]
     for position, event in enumerate(timeline):
         where = f"timeline.{position}.{event.name}"
@@ -133,11 +131,8 @@ def check_timeline(timeline: Sequence[TimelineEvent], topology: Topology) -> Non
             raise ValueError(
                 f"{where}: no node is named {event.node!r}{nearest(event.node, nodes)}"
             )
-        if event.link is not None and event.link not in links:
-            stated = " to ".join(event.link)
-            raise ValueError(
-                f"{where}: no link leads from {stated}{nearest(stated, links.values())}"
-            )
+        if event.link is not None and (stated := " to ".join(event.link)) not in links:
+            raise ValueError(f"{where}: no link leads from {stated}{nearest(stated, links)}")
         load = event.scale_load
         if load is not None and load.client not in clients:
             raise ValueError(

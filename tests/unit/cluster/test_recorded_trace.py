@@ -42,7 +42,7 @@ def test_azures_llm_trace_is_read_by_its_timestamps(tmp_path: Path) -> None:
 def test_azures_newer_trace_has_a_time_zone(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "TIMESTAMP,ContextTokens\n2024-05-10 00:00:00.009930+00:00,1\n2024-05-10 00:00:00.5+00:00,2\n",
+        "TIMESTAMP\n2024-05-10 00:00:00.009930+00:00\n2024-05-10 00:00:00.5+00:00\n",
     )
     assert times(read_trace(path)) == pytest.approx([0.0, 0.49007])
 
