@@ -62,6 +62,9 @@ def deploy(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
     ] = True,
+    spill: Annotated[
+        bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
+    ] = True,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
     ] = False,
@@ -77,7 +80,7 @@ def deploy(
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
     refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
-    fleet = _running_or_launched(out, local.connect(), setting, door, share, log_level)
+    fleet = _running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
     with out.busy("loading models and routing"):
         change = fleet.apply(wanted, setting, pick_phase(demand, phase))
     urls = fleet.urls()
@@ -276,6 +279,7 @@ def _running_or_launched(
     setting: Setting,
     door: DoorConfig | None = None,
     shared_passes: bool = True,
+    spill_over: bool = True,
     log_level: Level = Level.INFO,
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
@@ -287,9 +291,9 @@ def _running_or_launched(
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
-        if door is not None or not shared_passes or log_level is not Level.INFO:
+        if door is not None or not (shared_passes and spill_over) or log_level is not Level.INFO:
             raise ValueError(
-                "the nodes run, with doors, shared passes and logs as they were first deployed; "
+                "the nodes run, with doors, passes, spill-over and logs as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
         return fleet
@@ -301,6 +305,7 @@ def _running_or_launched(
             state.link_token,
             door,
             shared_passes=shared_passes,
+            spill_over=spill_over,
             log_level=log_level,
         )
 

@@ -64,6 +64,7 @@ class Fleet:
         door: DoorConfig | None = None,
         *,
         shared_passes: bool = True,
+        spill_over: bool = True,
         log_level: Level = Level.INFO,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
@@ -80,6 +81,7 @@ class Fleet:
                 token=token,
                 bounds_s=latency_bounds_s(topology, node.name, query_bytes),
                 shared_passes=shared_passes,
+                spill_over=spill_over,
             )
             for node in topology.nodes
         ]
