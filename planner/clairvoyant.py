@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from planner.attachments import by_edge
+from planner.attachments import best_by_client, by_edge
 from planner.problem import FloatArray, Problem
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import LinearProgram, SolverLimits
@@ -201,8 +201,7 @@ class _Builder:
         self._memory(y, held_e, p.edge_model_bytes_em, p.edge_memory_e)
         # F5, F9, F8: device time; F7: bytes.
         h, bytes_t = self.health, p.query_bytes_t
-        up_kc = np.zeros((K, C))
-        np.maximum.at(up_kc, (slice(None), p.client_of_a), h.link_ka)
+        up_kc = np.stack([best_by_client(p, up_a) for up_a in h.link_ka])
         self._backlog(h.client_kc, np.full(C, WHOLE_DEVICE), (v, k, c, self.work.client_cm[c, m]))
         self._backlog(h.edge_ke, np.full(E, WHOLE_DEVICE), (f, ke, e, self.work.edge_em[e, me]))
         self._backlog(

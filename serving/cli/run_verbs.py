@@ -177,8 +177,8 @@ def report(
     _say_measured(out, measured)
     if regret is not None:
         out.say(
-            f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): accuracy "
-            f"in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
+            f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
+            f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
         )
     out.say(f"wrote {output}/report.json and {output}/report.html")
     out.result({"report": str(output / "report.json"), "page": str(output / "report.html")})

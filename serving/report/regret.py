@@ -104,7 +104,7 @@ def _index(names_q: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
     strange = sorted({str(name) for name in names_q} - place.keys())
     if strange:
         raise ValueError(
-            f"the measurements name {strange[0]!r}, which the topology lacks; give the profiles and "
-            "the topology that they were made with"
+            f"the measurements name {strange[0]!r}, which the topology lacks; give the profiles "
+            "and the topology that they were made with"
         )
     return np.array([place[str(name)] for name in names_q])

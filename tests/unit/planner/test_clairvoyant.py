@@ -1,4 +1,4 @@
-"""The bound on every sequence of plans (F21): exact on small cases, and never below a feasible run."""
+"""The bound on every sequence of plans (F21): exact on small cases, never below a feasible run."""
 
 from __future__ import annotations
 
