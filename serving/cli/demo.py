@@ -154,7 +154,7 @@ def _measure(
     live = _compare_live(stand, solutions[CHOSEN].plan, phases)
     plan, run = solutions[CHOSEN].plan, runs[CHOSEN]
     run.measurements.save(folder / "measurements.parquet")
-    gallery = pick_examples(schedule, run.records, stand.images)
+    gallery = pick_examples(run.schedule, run.records, stand.images)
     gallery.save(folder / "gallery.json")
     return write_report(
         folder,

@@ -130,7 +130,7 @@ def drive(
             command="testbed drive", seed=seed, on_progress=advance,
         )  # fmt: skip
     run.measurements.save(output)
-    pick_examples(schedule, run.records, labelled).save(output.with_name("gallery.json"))
+    pick_examples(run.schedule, run.records, labelled).save(output.with_name("gallery.json"))
     measured = summarise_run(run.measurements)
     _say_measured(out, measured)
     out.say(f"wrote {output}")

@@ -8,15 +8,18 @@ from dataclasses import replace
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
+from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
 from serving.simulation.simulated_system import SimulatedSystem, profiled_latency
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Outcome
-from serving.traffic.driver import Record, drive
+from serving.traffic.driver import Driven, Record, drive_traffic
+from serving.traffic.faults import refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.schedule import Schedule, build_schedule
+from serving.traffic.sent import windows_by_client
 
 __all__ = ["simulate"]
 
@@ -31,21 +34,26 @@ def simulate(
     *,
     seed: int = 0,
     shared_passes: bool = True,
+    timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
 
     Routing, batching, admission and links are those of the running system; a batch takes what
     `setting.profiles` measured (F15). Queries arrive as with `testbed drive --seed`. Nothing is
     computed on pictures: an answered query scores a_mt, the accuracy of its model's card. Two
-    calls with the same arguments give the same rows.
+    calls with the same arguments give the same rows. Of `timeline` only `scale_load` can be
+    simulated yet.
 
     Raises `ProblemError` for a client or task of `phases` that the setting lacks, and `ValueError`
-    for a route of `plan` by a model without card or without profile on its node.
+    for a route of `plan` by a model without card or without profile on its node, and for another
+    event of the timeline or one that names nobody.
     """
+    check_timeline(timeline, setting.topology)
+    refuse_unsupported(timeline, frozenset(), "the simulator")
     for phase in phases:
         setting.problem(phase)
     _check_routes(setting, plan)
-    schedule = build_schedule(phases, seed, IMAGES)
+    schedule = build_schedule(phases, seed, IMAGES, timeline=timeline)
     system = SimulatedSystem(
         setting.topology,
         plan,
@@ -54,14 +62,15 @@ def simulate(
         version=plan.version,
         shared_passes=shared_passes,
     )
-    records = run_in_virtual_time(_drive(system, schedule))
+    driven = run_in_virtual_time(_drive(system, schedule))
     return build_measurements(
-        schedule,
-        _score_by_cards(setting, schedule, records),
+        driven.schedule,
+        _score_by_cards(setting, driven.schedule, driven.records),
         policy=plan.policy,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
-        bounds_s=bounds_by_tier(records),
+        bounds_s=bounds_by_tier(driven.records),
+        windows_s=windows_by_client(setting.topology),
         busy_s={
             node.name: sum(batch.spent_s for batch in system.batches(node.name))
             for node in setting.topology.nodes
@@ -79,16 +88,16 @@ def _check_routes(setting: Setting, plan: Plan) -> None:
             raise ValueError(f"{where} was not profiled on {route.node!r}")
 
 
-async def _drive(system: SimulatedSystem, schedule: Schedule) -> list[Record]:
+async def _drive(system: SimulatedSystem, schedule: Schedule) -> Driven:
     loop = asyncio.get_running_loop()
-    return await drive(
+    return await drive_traffic(
         system,
         schedule,
         [b""] * IMAGES,
         clock=loop.time,
         sleep=asyncio.sleep,
         # A simulated generator is never too slow, so it has no reason to hold queries back.
-        max_outstanding=max(len(schedule), 1),
+        max_outstanding=len(schedule) + sum(len(group.callers) for group in schedule.callers) + 1,
     )
 
 
