@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -27,6 +27,8 @@ class Phase(FrozenModel):
 
 class Demand(Document):
     """A sequence of phases; a plan is made for one phase."""
+
+    made_by: ClassVar[str] = "docs/formats.md says what stands in it; cluster/specs has some"
 
     name: str
     phases: tuple[Phase, ...] = Field(min_length=1)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.demand import Phase
+from cluster.errors import InputError
 
 __all__ = ["Schedule", "build_schedule"]
 
@@ -71,12 +72,12 @@ def build_schedule(
     the images in a shuffled order without repeats until all were shown, which keeps the measured
     accuracy closer to the mean over the test split than independent draws would.
 
-    Raises `ValueError` if there is no image, none with a task's label, or no phase.
+    Raises `InputError` if there is no image, none with a task's label, or no phase.
     """
     if image_count < 1:
-        raise ValueError(f"a schedule needs at least one labelled image, got {image_count}")
+        raise InputError(f"a schedule needs at least one labelled image, got {image_count}")
     if not phases:
-        raise ValueError("a schedule needs at least one phase")
+        raise InputError("a schedule needs at least one phase")
     clients = tuple(sorted({client for phase in phases for client in phase.rates_qps}))
     all_rates = [rates for phase in phases for rates in phase.rates_qps.values()]
     tasks = tuple(sorted({task for rates in all_rates for task in rates}))
@@ -151,7 +152,7 @@ def _images_of(
     if labelled is None:
         return np.arange(image_count)
     if not labelled.get(task):
-        raise ValueError(f"none of the {image_count} labelled images has a label of {task!r}")
+        raise InputError(f"none of the {image_count} labelled images has a label of {task!r}")
     return np.asarray(labelled[task])
 
 
