@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from cluster.arrivals import Arrivals, ClosedLoop, FlashCrowd, PoissonArrivals, ReplayArrivals
 from cluster.document import Document, DocumentError, FrozenModel
+from cluster.errors import InputError
 from cluster.timeline import TimelineEvent, check_order, nearest
 
 __all__ = ["EVERY_CLIENT", "Demand", "Phase", "RatesQps"]
@@ -106,6 +107,8 @@ class Phase(FrozenModel):
 class Demand(Document):
     """A sequence of phases; a plan is made for one phase."""
 
+    made_by: ClassVar[str] = "docs/formats.md says what stands in it; cluster/specs has some"
+
     name: str
     phases: tuple[Phase, ...] = Field(min_length=1)
     timeline: tuple[TimelineEvent, ...] = Field(
@@ -142,12 +145,12 @@ class Demand(Document):
         """One phase (all, if None), each of `duration_s` seconds (its own, if None), and the events
         of these times; a run that leaves out a phase leaves out its events.
 
-        Raises `ValueError` if there is no such phase, or no duration.
+        Raises `InputError` if there is no such phase, or no duration.
         """
         if phase is not None and not 0 <= phase < len(self.phases):
-            raise ValueError(f"--phase {phase}: there are phases 0 to {len(self.phases) - 1}")
+            raise InputError(f"--phase {phase}: there are phases 0 to {len(self.phases) - 1}")
         if duration_s is not None and duration_s <= 0:
-            raise ValueError(f"--duration must be positive, got {duration_s}")
+            raise InputError(f"--duration must be positive, got {duration_s}")
         phases: list[Phase] = []
         events: list[TimelineEvent] = []
         start_s = begin_s = 0.0

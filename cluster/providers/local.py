@@ -12,10 +12,12 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -34,6 +36,7 @@ from cluster.providers.state import (
     find_cluster,
     forget_cluster,
     log_folder,
+    prepare_state_folder,
     state_path,
 )
 from cluster.topology import Topology
@@ -108,21 +111,32 @@ def _from_nowhere(folder: str) -> Iterator[None]:
         os.chdir(here)
 
 
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the handler of SIGTERM that there is: `ray.init` sets one that exits with code 15."""
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, former)
+
+
 def up(
     topology: Topology, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
 ) -> ClusterState:
     """Start Ray for `topology` and record it. Nothing is touched when it is refused.
 
     Raises `CapacityError` (the machine is too small) and `ClusterError` (already up, port busy,
-    Ray did not start).
+    no state folder, Ray did not start).
     """
     check_capacity(topology, read_machine())
     _refuse_second(say)
     chosen = _free_port() if port is None else _claim_port(port)
+    prepare_state_folder()
     _warn_of_stale_addresses(say)
     shutil.rmtree(log_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
-    state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)
     mark = secrets.token_hex(8)
     say(f"starting Ray on {LOOPBACK}:{chosen}")
@@ -182,7 +196,7 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         try:
-            with _from_nowhere(state.temp_dir):
+            with _from_nowhere(state.temp_dir), _own_sigterm():
                 ray.init(
                     address=state.address,
                     namespace="testbed",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
+from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
 
 __all__ = ["FaultInjector", "fire", "fire_timeline", "refuse_unsupported"]
@@ -60,11 +61,11 @@ class FaultInjector(Protocol):
 def refuse_unsupported(
     timeline: Sequence[TimelineEvent], supported: Collection[str], who: str
 ) -> None:
-    """Raises `ValueError` for an event that `who` cannot bring about, before anything happens."""
+    """Raises `InputError` for an event that `who` cannot bring about, before anything happens."""
     for position, event in enumerate(timeline):
         if event.name != IN_SCHEDULE and event.name not in supported:
             able = ", ".join([*sorted(supported), IN_SCHEDULE])
-            raise ValueError(
+            raise InputError(
                 f"timeline.{position}: {who} cannot bring about {event.name}; it can: {able}"
             )
 

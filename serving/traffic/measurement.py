@@ -163,10 +163,14 @@ class Measurements:
         try:
             table = pq.read_table(path, partitioning=None)
         except FileNotFoundError:
-            raise DocumentError(f"{path}: No such file or directory") from None
+            raise DocumentError(
+                f"{path}: No such file or directory; `testbed drive` makes one"
+            ) from None
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise DocumentError(f"{path}: not a parquet file: {reason}") from None
+            raise DocumentError(
+                f"{path}: not a parquet file: {reason.rstrip('.')}; `testbed drive` makes one"
+            ) from None
         raw = (table.schema.metadata or {}).get(_METADATA_KEY)
         if raw is None:
             raise DocumentError(

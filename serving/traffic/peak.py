@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
+from cluster.errors import InputError
 from serving.traffic.measurement import Measurements
 
 __all__ = ["Peak", "Trial", "count_within", "search_peak", "wilson_interval"]
@@ -69,14 +70,14 @@ def search_peak(
     without the seeds that are left. The search stops when the smallest factor that fails is at
     most 1 + `tolerance` times the largest that holds.
 
-    Raises `ValueError` for a share, tolerance or number of seeds that makes no sense.
+    Raises `InputError` for a share, tolerance or number of seeds that makes no sense.
     """
     if not 0 < share < 1:
-        raise ValueError(f"--share must lie between 0 and 1, got {share:g}")
+        raise InputError(f"--share must lie between 0 and 1, got {share:g}")
     if tolerance <= 0:
-        raise ValueError(f"--tolerance must be positive, got {tolerance:g}")
+        raise InputError(f"--tolerance must be positive, got {tolerance:g}")
     if seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+        raise InputError(f"--seeds must be at least 1, got {seeds}")
     trials: list[Trial] = []
 
     def attempt(factor: float) -> Trial:

@@ -119,7 +119,7 @@ def timeline_beside(
     schedule has them all.
 
     What stands still or is slow stays so until the traffic ends, and is mended then. Raises
-    `ValueError` for an event that cannot be brought about on this cluster.
+    `InputError` for an event that cannot be brought about on this cluster.
     """
     refuse_unsupported(timeline, ProcessFaults.supported, "a local cluster")
     if not any(event.name in ProcessFaults.supported for event in timeline):

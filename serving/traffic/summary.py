@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from cluster.document import FrozenModel
+from cluster.errors import InputError
 from serving.system import Outcome
 from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
@@ -94,11 +95,12 @@ def summarise(
 
     `sent` describes the traffic of these measurements.
 
-    Raises `ValueError` if there is no query, no duration, or a query that is in no outcome.
+    Raises `InputError` if there is no query, `ValueError` if there is no duration, or a query that
+    is in no outcome.
     """
     queries = len(measurements)
     if not queries:
-        raise ValueError("nothing to summarise: the run has no query")
+        raise InputError("nothing to summarise: the run has no query")
     if duration_s <= 0:
         raise ValueError(f"duration_s must be positive, got {duration_s}")
     answered = measurements.answered
