@@ -62,7 +62,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         except BrokenPipeError:
             code = code or 128 + signal.SIGPIPE
         except OSError as error:
-            code = code or _complain(f"the output cannot be written: {error.strerror}")
+            code = code or _complain_of(error)
         if received:  # also where the command took it for the end that it waits for
             code = 128 + received[0]
     if code == 128 + signal.SIGPIPE or _is_broken():
@@ -107,8 +107,8 @@ def _complain_of(error: Exception) -> int:
     if isinstance(error, ClusterError | ServingError):
         return _complain(str(error))
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror}; make room, and run the command again")
+        where = error.filename or "the output"
+        return _complain(f"{where}: {error.strerror}; make room, and run the command again")
     words = _one_line(str(error))[:LONGEST]
     return _complain(
         f"{type(error).__name__}: {words}; this is no fault of your input; the traceback is in "

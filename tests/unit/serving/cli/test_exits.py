@@ -244,19 +244,15 @@ def test_a_reader_that_leaves_ends_the_command_without_a_word(arguments: tuple[s
     assert not {"Traceback", "BrokenPipeError", "testbed:"} & set(err.split())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (("plan", "--list"), "No space left on device; make room, and run the command again"),
-        (("status", "--json"), "the output cannot be written: No space left on device"),
-    ],
-)
-def test_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...], line: str) -> None:
+@pytest.mark.parametrize("arguments", [("plan", "--list"), ("status", "--json")])
+def test_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
         process = start("-m", "testbed", *arguments, stdout=full)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err.splitlines()[-1] == f"testbed: {line}"
+    assert err.splitlines()[-1] == (
+        "testbed: the output: No space left on device; make room, and run the command again"
+    )
     assert "Exception ignored" not in err
 
 
