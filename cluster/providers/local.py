@@ -211,7 +211,10 @@ def connect() -> ClusterState:
                 )
         except (ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ClusterError(f"the cluster at {state.address} refused: {reason}") from None
+            raise ClusterError(
+                f"the cluster at {state.address} refused: {reason}; `testbed down`, then "
+                "`testbed up`, starts a fresh one"
+            ) from None
     return state
 
 
@@ -303,7 +306,9 @@ def _wait_until_ready(head: subprocess.Popen[bytes], port: int, temp_dir: Path) 
             return
         time.sleep(0.1)
     last = " ".join(log.read_text(errors="replace").split()[-60:])
-    raise ClusterError(f"Ray did not start on port {port} within {START_TIMEOUT_S:.0f} s: {last}")
+    raise ClusterError(
+        f"Ray did not start on port {port}: {last}; run `testbed up` again, or with another --port"
+    )
 
 
 def _processes_of(state: ClusterState) -> list[psutil.Process]:
