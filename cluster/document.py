@@ -138,7 +138,7 @@ def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDe
     """What to say of a file that is of another kind altogether: it has none of the keys."""
     keys = {name for name, field in cls.model_fields.items() if field.is_required()} - GENERAL_KEYS
     strange = [str(key) for key in data if key not in cls.model_fields]
-    alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.5) for key in strange)
+    alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.7) for key in strange)
     if not keys or keys & data.keys() or not strange or alike:
         return ""
     hint = getattr(cls, "made_by", "")

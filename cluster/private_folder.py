@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 __all__ = ["make_private"]
@@ -16,5 +17,8 @@ def make_private(folder: Path) -> Path:
     if not folder.is_dir():
         if folder.parent != folder:
             make_private(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder") from None
     return folder

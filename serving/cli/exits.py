@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -62,7 +63,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         except BrokenPipeError:
             code = code or 128 + signal.SIGPIPE
         except OSError as error:
-            code = code or _complain(f"the output cannot be written: {error.strerror}")
+            code = code or _complain_of(error)
         if received:  # also where the command took it for the end that it waits for
             code = 128 + received[0]
     if code == 128 + signal.SIGPIPE or _is_broken():
@@ -85,9 +86,9 @@ def _run(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001
+        if isinstance(error, BrokenPipeError) and _reader_left():  # and no peer of ours
+            return 128 + signal.SIGPIPE
         return _complain_of(error)
     return ExitCode.OK
 
@@ -107,13 +108,11 @@ def _complain_of(error: Exception) -> int:
     if isinstance(error, ClusterError | ServingError):
         return _complain(str(error))
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror}; make room, and run the command again")
-    words = _one_line(str(error))[:LONGEST]
-    return _complain(
-        f"{type(error).__name__}: {words}; this is no fault of your input; the traceback is in "
-        f"{_keep_traceback(error)}"
-    )
+        where = error.filename or "the output"
+        return _complain(f"{where}: {error.strerror}; make room, and run the command again")
+    words = f"{type(error).__name__}: {_one_line(str(error))[:LONGEST]}"
+    told = "" if isinstance(error, OSError) else "this should not happen, please report it: "
+    return _complain(f"{words}; {told}the traceback is in {_keep_traceback(error)}")
 
 
 def _usage_fault(error: Exception) -> int:
@@ -184,6 +183,15 @@ def _raised_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads stdout or stderr any more."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a stream of tests has no number
+            poll.register(stream.fileno(), select.POLLERR)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _is_broken() -> bool:

@@ -62,16 +62,16 @@ def run(arguments: Sequence[str]) -> int:
     A fault of input or system ends in one line on stderr (`serving.cli.exits`).
     """
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
-    command = _command()
-
-    def call() -> None:
-        with command.make_context("testbed", list(arguments)) as context:
-            command.invoke(context)
-
     try:
-        return exit_code_of(call)
+        return exit_code_of(lambda: _invoke(arguments))
     finally:
         log.close()
+
+
+def _invoke(arguments: Sequence[str]) -> None:
+    command = _command()
+    with command.make_context("testbed", list(arguments)) as context:
+        command.invoke(context)
 
 
 @cache

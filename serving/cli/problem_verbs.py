@@ -17,7 +17,7 @@ from serving.cli.output import check_folder, check_output, save_result
 __all__ = ["VERBS", "problems"]
 
 MOST_CLIENTS = 100_000
-"""of a problem; its tables take about a gigabyte then"""
+"""of a problem: ten times the largest that the experiments plan"""
 
 problems = typer.Typer(help="Planning problems from published figures.", no_args_is_help=True)
 

@@ -16,7 +16,7 @@ from cluster.providers.state import ClusterError, ClusterState
 from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import Options, find_policy, solve
-from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     DemandFile,
     ImageCount,
@@ -32,6 +32,7 @@ from serving.cli.inputs import (
 )
 from serving.cli.options import DURATION_S, PERIOD_S, PHASE, SHARE, number
 from serving.cli.output import check_folder, check_output, save_result
+from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
@@ -152,7 +153,10 @@ def drive(
     out.result(measured.model_dump(mode="json"))
     local.disconnect()
     if measured.errors:
-        raise typer.Exit(ExitCode.FAILED)
+        raise ServingError(
+            f"{measured.errors} of {measured.queries} queries failed; `testbed logs --level "
+            f"warning` says what broke, {output} which queries"
+        )
 
 
 def report(
@@ -220,8 +224,9 @@ def compare(
     rows = []
     for name in policies:
         solution = solve(problem, name, Options(fill=fill, seed=seed))
-        fleet.apply(solution.plan, setting, phases[0])
-        with out.progress(name) as advance:
+        with out.busy(f"{name}: loading models and routing", changes=True):
+            fleet.apply(solution.plan, setting, phases[0])
+        with out.progress(name, changes=True) as advance:
             run = run_traffic(
                 fleet, solution.plan, schedule, labelled,
                 command="testbed compare", seed=seed, on_progress=advance,

@@ -77,7 +77,9 @@ def read_door(
         token = token_file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"--token-file: {token_file} cannot be read: {reason}") from None
+        raise InputError(
+            f"--token-file: the token file cannot be read: {token_file}: {reason}"
+        ) from None
     try:
         return DoorConfig(host or DoorConfig.host, token, access_log=access_log)
     except InputError as error:

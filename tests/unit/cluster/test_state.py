@@ -141,17 +141,43 @@ def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "file" / "state"))
-    monkeypatch.setattr(local, "_start_head", None)  # it comes later, and is not reached
-    before = set(Path("/tmp").glob(f"testbed-{os.getuid()}-*"))
+    made: list[str] = []
+    monkeypatch.setattr("tempfile.mkdtemp", lambda **asked: made.append(str(asked)))
     with pytest.raises(ClusterError) as told:
         local.up(Topology.load(SPECS / "demo.yaml"))
     assert str(told.value) == (
-        f"the state folder {tmp_path}/file/state cannot be written: Not a directory; "
+        f"the state folder {tmp_path}/file/state cannot be written: {tmp_path}/file is no folder; "
         "let TESTBED_STATE_DIR name one that can"
     )
-    assert set(Path("/tmp").glob(f"testbed-{os.getuid()}-*")) == before
+    assert made == []
+
+
+def test_a_disk_that_is_full_when_the_cluster_is_recorded_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[subprocess.Popen[bytes]] = []
+    made = tmp_path / "made"
+
+    def start_head(*_: object) -> subprocess.Popen[bytes]:
+        heads.append(subprocess.Popen(["sleep", "60"]))
+        return heads[0]
+
+    def no_room(_: ClusterState) -> None:
+        raise OSError(28, "No space left on device")
+
+    def make_folder(**_: object) -> str:
+        made.mkdir()
+        return str(made)
+
+    monkeypatch.setattr(local, "_start_head", start_head)
+    monkeypatch.setattr("tempfile.mkdtemp", make_folder)
+    monkeypatch.setattr(ClusterState, "record", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        local.up(Topology.load(SPECS / "demo.yaml"))
+    assert heads[0].wait(timeout=10) == -9
+    assert not made.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_that_are_made_for_the_state_are_for_their_user_alone(

@@ -71,7 +71,7 @@ MISTAKES = [
     Mistake("plan --polcy baj3o", 2, "--polcy", "No such option", "`testbed plan --help`"),
     Mistake("zoo show", 2, "'model'", "Missing argument", "`testbed zoo show --help`"),
     Mistake("plan --demand demand.yaml --fill", 2, "--fill", "requires an argument",
-            "`testbed plan --help`"),
+            "`testbed --help`"),
     Mistake("plan --solver cplex", 2, "--solver", "'highs'", "`testbed plan --help`"),
     Mistake("logs --level loud", 2, "--level", "'loud'", "`testbed logs --help`"),
     # numbers
@@ -151,7 +151,8 @@ def test_a_mistake_is_told_in_one_line(
     told = capsys.readouterr().err.splitlines()
     lines = [line for line in told if line.startswith("testbed: ")]
     assert len(lines) == 1, told
-    assert told[-1] == lines[0]
+    file = mistake.where.split(":")[0]  # of which there is a line for each fault
+    assert all(line.startswith(f"{file}: ") for line in told[told.index(lines[0]) + 1 :])
     for words in (mistake.where, mistake.what, mistake.then):
         assert words in " ".join(told)
     assert "traceback" not in " ".join(told).lower()
