@@ -56,6 +56,7 @@ class Answer:
 
     outcome: Outcome
     reason: str = ""
+    """why it was refused, or why an answered query did not take the way of its plan"""
     prediction: NDArray[np.generic] | None = None
     tier: str = ""
     node: str = ""

@@ -71,6 +71,9 @@ def deploy(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
     ] = True,
+    spill: Annotated[
+        bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
+    ] = True,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
     ] = False,
@@ -88,7 +91,7 @@ def deploy(
     setting = load_setting(None, profiles)
     with naming_plan(plan, f"phase {phase} of {demand}"):
         refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
-    fleet = _running_or_launched(out, local.connect(), setting, door, share, log_level)
+    fleet = _running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
     with out.busy("loading models and routing", changes=True):
         change = fleet.apply(wanted, setting, pick_phase(demand, phase))
     urls = fleet.urls()
@@ -306,6 +309,7 @@ def _running_or_launched(
     setting: Setting,
     door: DoorConfig | None = None,
     shared_passes: bool = True,
+    spill_over: bool = True,
     log_level: Level = Level.INFO,
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
@@ -317,9 +321,9 @@ def _running_or_launched(
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
-        if door is not None or not shared_passes or log_level is not Level.INFO:
+        if door is not None or not (shared_passes and spill_over) or log_level is not Level.INFO:
             raise InputError(
-                "the nodes run, with doors, shared passes and logs as they were first deployed; "
+                "the nodes run, with doors, passes, spill-over and logs as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
         return fleet
@@ -331,6 +335,7 @@ def _running_or_launched(
             state.link_token,
             door,
             shared_passes=shared_passes,
+            spill_over=spill_over,
             log_level=log_level,
         )
 

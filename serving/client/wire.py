@@ -91,6 +91,8 @@ class Prediction:
     bound_s: float
     """the promised latency of this way"""
     timing: Timing
+    spilled: str = ""
+    """why it did not take the way that the plan gave it, where that was full"""
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def _prediction(task: str, values: NDArray[Any], way: Mapping[str, Any]) -> Pred
         batch_size=way["batch_size"],
         bound_s=way["bound_s"],
         timing=Timing(way["queue_s"], way["batch_wait_s"], way["compute_s"], way["link_s"]),
+        spilled=way.get("spilled", ""),
     )
 
 

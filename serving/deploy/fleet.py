@@ -64,6 +64,7 @@ class Fleet:
         door: DoorConfig | None = None,
         *,
         shared_passes: bool = True,
+        spill_over: bool = True,
         log_level: Level = Level.INFO,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
@@ -80,6 +81,7 @@ class Fleet:
                 token=token,
                 bounds_s=latency_bounds_s(topology, node.name, query_bytes),
                 shared_passes=shared_passes,
+                spill_over=spill_over,
             )
             for node in topology.nodes
         ]
@@ -147,6 +149,11 @@ class Fleet:
     def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
         """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
         return asyncio.run(self._log_lines(nodes, after_s))
+
+    def change_link(self, source: str, target: str, share: float) -> None:
+        """Let `share` of the bandwidth of the link from `source` up to `target` be there from now
+        on; 0 cuts it."""
+        asyncio.run(self._nodes[source].change_link(target, share))
 
     def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.

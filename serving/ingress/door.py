@@ -216,6 +216,7 @@ class Door:
 def way_of(routed: Routed) -> dict[str, str | int | float]:
     """Which way an answer took, and where its time went (seconds)."""
     served = routed.forwarded.served
+    spilled = {} if routed.spilled is None else {"spilled": str(routed.spilled)}
     return {
         "tier": str(routed.target.tier),
         "node": routed.target.node,
@@ -227,6 +228,7 @@ def way_of(routed: Routed) -> dict[str, str | int | float]:
         "batch_wait_s": served.batch_wait_s,
         "compute_s": served.compute_s,
         "link_s": routed.forwarded.link_s,
+        **spilled,
     }
 
 

@@ -33,8 +33,7 @@ class Dispatcher:
     """The ways of a node.
 
     `place` is its (tier, name), `uplinks` its links by the node that they lead to, `bounds_s` the
-    promised latency of an answer by the node that serves it. `served` counts answers by model
-    here, `on_spill` is told the tasks that were answered on another way, and why not on their own.
+    promised latency of an answer by the node that serves it; `served` counts answers by model here.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class Dispatcher:
         *,
         shared_passes: bool = True,
         bounds_s: Mapping[str, float] | None = None,
-        on_spill: Callable[[tuple[str, ...], RefusalReason], None] = lambda tasks, reason: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._tier, self._node = place
@@ -60,7 +58,6 @@ class Dispatcher:
         self._served = served
         self._shared_passes = shared_passes
         self._bounds_s = bounds_s or {}
-        self._on_spill = on_spill
         self._clock = clock
 
     async def dispatch(
@@ -120,7 +117,7 @@ class Dispatcher:
         """Each model here gets its ask; all that go up a link share one image there, unless passes
         are not shared. Nothing is begun if one of them is known to be refused everywhere."""
         settled: list[Ask] = []
-        why: dict[Ask, RefusalReason] = {}
+        spilled: dict[Ask, RefusalReason] = {}
         for ask in asks:
             refusal = self._known_refusal(ask, deadline_s)
             if refusal is None or refusal.reason.is_fault:
@@ -131,8 +128,8 @@ class Dispatcher:
             if other is None:
                 return [refusal] * len(asks)
             settled.append(Ask(other, ask.tasks))
-            why[settled[-1]] = refusal.reason
-        parts = [(ask,) for ask in settled if ask.target.node == self._node]
+            spilled[settled[-1]] = refusal.reason
+        parts: list[tuple[Ask, ...]] = [(ask,) for ask in settled if ask.target.node == self._node]
         above = [ask for ask in settled if ask.target.node != self._node]
         parts += frames_up(above, self._uplinks, self._shared_passes)
         done = await asyncio.gather(
@@ -143,9 +140,10 @@ class Dispatcher:
             if isinstance(outcomes, BaseException):  # not a refusal: a mistake of ours
                 raise outcomes
             by_ask.update(zip(part, outcomes, strict=True))
-        for ask, reason in why.items():
-            if not isinstance(by_ask[ask], RefusedError):
-                self._on_spill(ask.tasks, reason)
+        for ask, reason in spilled.items():
+            outcome = by_ask[ask]
+            if isinstance(outcome, AskReply):
+                by_ask[ask] = outcome._replace(spilled=reason)
         return [by_ask[ask] for ask in settled]
 
     def _known_refusal(self, ask: Ask, deadline_s: float | None) -> RefusedError | None:
@@ -211,8 +209,7 @@ class Dispatcher:
             (outcome,) = await self._send((Ask(target, ask.tasks),), image, limit_s)
             if not isinstance(outcome, RefusedError):
                 self._note_detour(ask, target, refusal)
-                self._on_spill(ask.tasks, refusal.reason)
-                return outcome
+                return outcome._replace(spilled=refusal.reason)
         return refusal
 
     def _with_room(self, ways: Iterable[Target], tasks: tuple[str, ...]) -> Iterator[Target]:

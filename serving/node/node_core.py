@@ -46,6 +46,8 @@ class Routed(NamedTuple):
     forwarded: Forwarded
     plan_version: int
     bound_s: float
+    spilled: RefusalReason | None = None
+    """why it did not take the way that the plan gave it, where that was full"""
 
 
 class NodeCore:
@@ -82,7 +84,6 @@ class NodeCore:
             self._served,
             shared_passes=config.shared_passes,
             bounds_s=config.bounds_s,
-            on_spill=self._note_spill,
             clock=clock,
         )
         self._arrived: Counter[str] = Counter()
@@ -192,8 +193,11 @@ class NodeCore:
             bound_s = max(self.config.bounds_s.get(node, 0.0) for node in ways)
             for task, served in reply.served.items():
                 forwarded = Forwarded(served, reply.link_s)
-                answers[task] = Routed(reply.target, forwarded, version, bound_s)
+                answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
+                if reply.spilled is not None:
+                    self._spilled[reply.spilled] += 1
+                    self._observer.on_spill(task, reply.spilled)
         return answers
 
     def refuse_early(self, task: str) -> StandingRefusal | None:
@@ -260,11 +264,6 @@ class NodeCore:
         self._refused[reason] += times
         self._refused_early[task] += times
         self._observer.on_refusal(task, reason, times)
-
-    def _note_spill(self, tasks: tuple[str, ...], reason: RefusalReason) -> None:
-        for task in tasks:
-            self._spilled[reason] += 1
-            self._observer.on_spill(task, reason)
 
     async def serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None

@@ -224,6 +224,7 @@ def _answer(routed: Routed) -> Answer:
     target, served = routed.target, routed.forwarded.served
     return Answer(
         Outcome.ANSWERED,
+        reason=routed.spilled or "",
         tier=target.tier,
         node=target.node,
         model=target.model,

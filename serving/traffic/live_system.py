@@ -98,6 +98,7 @@ def _without_prediction(status: int, error: ClientError) -> Answer:
 def _answer(prediction: Prediction) -> Answer:
     return Answer(
         Outcome.ANSWERED,
+        reason=prediction.spilled,
         prediction=prediction.values,
         tier=prediction.tier,
         node=prediction.node,

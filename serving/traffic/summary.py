@@ -70,6 +70,9 @@ class RunSummary(FrozenModel):
     answered: int
     shed: int
     errors: int
+    spilled: int = Field(
+        default=0, description="answered on another way, since their plan's was full"
+    )
     saturated: int = Field(default=0, description="errors that are the generator's own (its cap)")
     generator_lateness_s: LatenessS
     duration_s: float
@@ -135,6 +138,7 @@ def summarise(
         answered=count,
         shed=shed,
         errors=errors,
+        spilled=int(np.sum(measurements.answered & (measurements.reason != ""))),
         saturated=int(np.char.startswith(measurements.reason, SATURATED).sum()),
         generator_lateness_s=LatenessS(
             p50=float(np.quantile(lateness_s, 0.5)), p99=float(np.quantile(lateness_s, 0.99))

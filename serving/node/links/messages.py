@@ -56,6 +56,8 @@ class AskReply(NamedTuple):
     target: Target
     served: dict[str, Served]
     link_s: float
+    spilled: RefusalReason | None = None
+    """why they are not from the way that the plan gave them, where that was full"""
 
 
 AskOutcome = AskReply | RefusedError

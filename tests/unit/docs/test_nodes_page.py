@@ -30,7 +30,7 @@ def table(heading: str) -> list[list[str]]:
 
 
 def kind_of(reason: RefusalReason) -> str:
-    return "fault" if reason.is_fault else "no room" if reason.passes_soon else "decision"
+    return "fault" if reason.is_fault else "full" if reason.is_full else "decision"
 
 
 def test_the_reasons_are_those_of_the_code_word_for_word() -> None:

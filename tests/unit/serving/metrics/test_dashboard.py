@@ -87,6 +87,7 @@ async def scrape_both() -> str:
     here, there = Target("client", "client", "small"), Target("edge", "edge", "large")
     client.route(RouteTable(1, {TASK: ((here, 0.4), (there, 0.4))}))
     await client.retire(1, frozenset({"small"}))
+    client_metrics.on_spill(TASK, "link_full")
     pages = {METRICS_PATH: client_metrics.page}
     doors = await open_doors(
         client, lambda body: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages

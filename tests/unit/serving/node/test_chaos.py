@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from serving.errors import RefusedError
-from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.links.peer_connection import PeerConnection, UplinkTimeouts, _Call
+from serving.node.links.uplink import Uplink
 from serving.node.node_core import Routed
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
@@ -63,6 +64,13 @@ async def keep_breaking(
         else:
             await servers[victim].retire(1, frozenset())
             await servers[victim].load((HELD[victim],))
+
+
+def calls_on(uplink: Uplink) -> dict[int, _Call]:
+    """The queries that are out on a link's connection."""
+    connection = uplink._transport
+    assert isinstance(connection, PeerConnection)
+    return connection._calls
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -116,7 +124,7 @@ def test_every_request_ends_whatever_breaks(seed: int) -> None:
                 await asyncio.sleep(2 * HASTY.again_s)
             after = [await client.answer_all(TASKS, image(1)) for _ in range(6)]
             left_over = [
-                (*uplink.in_flight, len(uplink._transport._calls))
+                (*uplink.in_flight, len(calls_on(uplink)))
                 for server in (client, servers["edge"])
                 for uplink in server._uplinks.values()
             ]

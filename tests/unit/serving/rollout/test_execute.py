@@ -213,6 +213,9 @@ class Recorded:
     async def snapshot(self) -> NodeSnapshot:
         raise AssertionError("the stages say what is to be done")
 
+    async def change_link(self, target: str, share: float) -> None:
+        raise AssertionError("a rollout leaves links alone")
+
     async def log_lines(self, after_s: float) -> list[LogLine]:
         raise AssertionError("the stages say what is to be done")
 

@@ -12,13 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.errors import InputError
 from cluster.providers.state import ClusterError, ClusterState
 from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.traffic.faults import FaultInjector, fire_timeline, refuse_unsupported
-from serving.traffic.process_faults import ProcessFaults, find_process, timeline_beside
+from serving.traffic.local_faults import LocalFaults, find_process, timeline_beside
 
 
 def events(*timeline: dict[str, Any]) -> list[TimelineEvent]:
@@ -104,6 +105,10 @@ def test_what_cannot_be_brought_about_is_refused_before_anything_happens() -> No
     refuse_unsupported(EVERY_KIND[4:5], (), "the moon")
 
 
+def unchanged(source: str, target: str, share: float) -> None:
+    raise AssertionError(f"no link is to change, not {source} to {target}")
+
+
 @pytest.fixture
 def busy() -> Iterator[psutil.Process]:
     """A process that computes without end."""
@@ -128,7 +133,7 @@ def test_a_stopped_node_stands_still_until_it_is_resumed_or_the_run_ends(
     busy: psutil.Process,
 ) -> None:
     async def scenario() -> None:
-        async with ProcessFaults(lambda _: busy.pid) as faults:
+        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
             await faults.stop_node("edge-0")
             assert wait_for(lambda: stands_still(busy))
             await faults.resume_node("edge-0")
@@ -146,7 +151,7 @@ def test_a_slow_node_runs_for_its_part_of_the_time_only(busy: psutil.Process) ->
         return float(times.user + times.system)
 
     async def scenario() -> float:
-        async with ProcessFaults(lambda _: busy.pid) as faults:
+        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
             await faults.slow_node("edge-0", 5.0)
             before_s, start_s = cpu_s(), time.monotonic()
             await asyncio.sleep(1.5)
@@ -162,12 +167,10 @@ def test_a_slow_node_runs_for_its_part_of_the_time_only(busy: psutil.Process) ->
 
 def test_a_killed_node_ends_and_nothing_follows_it(busy: psutil.Process) -> None:
     async def scenario() -> None:
-        async with ProcessFaults(lambda _: busy.pid) as faults:
+        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
             await faults.slow_node("edge-0", 2.0)
             await faults.kill_node("edge-0")
             assert wait_for(lambda: busy.status() == psutil.STATUS_ZOMBIE)
-            with pytest.raises(ClusterError, match="from a to b cannot be cut"):
-                await faults.cut_link("a", "b")
 
     asyncio.run(scenario())
 
@@ -179,6 +182,27 @@ def test_a_node_without_a_process_is_said_to_have_none() -> None:
     )  # fmt: skip
     with pytest.raises(ClusterError, match="node 'edge-0' has no process on this host now"):
         find_process(state, "edge-0")
-    assert timeline_beside(EVERY_KIND[4:5], state) is None
-    with pytest.raises(ValueError, match="a local cluster cannot bring about cut_link"):
-        timeline_beside(EVERY_KIND, state)
+    assert timeline_beside(EVERY_KIND[4:5], state, unchanged) is None
+    assert timeline_beside(EVERY_KIND, state, unchanged) is not None
+    with pytest.raises(InputError, match="no node is named 'edge-7'"):
+        timeline_beside(events({"at_s": 1, "kill_node": "edge-7"}), state, unchanged)
+
+
+def test_a_link_has_its_bandwidth_again_when_the_run_ends() -> None:
+    shares: list[tuple[str, str, float]] = []
+
+    def change_link(source: str, target: str, share: float) -> None:
+        shares.append((source, target, share))
+
+    async def scenario() -> None:
+        async with LocalFaults(lambda _: 1, change_link) as faults:
+            await faults.cut_link("c", "e")
+            await faults.slow_link("e", "cloud", 4.0)
+            await faults.restore_link("c", "e")
+            await faults.slow_link("d", "e", 2.0)
+
+    asyncio.run(scenario())
+    assert shares == [
+        ("c", "e", 0.0), ("e", "cloud", 0.25), ("c", "e", 1.0), ("d", "e", 0.5),
+        ("d", "e", 1.0), ("e", "cloud", 1.0),
+    ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Faults of nodes that are processes on this host, brought about by signals.
+"""Faults of a local cluster: signals to nodes, which are processes of this host, and slower links.
 
 A straggler is a process that stands still for a part of every 40 ms: whatever it does then takes
-that much longer, as on a slower or shared machine. Links cannot be cut here yet.
+that much longer, as on a slower or shared machine.
 """
 
 from __future__ import annotations
@@ -19,25 +19,35 @@ import psutil
 from cluster.environment import MARK
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError, ClusterState
-from cluster.timeline import TimelineEvent
-from serving.traffic.faults import fire_timeline, refuse_unsupported
+from cluster.timeline import TimelineEvent, check_timeline
+from serving.traffic.faults import fire_timeline
 
-__all__ = ["ProcessFaults", "find_process", "timeline_beside"]
+__all__ = ["LocalFaults", "find_process", "timeline_beside"]
 
 SLICE_S = 0.04
 """a straggler runs and stands still once in so long; a tenth of the demo's windows"""
 
 
-class ProcessFaults:
-    """`FaultInjector` by signals. `find(node)` gives the process id of a node as it is now.
+class LocalFaults:
+    """`FaultInjector` of a local cluster. `find(node)` gives the process id of a node as it is now,
+    `change_link(source, target, share)` leaves a share of a link's bandwidth, 0 to cut it; both may
+    block.
 
-    Use as an asynchronous context manager: at its end every node that still stands still goes on.
+    Use as an asynchronous context manager: at its end every node that still stands still goes on,
+    and every link has its bandwidth again.
     """
 
-    supported = frozenset({"kill_node", "stop_node", "resume_node", "slow_node"})
+    supported = frozenset(
+        {"cut_link", "restore_link", "slow_link"}
+        | {"kill_node", "stop_node", "resume_node", "slow_node"}
+    )
 
-    def __init__(self, find: Callable[[str], int]) -> None:
+    def __init__(
+        self, find: Callable[[str], int], change_link: Callable[[str, str, float], None]
+    ) -> None:
         self._find = find
+        self._change_link = change_link
+        self._changed: set[tuple[str, str]] = set()
         self._stopped: dict[str, int] = {}
         self._slowed: dict[str, asyncio.Task[None]] = {}
 
@@ -55,6 +65,8 @@ class ProcessFaults:
         for pid in self._stopped.values():
             _signal(pid, signal.SIGCONT)
         self._stopped.clear()
+        for source, target in sorted(self._changed):
+            await self.restore_link(source, target)
 
     async def kill_node(self, node: str) -> None:
         """SIGKILL. Ray Serve starts the node anew."""
@@ -87,16 +99,21 @@ class ProcessFaults:
             self._slowed[node] = asyncio.create_task(_run_in_slices(pid, factor))
 
     async def cut_link(self, source: str, target: str) -> None:
-        """Not supported. Raises `ClusterError`."""
-        raise _no_links("cut", source, target)
+        """`source` refuses what would cross the link. A node that is started anew has it again."""
+        await self._change(source, target, 0.0)
 
     async def restore_link(self, source: str, target: str) -> None:
-        """Not supported. Raises `ClusterError`."""
-        raise _no_links("restored", source, target)
+        """All of the bandwidth."""
+        await self._change(source, target, 1.0)
+        self._changed.discard((source, target))
 
     async def slow_link(self, source: str, target: str, factor: float) -> None:
-        """Not supported. Raises `ClusterError`."""
-        raise _no_links("slowed", source, target)
+        """1/`factor` of the bandwidth."""
+        await self._change(source, target, 1.0 / factor)
+
+    async def _change(self, source: str, target: str, share: float) -> None:
+        self._changed.add((source, target))
+        await asyncio.to_thread(self._change_link, source, target, share)
 
     async def _pid(self, node: str) -> int:
         return await asyncio.to_thread(self._find, node)
@@ -113,20 +130,22 @@ def find_process(state: ClusterState, node: str) -> int:
 
 
 def timeline_beside(
-    timeline: Sequence[TimelineEvent], state: ClusterState
+    timeline: Sequence[TimelineEvent],
+    state: ClusterState,
+    change_link: Callable[[str, str, float], None],
 ) -> Callable[[], Awaitable[None]] | None:
     """What is to run beside the traffic, so that the events of `timeline` come about; None if the
     schedule has them all.
 
-    What stands still or is slow stays so until the traffic ends, and is mended then. Raises
-    `InputError` for an event that cannot be brought about on this cluster.
+    What stands still, is slow or cut stays so until the traffic ends, and is mended then. Raises
+    `InputError` for an event that names nobody of the cluster.
     """
-    refuse_unsupported(timeline, ProcessFaults.supported, "a local cluster")
-    if not any(event.name in ProcessFaults.supported for event in timeline):
+    check_timeline(timeline, state.topology)
+    if not any(event.name in LocalFaults.supported for event in timeline):
         return None
 
     async def beside() -> None:
-        async with ProcessFaults(lambda node: find_process(state, node)) as injector:
+        async with LocalFaults(lambda node: find_process(state, node), change_link) as injector:
             await fire_timeline(timeline, injector)
             await asyncio.Event().wait()
 
@@ -151,7 +170,3 @@ def _signal(pid: int, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _no_links(what: str, source: str, target: str) -> ClusterError:
-    return ClusterError(f"the link from {source} to {target} cannot be {what} on a local cluster")
