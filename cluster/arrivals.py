@@ -17,8 +17,8 @@ from cluster.document import FrozenModel
 from cluster.recorded_trace import RecordedTrace, read_trace
 
 __all__ = [
-    "Arrivals", "ClosedLoop", "DiurnalArrivals", "FlashCrowd", "GammaArrivals", "MmppArrivals",
-    "MmppState", "PoissonArrivals", "ReplayArrivals",
+    "KINDS", "Arrivals", "ClosedLoop", "DiurnalArrivals", "FlashCrowd", "GammaArrivals",
+    "MmppArrivals", "MmppState", "PoissonArrivals", "ReplayArrivals",
 ]  # fmt: skip
 
 Factor = Annotated[float, Field(ge=0)]

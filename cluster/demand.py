@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.arrivals import Arrivals, FlashCrowd, PoissonArrivals, ReplayArrivals
+from cluster.arrivals import Arrivals, ClosedLoop, FlashCrowd, PoissonArrivals, ReplayArrivals
 from cluster.document import Document, DocumentError, FrozenModel
+from cluster.errors import InputError
 from cluster.timeline import TimelineEvent, check_order, nearest
 
 __all__ = ["EVERY_CLIENT", "Demand", "Phase", "RatesQps"]
@@ -79,6 +80,22 @@ class Phase(FrozenModel):
                 return self.arrivals[name]
         return PoissonArrivals()
 
+    def scaled(self, factor: float) -> Phase:
+        """The same with every rate, and every number of waiting callers, times `factor`."""
+        arrivals: dict[str, Arrivals] = {
+            client: process.model_copy(update={"callers": max(1, round(process.callers * factor))})
+            if isinstance(process, ClosedLoop)
+            else process
+            for client, process in self.arrivals.items()
+        }
+        update: dict[str, Any] = {
+            "rates_qps": _scaled(self.rates_qps, factor),
+            "arrivals": arrivals,
+        }
+        if self.drift_to_qps is not None:
+            update["drift_to_qps"] = _scaled(self.drift_to_qps, factor)
+        return self.model_copy(update=update)
+
     def end_qps(self, client: str, task: str) -> float:
         """The rate at the end of the phase."""
         start_qps = self.rates_qps[client][task]
@@ -89,6 +106,8 @@ class Phase(FrozenModel):
 
 class Demand(Document):
     """A sequence of phases; a plan is made for one phase."""
+
+    made_by: ClassVar[str] = "docs/formats.md says what stands in it; cluster/specs has some"
 
     name: str
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -119,6 +138,42 @@ class Demand(Document):
             for position, phase in enumerate(demand.phases)
         )
         return demand.model_copy(update={"phases": phases})
+
+    def part(
+        self, phase: int | None = None, duration_s: float | None = None
+    ) -> tuple[tuple[Phase, ...], tuple[TimelineEvent, ...]]:
+        """One phase (all, if None), each of `duration_s` seconds (its own, if None), and the events
+        of these times; a run that leaves out a phase leaves out its events.
+
+        Raises `InputError` if there is no such phase, or no duration.
+        """
+        if phase is not None and not 0 <= phase < len(self.phases):
+            raise InputError(f"--phase {phase}: there are phases 0 to {len(self.phases) - 1}")
+        if duration_s is not None and duration_s <= 0:
+            raise InputError(f"--duration must be positive, got {duration_s}")
+        phases: list[Phase] = []
+        events: list[TimelineEvent] = []
+        start_s = begin_s = 0.0
+        for position, whole in enumerate(self.phases):
+            if phase is None or position == phase:
+                length_s = whole.duration_s if duration_s is None else duration_s
+                shown_s = min(whole.duration_s, length_s)
+                phases.append(whole.model_copy(update={"duration_s": length_s}))
+                events += [
+                    event.model_copy(update={"at_s": event.at_s - start_s + begin_s})
+                    for event in self.timeline
+                    if start_s <= event.at_s < start_s + shown_s
+                ]
+                begin_s += length_s
+            start_s += whole.duration_s
+        return tuple(phases), tuple(events)
+
+
+def _scaled(rates_qps: RatesQps, factor: float) -> RatesQps:
+    return {
+        client: {task: rate_qps * factor for task, rate_qps in rates.items()}
+        for client, rates in rates_qps.items()
+    }
 
 
 def _with_traces(phase: Phase, folder: Path, where: str) -> Phase:

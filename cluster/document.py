@@ -13,11 +13,13 @@ import os
 import reprlib
 import tempfile
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
+from cluster.errors import InputError
 from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
 __all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
@@ -25,9 +27,12 @@ __all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
 
 MOST_FAULTS = 20
 """of a file that are told"""
+SHOWN_KEYS = 4
+GENERAL_KEYS = {"name", "schema_version", "provenance"}
+"""keys that files of several kinds have"""
 
 
-class DocumentError(ValueError):
+class DocumentError(InputError):
     """A file could not be read as the document it should be; the message says where and why."""
 
 
@@ -49,6 +54,9 @@ class FrozenModel(BaseModel):
 class Document(FrozenModel):
     """A `FrozenModel` with a schema version that is stored as YAML or JSON (by file suffix)."""
 
+    made_by: ClassVar[str] = ""
+    """how to get such a file, said where one is missing"""
+
     schema_version: int = 1
 
     @classmethod
@@ -58,7 +66,9 @@ class Document(FrozenModel):
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise DocumentError(f"{path}: {error.strerror or error}") from None
+            raise DocumentError(
+                f"{path}: {error.strerror or error}{f'; {cls.made_by}' if cls.made_by else ''}"
+            ) from None
         try:
             text = decode(raw)
             data = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
@@ -105,8 +115,11 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Pat
 
 
 def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: str) -> str:
-    lines = []
     faults = error.errors(include_url=False)
+    other = _other_kind(cls, data, faults)
+    if other:
+        return f"{source}: {other}"
+    lines = []
     for fault in faults[:MOST_FAULTS]:
         where = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
         if fault["type"] == "extra_forbidden":
@@ -119,6 +132,25 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
     if len(faults) > MOST_FAULTS:
         lines.append(f"{source}: and {len(faults) - MOST_FAULTS} faults more")
     return "\n".join(lines)
+
+
+def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDetails]) -> str:
+    """What to say of a file that is of another kind altogether: it has none of the keys."""
+    keys = {name for name, field in cls.model_fields.items() if field.is_required()} - GENERAL_KEYS
+    strange = [str(key) for key in data if key not in cls.model_fields]
+    alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.7) for key in strange)
+    if not keys or keys & data.keys() or not strange or alike:
+        return ""
+    hint = getattr(cls, "made_by", "")
+    return (
+        f"this is another kind of file: it has {_some(strange)} and lacks "
+        f"{_some([str(fault['loc'][0]) for fault in faults if fault['type'] == 'missing'])}"
+        f"{f'; {hint}' if hint else ''}"
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN_KEYS]) + (", ..." if len(names) > SHOWN_KEYS else "")
 
 
 def _suggestion(cls: type[BaseModel], data: Any, location: tuple[int | str, ...]) -> str:

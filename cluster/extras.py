@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from cluster.errors import InputError
+
 __all__ = ["MissingExtraError", "import_extra", "install_command"]
 
 
-class MissingExtraError(ImportError):
+class MissingExtraError(InputError, ImportError):
     """A package of an extra is not installed; the message says how to install it."""
 
 

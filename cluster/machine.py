@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import psutil
 
 from cluster.container import cpu_limit, memory_limit_bytes
+from cluster.errors import InputError
 from cluster.gpus import GpuDevice, read_gpus
 from cluster.topology import Topology
 
 __all__ = ["CapacityError", "Machine", "check_capacity", "read_machine"]
 
 
-class CapacityError(RuntimeError):
+class CapacityError(InputError, RuntimeError):
     """A topology asks for more than the machine has."""
 
 

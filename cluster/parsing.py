@@ -8,6 +8,7 @@ are not UTF-8, data nested too deeply, and aliases that stand for more data than
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import yaml
@@ -42,7 +43,12 @@ def decode(raw: bytes) -> str:
 def parse_json(text: str) -> Any:
     """Data of a JSON document. Raises `TextError`, also for a key that is named twice."""
     try:
-        data = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        data = json.loads(
+            text,
+            object_pairs_hook=_without_repeats,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except TextError:
         raise
     except ValueError as error:  # also a number of more digits than Python reads
@@ -111,6 +117,8 @@ class _Loader(yaml.SafeLoader):
             number = self.construct_yaml_int(node)
         else:
             number = self.construct_yaml_float(node)
+            if math.isinf(number) and "inf" not in text.lower():
+                raise _fault(f"{node.value[:40]} is too large for a number", node)
         return number
 
 
@@ -124,6 +132,15 @@ def _fault(what: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
 
 def _refuse_constant(word: str) -> None:
     raise TextError(f"{word} is no number of JSON")
+
+
+def _finite(word: str) -> float:
+    """The number written as `word`. Raises `TextError` for one that a float cannot hold: `1e999`
+    would be read as infinity."""
+    value = float(word)
+    if math.isinf(value):
+        raise TextError(f"{word[:40]} is too large for a number")
+    return value
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from cluster.document import FrozenModel
+from cluster.errors import InputError
 from cluster.topology import Topology
 
 __all__ = [
@@ -121,21 +122,21 @@ def check_order(timeline: Sequence[TimelineEvent], duration_s: float) -> None:
 
 
 def check_timeline(timeline: Sequence[TimelineEvent], topology: Topology) -> None:
-    """Raises `ValueError` for an event of a node or link that `topology` does not have."""
+    """Raises `InputError` for an event of a node or link that `topology` does not have."""
     nodes = [node.name for node in topology.nodes]
     links = [f"{link.source} to {link.target}" for link in topology.links]
     clients = [node.name for node in topology.clients]
     for position, event in enumerate(timeline):
         where = f"timeline.{position}.{event.name}"
         if event.node is not None and event.node not in nodes:
-            raise ValueError(
+            raise InputError(
                 f"{where}: no node is named {event.node!r}{nearest(event.node, nodes)}"
             )
         if event.link is not None and (stated := " to ".join(event.link)) not in links:
-            raise ValueError(f"{where}: no link leads from {stated}{nearest(stated, links)}")
+            raise InputError(f"{where}: no link leads from {stated}{nearest(stated, links)}")
         load = event.scale_load
         if load is not None and load.client not in clients:
-            raise ValueError(
+            raise InputError(
                 f"{where}: no client is named {load.client!r}{nearest(load.client, clients)}"
             )
 

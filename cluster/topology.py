@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import ByteSize, Field, StringConstraints, model_validator
 
 from cluster.document import Document, FrozenModel
+from cluster.errors import UnknownNameError
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
 
@@ -72,6 +73,8 @@ class Link(FrozenModel):
 class Topology(Document):
     """A whole hierarchy. Raises `DocumentError` when loaded from a file that is not one."""
 
+    made_by: ClassVar[str] = "docs/formats.md says what stands in it; cluster/specs has some"
+
     name: Name
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
@@ -127,11 +130,11 @@ class Topology(Document):
         return self.clouds[0]
 
     def node(self, name: str) -> Node:
-        """The node called `name`. Raises `KeyError` listing the valid names."""
+        """The node called `name`. Raises `UnknownNameError` listing the valid names."""
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise KeyError(f"no node {name!r}; nodes: {', '.join(n.name for n in self.nodes)}")
+        raise UnknownNameError(f"no node {name!r}; nodes: {', '.join(n.name for n in self.nodes)}")
 
     def uplinks(self, name: str) -> tuple[Link, ...]:
         """The links that leave `name` towards the cloud: one for each edge a client reaches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +41,8 @@ class Route(FrozenModel):
 
 class Plan(Document):
     """Onloading and routing. Shares of a (client, task) sum to at most 1; the rest is shed."""
+
+    made_by: ClassVar[str] = "`testbed plan` makes one"
 
     version: int = 1
     problem_digest: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import AliasChoices, Field
@@ -31,6 +31,8 @@ class ProblemFile(Document):
     Files from before attachments name the edge of each client's only one `edge_of_c`, and its
     round trip `client_rtt_c`.
     """
+
+    made_by: ClassVar[str] = "`testbed plan` and `testbed problem sample` make one"
 
     clients: tuple[str, ...]
     edges: tuple[str, ...]

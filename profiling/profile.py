@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,8 @@ class ModelProfile(FrozenModel):
 
 class Profiles(Document):
     """`profiles.json`: every model on every node of a topology."""
+
+    made_by: ClassVar[str] = "`testbed profile` makes one on a cluster that is up"
 
     topology: str
     profiles: tuple[ModelProfile, ...]

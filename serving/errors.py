@@ -5,7 +5,11 @@
     |-- NotServedError     no onloaded model serves the task: HTTP 404, gRPC NOT_FOUND
     |-- BadQueryError      the caller's mistake: HTTP 4xx, gRPC INVALID_ARGUMENT and others
     |-- FrameError         a node said what no honest node says: its connection is closed
-    `-- BudgetError        a plan breaks a budget and is not deployed
+    |-- BudgetError        a plan breaks a budget and is not deployed
+    |-- UnfinishedError    something was changed before what was asked for turned out to be wrong
+    `-- OutputError        a result could not be written where it was wanted
+
+What a user got wrong is an `InputError` (`cluster.errors`), raised before anything is changed.
 
 The errors that a caller of the Python client meets are another tree, under `ClientError`
 (`serving.client.wire`).
@@ -18,8 +22,8 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
-    "RefusedError", "ServingError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "OutputError", "RefusalReason",
+    "RefusedError", "ServingError", "UnfinishedError", "raise_first",
 ]  # fmt: skip
 
 
@@ -142,12 +146,22 @@ class FrameError(ServingError):
 class BudgetError(ServingError):
     """A plan breaks a constraint of its problem, so it is not put in force.
 
-    `violations` has a sentence for each broken constraint.
+    `violations` has a sentence for each broken constraint; `plan` names the plan's file, if any.
     """
 
-    def __init__(self, violations: Sequence[str]) -> None:
-        super().__init__(tuple(violations))
+    def __init__(self, violations: Sequence[str], plan: str = "the plan") -> None:
+        super().__init__(tuple(violations), plan)
         self.violations = tuple(violations)
+        self.plan = plan
 
     def __str__(self) -> str:
-        return f"the plan breaks {'; '.join(self.violations)}; nothing was deployed"
+        return f"{self.plan} breaks {'; '.join(self.violations)}; nothing was deployed"
+
+
+class UnfinishedError(ServingError):
+    """What was asked for turned out to be wrong after the work on it had begun, so that something
+    may have been changed; the message says what was wrong."""
+
+
+class OutputError(ServingError):
+    """A result could not be written where it was wanted; the message says where it is instead."""

@@ -16,8 +16,11 @@ def main() -> None:
     except ImportError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    from serving.cli.main import main as run
-
+    try:
+        from serving.cli.main import main as run
+    except KeyboardInterrupt:  # from here on `serving.cli.exits` sees to it
+        print("testbed: interrupted", file=sys.stderr)
+        sys.exit(130)
     run()
 
 

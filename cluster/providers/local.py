@@ -12,13 +12,15 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from cluster.providers.state import (
     find_cluster,
     forget_cluster,
     log_folder,
+    prepare_state_folder,
     state_path,
 )
 from cluster.topology import Topology
@@ -108,37 +111,53 @@ def _from_nowhere(folder: str) -> Iterator[None]:
         os.chdir(here)
 
 
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the handler of SIGTERM that there is: `ray.init` sets one that exits with code 15."""
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, former)
+
+
 def up(
     topology: Topology, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
 ) -> ClusterState:
     """Start Ray for `topology` and record it. Nothing is touched when it is refused.
 
     Raises `CapacityError` (the machine is too small) and `ClusterError` (already up, port busy,
-    Ray did not start).
+    no state folder, Ray did not start).
     """
     check_capacity(topology, read_machine())
     _refuse_second(say)
     chosen = _free_port() if port is None else _claim_port(port)
+    prepare_state_folder()
     _warn_of_stale_addresses(say)
     shutil.rmtree(log_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
-    state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)
     mark = secrets.token_hex(8)
-    say(f"starting Ray on {LOOPBACK}:{chosen}")
-    head = _start_head(topology, chosen, temp_dir, mark)
-    state = ClusterState(
-        topology=topology,
-        address=f"{LOOPBACK}:{chosen}",
-        head_pid=head.pid,
-        head_started=psutil.Process(head.pid).create_time(),
-        temp_dir=temp_dir,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        link_token=secrets.token_hex(24),
-        mark=mark,
-    )
-    # Recorded before it is known to work: a crash from here on leaves something `down` can end.
-    state.record()
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, temp_dir, ignore_errors=True)
+        undo.callback(_token_path().unlink, missing_ok=True)
+        write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)
+        say(f"starting Ray on {LOOPBACK}:{chosen}")
+        head = _start_head(topology, chosen, temp_dir, mark)
+        undo.callback(_kill_all, psutil.Process(head.pid))
+        state = ClusterState(
+            topology=topology,
+            address=f"{LOOPBACK}:{chosen}",
+            head_pid=head.pid,
+            head_started=psutil.Process(head.pid).create_time(),
+            temp_dir=temp_dir,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            link_token=secrets.token_hex(24),
+            mark=mark,
+        )
+        # Recorded before it is known to work: a crash from here on leaves something `down` can end.
+        state.record()
+        undo.pop_all()
     try:
         _wait_until_ready(head, chosen, Path(temp_dir))
     except BaseException:
@@ -182,7 +201,7 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         try:
-            with _from_nowhere(state.temp_dir):
+            with _from_nowhere(state.temp_dir), _own_sigterm():
                 ray.init(
                     address=state.address,
                     namespace="testbed",
@@ -192,7 +211,10 @@ def connect() -> ClusterState:
                 )
         except (ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ClusterError(f"the cluster at {state.address} refused: {reason}") from None
+            raise ClusterError(
+                f"the cluster at {state.address} refused: {reason}; `testbed down`, then "
+                "`testbed up`, starts a fresh one"
+            ) from None
     return state
 
 
@@ -284,7 +306,9 @@ def _wait_until_ready(head: subprocess.Popen[bytes], port: int, temp_dir: Path) 
             return
         time.sleep(0.1)
     last = " ".join(log.read_text(errors="replace").split()[-60:])
-    raise ClusterError(f"Ray did not start on port {port} within {START_TIMEOUT_S:.0f} s: {last}")
+    raise ClusterError(
+        f"Ray did not start on port {port}: {last}; run `testbed up` again, or with another --port"
+    )
 
 
 def _processes_of(state: ClusterState) -> list[psutil.Process]:
@@ -300,6 +324,13 @@ def _processes_of(state: ClusterState) -> list[psutil.Process]:
             found[process.pid] = process
     found.pop(os.getpid(), None)
     return list(found.values())
+
+
+def _kill_all(process: psutil.Process) -> None:
+    """End a process that no record names yet, and what it has started."""
+    with suppress(psutil.NoSuchProcess):
+        for each in [*process.children(recursive=True), process]:
+            _quietly(each.kill)
 
 
 def _quietly(action: Callable[[], None]) -> None:

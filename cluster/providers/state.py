@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import psutil
 
 from cluster.document import Document, DocumentError
+from cluster.private_folder import make_private
 from cluster.topology import Topology
 
 __all__ = [
-    "ClusterError", "ClusterState", "find_cluster", "forget_cluster", "log_folder", "state_path",
+    "ClusterError", "ClusterState", "find_cluster", "forget_cluster", "log_folder",
+    "prepare_state_folder", "state_path",
 ]  # fmt: skip
+
+
+PROBE_BYTES = 2**16
+"""more than the files of the state folder take together"""
 
 
 class ClusterError(RuntimeError):
@@ -35,9 +42,7 @@ class ClusterState(Document):
 
     def record(self) -> None:
         """Write the file where `find_cluster` looks for it, for this user's eyes only."""
-        path = state_path()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.save(path, mode=0o600)
+        self.save(prepare_state_folder() / state_path().name, mode=0o600)
 
     @property
     def alive(self) -> bool:
@@ -55,6 +60,24 @@ def state_path() -> Path:
         state = os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state"))
         folder = str(Path(state) / "j3o-testbed")
     return Path(folder) / "cluster.json"
+
+
+def prepare_state_folder() -> Path:
+    """Make the folder of the record, for this user alone, and see that files can be written there.
+
+    Raises `ClusterError` where they cannot. Called before anything private is written.
+    """
+    folder = state_path().parent
+    try:
+        make_private(folder)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise ClusterError(
+            f"the state folder {folder} cannot be written: {error.strerror or error}; let "
+            f"TESTBED_STATE_DIR name one that can"
+        ) from None
+    return folder
 
 
 def log_folder() -> Path:

@@ -6,6 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
+from cluster.errors import InputError, UnknownNameError
 from models.benchmarks.domains import Domains
 from models.benchmarks.real import (
     Cityscapes3D,
@@ -45,18 +46,18 @@ def open_benchmark(
     """A split of the benchmark called `name`, one of `BENCHMARKS` or `ON_DISK`.
 
     `data` is the folder of a data set on disk; without it, the folder `name` in the one that the
-    variable `J3O_DATA` names. Raises `KeyError` listing near or all names, `ValueError` without a
-    folder, `DataError` for one that is not laid out as published.
+    variable `J3O_DATA` names. Raises `UnknownNameError` listing near or all names, `InputError`
+    without a folder, `DataError` for one that is not laid out as published.
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name](split, size, count)
     if name not in ON_DISK:
         known = [*BENCHMARKS, *ON_DISK]
         near = difflib.get_close_matches(name, known, n=3) or known
-        raise KeyError(f"no benchmark {name!r}; benchmarks: {', '.join(near)}")
+        raise UnknownNameError(f"no benchmark {name!r}; benchmarks: {', '.join(near)}")
     above = os.environ.get(DATA_VARIABLE)
     if data is None and not above:
-        raise ValueError(
+        raise InputError(
             f"{name} is read from disk: give its folder with --data, or set {DATA_VARIABLE} to the "
             f"folder that holds a folder {name}"
         )

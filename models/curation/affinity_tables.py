@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cluster.errors import UnknownNameError
 from models.curation.markdown import NONE, line, short
 from models.tasks import tasks_of
 from models.training.affinity import SIZE_CLASS, Affinity, Network, best_networks
@@ -21,12 +22,14 @@ def affinity_path(benchmark: str, folder: Path = ZOO_FOLDER) -> Path:
 
 
 def load_affinity(benchmark: str) -> Affinity:
-    """The pairs of a benchmark, with its tasks in their order. Raises `KeyError` if there are none,
-    and `DocumentError`."""
+    """The pairs of a benchmark, with its tasks in their order.
+
+    Raises `UnknownNameError` if there are none, and `DocumentError`.
+    """
     path = affinity_path(benchmark)
     if not path.exists():
         names = ", ".join(sorted(there.stem for there in path.parent.glob("*.yaml")))
-        raise KeyError(f"no pairs of {benchmark!r} were trained; benchmarks: {names}")
+        raise UnknownNameError(f"no pairs of {benchmark!r} were trained; benchmarks: {names}")
     found = Affinity.load(path)
     ordered = {task: found.alone[task] for task in tasks_of(benchmark)}
     return found.model_copy(update={"alone": ordered})

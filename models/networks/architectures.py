@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluster.errors import UnknownNameError
+
 __all__ = ["ARCHITECTURES", "COUNTERPARTS", "HUB", "LARGE", "Architecture", "find_architecture"]
 
 
@@ -70,11 +72,11 @@ COUNTERPARTS = {
 
 
 def find_architecture(benchmark: str, size_class: str) -> Architecture:
-    """The network of a size class of `benchmark`. Raises `KeyError` listing what there is."""
+    """The network of a size class of `benchmark`. Raises `UnknownNameError` with what there is."""
     own = COUNTERPARTS.get(benchmark, benchmark)
     if size_class in LARGE:
         return LARGE[size_class]
     if (own, size_class) not in ARCHITECTURES:
         known = ", ".join([*(size for name, size in ARCHITECTURES if name == own), *LARGE])
-        raise KeyError(f"no size class {size_class!r} of {benchmark!r}; there are: {known}")
+        raise UnknownNameError(f"no size class {size_class!r} of {benchmark!r}; there are: {known}")
     return ARCHITECTURES[own, size_class]

@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from cluster.errors import InputError
 from models.networks.architectures import HUB, Architecture
 
 __all__ = ["PretrainedError", "hub_weights", "load_pretrained"]
@@ -23,7 +24,7 @@ HUB_FILE = "model.safetensors"
 HUB_PATIENCE_S = 5.0
 
 
-class PretrainedError(ValueError):
+class PretrainedError(InputError):
     """The initial weights are not there or do not fit; the message says what to do."""
 
 

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from cluster.errors import InputError
 from models.runtime.accelerator import CudaAccelerator, DeviceMemoryError
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
 from models.runtime.graph_engine import GraphEngine
@@ -107,11 +108,11 @@ class ModelRuntime:
 
 
 def check_device(device: str) -> None:
-    """Raise `ValueError` unless `device` is "cpu" or a CUDA device of this machine."""
+    """Raise `InputError` unless `device` is "cpu" or a CUDA device of this machine."""
     if device == "cpu":
         return
     if not device.startswith("cuda:") or not device[5:].isdigit():
-        raise ValueError(f"no device {device!r}; devices: cpu, cuda:0, cuda:1, ...")
+        raise InputError(f"no device {device!r}; devices: cpu, cuda:0, cuda:1, ...")
     count = torch.cuda.device_count()
     if int(device[5:]) >= count:
-        raise ValueError(f"no device {device!r}; this machine has {count} CUDA devices")
+        raise InputError(f"no device {device!r}; this machine has {count} CUDA devices")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cluster.errors import InputError
 from models.benchmarks.registry import ON_DISK, open_benchmark
 from models.benchmarks.splits.rendered import rendered_split
 from models.runtime.model_runtime import ModelRuntime
@@ -56,11 +57,11 @@ def score_on_disk(
 ) -> list[RealScore]:
     """Scores of `card` on the pictures under `data`, laid out as `benchmark` is published.
 
-    Raises `ValueError` if that is not read from disk or has none of the model's classes, and
+    Raises `InputError` if that is not read from disk or has none of the model's classes, and
     `DataError` for a fault of the folder.
     """
     if benchmark not in ON_DISK:
-        raise ValueError(
+        raise InputError(
             f"{benchmark!r} is not read from disk; give --benchmark, one of {', '.join(ON_DISK)}"
         )
     size = (card.preprocessing.height, card.preprocessing.width)
@@ -82,7 +83,7 @@ def score_on_disk(
         mine = find_task(card.tasks[0])
         common = common_classes(mine.classes, theirs.classes)
         if mine.kind is not Kind.CATEGORY or theirs.kind is not Kind.CATEGORY or not common:
-            raise ValueError(f"{card.name} names nothing that {benchmark} shows")
+            raise InputError(f"{card.name} names nothing that {benchmark} shows")
         rows = []
         for domain, labelled in pictures.rows.items():
             class_n = pictures.labels[domain][labelled].argmax(axis=1)

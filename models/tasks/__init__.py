@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster.errors import UnknownNameError
 from models.tasks.domains import DOMAINS_CLASSES, DOMAINS_TASKS
 from models.tasks.on_disk import ON_DISK_TASKS
 from models.tasks.rooms import ROOMS_TASKS, SEGMENTATION_CLASSES
@@ -28,9 +29,9 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """The task called `name`. Raises `KeyError` listing the valid names."""
+    """The task called `name`. Raises `UnknownNameError` listing the valid names."""
     if name not in TASKS:
-        raise KeyError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
+        raise UnknownNameError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
     return TASKS[name]
 
 

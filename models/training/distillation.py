@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
+from cluster.errors import InputError
 from models.tasks import Kind, find_task
 from models.training.losses import carried
 from models.training.specs import TrainingSpec
@@ -25,7 +26,7 @@ __all__ = ["Teacher", "TeacherError", "teaching_loss"]
 TEMPERATURE = 2.0
 
 
-class TeacherError(ValueError):
+class TeacherError(InputError):
     """There is no such teacher, or it cannot teach this student; the message says why."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.errors import UnknownNameError
 from models.networks.architectures import Architecture, find_architecture
 from models.tasks import tasks_of
 
@@ -137,17 +138,19 @@ SPECS: dict[str, TrainingSpec] = {spec.name: spec for spec in _ALL}
 
 
 def specs_of(benchmark: str | None) -> list[TrainingSpec]:
-    """Every spec, or those of `benchmark`. Raises `KeyError` if there is none."""
+    """Every spec, or those of `benchmark`. Raises `UnknownNameError` if there is none."""
     chosen = [spec for spec in SPECS.values() if benchmark in (None, spec.benchmark)]
     if not chosen:
         names = dict.fromkeys(spec.benchmark for spec in SPECS.values())
-        raise KeyError(f"no model of {benchmark!r} to train; benchmarks: {', '.join(names)}")
+        raise UnknownNameError(
+            f"no model of {benchmark!r} to train; benchmarks: {', '.join(names)}"
+        )
     return chosen
 
 
 def find_spec(name: str) -> TrainingSpec:
-    """The spec called `name`. Raises `KeyError` with near names or all of them."""
+    """The spec called `name`. Raises `UnknownNameError` with near names or all of them."""
     if name not in SPECS:
         near = difflib.get_close_matches(name, SPECS, n=3, cutoff=0.5) or list(SPECS)
-        raise KeyError(f"no model {name!r} to train; near names: {', '.join(near)}")
+        raise UnknownNameError(f"no model {name!r} to train; near names: {', '.join(near)}")
     return SPECS[name]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from cluster.errors import InputError
 from models.benchmarks.registry import open_benchmark
 from models.benchmarks.splits.rendered import RenderedSplit, cache_folder, rendered_split
 from models.networks.architectures import HUB
@@ -221,7 +222,7 @@ def _labelled_tasks(
     """The spec's tasks that have labels: a data set on disk may lack some."""
     there = tuple(task for task in spec.tasks if len(train.rows[task]) and len(test.rows[task]))
     if not there:
-        raise ValueError(f"{spec.name}: no picture has a label of {', '.join(spec.tasks)}")
+        raise InputError(f"{spec.name}: no picture has a label of {', '.join(spec.tasks)}")
     return there
 
 

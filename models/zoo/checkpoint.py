@@ -11,11 +11,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cluster.document import write_atomically
+from cluster.errors import InputError
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint is missing or is not the one its card describes."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from cluster.errors import InputError
 from models.zoo.cards import ModelCard, Preprocessing
 
 __all__ = ["input_of"]
@@ -15,10 +16,10 @@ __all__ = ["input_of"]
 
 def input_of(cards: Sequence[ModelCard], tasks: Collection[str]) -> Preprocessing:
     """The input of the model that serves any of `tasks` and takes the most pixels; of equals the
-    first. Raises `ValueError` if no card serves any."""
+    first. Raises `InputError` if no card serves any."""
     serving = [card for card in cards if not set(tasks).isdisjoint(card.tasks)]
     if not serving:
-        raise ValueError(f"no model of the zoo serves {', '.join(tasks)}")
+        raise InputError(f"no model of the zoo serves {', '.join(tasks)}")
     return max(
         (card.preprocessing for card in serving), key=lambda taken: taken.height * taken.width
     )

@@ -19,13 +19,14 @@ from pydantic import Field
 from torch import nn
 
 from cluster.document import Document, DocumentError
+from cluster.errors import InputError
 from models.tasks import Kind, find_task
 from models.zoo.cards import Preprocessing
 
 __all__ = ["OwnCard", "OwnModel", "OwnModelError", "check_outputs", "read_own_model"]
 
 
-class OwnModelError(ValueError):
+class OwnModelError(InputError):
     """A file does not make a model; the message says what was expected of it."""
 
 

@@ -11,6 +11,7 @@ import difflib
 import os
 from pathlib import Path
 
+from cluster.errors import InputError, UnknownNameError
 from models.zoo.cards import ModelCard
 
 __all__ = [
@@ -42,7 +43,7 @@ def card_path(name: str, folder: Path = ZOO_FOLDER) -> Path:
 def list_models(benchmark: str | None = None) -> tuple[ModelCard, ...]:
     """All cards, ordered by name; only those of `benchmark` if given.
 
-    Raises `DocumentError` if a card is not one, `ValueError` if `J3O_ZOO` names a folder that is
+    Raises `DocumentError` if a card is not one, `InputError` if `J3O_ZOO` names a folder that is
     not there or two zoos hold a model of the same name.
     """
     cards = [ModelCard.load(path) for _, path in sorted(_cards().items())]
@@ -50,11 +51,11 @@ def list_models(benchmark: str | None = None) -> tuple[ModelCard, ...]:
 
 
 def find_model(name: str) -> ModelCard:
-    """The card of `name`. Raises `KeyError` with the nearest names, or all of them."""
+    """The card of `name`. Raises `UnknownNameError` with the nearest names, or all of them."""
     cards = _cards()
     if name not in cards:
         near = difflib.get_close_matches(name, cards, n=3, cutoff=0.6) or sorted(cards)
-        raise KeyError(f"no model {name!r} in the zoo; near names: {', '.join(near)}")
+        raise UnknownNameError(f"no model {name!r} in the zoo; near names: {', '.join(near)}")
     return ModelCard.load(cards[name])
 
 
@@ -79,9 +80,9 @@ def _cards() -> dict[str, Path]:
     cards: dict[str, Path] = {}
     for folder in zoo_folders():
         if not folder.is_dir():
-            raise ValueError(f"{ZOO_VARIABLE}: no folder {folder}")
+            raise InputError(f"{ZOO_VARIABLE}: no folder {folder}")
         for path in (folder / "cards").glob("*.yaml"):
             if path.stem in cards:
-                raise ValueError(f"{path}: {cards[path.stem]} holds a model of this name already")
+                raise InputError(f"{path}: {cards[path.stem]} holds a model of this name already")
             cards[path.stem] = path
     return cards

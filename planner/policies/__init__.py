@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cluster.errors import UnknownNameError
 from planner.headroom import plan_with_headroom
 from planner.options import EdgeForm, Options
 from planner.policies.baj3o import baj3o
@@ -23,7 +24,9 @@ from planner.policies.restricted import (
 from planner.problem import Problem
 from planner.solution import Solution
 
-__all__ = ["POLICIES", "Options", "Policy", "UnknownPolicyError", "list_policies", "solve"]
+__all__ = [
+    "POLICIES", "Options", "Policy", "UnknownPolicyError", "find_policy", "list_policies", "solve",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Policy:
     """What it plans edges with unless the options say otherwise."""
 
 
-class UnknownPolicyError(ValueError):
+class UnknownPolicyError(UnknownNameError):
     """No policy has that name; the message lists the valid ones."""
 
 
@@ -68,16 +71,21 @@ def list_policies() -> tuple[Policy, ...]:
     return tuple(POLICIES.values())
 
 
+def find_policy(name: str) -> Policy:
+    """The policy called `name`. Raises `UnknownPolicyError` with the nearest name and all."""
+    if name not in POLICIES:
+        near = difflib.get_close_matches(name, POLICIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownPolicyError(f"no policy {name!r}{hint} (valid: {', '.join(POLICIES)})")
+    return POLICIES[name]
+
+
 def solve(problem: Problem, policy: str, options: Options | None = None) -> Solution:
     """Plan `problem` with the policy of that name.
 
     Raises `UnknownPolicyError`, and `PlanError` when `options.warm_start` is not of this problem.
     """
-    if policy not in POLICIES:
-        near = difflib.get_close_matches(policy, POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownPolicyError(f"no policy {policy!r}{hint} (valid: {', '.join(POLICIES)})")
-    chosen = POLICIES[policy]
+    chosen = find_policy(policy)
     options = (options or Options()).resolved(chosen.edge_form)
     if options.overrun is not None:
         return plan_with_headroom(problem, chosen.run, options)

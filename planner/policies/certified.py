@@ -49,6 +49,7 @@ class _Joined:
     cloud_busy: float
     rounds: int
     prices: dict[str, FloatArray]
+    solvers: frozenset[str] = frozenset({"HiGHS"})
 
 
 def certified(problem: Problem, options: Options) -> Solution:
@@ -88,7 +89,8 @@ def certified(problem: Problem, options: Options) -> Solution:
         problem, options, "certified", form, found.allocation,
         upper_bound_qps=found.bound_qps, bound_method=method,
         status=Status.OPTIMAL if proven else status,
-        solver="HiGHS", iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
+        solver=" and ".join(sorted(found.solvers)),
+        iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
         prices=found.prices,
     )  # fmt: skip
 
@@ -144,6 +146,7 @@ def _polished(
     )  # fmt: skip
     limits = SolverLimits(0.5 * options.gap, min(POLISH_S, options.time_limit_s), seed=options.seed)
     result = solve_program(model.program, limits, options.solver)
+    best = replace(best, solvers=best.solvers | {result.solver})
     if result.x_v is None:
         return best
     allocation = model.allocation(problem, result.x_v)

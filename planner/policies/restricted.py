@@ -129,6 +129,7 @@ def _charged(
     return conclude(
         problem, options, policy, form, allocation,
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
-        status=Status.FEASIBLE, solver="HiGHS", iterations=rounds,
+        status=Status.FEASIBLE, solver="HiGHS" if found is None else found.certificate.solver,
+        iterations=rounds,
         trace_qps=(value_qps,) if found is not None else (), begun_s=begun_s,
     )  # fmt: skip

@@ -12,10 +12,11 @@ from cluster.providers import local
 from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from models.zoo.cards import ModelCard
-from models.zoo.registry import find_model, list_models
+from models.zoo.registry import find_model
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json
+from serving.cli.inputs import Json, models_of
+from serving.cli.options import PORT, PROFILE_S, number
+from serving.cli.output import check_output, save_result
 
 __all__ = ["VERBS"]
 
@@ -23,7 +24,7 @@ __all__ = ["VERBS"]
 def up(
     topology: Annotated[Path, typer.Argument(help="topology YAML")] = SPECS / "demo.yaml",
     port: Annotated[
-        int | None, typer.Option(help="port of Ray's head; default: a free one")
+        int | None, number(PORT, help="port of Ray's head; default: a free one")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -96,18 +97,19 @@ def profile(
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
     benchmark: Annotated[str, typer.Option(help="models trained on this benchmark")] = "rooms",
     model: Annotated[list[str] | None, typer.Option(help="these models instead; repeat")] = None,
-    seconds: Annotated[float, typer.Option(help="time per model and batch size")] = 0.25,
+    seconds: Annotated[float, number(PROFILE_S, help="time per model and batch size")] = 0.25,
     as_json: Json = False,
 ) -> None:
     """Measure a benchmark's models on the nodes of the running cluster."""
     out = VerbOutput(as_json)
-    cards = tuple(find_model(name) for name in model) if model else _models_of(benchmark)
+    check_output(output)
+    cards = tuple(find_model(name) for name in model) if model else models_of(benchmark)
     state = local.connect()
     from serving.deploy.profile_nodes import profile_cluster
 
     with out.progress("profiling") as advance:
         profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)
-    profiles.save(output)
+    save_result(profiles.save, output)
     local.disconnect()
     table = Table("model", "measured on", "ν ms", "c ms", "residual", "weights MiB", "load s")
     shown = set()
@@ -124,16 +126,8 @@ def profile(
                 f"{entry.load_s:.1f}",
             )
     out.table(table)
-    out.say(f"wrote {output}")
+    out.wrote(output)
     out.result({"profiles": str(output), "models": len(cards), "measured": len(shown)})
-
-
-def _models_of(benchmark: str) -> tuple[ModelCard, ...]:
-    found = list_models(benchmark)
-    if not found:
-        known = ", ".join(sorted({card.benchmark for card in list_models()}))
-        raise ValueError(f"--benchmark {benchmark}: the zoo has no model of it, only of {known}")
-    return found
 
 
 VERBS = (up, down, status, profile)

@@ -6,12 +6,17 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from cluster.errors import InputError
+from serving.errors import UnfinishedError
 
 __all__ = ["ExitCode", "VerbOutput"]
 
@@ -26,9 +31,17 @@ class ExitCode(IntEnum):
     FAILED = 1
     """the system did not do what was asked (cluster, node, run)"""
     BAD_INPUT = 2
-    """a file, option or name was wrong; nothing was touched"""
+    """a file, option or name was wrong, which was found before anything was changed"""
     NOT_MET = 3
     """all ran, but the result misses what was asked of it (plan infeasible, promise broken)"""
+
+
+class _Console(Console):
+    """A console that leaves it to `serving.cli.exits` how a command ends."""
+
+    def on_broken_pipe(self) -> None:
+        """rich: nobody reads the output any more."""
+        raise BrokenPipeError
 
 
 class VerbOutput:
@@ -36,13 +49,20 @@ class VerbOutput:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self._people = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._people = _Console(stderr=as_json, highlight=False, soft_wrap=True)
         if not self._people.is_terminal:  # a log file has no width; tables need some
             self._people.width = LOG_WIDTH
 
     def say(self, words: str) -> None:
-        """A line for people."""
-        self._people.print(words)
+        """A line for people, in rich's markup; plain if a name in it is no markup: `[/]`."""
+        try:
+            self._people.print(words)
+        except MarkupError:
+            self._people.print(words, markup=False)
+
+    def wrote(self, *paths: Path | str) -> None:
+        """Say which files a verb has written."""
+        self.write(Text(f"wrote {' and '.join(map(str, paths))}"))
 
     def write(self, text: Text) -> None:
         """A line for people in which nothing is markup."""
@@ -58,8 +78,8 @@ class VerbOutput:
             print(json.dumps(data))
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Advance]:
-        """A bar; yields `advance(done, total, words="")`."""
+    def progress(self, what: str, *, changes: bool = False) -> Iterator[Advance]:
+        """A bar; yields `advance(done, total, words="")`. `changes` as of `busy`."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -67,7 +87,7 @@ class VerbOutput:
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[words]}"),
         )
-        with Progress(*columns, console=self._people, transient=False) as bar:
+        with _no_input_faults(changes), Progress(*columns, console=self._people) as bar:
             task = bar.add_task(what, total=None, words="")
 
             def advance(done: int, total: int, words: str = "") -> None:
@@ -76,11 +96,26 @@ class VerbOutput:
             yield advance
 
     @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
-        """A spinner for a step of unknown length."""
-        if self._people.is_terminal:
-            with self._people.status(what):
+    def busy(self, what: str, *, changes: bool = False) -> Iterator[None]:
+        """A spinner for a step of unknown length.
+
+        With `changes` the step changes the running system. An `InputError` in it is raised as an
+        `UnfinishedError`, since exit code 2 says that nothing was touched.
+        """
+        with _no_input_faults(changes):
+            if self._people.is_terminal:
+                with self._people.status(what):
+                    yield
+            else:
+                self.say(what)
                 yield
-        else:
-            self._people.print(what)
-            yield
+
+
+@contextmanager
+def _no_input_faults(changes: bool) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        if not changes:
+            raise
+        raise UnfinishedError(f"{error}; see what is in force with `testbed status`") from error

@@ -21,6 +21,7 @@ from planner.policies import Options, solve
 from planner.solution import Solution
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import load_labelled
+from serving.cli.output import save_result
 from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
 from serving.replan.decision import Decision, ReplanOptions
@@ -116,7 +117,7 @@ def _profile(out: VerbOutput, folder: Path, topology: Topology) -> Setting:
     cards = list_models(BENCHMARK)
     with out.progress("2 profile") as advance:
         profiles = profile_cluster(topology, cards, target_s=PROFILE_S, on_progress=advance)
-    profiles.save(folder / "profiles.json")
+    save_result(profiles.save, folder / "profiles.json")
     return Setting(topology, cards, profiles)
 
 
@@ -124,9 +125,9 @@ def _plan(
     out: VerbOutput, folder: Path, setting: Setting, phase: Phase, seed: int
 ) -> dict[str, Solution]:
     problem = setting.problem(phase)
-    problem.save(folder / "problem.json")
+    save_result(problem.save, folder / "problem.json")
     solutions = {name: solve(problem, name, Options(seed=seed)) for name in POLICIES}
-    solutions[CHOSEN].plan.save(folder / "plan.json")
+    save_result(solutions[CHOSEN].plan.save, folder / "plan.json")
     certificate = solutions[CHOSEN].certificate
     out.say(
         f"3 plan: {CHOSEN} promises accuracy {certificate.objective:.3f}; no plan can exceed "
@@ -154,9 +155,9 @@ def _measure(
         )
     live = _compare_live(stand, solutions[CHOSEN].plan, phases)
     plan, run = solutions[CHOSEN].plan, runs[CHOSEN]
-    run.measurements.save(folder / "measurements.parquet")
-    gallery = pick_examples(schedule, run.records, stand.images)
-    gallery.save(folder / "gallery.json")
+    save_result(run.measurements.save, folder / "measurements.parquet")
+    gallery = pick_examples(run.schedule, run.records, stand.images)
+    save_result(gallery.save, folder / "gallery.json")
     return write_report(
         folder,
         plan,

@@ -10,6 +10,8 @@ import typer
 from cluster.providers import local
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, Seed
+from serving.cli.options import DURATION_S, number
+from serving.cli.output import check_folder
 
 __all__ = ["VERBS"]
 
@@ -18,11 +20,14 @@ def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path(
         "out/demo"
     ),
-    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
+    duration: Annotated[
+        float | None, number(DURATION_S, help="length of a phase; default: the file's")
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
+    check_folder(out_dir, "--out")
     local.prepare_ray()
     from serving.cli.demo import run_demo
 

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cluster.demand import Demand, Phase
+from cluster.errors import InputError, UnknownNameError
 from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.benchmarks.registry import open_benchmark
 from models.tasks import find_task
+from models.zoo.cards import ModelCard
 from models.zoo.inputs import input_of
-from models.zoo.registry import list_models
+from models.zoo.registry import ZOO_VARIABLE, list_models
+from planner.plan import PlanError
 from planner.problem import Problem, ProblemError
 from profiling.profile import Profiles
 from serving.cli.console import VerbOutput
+from serving.cli.options import IMAGES, SEED, number
+from serving.errors import BudgetError
 from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Seed", "TopologyFile",
-    "load_labelled", "load_setting", "pick_phase", "state_problem",
+    "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 PlanFile = Annotated[Path, typer.Option(help="plan.json")]
-Seed = Annotated[int, typer.Option(help="seed of the traffic")]
-ImageCount = Annotated[int, typer.Option(help="labelled images of the test split to draw from")]
+Seed = Annotated[int, number(SEED, help="seed of the traffic")]
+ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
 TopologyFile = Annotated[
@@ -39,33 +45,73 @@ TopologyFile = Annotated[
 
 
 def state_problem(setting: Setting, demand: Path, phase: int) -> Problem:
-    """What is to be planned for a phase of a demand file. Raises `ValueError` with the file's name
+    """What is to be planned for a phase of a demand file. Raises `InputError` with the file's name
     where the setting lacks a client or a task of it."""
     chosen = pick_phase(demand, phase)
     try:
         return setting.problem(chosen)
     except ProblemError as error:
-        raise ValueError(f"{demand}: {error}; --demand names another file") from None
+        raise InputError(f"{demand}: {error}; --demand names another file") from None
+
+
+@contextmanager
+def naming_plan(plan: Path, other: str) -> Iterator[None]:
+    """Name the file `plan` in what is said of a plan that does not fit `other`.
+
+    Raises `InputError` for a `PlanError` in it, and a `BudgetError` for a `BudgetError`.
+    """
+    try:
+        yield
+    except PlanError as error:
+        raise InputError(f"{plan}: {error}; `testbed plan` makes one for {other}") from None
+    except BudgetError as error:
+        raise BudgetError(
+            error.violations, f"{plan} (`testbed plan` makes one that fits {other})"
+        ) from None
 
 
 def pick_phase(demand: Path, phase: int) -> Phase:
-    """A phase of a demand file. Raises `ValueError` if it has none of that number."""
+    """A phase of a demand file. Raises `InputError` if it has none of that number."""
     phases = Demand.load(demand).phases
     if not 0 <= phase < len(phases):
-        raise ValueError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
+        raise InputError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
     return phases[phase]
 
 
 def load_setting(topology: Path | None, profiles: Path) -> Setting:
-    """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles."""
+    """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles.
+
+    Raises `InputError` for profiles of another topology, or of models that are not in the zoo.
+    """
     if topology is not None:
         found = Topology.load(topology)
     else:
         state = find_cluster()
         found = state.topology if state else Topology.load(SPECS / "demo.yaml")
     measured = Profiles.load(profiles)
+    if measured.topology != found.name:
+        raise InputError(
+            f"{profiles}: measured on the topology {measured.topology!r}, not on {found.name!r}; "
+            "run `testbed profile` there, or name other files with --profiles and --topology"
+        )
     names = {entry.model for entry in measured.profiles}
-    return Setting(found, tuple(card for card in list_models() if card.name in names), measured)
+    cards = tuple(card for card in list_models() if card.name in names)
+    if not cards:
+        raise InputError(
+            f"{profiles}: none of its models is in the zoo; {ZOO_VARIABLE} names zoos of your own"
+        )
+    return Setting(found, cards, measured)
+
+
+def models_of(benchmark: str) -> tuple[ModelCard, ...]:
+    """The zoo's models of a benchmark. Raises `UnknownNameError` if there is none."""
+    found = list_models(benchmark)
+    if not found:
+        known = ", ".join(sorted({card.benchmark for card in list_models()}))
+        raise UnknownNameError(
+            f"--benchmark {benchmark}: the zoo has no model of it, only of {known}"
+        )
+    return found
 
 
 def load_labelled(out: VerbOutput, phases: Sequence[Phase], count: int) -> LabelledImages:

@@ -13,10 +13,12 @@ import orjson
 import typer
 from rich.text import Text
 
+from cluster.errors import UnknownNameError
 from cluster.providers import local
 from cluster.providers.state import ClusterState, find_cluster, log_folder
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
+from serving.cli.options import LINES, number
 from serving.logs.line import Level, LogLine
 from serving.logs.read import LogFollower, log_files_of, read_lines
 
@@ -40,7 +42,7 @@ def logs(
     ] = False,
     level: Annotated[Level, typer.Option(help="leave out what matters less")] = Level.DEBUG,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="begin with the last so many; 0: all")
+        int, number(LINES, "--lines", "-n", help="begin with the last so many; 0: all")
     ] = 200,
     as_json: Json = False,
 ) -> None:
@@ -121,7 +123,7 @@ def _check_name(node: str | None, state: ClusterState | None, lines: Iterable[Lo
     if state is not None:
         names |= {known.name for known in state.topology.nodes}
     if node is not None and node not in names:
-        raise ValueError(f"there is no node {node!r}; nodes: {', '.join(sorted(names))}")
+        raise UnknownNameError(f"there is no node {node!r}; nodes: {', '.join(sorted(names))}")
 
 
 def _ask_elsewhere(out: VerbOutput, state: ClusterState | None) -> Ask:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import cache
+from io import TextIOWrapper
+from typing import Any
 
 import typer
 
-from cluster.document import DocumentError
-from cluster.extras import MissingExtraError
-from cluster.machine import CapacityError
-from cluster.providers.state import ClusterError, log_folder
+from cluster.providers.state import log_folder
 from serving.cli import (
     cluster_verbs,
     demo_verb,
@@ -20,11 +21,10 @@ from serving.cli import (
     train_verb,
     zoo_verbs,
 )
-from serving.cli.console import ExitCode
-from serving.errors import BudgetError
+from serving.cli.exits import exit_code_of
 from serving.logs.file import OpenLog
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 app = typer.Typer(
     name="testbed",
@@ -49,31 +49,32 @@ app.add_typer(zoo_verbs.zoo, name="zoo")
 
 
 def main() -> None:
-    """The command line: a fault of input or system ends in one line on stderr and its exit code."""
+    """The command line of this process: runs it, and exits with the code that says how it ended."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file's name need not be text
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, without the program's name, and return its exit code.
+
+    A fault of input or system ends in one line on stderr (`serving.cli.exits`).
+    """
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
-        app()  # ends by SystemExit, also for a wrong option or an unknown verb
-        code = 0
-    except (DocumentError, CapacityError, MissingExtraError) as error:
-        code = _complain(error, ExitCode.BAD_INPUT)
-    except BudgetError as error:
-        code = _complain(error, ExitCode.NOT_MET)
-    except ClusterError as error:
-        code = _complain(error, ExitCode.FAILED)
-    except (ValueError, KeyError) as error:
-        code = _complain(error, ExitCode.BAD_INPUT)
-    except Exception as error:
-        # Ray's own faults arrive as its own types, which are not imported where Ray is not.
-        if not type(error).__module__.startswith("ray."):
-            raise
-        words = " ".join(str(error).split())
-        code = _complain(ClusterError(f"Ray: {words[-400:]}"), ExitCode.FAILED)
+        return exit_code_of(lambda: _invoke(arguments))
     finally:
         log.close()
-    sys.exit(int(code))
 
 
-def _complain(error: Exception, code: ExitCode) -> ExitCode:
-    words = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-    print(f"testbed: {words}", file=sys.stderr)
-    return code
+def _invoke(arguments: Sequence[str]) -> None:
+    command = _command()
+    with command.make_context("testbed", list(arguments)) as context:
+        command.invoke(context)
+
+
+@cache
+def _command() -> Any:
+    """What typer makes of the verbs, on its own or on click's classes."""
+    return typer.main.get_command(app)

@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cluster.errors import InputError
+from cluster.extras import import_extra
 from cluster.specs import SPECS
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
 from planner.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
-from planner.policies import Options, list_policies, solve
+from planner.policies import Options, find_policy, list_policies, solve
 from planner.problem import Problem
 from planner.solution import Solution
+from planner.solvers import SolverName
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import (
     DemandFile,
@@ -24,8 +27,11 @@ from serving.cli.inputs import (
     ProfilesFile,
     TopologyFile,
     load_setting,
+    naming_plan,
     state_problem,
 )
+from serving.cli.options import GAP, OVERRUN, PHASE, SEED, SHARE, THREADS, TIME_LIMIT_S, number
+from serving.cli.output import check_output, save_result
 
 __all__ = ["VERBS"]
 
@@ -41,23 +47,30 @@ def plan(
     problem: Annotated[
         Path | None, typer.Option(help="plan this problem.json instead of measured files")
     ] = None,
-    phase: Annotated[int, typer.Option(help="phase of the demand, from 0")] = 0,
+    phase: Annotated[int, number(PHASE, help="phase of the demand, from 0")] = 0,
     fill: Annotated[
-        float,
-        typer.Option(help="share of compute to plan for (of windows with --overrun 0)"),
+        float, number(SHARE, help="share of compute to plan for (of windows with --overrun 0)")
     ] = 0.6,
-    time_limit: Annotated[float, typer.Option(help="seconds")] = 60.0,
-    gap: Annotated[float, typer.Option(help="relative gap at which a solver may stop")] = 1e-4,
+    time_limit: Annotated[float, number(TIME_LIMIT_S, help="time for planning")] = 60.0,
+    gap: Annotated[float, number(GAP, help="gap at which a solver may stop")] = 1e-4,
     overrun: Annotated[
         float | None,
-        typer.Option(
+        number(
+            OVERRUN,
             help="share of windows that may overrun under random arrivals (F11); 0: plan windows "
             "for the mean load and --fill (F9)",
             show_default=f"{DEFAULT_OVERRUN:g} for policies that plan windows",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(help="processes or threads of the solver")] = 1,
-    seed: int = 0,
+    threads: Annotated[int, number(THREADS, help="processes or threads of the solver")] = 1,
+    seed: Annotated[int, number(SEED, help="of policies and solvers that draw")] = 0,
+    solver: Annotated[
+        SolverName,
+        typer.Option(
+            help="of policies that solve integer programs; auto: Gurobi where it is installed and "
+            "licensed for the size, else HiGHS"
+        ),
+    ] = "auto",
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
     list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
     as_json: Json = False,
@@ -70,24 +83,34 @@ def plan(
         out.result({entry.name: entry.description for entry in list_policies()})
         return
     options = Options(
-        fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, threads=threads,
+        fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, threads=threads, solver=solver,
         overrun="default" if overrun is None else overrun or None,
     )  # fmt: skip
+    check_output(output)
+    beside = output.with_name("problem.json")
+    if output.resolve() == (problem or beside).resolve():
+        raise InputError(f"--output: {output} is the file of the problem; name another")
+    find_policy(policy)
+    if solver == "gurobi":
+        import_extra("gurobipy", "gurobi", "--solver gurobi")
     if problem is not None:
         stated = Problem.load(problem)
     else:
+        check_output(beside)
         stated = state_problem(load_setting(topology, profiles), demand, phase)
-        stated.save(output.with_name("problem.json"))
     with out.busy(f"planning with {policy}"):
         solution = solve(stated, policy, options)
-    solution.plan.save(output)
+    if problem is None:
+        save_result(stated.save, beside)
+    save_result(solution.plan.save, output)
     _show_solution(out, solution)
+    _note_other_solver(out, solver, solution)
     reasons = explain(stated, solution).lines
     for line in reasons[:SHOWN_REASONS]:
         out.say(f"· {line}")
     if len(reasons) > SHOWN_REASONS:
         out.say(f"· and {len(reasons) - SHOWN_REASONS} smaller reasons")
-    out.say(f"wrote {output}")
+    out.wrote(output)
     certificate = solution.certificate
     out.result(
         {
@@ -105,13 +128,15 @@ def plan(
 def evaluate(
     plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
     problem: Annotated[Path, typer.Option(help="problem.json")] = Path("out/problem.json"),
-    fill: Annotated[float, typer.Option(help="share of windows and compute allowed")] = 1.0,
+    fill: Annotated[float, number(SHARE, help="share of windows and compute allowed")] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Check a plan against every constraint, independently of any solver. Exit 3 if one fails."""
     out = VerbOutput(as_json)
     checked = Plan.load(plan)
-    found = evaluate_plan(Problem.load(problem), checked, fill=fill)
+    stated = Problem.load(problem)
+    with naming_plan(plan, f"{problem}, or --problem names its own"):
+        found = evaluate_plan(stated, checked, fill=fill)
     _show_evaluation(out, found)
     violations = found.violations()
     for violation in violations:
@@ -124,6 +149,16 @@ def evaluate(
     )
     if violations:
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _note_other_solver(out: VerbOutput, wanted: SolverName, solution: Solution) -> None:
+    """Say so where another solver than the one that was asked for did the work, or a part of it."""
+    ran = solution.certificate.solver
+    if wanted == "gurobi" and ran != "Gurobi":
+        out.say(
+            f"[yellow]note[/]: --solver gurobi: {ran} ran. Gurobi takes integer programs of the "
+            "policies exact and certified, as far as its licence covers their size"
+        )
 
 
 def _show_solution(out: VerbOutput, solution: Solution) -> None:

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from cluster.errors import InputError, UnknownNameError
 from planner.instances import FAMILIES, REGIMES, sample_problem
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
+from serving.cli.options import CLIENTS, EDGES, REACH, REPETITIONS, SEED, number
+from serving.cli.output import check_folder, check_output, save_result
 
 __all__ = ["VERBS", "problems"]
+
+MOST_CLIENTS = 100_000
+"""of a problem: ten times the largest that the experiments plan"""
 
 problems = typer.Typer(help="Planning problems from published figures.", no_args_is_help=True)
 
@@ -25,17 +31,23 @@ def _group() -> None:
 def sample(
     family: Annotated[str, typer.Option(help=", ".join(FAMILIES))] = "taskonomy",
     regime: Annotated[str, typer.Option(help=", ".join(REGIMES))] = "mixed",
-    edges: Annotated[int, typer.Option(min=1)] = 4,
-    clients_per_edge: Annotated[int, typer.Option(min=1)] = 10,
-    reach: Annotated[int, typer.Option(min=1, help="edges that a client reaches (F12)")] = 1,
-    seed: int = 0,
+    edges: Annotated[int, number(EDGES, help="edge servers")] = 4,
+    clients_per_edge: Annotated[int, number(CLIENTS, help="clients of each edge")] = 10,
+    reach: Annotated[int, number(REACH, help="edges that a client reaches (F12)")] = 1,
+    seed: Annotated[int, number(SEED, help="seed of the draw")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/problem.json"),
     as_json: Json = False,
 ) -> None:
     """Draw a problem: real model figures, real devices and links, random mixes of tasks."""
     out = VerbOutput(as_json)
+    check_output(output)
+    if edges * clients_per_edge > MOST_CLIENTS:
+        raise InputError(
+            f"--edges {edges} times --clients-per-edge {clients_per_edge} is more than "
+            f"{MOST_CLIENTS} clients; give fewer"
+        )
     drawn = sample_problem(family, regime, edges, clients_per_edge, seed, reach=reach)
-    drawn.save(output)
+    save_result(drawn.save, output)
     out.say(
         f"{family}, {regime}: {len(drawn.edges)} edges, {len(drawn.clients)} clients, "
         f"{len(drawn.models)} models, {len(drawn.tasks)} tasks, "
@@ -54,7 +66,9 @@ def sample(
 
 def experiment(
     name: Annotated[str | None, typer.Argument(help="see --list")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="default: the experiment's own")] = None,
+    seeds: Annotated[
+        int | None, number(REPETITIONS, help="problems of each kind; default: the experiment's own")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/figures"),
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
     as_json: Json = False,
@@ -71,7 +85,8 @@ def experiment(
         out.result({"experiments": list(EXPERIMENTS)})
         return
     if name not in EXPERIMENTS:
-        raise ValueError(f"no experiment {name!r} (valid: {', '.join(EXPERIMENTS)})")
+        raise UnknownNameError(f"no experiment {name!r} (valid: {', '.join(EXPERIMENTS)})")
+    check_folder(output)
     with out.progress(name) as advance:
         options = {} if seeds is None else {"seeds": seeds}
         written = EXPERIMENTS[name](output, on_progress=advance, **options)

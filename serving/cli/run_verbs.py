@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.demand import Demand, Phase
+from cluster.errors import InputError
 from cluster.providers import local
-from cluster.providers.state import ClusterState
+from cluster.providers.state import ClusterError, ClusterState
 from cluster.specs import SPECS
 from planner.plan import Plan
-from planner.policies import Options, solve
-from serving.cli.console import ExitCode, VerbOutput
+from planner.policies import Options, find_policy, solve
+from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     DemandFile,
     ImageCount,
@@ -25,9 +26,13 @@ from serving.cli.inputs import (
     Seed,
     load_labelled,
     load_setting,
+    naming_plan,
     pick_phase,
     state_problem,
 )
+from serving.cli.options import DURATION_S, PERIOD_S, PHASE, SHARE, number
+from serving.cli.output import check_folder, check_output, save_result
+from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
@@ -48,12 +53,16 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
+COMPARED = ("baj3o", "all-local", "all-edge", "all-cloud", "random")
+"""policies that are compared unless some are named"""
+PROMETHEUS = Path("out/prometheus")
+
 
 def deploy(
     plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
-    phase: Annotated[int, typer.Option(help="phase of the demand the plan was made for")] = 0,
+    phase: Annotated[int, number(PHASE, help="phase of the demand the plan was made for")] = 0,
     listen: Annotated[
         str | None, typer.Option(help="address of the doors; beyond loopback they need a token")
     ] = None,
@@ -77,12 +86,14 @@ def deploy(
     A plan that breaks a budget under its demand is never deployed.
     """
     out = VerbOutput(as_json)
+    check_folder(PROMETHEUS, "the folder for Prometheus")
     door = read_door(listen, token_file, access_log)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)
-    refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
+    with naming_plan(plan, f"phase {phase} of {demand}"):
+        refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
     fleet = _running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
-    with out.busy("loading models and routing"):
+    with out.busy("loading models and routing", changes=True):
         change = fleet.apply(wanted, setting, pick_phase(demand, phase))
     urls = fleet.urls()
     out.say(
@@ -92,7 +103,7 @@ def deploy(
     )
     for client, url in urls.items():
         out.say(f"{client}: POST an image to {url}/v2/models/TASK/infer")
-    scraped = write_prometheus(Path("out/prometheus"), fleet.scrape_targets(), fleet.door_token())
+    scraped = write_prometheus(PROMETHEUS, fleet.scrape_targets(), fleet.door_token())
     out.say(f"metrics: prometheus --config.file={scraped}")
     out.result(
         {
@@ -112,8 +123,10 @@ def deploy(
 def drive(
     demand: DemandFile = SPECS / "demo-demand.yaml",
     plan: PlanFile = Path("out/plan.json"),
-    phase: Annotated[int | None, typer.Option(help="only this phase; default: all")] = 0,
-    duration: Annotated[float | None, typer.Option(help="seconds a phase; default: file's")] = None,
+    phase: Annotated[int | None, number(PHASE, help="of the demand, from 0")] = 0,
+    duration: Annotated[
+        float | None, number(DURATION_S, help="length of a phase; default: the file's")
+    ] = None,
     seed: Seed = 1,
     images: ImageCount = 240,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/measurements.parquet"),
@@ -121,6 +134,9 @@ def drive(
 ) -> None:
     """Send labelled traffic through the clients' doors and score what comes back."""
     out = VerbOutput(as_json)
+    pictures = output.with_name("gallery.json") if output.name else output
+    check_output(output)
+    check_output(pictures)
     wanted = Plan.load(plan)
     phases = _phases(demand, phase, duration)
     fleet = _running(local.connect())
@@ -133,15 +149,18 @@ def drive(
             fleet, wanted, schedule, labelled,
             command="testbed drive", seed=seed, on_progress=advance,
         )  # fmt: skip
-    run.measurements.save(output)
-    pick_examples(schedule, run.records, labelled).save(output.with_name("gallery.json"))
+    save_result(run.measurements.save, output)
+    save_result(pick_examples(run.schedule, run.records, labelled).save, pictures)
     measured = summarise_run(run.measurements)
     _say_measured(out, measured)
-    out.say(f"wrote {output}")
+    out.wrote(output)
     out.result(measured.model_dump(mode="json"))
     local.disconnect()
     if measured.errors:
-        raise typer.Exit(ExitCode.FAILED)
+        raise ServingError(
+            f"{measured.errors} of {measured.queries} queries failed; `testbed logs --level "
+            f"warning` says what broke, {output} which queries"
+        )
 
 
 def report(
@@ -156,31 +175,38 @@ def report(
 ) -> None:
     """Write what the plan promised beside what came back: report.json and report.html."""
     out = VerbOutput(as_json)
+    check_folder(output)
     setting = load_setting(None, profiles)
     rows = Measurements.load(measurements)
     wanted = Plan.load(plan)
     gallery = measurements.with_name("gallery.json")
     measured = summarise_run(rows)
     regret = regret_of(rows, setting)
-    write_report(
-        output,
-        wanted,
-        rows,
-        command="testbed report",
-        topology=setting.topology.name,
-        placement=build_placement(
-            setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
-        ),
-        gallery=Gallery.load(gallery) if gallery.exists() else None,
-        regret=regret,
+    placement = build_placement(
+        setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
     )
+    examples = Gallery.load(gallery) if gallery.exists() else None
+
+    def write(folder: Path) -> None:
+        write_report(
+            folder,
+            wanted,
+            rows,
+            command="testbed report",
+            topology=setting.topology.name,
+            placement=placement,
+            gallery=examples,
+            regret=regret,
+        )
+
+    save_result(write, output)
     _say_measured(out, measured)
     if regret is not None:
         out.say(
             f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
             f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
         )
-    out.say(f"wrote {output}/report.json and {output}/report.html")
+    out.wrote(output / "report.json", output / "report.html")
     out.result({"report": str(output / "report.json"), "page": str(output / "report.html")})
 
 
@@ -188,15 +214,16 @@ def compare(
     policy: Annotated[list[str] | None, typer.Option(help="policies; repeat")] = None,
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
-    phase: Annotated[int, typer.Option(help="phase of the demand")] = 0,
-    duration: Annotated[float | None, typer.Option(help="seconds a policy")] = None,
-    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    phase: Annotated[int, number(PHASE, help="phase of the demand")] = 0,
+    duration: Annotated[float | None, number(DURATION_S, help="time of each policy")] = None,
+    fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
     seed: Seed = 1,
     images: ImageCount = 240,
     as_json: Json = False,
 ) -> None:
     """Run the same traffic under several policies on the running cluster."""
     out = VerbOutput(as_json)
+    policies = [find_policy(name).name for name in policy or COMPARED]
     setting = load_setting(None, profiles)
     phases = _phases(demand, phase, duration)
     fleet = _running_or_launched(out, local.connect(), setting)
@@ -206,10 +233,11 @@ def compare(
     schedule = build_schedule(phases, seed, images, labelled.labelled)
     problem = setting.problem(phases[0])
     rows = []
-    for name in policy or ["baj3o", "all-local", "all-edge", "all-cloud", "random"]:
+    for name in policies:
         solution = solve(problem, name, Options(fill=fill, seed=seed))
-        fleet.apply(solution.plan, setting, phases[0])
-        with out.progress(name) as advance:
+        with out.busy(f"{name}: loading models and routing", changes=True):
+            fleet.apply(solution.plan, setting, phases[0])
+        with out.progress(name, changes=True) as advance:
             run = run_traffic(
                 fleet, solution.plan, schedule, labelled,
                 command="testbed compare", seed=seed, on_progress=advance,
@@ -227,13 +255,15 @@ def live(
     profiles: ProfilesFile = Path("out/profiles.json"),
     plan: PlanFile = Path("out/plan.json"),
     policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "baj3o",
-    period: Annotated[float, typer.Option(help="seconds between looks at the load")] = 5.0,
-    duration: Annotated[float | None, typer.Option(help="seconds; default: until Ctrl-C")] = None,
-    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
+    period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 5.0,
+    duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
+    fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
     as_json: Json = False,
 ) -> None:
     """Plan again as the load changes, from what the routers see. Drive traffic beside it."""
     out = VerbOutput(as_json)
+    check_output(plan, "--plan")
+    find_policy(policy)
     setting = load_setting(None, profiles)
     present = Plan.load(plan)
     fleet = _running(local.connect())
@@ -265,19 +295,19 @@ def live(
         out.say("the loop ends; the plan in force stays")
     changed = [decision for decision in decisions if decision.reason]
     if changed:
-        changed[-1].plan.save(plan)
-        out.say(f"wrote {plan}")
+        save_result(changed[-1].plan.save, plan)
+        out.wrote(plan)
     out.result({"looks": len(decisions), "changes": len(changed)})
     local.disconnect()
 
 
 def _running(state: ClusterState) -> Fleet:
-    """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
+    """The fleet of the connected cluster. Raises `ClusterError` if no nodes were started."""
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is None:
-        raise ValueError("no plan is in force; run `testbed deploy` first")
+        raise ClusterError("no plan is in force; run `testbed deploy` first")
     return fleet
 
 
@@ -292,7 +322,7 @@ def _running_or_launched(
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
 
-    Raises `ValueError` if they run and are asked for doors, passes or logs of another kind than
+    Raises `InputError` if they run and are asked for doors, passes or logs of another kind than
     `testbed deploy` gives them by default.
     """
     from serving.deploy.fleet import Fleet
@@ -300,12 +330,12 @@ def _running_or_launched(
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
         if door is not None or not (shared_passes and spill_over) or log_level is not Level.INFO:
-            raise ValueError(
+            raise InputError(
                 "the nodes run, with doors, passes, spill-over and logs as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
         return fleet
-    with out.busy(f"starting {len(state.topology.nodes)} nodes"):
+    with out.busy(f"starting {len(state.topology.nodes)} nodes", changes=True):
         return Fleet.launch(
             state.topology,
             setting.tasks,
@@ -322,8 +352,6 @@ def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[P
     phases = list(Demand.load(demand).phases) if phase is None else [pick_phase(demand, phase)]
     if duration_s is None:
         return phases
-    if duration_s <= 0:
-        raise ValueError(f"--duration must be positive, got {duration_s}")
     return [entry.model_copy(update={"duration_s": duration_s}) for entry in phases]
 
 

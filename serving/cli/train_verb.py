@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
+from cluster.errors import InputError
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
+from serving.cli.options import STEPS, THREADS, number
+from serving.cli.output import check_folder
 
 __all__ = ["VERBS"]
 
@@ -19,14 +22,14 @@ def train(
     all_: Annotated[bool, typer.Option("--all", help="every model, or every one of B")] = False,
     benchmark: Annotated[str | None, typer.Option(metavar="B", help="with --all or --list")] = None,
     list_: Annotated[bool, typer.Option("--list", help="list what can be trained")] = False,
-    threads: Annotated[int, typer.Option(help="threads of torch; the bits depend on it")] = 1,
+    threads: Annotated[int, number(THREADS, help="of torch; the bits depend on it")] = 1,
     fresh: Annotated[bool, typer.Option(help="ignore an interrupted run")] = False,
     data: Annotated[Path | None, typer.Option(help="folder of a data set on disk")] = None,
     zoo: Annotated[
         Path, typer.Option(help="where a model goes that does not ship with the package")
     ] = Path("out/zoo"),
     device: Annotated[str, typer.Option(help="cpu, cuda:0, ...")] = "cpu",
-    steps: Annotated[int | None, typer.Option(help="instead of the spec's")] = None,
+    steps: Annotated[int | None, number(STEPS, help="instead of the spec's")] = None,
     teacher: Annotated[
         str | None, typer.Option(help="model of the zoo to learn from beside the labels")
     ] = None,
@@ -51,13 +54,14 @@ def train(
     )
 
     if pairs and (model or all_ or benchmark is None):
-        raise ValueError("--pairs trains every two tasks of one benchmark: name it by --benchmark")
+        raise InputError("--pairs trains every two tasks of one benchmark: name it by --benchmark")
     if list_ or not (model or all_ or pairs):
         listed = [*trainable_of(benchmark), *(() if benchmark else large_specs())]
         for spec in listed:
             out.say(f"{spec.name}  {', '.join(spec.tasks)}  ({spec.steps} steps)")
         out.result({spec.name: list(spec.tasks) for spec in listed})
         return
+    check_folder(zoo, "--zoo")
     from models.training.affinity import collect_affinity, pair_specs
 
     if pairs and benchmark:

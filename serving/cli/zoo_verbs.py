@@ -12,7 +12,9 @@ from rich.table import Table
 from models.zoo.cards import ModelCard
 from models.zoo.registry import ZOO_VARIABLE, checkpoint_path, find_model, list_models
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json
+from serving.cli.inputs import Json, models_of
+from serving.cli.options import IMAGES, NETWORKS, SHARE_OR_NONE, THREADS, number
+from serving.cli.output import check_folder
 
 __all__ = ["VERBS", "zoo"]
 
@@ -25,7 +27,7 @@ Zoo = Annotated[
 Data = Annotated[
     Path | None, typer.Option("--data", help="folder of a benchmark that is read from disk")
 ]
-Threads = Annotated[int, typer.Option(help="threads of torch")]
+Threads = Annotated[int, number(THREADS, help="of torch")]
 
 
 @zoo.command("list")
@@ -37,7 +39,7 @@ def list_(
     """Every trained model with its tasks and metrics."""
     out = VerbOutput(as_json)
     _use(folder)
-    cards = list_models(benchmark)
+    cards = models_of(benchmark) if benchmark else list_models()
     table = Table("model", "size class", "parameters", "metric by task")
     for card in cards:
         metrics = ", ".join(f"{task} {card.accuracy(task):.3f}" for task in card.tasks)
@@ -76,7 +78,9 @@ def verify(
     folder: Zoo = None,
     data: Data = None,
     files_only: Annotated[bool, typer.Option(help="digests only, no scoring")] = False,
-    tolerance: Annotated[float, typer.Option(help="largest difference of a metric")] = 0.002,
+    tolerance: Annotated[
+        float, number(SHARE_OR_NONE, help="largest difference of a metric")
+    ] = 0.002,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +114,7 @@ def verify(
 @zoo.command()
 def affinity(
     benchmark: Annotated[str, typer.Argument(help="rooms, domains or streets")],
-    networks: Annotated[int, typer.Option(help="at most so many, to serve all tasks")] = 3,
+    networks: Annotated[int, number(NETWORKS, help="at most so many, to serve all tasks")] = 3,
     as_json: Json = False,
 ) -> None:
     """What tasks gain by training together, and which to train together in few networks."""
@@ -118,8 +122,6 @@ def affinity(
     from models.curation.affinity_tables import load_affinity
     from models.training.affinity import best_networks, gain_ij
 
-    if networks < 1:
-        raise ValueError(f"--networks: expected at least 1, got {networks}")
     found = load_affinity(benchmark)
     gain = gain_ij(found)
     table = Table("beside", *found.tasks)
@@ -154,6 +156,7 @@ def register(
 ) -> None:
     """Put a model of your own into a zoo: checked, measured, with a card."""
     out = VerbOutput(as_json)
+    check_folder(folder, "--zoo")
     folder.mkdir(parents=True, exist_ok=True)
     _use(folder)
     from models.curation.register import register_model
@@ -174,7 +177,7 @@ def score(
     benchmark: Annotated[
         str | None, typer.Option(help="whose layout it has; default: the model's own")
     ] = None,
-    images: Annotated[int | None, typer.Option(help="at most so many pictures")] = None,
+    images: Annotated[int | None, number(IMAGES, help="at most so many pictures")] = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     folder: Zoo = None,
     threads: Threads = 1,

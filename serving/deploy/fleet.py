@@ -150,6 +150,11 @@ class Fleet:
         """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
         return asyncio.run(self._log_lines(nodes, after_s))
 
+    def change_link(self, source: str, target: str, share: float) -> None:
+        """Let `share` of the bandwidth of the link from `source` up to `target` be there from now
+        on; 0 cuts it."""
+        asyncio.run(self._nodes[source].change_link(target, share))
+
     def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import ray
 
+from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
@@ -79,11 +80,11 @@ def profile_cluster(
 ) -> Profiles:
     """Measure every model on all hardware of the connected cluster, one thing at a time.
 
-    `on_progress(done, total, what)` is called before each measurement. Raises `ValueError` for
+    `on_progress(done, total, what)` is called before each measurement. Raises `InputError` for
     no model.
     """
     if not cards:
-        raise ValueError("there is no model to profile; the zoo is empty")
+        raise InputError("there is no model to profile; the zoo is empty")
     groups = _group_by_hardware(topology)
     total = len(groups) * len(cards)
     found = []

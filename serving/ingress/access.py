@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.errors import InputError
 from serving.http.limits import Limits
 
 __all__ = ["DoorConfig", "is_loopback", "is_wildcard", "read_door"]
@@ -18,7 +19,7 @@ SHORTEST_TOKEN = 16
 class DoorConfig:
     """Where a client node's doors listen, and the token that callers must bring, if any.
 
-    Raises `ValueError` for an address that others can reach without a token.
+    Raises `InputError` for an address that others can reach without a token.
     """
 
     host: str = "127.0.0.1"
@@ -30,12 +31,12 @@ class DoorConfig:
     def __post_init__(self) -> None:
         if self.token is None:
             if not is_loopback(self.host):
-                raise ValueError(
+                raise InputError(
                     f"listening on {self.host} lets others in and needs a token: name a file that "
-                    "holds one, or listen on 127.0.0.1"
+                    "holds one (--token-file), or listen on 127.0.0.1"
                 )
         elif len(self.token) < SHORTEST_TOKEN or not self.token.isascii():
-            raise ValueError(f"the token needs at least {SHORTEST_TOKEN} ASCII characters")
+            raise InputError(f"the token needs at least {SHORTEST_TOKEN} ASCII characters")
 
     def admits(self, authorization: bytes | None) -> bool:
         """Whether an `Authorization` header (`Bearer TOKEN`) opens the door."""
@@ -67,13 +68,19 @@ def is_wildcard(host: str) -> bool:
 def read_door(
     host: str | None, token_file: Path | None, access_log: bool = False
 ) -> DoorConfig | None:
-    """The doors of a command's options; None if it has none. Raises `ValueError`."""
+    """The doors of a command's options; None if it has none. Raises `InputError`."""
     if host is None and token_file is None and not access_log:
         return None
-    token = None
-    if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"the token file cannot be read: {error}") from None
-    return DoorConfig(host or DoorConfig.host, token, access_log=access_log)
+    if token_file is None:
+        return DoorConfig(host or DoorConfig.host, access_log=access_log)
+    try:
+        token = token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(
+            f"--token-file: the token file cannot be read: {token_file}: {reason}"
+        ) from None
+    try:
+        return DoorConfig(host or DoorConfig.host, token, access_log=access_log)
+    except InputError as error:
+        raise InputError(f"--token-file: {token_file}: {error}") from None

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+from cluster.private_folder import make_private
 from serving.logs.line import Level, encode_line, line_of
 
 __all__ = ["ACCESS", "LogFile", "OpenLog"]
@@ -58,7 +59,7 @@ class LogFile(WatchedFileHandler):
 
     def _open(self) -> TextIOWrapper:
         path = Path(self.baseFilename)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         return open(path, "a", encoding="utf-8", opener=_open_private)
 
 

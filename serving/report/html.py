@@ -54,7 +54,12 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=_percent, ms=_milliseconds, score=_score, signed="{:+.3f}".format, short=short_name
+        percent=_percent,
+        ms=_milliseconds,
+        score=_score,
+        signed="{:+.3f}".format,
+        short=short_name,
+        number=_number,
     )
     return environment.get_template("page.html").render(
         page=page,
@@ -119,6 +124,10 @@ def _milliseconds(value_s: Any) -> str:
     if value_s is None:
         return "–"
     return f"{value_s * 1e3:.0f} ms" if value_s < 10 else f"{value_s:.1f} s"
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _score(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.report.compare import PolicyRow
@@ -33,10 +34,10 @@ def write_report(
     live: LiveComparison | None = None,
     regret: Regret | None = None,
 ) -> Report:
-    """Write `report.json` and `report.html` into `folder`. Raises `ValueError` for a plan that
+    """Write `report.json` and `report.html` into `folder`. Raises `InputError` for a plan that
     carries no prediction or certificate (one that was written by hand)."""
     if plan.predicted is None or plan.certificate is None:
-        raise ValueError("the plan carries no prediction; make it with `testbed plan`")
+        raise InputError("the plan carries no prediction; make it with `testbed plan`")
     report = build_report(
         plan.predicted,
         summarise_run(measurements),

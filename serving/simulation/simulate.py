@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
+from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
 from serving.simulation.simulated_device import profiled_latency
+from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Outcome
-from serving.traffic.driver import Record, drive
+from serving.traffic.driver import Driven, Record, drive_traffic
+from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.schedule import Schedule, build_schedule
+from serving.traffic.sent import windows_by_client
 
 __all__ = ["simulate"]
 
@@ -33,6 +38,7 @@ def simulate(
     seed: int = 0,
     shared_passes: bool = True,
     spill_over: bool = True,
+    timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
 
@@ -41,13 +47,16 @@ def simulate(
     computed on pictures: an answered query scores a_mt, the accuracy of its model's card. Two
     calls with the same arguments give the same rows.
 
-    Raises `ProblemError` for a client or task of `phases` that the setting lacks, and `ValueError`
-    for a route of `plan` by a model without card or without profile on its node.
+    Raises `ProblemError` for a client or task of `phases` that the setting lacks, `ValueError` for
+    a route of `plan` by a model without card or without profile on its node, and `InputError` for
+    an event of `timeline` that names nobody, or that a `SimulatedSystem` cannot bring about.
     """
+    check_timeline(timeline, setting.topology)
+    refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     for phase in phases:
         setting.problem(phase)
     _check_routes(setting, plan)
-    schedule = build_schedule(phases, seed, IMAGES)
+    schedule = build_schedule(phases, seed, IMAGES, timeline=timeline)
     system = SimulatedSystem(
         setting.topology,
         plan,
@@ -58,14 +67,15 @@ def simulate(
         spill_over=spill_over,
         accuracy=setting.accuracy,
     )
-    records = run_in_virtual_time(_drive(system, schedule))
+    driven = run_in_virtual_time(_drive(system, schedule, timeline))
     return build_measurements(
-        schedule,
-        _score_by_cards(setting, schedule, records),
+        driven.schedule,
+        _score_by_cards(setting, driven.schedule, driven.records),
         policy=plan.policy,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
-        bounds_s=bounds_by_tier(records),
+        bounds_s=bounds_by_tier(driven.records),
+        windows_s=windows_by_client(setting.topology),
         busy_s={
             node.name: sum(batch.spent_s for batch in system.batches(node.name))
             for node in setting.topology.nodes
@@ -83,17 +93,27 @@ def _check_routes(setting: Setting, plan: Plan) -> None:
             raise ValueError(f"{where} was not profiled on {route.node!r}")
 
 
-async def _drive(system: SimulatedSystem, schedule: Schedule) -> list[Record]:
+async def _drive(
+    system: SimulatedSystem, schedule: Schedule, timeline: Sequence[TimelineEvent]
+) -> Driven:
     loop = asyncio.get_running_loop()
-    return await drive(
-        system,
-        schedule,
-        [b""] * IMAGES,
-        clock=loop.time,
-        sleep=asyncio.sleep,
-        # A simulated generator is never too slow, so it has no reason to hold queries back.
-        max_outstanding=max(len(schedule), 1),
+    faults = asyncio.create_task(
+        fire_timeline(timeline, SimulatedFaults(system), clock=loop.time, sleep=asyncio.sleep)
     )
+    try:
+        return await drive_traffic(
+            system,
+            schedule,
+            [b""] * IMAGES,
+            clock=loop.time,
+            sleep=asyncio.sleep,
+            # A simulated generator is never too slow, so it has no reason to hold queries back.
+            max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
+        )
+    finally:
+        faults.cancel()
+        with suppress(asyncio.CancelledError):
+            await faults  # what went wrong with an event is raised here
 
 
 def _score_by_cards(

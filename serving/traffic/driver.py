@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cluster.errors import InputError
 from serving.system import Answer, Outcome, Query, System
 from serving.traffic.closed_loop import Caller
 from serving.traffic.schedule import Asked, Schedule, with_asked
@@ -282,11 +283,11 @@ async def measure_floor(
 ) -> Floor:
     """Drive the first `duration_s` of `schedule` into a `NullSystem`.
 
-    Raises `ValueError` if no query is due in that time.
+    Raises `InputError` if no query is due in that time.
     """
     head = schedule.head(duration_s)
     if not len(head):
-        raise ValueError(f"no query is due in the first {duration_s:g} s of the schedule")
+        raise InputError(f"no query is due in the first {duration_s:g} s of the schedule")
     records = await drive(NullSystem(), head, bodies, clock=clock, sleep=sleep)
     lateness_s = np.array([record.sent_s - record.scheduled_s for record in records])
     latency_s = np.array([record.done_s - record.scheduled_s for record in records])

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cluster.errors import InputError
+
 __all__ = ["LabelledImages", "load_images"]
 
 
@@ -60,13 +62,13 @@ def load_images(
 ) -> LabelledImages:
     """`count` images: the first of every data set, an equal number of each (to one).
 
-    Raises `ValueError` if a data set has fewer than its part.
+    Raises `InputError` if a data set has fewer than its part.
     """
     images, bodies, labels = [], [], []
     for number, dataset in enumerate(datasets):
         part = count * (number + 1) // len(datasets) - count * number // len(datasets)
         if not 0 < part <= len(dataset):
-            raise ValueError(f"asked for {part} labelled images, the data set has {len(dataset)}")
+            raise InputError(f"asked for {part} labelled images, the data set has {len(dataset)}")
         for index in range(part):
             sample: _Sample = dataset.sample(index)
             images.append(sample.image)

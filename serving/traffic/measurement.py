@@ -22,6 +22,7 @@ from cluster.provenance import Provenance
 from serving.system import Outcome
 from serving.traffic.driver import Record
 from serving.traffic.schedule import Schedule
+from serving.traffic.sent import SentTraffic, describe_sent
 
 __all__ = ["SCHEMA", "MeasurementRun", "Measurements", "bounds_by_tier", "build_measurements"]
 
@@ -69,6 +70,9 @@ class MeasurementRun(FrozenModel):
     )
     busy_s: dict[str, float] = Field(
         default_factory=dict, description="device-busy seconds by node over the run"
+    )
+    sent: SentTraffic | None = Field(
+        default=None, description="how uneven the arrivals were; files of older versions lack it"
     )
     provenance: Provenance
 
@@ -159,10 +163,14 @@ class Measurements:
         try:
             table = pq.read_table(path, partitioning=None)
         except FileNotFoundError:
-            raise DocumentError(f"{path}: No such file or directory") from None
+            raise DocumentError(
+                f"{path}: No such file or directory; `testbed drive` makes one"
+            ) from None
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise DocumentError(f"{path}: not a parquet file: {reason}") from None
+            raise DocumentError(
+                f"{path}: not a parquet file: {reason.rstrip('.')}; `testbed drive` makes one"
+            ) from None
         raw = (table.schema.metadata or {}).get(_METADATA_KEY)
         if raw is None:
             raise DocumentError(
@@ -203,8 +211,10 @@ def build_measurements(
     provenance: Provenance,
     bounds_s: Mapping[str, float] | None = None,
     busy_s: Mapping[str, float] | None = None,
+    windows_s: Mapping[str, float] | None = None,
 ) -> Measurements:
-    """Measurements of scored `records` of `schedule`."""
+    """Measurements of scored `records` of `schedule`. `windows_s` is T_b by client, of the edge
+    that it reaches."""
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
@@ -212,6 +222,7 @@ def build_measurements(
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
         busy_s=dict(busy_s or {}),
+        sent=describe_sent(schedule, windows_s),
         provenance=provenance,
     )
     rows: dict[str, list[Any]] = {field.name: [] for field in fields(Measurements)[1:]}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cluster.arrivals import ClosedLoop
 from cluster.demand import Phase
+from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
 from serving.traffic.arrivals.draw import draw_arrivals, rate_paths
 from serving.traffic.arrivals.load_scale import load_factors
@@ -93,13 +94,13 @@ def build_schedule(
     A stream walks the images in a shuffled order without repeats until all were shown, which keeps
     the measured accuracy closer to the mean over the test split than independent draws would.
 
-    Raises `ValueError` if there is no image, none with a task's label, no phase, or a trace that is
+    Raises `InputError` if there is no image, none with a task's label, no phase, or a trace that is
     shorter than its phase.
     """
     if image_count < 1:
-        raise ValueError(f"a schedule needs at least one labelled image, got {image_count}")
+        raise InputError(f"a schedule needs at least one labelled image, got {image_count}")
     if not phases:
-        raise ValueError("a schedule needs at least one phase")
+        raise InputError("a schedule needs at least one phase")
     clients = tuple(sorted({client for phase in phases for client in phase.rates_qps}))
     all_rates = [rates for phase in phases for rates in phase.rates_qps.values()]
     tasks = tuple(sorted({task for rates in all_rates for task in rates}))
@@ -222,7 +223,7 @@ def _images_of(
     if labelled is None:
         return np.arange(image_count)
     if not labelled.get(task):
-        raise ValueError(f"none of the {image_count} labelled images has a label of {task!r}")
+        raise InputError(f"none of the {image_count} labelled images has a label of {task!r}")
     return np.asarray(labelled[task])
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.node.snapshot import NodeSnapshot
-from serving.traffic.driver import Record, drive
+from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.schedule import Schedule
 from serving.traffic.scoring import score_records
+from serving.traffic.sent import windows_by_client
 
 if TYPE_CHECKING:  # its records are made without Ray
     from serving.deploy.fleet import Fleet
@@ -32,7 +33,10 @@ class Run:
     """What a run left: its rows, and the scored records with their predictions."""
 
     measurements: Measurements
+    schedule: Schedule
+    """what was sent; with what callers asked who wait for their answers"""
     records: list[Record]
+    """one a query of `schedule`"""
     beside_fault: str = ""
     """why what ran beside the traffic ended before it; empty if it did not"""
 
@@ -54,19 +58,20 @@ def run_traffic(
     traffic flows (the live controller) and is cancelled when it ends.
     """
     before = fleet.snapshots()
-    records, fault = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
+    driven, fault = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
     after = fleet.snapshots()
-    scored = score_records(schedule, records, images.labels)
+    scored = score_records(driven.schedule, driven.records, images.labels)
     measurements = build_measurements(
-        schedule,
+        driven.schedule,
         scored,
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
         busy_s=_busy_between(before, after),
-        bounds_s=bounds_by_tier(records),
+        bounds_s=bounds_by_tier(driven.records),
+        windows_s=windows_by_client(fleet.topology),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
     )
-    return Run(measurements, scored, fault)
+    return Run(measurements, driven.schedule, scored, fault)
 
 
 async def _drive(
@@ -75,17 +80,17 @@ async def _drive(
     images: LabelledImages,
     on_progress: Progress | None,
     beside: Callable[[], Awaitable[None]] | None,
-) -> tuple[list[Record], str]:
+) -> tuple[Driven, str]:
     urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
     async with HttpSystem(urls, token=token) as system:
         companion = asyncio.ensure_future(beside()) if beside is not None else None
         fault = ""
         try:
-            records = await drive(system, schedule, images.bodies, on_progress=on_progress)
+            driven = await drive_traffic(system, schedule, images.bodies, on_progress=on_progress)
         finally:
             if companion is not None:
                 fault = await _finish(companion)
-        return records, fault
+        return driven, fault
 
 
 async def _finish(companion: asyncio.Future[None]) -> str:

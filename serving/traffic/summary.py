@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from cluster.document import FrozenModel
+from cluster.errors import InputError
 from serving.system import Outcome
 from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
+from serving.traffic.sent import SentTraffic
 
 __all__ = ["SHED", "TIERS", "LatencyS", "LatenessS", "RunSummary", "summarise", "summarise_run"]
 
@@ -57,6 +59,12 @@ class RunSummary(FrozenModel):
     deadline_met_share: float | None = Field(
         default=None, description="share of answers within the promised bound of their path"
     )
+    within_bound_share: float = Field(
+        description="share of all queries answered within the bound of their path"
+    )
+    goodput_accuracy: float = Field(
+        description="as `accuracy`, where an answer after its bound counts 0, too"
+    )
     utilization_by_node: dict[str, float] = Field(description="busy device seconds per second")
     queries: int
     answered: int
@@ -68,6 +76,7 @@ class RunSummary(FrozenModel):
     saturated: int = Field(default=0, description="errors that are the generator's own (its cap)")
     generator_lateness_s: LatenessS
     duration_s: float
+    sent: SentTraffic | None = Field(default=None, description="how uneven the arrivals were")
 
     @model_validator(mode="after")
     def _every_query_is_accounted_for(self) -> Self:
@@ -80,15 +89,21 @@ class RunSummary(FrozenModel):
 
 
 def summarise(
-    measurements: Measurements, duration_s: float, node_busy_s: Mapping[str, float]
+    measurements: Measurements,
+    duration_s: float,
+    node_busy_s: Mapping[str, float],
+    sent: SentTraffic | None = None,
 ) -> RunSummary:
     """Summary of a run of `duration_s` seconds, `node_busy_s` = device-busy seconds by node.
 
-    Raises `ValueError` if there is no query, no duration, or a query that is in no outcome.
+    `sent` describes the traffic of these measurements.
+
+    Raises `InputError` if there is no query, `ValueError` if there is no duration, or a query that
+    is in no outcome.
     """
     queries = len(measurements)
     if not queries:
-        raise ValueError("nothing to summarise: the run has no query")
+        raise InputError("nothing to summarise: the run has no query")
     if duration_s <= 0:
         raise ValueError(f"duration_s must be positive, got {duration_s}")
     answered = measurements.answered
@@ -114,6 +129,8 @@ def summarise(
         },
         latency_s=_latency(latency_s),
         deadline_met_share=float(within.mean()) if count else None,
+        within_bound_share=float(within.sum() / queries),
+        goodput_accuracy=float(score[answered][within].sum() / queries),
         utilization_by_node={
             node: busy_s / duration_s for node, busy_s in sorted(node_busy_s.items())
         },
@@ -127,6 +144,7 @@ def summarise(
             p50=float(np.quantile(lateness_s, 0.5)), p99=float(np.quantile(lateness_s, 0.99))
         ),
         duration_s=duration_s,
+        sent=sent,
     )
 
 
@@ -154,4 +172,4 @@ def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[flo
 
 def summarise_run(rows: Measurements) -> RunSummary:
     """The summary of a whole run."""
-    return summarise(rows, rows.run.duration_s, rows.run.busy_s)
+    return summarise(rows, rows.run.duration_s, rows.run.busy_s, rows.run.sent)

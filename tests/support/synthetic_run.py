@@ -244,7 +244,7 @@ def synthetic(*, full: bool = True) -> Synthetic:
     schedule = build_schedule(phases, 11, 24)
     records = records_of(schedule, 2)
     measurements = measure(schedule, records)
-    measured = summarise(measurements, schedule.duration_s, busy_s())
+    measured = summarise(measurements, schedule.duration_s, busy_s(), measurements.run.sent)
     report = build_report(
         summary(),
         measured,

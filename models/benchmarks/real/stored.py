@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cluster.errors import InputError
 from models.benchmarks.splits.interface import Sample
 from models.tasks import tasks_of
 
@@ -19,7 +20,7 @@ ORDER_SEED = 20_263
 SMALLEST_PX = 16
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """A data set is not laid out as its owners publish it; names the path and what was expected."""
 
 
@@ -43,10 +44,10 @@ class StoredBenchmark(ABC):
     ) -> None:
         """Use the first `count` samples (default: all) at (height, width) `size`.
 
-        Raises `DataError` for a folder that is not this data set's, `ValueError` for a bad split.
+        Raises `DataError` for a folder that is not this data set's, `InputError` for a bad split.
         """
         if split not in self.split_names:
-            raise ValueError(
+            raise InputError(
                 f"no split {split!r} of {self.name}; splits: {', '.join(self.split_names)}"
             )
         self.root = root

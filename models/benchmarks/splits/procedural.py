@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cluster.errors import InputError
 from models.benchmarks.splits.interface import Sample
 from models.tasks import tasks_of
 
@@ -37,9 +38,9 @@ class ProceduralBenchmark(ABC):
     def __init__(
         self, split: str, size: tuple[int, int] | None = None, count: int | None = None
     ) -> None:
-        """Use `count` samples of (height, width) `size`. Raises `ValueError` on a bad split."""
+        """Use `count` samples of (height, width) `size`. Raises `InputError` on a bad split."""
         if split not in self.splits:
-            raise ValueError(f"no split {split!r} of {self.name}; splits: {', '.join(self.splits)}")
+            raise InputError(f"no split {split!r} of {self.name}; splits: {', '.join(self.splits)}")
         self.size = size or self.native_size
         if min(self.size) < SMALLEST_PX:
             raise ValueError(

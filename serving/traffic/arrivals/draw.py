@@ -54,7 +54,7 @@ def draw_arrivals(
 ) -> PhaseArrivals:
     """The queries of all clients of `phase` but those who wait for their answers.
 
-    `load_factors` multiplies the rates of a client over the phase. Raises `ValueError` for a trace
+    `load_factors` multiplies the rates of a client over the phase. Raises `InputError` for a trace
     that is too short.
     """
     paths = rate_paths(phase, load_factors or {})

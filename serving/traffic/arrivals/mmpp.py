@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.arrivals import MmppArrivals
+from cluster.errors import InputError
 from serving.traffic.arrivals.step_path import StepPath, product, total_of
 
 __all__ = ["mmpp_factor"]
@@ -31,7 +32,7 @@ def mmpp_factor(
     time a client follows the shared path with probability √correlation, else its own. So the rates
     of two clients have the stated correlation at any time, and each is as bursty as without it.
 
-    Raises `ValueError` if the mean is to be held and only states without arrivals were drawn.
+    Raises `InputError` if the mean is to be held and only states without arrivals were drawn.
     """
     alone = _path(process, own, duration_s)
     if process.correlation > 0:
@@ -41,7 +42,7 @@ def mmpp_factor(
         alone = total_of([product([follows, together]), product([turned, alone])])
     mean = alone.mean if process.hold_mean else process.mean_factor
     if mean <= 0:
-        raise ValueError(
+        raise InputError(
             f"mmpp: in {duration_s:g} s only states of factor 0 came up, so the mean cannot be "
             "held; lengthen the phase, shorten `dwell_s`, or take another seed"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.arrivals import ReplayArrivals
+from cluster.errors import InputError
 from cluster.recorded_trace import RecordedTrace
 from serving.traffic.arrivals.step_path import StepPath
 
@@ -29,7 +30,7 @@ class Replayed:
 def replay(process: ReplayArrivals, generator: np.random.Generator, rate: StepPath) -> Replayed:
     """Arrivals at mean rate `rate` (queries/s over the phase), as `process.trace` recorded them.
 
-    Raises `ValueError`, naming the file, if the trace is too short or the part has no arrival.
+    Raises `InputError`, naming the file, if the trace is too short or the part has no arrival.
     """
     if rate.total <= 0:
         return Replayed(np.empty(0), f"{process.file}: nothing, the rate is 0")
@@ -50,11 +51,12 @@ def _thin(process: ReplayArrivals, generator: np.random.Generator, rate: StepPat
         raise _too_short(process, trace, start_s, length_s)
     recorded_s_n = _window(trace, generator, start_s, length_s)
     if not len(recorded_s_n):
-        raise ValueError(
+        raise InputError(
             f"{process.file}: nothing arrives from {start_s:g} s to {start_s + length_s:g} s; set "
             "`start_s` to a busier part"
         )
-    times_s_n = np.minimum(recorded_s_n / speed, np.nextafter(rate.duration_s, 0.0))
+    last_s = np.nextafter(rate.duration_s, 0.0)  # rounding may put an arrival at the very end
+    times_s_n = np.minimum(recorded_s_n / speed, last_s)
     recorded_qps = len(times_s_n) / rate.duration_s
     copies_n = rate.at(times_s_n) / recorded_qps
     whole_n = np.floor(copies_n)
@@ -64,7 +66,7 @@ def _thin(process: ReplayArrivals, generator: np.random.Generator, rate: StepPat
     is_copy_n = np.append(False, first_n[1:] == first_n[:-1])[: len(first_n)]
     moved_s_n = generator.random(len(first_n)) * after_s_n[first_n] * is_copy_n
     return Replayed(
-        np.sort(times_s_n[first_n] + moved_s_n),
+        np.minimum(np.sort(times_s_n[first_n] + moved_s_n), last_s),
         f"{process.file} from {start_s:g} s, {speed:g} times as fast, thinned: "
         f"{rate.mean / recorded_qps:.3g} of each recorded arrival",
     )
@@ -78,7 +80,7 @@ def _squeeze(process: ReplayArrivals, generator: np.random.Generator, rate: Step
     start_s = _start_s(process, generator, latest_s)
     first = int(np.searchsorted(times_s_n, start_s))
     if first + wanted > len(times_s_n) and not process.repeat:
-        raise ValueError(
+        raise InputError(
             f"{process.file}: {len(times_s_n) - first} arrivals from {start_s:g} s on, and the "
             f"phase takes {wanted}; say `repeat: true`, begin earlier, or shorten the phase"
         )
@@ -87,7 +89,7 @@ def _squeeze(process: ReplayArrivals, generator: np.random.Generator, rate: Step
     taken_s_n = times_s_n[index_n] + rounds_n * trace.length_s
     span_s = float(taken_s_n[-1]) - start_s
     if span_s <= 0:
-        raise ValueError(f"{process.file}: every arrival has the same time; use `scale: thin`")
+        raise InputError(f"{process.file}: every arrival has the same time; use `scale: thin`")
     passed_n = rate.total * (taken_s_n[:-1] - start_s) / span_s
     return Replayed(
         rate.times_s(passed_n[passed_n < rate.total]),
@@ -105,8 +107,8 @@ def _start_s(process: ReplayArrivals, generator: np.random.Generator, latest_s: 
 
 def _too_short(
     process: ReplayArrivals, trace: RecordedTrace, start_s: float, length_s: float
-) -> ValueError:
-    return ValueError(
+) -> InputError:
+    return InputError(
         f"{process.file}: the trace ends after {trace.duration_s:g} s, and the phase takes it from "
         f"{start_s:g} s to {start_s + length_s:g} s; say `repeat: true`, or shorten the phase"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.arrivals import GammaArrivals, PoissonArrivals, ReplayArrivals
+from cluster.arrivals import ClosedLoop, GammaArrivals, PoissonArrivals, ReplayArrivals
 from cluster.demand import Demand
 from cluster.document import DocumentError
 
@@ -148,3 +148,51 @@ def test_a_wrong_trace_is_refused_with_the_demand_in_one_line(
     assert str(refused.value).startswith(f"{path}: phases.0.arrivals: ")
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def two_phases() -> Demand:
+    phases = [{"duration_s": 30, "rates_qps": RATES}, {"duration_s": 50, "rates_qps": RATES}]
+    timeline = [
+        {"at_s": at_s, "kill_node": f"n{position}"} for position, at_s in enumerate((0, 20, 30, 65))
+    ]
+    return Demand.parse({"name": "d", "phases": phases, "timeline": timeline})
+
+
+@pytest.mark.parametrize(
+    ("phase", "duration_s", "durations", "events"),
+    [
+        (None, None, [30, 50], [(0, "n0"), (20, "n1"), (30, "n2"), (65, "n3")]),
+        (0, None, [30], [(0, "n0"), (20, "n1")]),
+        (1, None, [50], [(0, "n2"), (35, "n3")]),
+        (None, 10.0, [10, 10], [(0, "n0"), (10, "n2")]),
+        (1, 100.0, [100], [(0, "n2"), (35, "n3")]),
+    ],
+)
+def test_a_part_of_a_demand_has_the_events_of_its_time(
+    phase: int | None,
+    duration_s: float | None,
+    durations: list[float],
+    events: list[tuple[float, str]],
+) -> None:
+    phases, timeline = two_phases().part(phase, duration_s)
+    assert [part.duration_s for part in phases] == durations
+    assert [(event.at_s, event.kill_node) for event in timeline] == events
+
+
+def test_a_part_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="--phase 2: there are phases 0 to 1"):
+        two_phases().part(2)
+    with pytest.raises(ValueError, match="--duration must be positive, got 0"):
+        two_phases().part(0, 0.0)
+
+
+def test_a_demand_is_scaled_with_its_drift_and_its_callers() -> None:
+    (phase,) = demand(
+        drift_to_qps={"car": {"depth": 4.0}},
+        arrivals={"phone": {"kind": "closed_loop", "callers": 5, "think_s": 1}},
+    ).phases
+    scaled = phase.scaled(1.5)
+    assert scaled.rates_qps["car"] == {"depth": 3.0}
+    assert scaled.end_qps("car", "depth") == 6.0
+    assert scaled.arrivals["phone"] == ClosedLoop(kind="closed_loop", callers=8, think_s=1)
+    assert scaled.total_qps == 1.5 * phase.total_qps

@@ -61,6 +61,9 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("d.yaml", b"a: " + b"9" * 5_000, "a value cannot be read"),
         ("d.json", b'{"a": ' + b"9" * 5_000 + b"}", "not valid json"),
         ("d.json", b'{"a": NaN}', "NaN is no number of JSON"),
+        ("d.json", b'{"a": 1e999}', "1e999 is too large for a number"),
+        ("d.json", b'{"a": [-1E400]}', "-1E400 is too large for a number"),
+        ("d.yaml", b"a: 1.0e+999\n", "1.0e+999 is too large for a number"),
         ("d.yaml", b"a: 0_17\n", "octal"),
         ("d.yaml", b"<<: {a: 1}\n<<: {a: 2}\n", "named twice"),
     ],
@@ -145,3 +148,26 @@ def test_a_fault_in_every_line_is_told_of_some_of_them() -> None:
         Demand.parse({"name": "d", "phases": [{"duration_s": 1, "rates_qps": rates}]})
     assert re.search(r"and 98\d faults more$", str(caught.value))
     assert len(str(caught.value)) < 10_000
+
+
+def test_a_file_of_another_kind_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(DEMAND)
+    with pytest.raises(DocumentError) as caught:
+        Topology.load(path)
+    assert str(caught.value) == (
+        f"{path}: this is another kind of file: it has phases and lacks nodes, links; "
+        "docs/formats.md says what stands in it; cluster/specs has some"
+    )
+
+
+def test_a_key_that_is_only_misspelt_is_no_other_kind_of_file() -> None:
+    with pytest.raises(DocumentError, match="phase: unknown key; did you mean phases"):
+        Demand.parse({"name": "d", "phase": []})
+    with pytest.raises(DocumentError, match="links: Field required"):
+        Topology.parse({"name": "t", "nodes": [], "x": 1})
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match=r"no\.yaml: No such file or directory; docs/formats"):
+        Demand.load(tmp_path / "no.yaml")

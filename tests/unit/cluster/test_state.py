@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,66 @@ def test_what_up_writes_is_for_this_user_only(
     finally:
         local.down()
         head.wait(timeout=10)
+
+
+def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "file" / "state"))
+    made: list[str] = []
+    monkeypatch.setattr("tempfile.mkdtemp", lambda **asked: made.append(str(asked)))
+    with pytest.raises(ClusterError) as told:
+        local.up(Topology.load(SPECS / "demo.yaml"))
+    assert str(told.value) == (
+        f"the state folder {tmp_path}/file/state cannot be written: {tmp_path}/file is no folder; "
+        "let TESTBED_STATE_DIR name one that can"
+    )
+    assert made == []
+
+
+def test_a_disk_that_is_full_when_the_cluster_is_recorded_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[subprocess.Popen[bytes]] = []
+    made = tmp_path / "made"
+
+    def start_head(*_: object) -> subprocess.Popen[bytes]:
+        heads.append(subprocess.Popen(["sleep", "60"]))
+        return heads[0]
+
+    def no_room(_: ClusterState) -> None:
+        raise OSError(28, "No space left on device")
+
+    def make_folder(**_: object) -> str:
+        made.mkdir()
+        return str(made)
+
+    monkeypatch.setattr(local, "_start_head", start_head)
+    monkeypatch.setattr("tempfile.mkdtemp", make_folder)
+    monkeypatch.setattr(ClusterState, "record", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        local.up(Topology.load(SPECS / "demo.yaml"))
+    assert heads[0].wait(timeout=10) == -9
+    assert not made.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_are_made_for_the_state_are_for_their_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "a" / "b"))
+    former = os.umask(0)
+    try:
+        record(os.getpid(), 0.0)
+    finally:
+        os.umask(former)
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(state_path().stat().st_mode) == 0o600
+
+
+def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    record(os.getpid(), 0.0)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755

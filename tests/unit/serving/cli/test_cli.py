@@ -66,7 +66,10 @@ def test_the_readmes_commands_without_a_cluster_work(bench: Testbed) -> None:
             ["zoo", "affinity", "room"],
             "no pairs of 'room' were trained; benchmarks: domains, rooms",
         ),
-        (["zoo", "affinity", "rooms", "--networks", "0"], "expected at least 1, got 0"),
+        (
+            ["zoo", "affinity", "rooms", "--networks", "0"],
+            "--networks: expected a whole number from 1",
+        ),
         (["deploy", "nowhere.json"], "nowhere.json: No such file"),
         (["drive", "--plan", "nowhere.json"], "nowhere.json: No such file"),
         (["compare", "--profiles", "nowhere.json"], "nowhere.json: No such file"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -169,10 +169,10 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
 def test_what_a_command_logs_is_kept_under_its_own_name(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def speaks() -> None:
+    def speaks(_: Sequence[str]) -> None:
         logging.getLogger("serving.deploy.fleet").info("plan version 7 is in force")
 
-    monkeypatch.setattr("serving.cli.main.app", speaks)
+    monkeypatch.setattr("serving.cli.main._invoke", speaks)
     run()
     monkeypatch.undo()
     monkeypatch.setenv("TESTBED_STATE_DIR", str(folder.parent))

@@ -13,9 +13,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from cluster.arrivals import KINDS
 from cluster.demand import Demand
 from cluster.document import Document
 from cluster.provenance import Provenance
+from cluster.timeline import TimelineEvent, check_timeline
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
 from planner.build import build_problem
@@ -27,6 +29,7 @@ from profiling.profile import Profiles
 from serving.report.examples import Gallery
 from serving.report.report import Report
 from serving.traffic.measurement import SCHEMA, MeasurementRun, Measurements
+from serving.traffic.schedule import build_schedule
 from support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -40,6 +43,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "report.json": Report,
     "gallery.json": Gallery,
 }
+FRAGMENTS = ("arrivals", "timeline")
 
 
 def examples(name: str) -> list[Any]:
@@ -91,6 +95,27 @@ def test_each_key_is_explained(name: str) -> None:
     cls = DOCUMENTS.get(name, ModelCard)
     missing = keys(cls) - words(section(name)) - words(PAGE.split("\n## ")[0])
     assert missing == set()
+
+
+def test_every_kind_of_arrivals_has_an_example_that_can_be_drawn(tmp_path: Path) -> None:
+    trace = tmp_path / "twitter-day.csv"
+    trace.write_text("second,requests\n" + "".join(f"{s},{1 + s % 3}\n" for s in range(4_000)))
+    kinds: set[str] = set()
+    for name, stated in example("arrivals").items():
+        data = {"name": name, "phases": [stated]}
+        Demand.parse(data, source=name).save(tmp_path / "demand.yaml")
+        demand = Demand.load(tmp_path / "demand.yaml")
+        schedule = build_schedule(demand.phases, 1, 4)
+        assert len(schedule) > 200 or schedule.callers, name
+        kinds |= {process.kind for process in demand.phases[0].arrivals.values()}
+    assert kinds == set(KINDS)
+
+
+def test_every_event_has_an_example_of_nodes_and_links_that_are_there() -> None:
+    data = {**example("demand.yaml"), "timeline": example("timeline")}
+    timeline = Demand.parse(data).timeline
+    check_timeline(timeline, Topology.parse(example("topology.yaml")))
+    assert {event.name for event in timeline} == set(TimelineEvent.model_fields) - {"at_s"}
 
 
 def test_provenance_is_explained() -> None:
@@ -145,5 +170,5 @@ def test_the_columns_of_the_measurements_are_those_of_the_schema(tmp_path: Path)
 
 def test_the_page_promises_no_example_that_is_not_there() -> None:
     labels = {label for label, _, _ in EXAMPLE.findall(PAGE)}
-    assert labels == {*DOCUMENTS, "card", "measurements metadata", "measurements rows"}
+    assert labels == {*DOCUMENTS, *FRAGMENTS, "card", "measurements metadata", "measurements rows"}
     assert PAGE.count("<!-- example:") == len(EXAMPLE.findall(PAGE))

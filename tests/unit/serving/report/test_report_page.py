@@ -230,3 +230,20 @@ def test_a_task_with_one_answer_gives_one_example(made: Synthetic) -> None:
     gallery = pick_examples(made.schedule, [one], images(24), render=paint)
     assert len(gallery.examples) == 1
     assert pick_examples(made.schedule, [], images(24), render=paint).examples == ()
+
+
+def test_the_page_says_how_uneven_the_traffic_was(page: Page) -> None:
+    text = render_page(page)
+    section = text.split("<h2>What was sent</h2>")[1].split("</section>")[0]
+    sent = page.report.measured.sent
+    assert sent is not None
+    assert sent.total.dispersion_1s is not None
+    assert f'<td class="n">{sent.total.dispersion_1s:.3g}</td>' in section
+    for client, row in sent.by_client.items():
+        assert f'<td>{client}</td><td class="n">{row.rate_qps:.3g}</td>' in section
+    scaled = sent.model_copy(update={"replayed": ("a trace & more, thinned",)})
+    measured = page.report.measured.model_copy(update={"sent": scaled})
+    report = page.report.model_copy(update={"measured": measured})
+    assert "Replayed: a trace &amp; more, thinned." in render_page(replace(page, report=report))
+    old = page.report.model_copy(update={"measured": measured.model_copy(update={"sent": None})})
+    assert "What was sent" not in render_page(replace(page, report=old))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluster.demand import Phase
+from cluster.demand import Demand, Phase
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from serving.traffic.schedule import Schedule, build_schedule
@@ -95,3 +95,15 @@ def test_poisson_traffic_is_told_from_bursts() -> None:
     assert bursts.dispersion_1s > 20
     assert bursts.autocorrelation_1s is not None
     assert bursts.autocorrelation_1s > 0.3
+
+
+@pytest.mark.parametrize(("seed", "dispersion"), [(12, 85), (13, 105), (14, 108)])
+def test_the_bursty_demand_is_as_uneven_as_it_says_at_the_demos_mean_load(
+    seed: int, dispersion: float
+) -> None:
+    bursty, demo = (Demand.load(SPECS / f"{name}-demand.yaml") for name in ("bursty", "demo"))
+    assert bursty.phases[0].rates_qps == demo.phases[0].rates_qps
+    total = describe_sent(build_schedule(bursty.phases, seed, 240)).total
+    assert total.rate_qps == pytest.approx(demo.phases[0].total_qps, rel=0.05)
+    assert total.dispersion_1s == pytest.approx(dispersion, abs=1)
+    assert 55 <= dispersion <= 139

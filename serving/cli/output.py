@@ -1,0 +1,86 @@
+"""Where results go: looked at before the work begins, and not lost when they cannot be written.
+
+check_output(output)                     # at the top of a verb
+...
+save_result(measurements.save, output)   # at its end
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.errors import InputError
+from serving.errors import OutputError
+
+__all__ = ["check_folder", "check_output", "save_result"]
+
+PROBE_BYTES = 2**16
+"""written to see that there is room at all"""
+
+
+def check_output(path: Path, option: str = "--output") -> None:
+    """Raise `InputError` unless a file can be written at `path`, which `option` names.
+
+    Nothing is left behind: folders that are missing are made when there is something to write.
+    """
+    try:
+        if path.is_dir():
+            raise OSError(errno.EISDIR, "it is a folder; name a file in it")
+        if path.exists():
+            if not path.is_file():
+                raise OSError(errno.EINVAL, "it is no regular file")
+            if not os.access(path, os.W_OK):
+                raise OSError(errno.EACCES, "the file is there and is read-only")
+        _try_in(path.parent)
+    except OSError as error:
+        raise _refusal(path, option, error) from None
+
+
+def check_folder(path: Path, option: str = "--output") -> None:
+    """Raise `InputError` unless files can be written in the folder `path`, made if need be."""
+    try:
+        _try_in(path)
+    except OSError as error:
+        raise _refusal(path, option, error) from None
+
+
+def save_result(save: Callable[[Path], object], path: Path) -> None:
+    """Call `save(path)`; where that fails, save in a new folder for temporary files instead.
+
+    Raises `OutputError`, which names that folder, so that what took minutes to find is not lost
+    to a disk that has filled up.
+    """
+    try:
+        save(path)
+        return
+    except OSError as error:
+        words = f"{path} cannot be written: {error.strerror or error}"
+    try:
+        kept = Path(tempfile.mkdtemp(prefix="testbed-result-")) / path.name
+        save(kept)
+    except OSError as error:
+        raise OutputError(
+            f"{words}; nor can {tempfile.gettempdir()} ({error.strerror or error}): make room, and "
+            "run the command again"
+        ) from None
+    raise OutputError(f"{words}; the result is in {kept}: make room, and move it there")
+
+
+def _try_in(folder: Path) -> None:
+    """Write a little in `folder`, or in the nearest one above it that is there."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise OSError(errno.ENOTDIR, f"{place} is no folder")
+            with tempfile.TemporaryFile(dir=place) as probe:
+                probe.write(bytes(PROBE_BYTES))
+            return
+
+
+def _refusal(path: Path, option: str, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(f"{option}: {path} cannot be written: {reason}; name another place")
