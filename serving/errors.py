@@ -5,7 +5,10 @@
     |-- NotServedError     no onloaded model serves the task: HTTP 404, gRPC NOT_FOUND
     |-- BadQueryError      the caller's mistake: HTTP 4xx, gRPC INVALID_ARGUMENT and others
     |-- FrameError         a node said what no honest node says: its connection is closed
-    `-- BudgetError        a plan breaks a budget and is not deployed
+    |-- BudgetError        a plan breaks a budget and is not deployed
+    |-- LeaseHeldError     somebody else does what only one may do at a time
+    `-- PlanChangeError    a change of plan broke off; the message says what holds now
+        `-- PlanChangeConflictError   another change came first; nothing was touched
 
 The errors that a caller of the Python client meets are another tree, under `ClientError`
 (`serving.client.wire`).
@@ -18,8 +21,9 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
-    "RefusedError", "ServingError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "NotServedError",
+    "PlanChangeConflictError", "PlanChangeError", "RefusalReason", "RefusedError", "ServingError",
+    "raise_first",
 ]  # fmt: skip
 
 
@@ -141,3 +145,25 @@ class BudgetError(ServingError):
 
     def __str__(self) -> str:
         return f"the plan breaks {'; '.join(self.violations)}; nothing was deployed"
+
+
+class LeaseHeldError(ServingError):
+    """`name` can be held by one at a time, and `owner` holds it, for `left_s` unless renewed."""
+
+    def __init__(self, name: str, owner: str, left_s: float) -> None:
+        super().__init__(name, owner, left_s)
+        self.name, self.owner, self.left_s = name, owner, left_s
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.name} is held by {self.owner}; wait until it ends "
+            f"(if it was killed: {self.left_s:.0f} s)"
+        )
+
+
+class PlanChangeError(ServingError):
+    """A change of plan broke off. The message says why, and what the nodes hold now."""
+
+
+class PlanChangeConflictError(PlanChangeError):
+    """Another change of plan is under way, or came first. Nothing was touched."""
