@@ -31,6 +31,7 @@ from cluster.providers import ray_private
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
+    control_folder,
     find_cluster,
     forget_cluster,
     log_folder,
@@ -120,7 +121,8 @@ def up(
     _refuse_second(say)
     chosen = _free_port() if port is None else _claim_port(port)
     _warn_of_stale_addresses(say)
-    shutil.rmtree(log_folder(), ignore_errors=True)
+    for left in (log_folder(), control_folder()):
+        shutil.rmtree(left, ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(_token_path(), secrets.token_hex(24), mode=0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,8 @@ from cluster.document import Document, DocumentError
 from cluster.topology import Topology
 
 __all__ = [
-    "ClusterError", "ClusterState", "find_cluster", "forget_cluster", "log_folder", "state_path",
+    "ClusterError", "ClusterState", "control_folder", "find_cluster", "forget_cluster",
+    "log_folder", "state_path",
 ]  # fmt: skip
 
 
@@ -65,6 +67,11 @@ def log_folder() -> Path:
     return state_path().with_name("logs")
 
 
+def control_folder() -> Path:
+    """Where the cluster keeps what its nodes were told; it goes with the cluster."""
+    return state_path().with_name("control")
+
+
 def find_cluster() -> ClusterState | None:
     """The recorded cluster, alive or not; None where none is recorded."""
     path = state_path()
@@ -77,5 +84,6 @@ def find_cluster() -> ClusterState | None:
 
 
 def forget_cluster() -> None:
-    """Remove the record."""
+    """Remove the record, and what the cluster's nodes were told."""
     state_path().unlink(missing_ok=True)
+    shutil.rmtree(control_folder(), ignore_errors=True)

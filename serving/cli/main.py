@@ -21,7 +21,8 @@ from serving.cli import (
     zoo_verbs,
 )
 from serving.cli.console import ExitCode
-from serving.errors import BudgetError
+from serving.deploy.signals import terminate_like_interrupt
+from serving.errors import BudgetError, LeaseHeldError, PlanChangeError
 from serving.logs.file import OpenLog
 
 __all__ = ["app", "main"]
@@ -52,13 +53,14 @@ def main() -> None:
     """The command line: a fault of input or system ends in one line on stderr and its exit code."""
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
-        app()  # ends by SystemExit, also for a wrong option or an unknown verb
+        with terminate_like_interrupt():
+            app()  # ends by SystemExit, also for a wrong option or an unknown verb
         code = 0
     except (DocumentError, CapacityError, MissingExtraError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)
     except BudgetError as error:
         code = _complain(error, ExitCode.NOT_MET)
-    except ClusterError as error:
+    except (ClusterError, PlanChangeError, LeaseHeldError) as error:
         code = _complain(error, ExitCode.FAILED)
     except (ValueError, KeyError) as error:
         code = _complain(error, ExitCode.BAD_INPUT)

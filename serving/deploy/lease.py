@@ -178,7 +178,7 @@ def hold_lease(store: LeaseStore, name: str, owner: str, ttl_s: float) -> Iterat
 
 
 def owner_of(what: str) -> str:
-    """The name of a holder, for people and unlike any other: `testbed live (process 4711, 3f2ab81c)`.
+    """A holder's name, for people and unlike any other: `testbed live (process 4711, 3f2ab81c)`.
 
     `what` says what it is doing.
     """
