@@ -33,9 +33,9 @@ from serving.node.config import NodeConfig
 from serving.node.control import call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
-from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.stages import MemoryBudgets
+from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]

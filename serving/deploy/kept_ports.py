@@ -26,7 +26,7 @@ async def open_at(
     """
     if former is None:
         return await open_doors(DoorPorts(0))
-    tries = [former]
+    tries, taken = [former], OSError()
     if former.grpc:
         tries += [DoorPorts(former.http), DoorPorts(0, former.grpc)]
     for ports in tries:

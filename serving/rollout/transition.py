@@ -238,4 +238,4 @@ def _table(assignment: Assignment, version: int) -> RouteTable:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{error or type(error).__name__}".split())[:300]
+    return " ".join((str(error) or type(error).__name__).split())[:300]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
-from cluster import document
 from cluster.document import DocumentError
 from serving.deploy.assignment_record import DoorPorts
 from serving.deploy.assignment_store import FILE, AssignmentStore
@@ -67,9 +67,18 @@ def test_it_is_on_the_disk_before_the_call_returns_and_for_this_user_only(
     store: AssignmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    sync, replace = document.os.fsync, Path.replace
-    monkeypatch.setattr(document.os, "fsync", lambda fd: (done.append("sync"), sync(fd)))
-    monkeypatch.setattr(Path, "replace", lambda a, b: (done.append("rename"), replace(a, b)))
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        done.append("sync")
+        sync(descriptor)
+
+    def note_rename(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_rename)
     store.claim_ports("edge", DoorPorts(7000))
     assert done == ["sync", "rename", "sync"]
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
@@ -87,7 +96,7 @@ def test_what_cannot_be_written_was_not_told(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(document.os, "fsync", full)
+        broken.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             store.assign("a", TOLD, None)
     assert store.assignment("edge") == OLDER["edge"]

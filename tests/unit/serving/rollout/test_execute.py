@@ -15,9 +15,9 @@ from serving.errors import RefusedError
 from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
 from serving.node.snapshot import NodeSnapshot
-from serving.rollout.transition import no_step
 from serving.rollout.execute import RolloutReport, Step, execute_rollout
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
+from serving.rollout.transition import no_step
 from serving.routing.routes import RouteTable
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, hierarchy, image
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ from planner.plan import Plan, Route, TierName
 from serving.deploy.assignment_store import AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE
 from serving.errors import PlanChangeConflictError, PlanChangeError, RefusedError
+from serving.logs.line import LogLine
 from serving.node.control import NodeControl, ServerControl
-from serving.node.server import NodeServer
+from serving.node.snapshot import NodeSnapshot
 from serving.rollout.assignment import Assignment
-from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.rollout.execute import OnStep, RolloutReport, Step
 from serving.rollout.mend import keep_assignment, mend
 from serving.rollout.stages import MemoryBudgets, Stage, route_tables
+from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.routing.routes import RouteTable
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, Servers, hierarchy, image
 
@@ -54,30 +56,39 @@ NEW = plan_of({"client": ("m1",), "edge": ("m2",), "cloud": ("m3",)},
               ("edges", "edge", "m2", 1.0))  # fmt: skip
 
 
-class Running(ServerControl):
-    """The node of that name that runs now. `failing` calls raise, or lose their node's process."""
+class Running:
+    """`NodeControl` of the node of that name that runs now; its `failing` calls raise."""
 
     def __init__(self, name: str, servers: Servers) -> None:
-        self.name = name
-        self.servers = servers
+        self._name = name
+        self._servers = servers
         self.failing: dict[str, str] = {}
-        self._log_folder = None
 
-    @property
-    def _server(self) -> NodeServer:
-        return self.servers[self.name]
-
-    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
-        self._fail("load")
-        return await super().load(models)
-
-    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
-        self._fail("retire")
-        return await super().retire(version, keep)
-
-    def _fail(self, method: str) -> None:
+    def _now(self, method: str) -> ServerControl:
         if method in self.failing:
             raise RuntimeError(self.failing[method])
+        return ServerControl(self._servers[self._name])
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        return await self._now("load").load(models)
+
+    async def route(self, table: RouteTable) -> None:
+        await self._now("route").route(table)
+
+    async def table(self) -> RouteTable:
+        return await self._now("table").table()
+
+    async def drained(self, version: int) -> None:
+        await self._now("drained").drained(version)
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        return await self._now("retire").retire(version, keep)
+
+    async def snapshot(self) -> NodeSnapshot:
+        return await self._now("snapshot").snapshot()
+
+    async def log_lines(self, after_s: float) -> list[LogLine]:
+        return await self._now("log_lines").log_lines(after_s)
 
 
 class Cluster:
@@ -94,7 +105,9 @@ class Cluster:
         assert self.store.acquire(PLAN_CHANGE, owner, 15.0).owner == owner
         record = self.store.begin_change(owner)
 
-        async def write(told: dict[str, Assignment], ahead: dict[str, Assignment] | None) -> None:
+        async def write(
+            told: Mapping[str, Assignment], ahead: Mapping[str, Assignment] | None
+        ) -> None:
             self.store.assign(owner, told, ahead)
 
         nodes: dict[str, NodeControl] = dict(self.nodes)
@@ -395,7 +408,7 @@ def test_a_node_that_lost_models_or_routes_holds_them_again_after_its_next_look(
             keeping = [
                 asyncio.ensure_future(
                     keep_assignment(
-                        ServerControl(server), lambda name=name: read(name), asyncio.Lock(), name,
+                        ServerControl(server), partial(read, name), asyncio.Lock(), name,
                         sleep=next_look,
                     )
                 )
