@@ -12,10 +12,12 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -109,6 +111,20 @@ def _from_nowhere(folder: str) -> Iterator[None]:
         os.chdir(here)
 
 
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Leave SIGTERM to whoever handled it before: Ray's own handler ends the process at once, also
+    in the middle of a change of plan."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
+
+
 def up(
     topology: Topology, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
 ) -> ClusterState:
@@ -184,7 +200,7 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         try:
-            with _from_nowhere(state.temp_dir):
+            with _from_nowhere(state.temp_dir), _own_signals():
                 ray.init(
                     address=state.address,
                     namespace="testbed",

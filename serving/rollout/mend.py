@@ -81,7 +81,10 @@ async def keep_assignment(
             )  # fmt: skip
             continue
         if assignment is not None and mending:
-            log.warning(
+            # That a plan has a newer version, and nothing else of it is new here, is no fault.
+            lost = mending.route is not None or mending.unload or mending.load
+            log.log(
+                logging.WARNING if lost else logging.INFO,
                 "the node differed from its assignment, plan version %d; mended: %s",
                 assignment.version, mending,
             )  # fmt: skip
