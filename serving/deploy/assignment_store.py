@@ -161,5 +161,6 @@ class AssignmentStore:
     def _keep(self, **changed: object) -> None:
         """Write first: what cannot be written was not told."""
         record = self._record.model_copy(update=changed)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record.save(self._path, mode=0o600, durable=True)
         self._record = record

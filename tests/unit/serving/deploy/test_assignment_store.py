@@ -64,8 +64,10 @@ def test_what_was_told_is_there_after_a_restart(
 
 
 def test_it_is_on_the_disk_before_the_call_returns_and_for_this_user_only(
-    store: AssignmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = tmp_path / "control"
+    store = AssignmentStore(folder)
     done: list[str] = []
     sync, replace = os.fsync, Path.replace
 
@@ -81,9 +83,10 @@ def test_it_is_on_the_disk_before_the_call_returns_and_for_this_user_only(
     monkeypatch.setattr(Path, "replace", note_rename)
     store.claim_ports("edge", DoorPorts(7000))
     assert done == ["sync", "rename", "sync"]
-    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
-    assert json.loads((tmp_path / FILE).read_text())["ports"]["edge"]["http"] == 7000
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert (folder / FILE).stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert json.loads((folder / FILE).read_text())["ports"]["edge"]["http"] == 7000
+    assert [path.name for path in folder.iterdir()] == [FILE]
 
 
 def test_what_cannot_be_written_was_not_told(
