@@ -21,7 +21,7 @@ from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
-from serving.deploy.lease import PLAN_CHANGE, hold_lease, owner_of
+from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
 from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
 from serving.deploy.signals import finish_first
@@ -41,8 +41,6 @@ from serving.setting.setting import Setting
 __all__ = ["Fleet"]
 
 LOG_TIMEOUT_S = 10.0
-CHANGE_TTL_S = 15.0
-"""after which a change of plan whose process was killed is ended by the store of assignments"""
 _log = logging.getLogger(__name__)
 
 

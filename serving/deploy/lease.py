@@ -28,12 +28,14 @@ from cluster.providers.state import ClusterError
 from serving.errors import LeaseHeldError
 
 __all__ = [
-    "LIVE_LOOP", "PLAN_CHANGE", "HeldLease", "Lease", "LeaseStore", "LeaseTable", "hold_lease",
-    "owner_of",
+    "CHANGE_TTL_S", "LIVE_LOOP", "PLAN_CHANGE", "HeldLease", "Lease", "LeaseStore", "LeaseTable",
+    "hold_lease", "owner_of",
 ]  # fmt: skip
 
 PLAN_CHANGE = "plan-change"
 """held by whoever puts a plan in force, from its first look at the nodes to its last call"""
+CHANGE_TTL_S = 15.0
+"""after which a change of plan whose process was killed is ended by the store of assignments"""
 LIVE_LOOP = "live-loop"
 """held by the one live loop of a cluster"""
 RENEWALS = 3

@@ -24,6 +24,10 @@ import pytest
 from drill_cluster import CLIENTS, DrillCluster, Worker, as_json, drill_cluster
 from drill_traffic import Traffic
 
+from cluster.providers.state import ClusterError
+from serving.deploy.lease import CHANGE_TTL_S
+from serving.errors import PlanChangeConflictError
+
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
@@ -48,7 +52,8 @@ class Drill:
     victim: str
     step: str
     sign: str
-    """KILL, TERM, STOP (and CONT some seconds later), HANG (STOP, and never CONT)"""
+    """KILL, TERM, STOP (and CONT some seconds later), HANG (STOP, and CONT at the end), or APPLY:
+    another process changes plans at the same time"""
 
     def __str__(self) -> str:
         return f"{self.victim} {self.step} {self.sign}".replace(" ", "-")
@@ -64,7 +69,9 @@ def all_drills() -> list[Drill]:
         for sign in ("KILL", "STOP")
     ]  # fmt: skip
     found += [Drill("changer", step, "TERM") for step in STEPS]
-    found += [Drill("changer", "drain 2", "HANG"), Drill("edge-0", STEADY, "HANG")]
+    found += [Drill("changer", "drain 2", "HANG")]
+    found += [Drill(victim, STEADY, "HANG") for victim in (CLIENTS[0], "edge-0", "store")]
+    found += [Drill("rival", step, "APPLY") for step in ("load 1", "drain 2")]
     found += [
         Drill(victim, STEADY, sign)
         for victim in (*NODES, "controller", "store", "generator", "live")
@@ -214,6 +221,11 @@ def in_a_change(
             if drill.step.startswith("loading"):
                 worker.say("go")
                 time.sleep(chance.uniform(0.02, 0.2))
+            if drill.victim == "rival":
+                with pytest.raises(PlanChangeConflictError, match="Nothing was touched"):
+                    cluster.put_in_force(before)
+                worker.say("go")
+                continue
             if drill.victim == "changer":
                 pid = worker.process.pid
             elif drill.victim == "generator":
@@ -256,6 +268,12 @@ def steady(drill: Drill, cluster: DrillCluster, chance: random.Random, stack: Ex
     time.sleep(chance.uniform(0.2, 1.0))
     pid = cluster.pid(drill.victim)
     send(drill, pid, chance, stack)
+    if drill.victim == "store" and drill.sign == "HANG":
+        with pytest.raises(ClusterError, match="the store of assignments gave no answer"):
+            cluster.put_in_force("one")
+        go_on(pid)
+        time.sleep(CHANGE_TTL_S + 1)  # the lease that was asked for in vain runs out
+        return "changes were refused meanwhile"
     if drill.sign == "HANG":  # until Serve replaces it
         ends_s = time.monotonic() + WITHIN_S
         while cluster.differences() == [] and time.monotonic() < ends_s:
