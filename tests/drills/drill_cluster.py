@@ -107,15 +107,18 @@ class DrillCluster:
     plans: Mapping[str, Plan]
 
     def pid(self, kind: str) -> int:
-        """The process of that kind."""
-        for process in psutil.process_iter(["cmdline", "environ", "status"]):
+        """The process of that kind; the newest, where one that hangs was replaced."""
+        found: list[tuple[float, int]] = []
+        for process in psutil.process_iter(["cmdline", "environ", "status", "create_time"]):
             words = " ".join(process.info["cmdline"] or ())
             if not words.startswith(PROCESSES[kind]):
                 continue
             environment = process.info["environ"] or {}
             if environment.get(MARK) == self.mark and process.info["status"] != "zombie":
-                return int(process.pid)
-        raise LookupError(f"there is no process of the {kind}")
+                found.append((process.info["create_time"], process.pid))
+        if not found:
+            raise LookupError(f"there is no process of the {kind}")
+        return max(found)[1]
 
     def record(self) -> AssignmentRecord:
         """The file of the store, as it is on the disk."""

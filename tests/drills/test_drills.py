@@ -197,6 +197,14 @@ def send(drill: Drill, pid: int, chance: random.Random, stack: ExitStack) -> Non
         stack.callback(go_on, pid)
 
 
+def gone(pid: int, within_s: float) -> bool:
+    """Whether a process ends within that time."""
+    ends_s = time.monotonic() + within_s
+    while psutil.pid_exists(pid) and time.monotonic() < ends_s:
+        time.sleep(0.2)
+    return not psutil.pid_exists(pid)
+
+
 def go_on(pid: int) -> None:
     if psutil.pid_exists(pid):
         os.kill(pid, signal.SIGCONT)
@@ -280,6 +288,8 @@ def steady(drill: Drill, cluster: DrillCluster, chance: random.Random, stack: Ex
             time.sleep(0.5)
         assert cluster.wait_until_settled(WITHIN_S) == []
         assert cluster.pid(drill.victim) != pid
+        go_on(pid)  # Ray's word that it has to end waits for it
+        assert gone(pid, 30.0)
         return "it was replaced"
     return "it came back"
 
