@@ -106,6 +106,7 @@ class Changer:
     def worker(self) -> Worker:
         """A process that is ready."""
         if self._worker is None or self._worker.process.poll() is not None:
+            self.close()
             self._worker = Worker(str(HERE / "drill_changer.py"), str(self._folder))
             assert self._worker.hear() == "ready", self._worker.end()
         return self._worker
