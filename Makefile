@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster coverage soak check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster coverage soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ coverage: setup ## which lines and branches the tests reach, by room; a floor is
 soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_SECONDS=600)
 	$(PY) -m pytest -s tests/soak -m slow
 
+drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
+	$(PY) -m pytest -s tests/drills -m slow
+
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -68,7 +71,10 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-gpu-check: setup ## the tests that only a CUDA device can answer
+gpu-drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
+	$(PY) -m pytest -s tests/drills -m slow
+
+check: setup ## the tests that only a CUDA device can answer
 	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 

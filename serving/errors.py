@@ -7,7 +7,10 @@
     |-- FrameError         a node said what no honest node says: its connection is closed
     |-- BudgetError        a plan breaks a budget and is not deployed
     |-- UnfinishedError    something was changed before what was asked for turned out to be wrong
-    `-- OutputError        a result could not be written where it was wanted
+    |-- OutputError        a result could not be written where it was wanted
+    |-- LeaseHeldError     somebody else does what only one may do at a time
+    `-- PlanChangeError    a change of plan broke off; the message says what holds now
+        `-- PlanChangeConflictError   another change came first; nothing was touched
 
 What a user got wrong is an `InputError` (`cluster.errors`), raised before anything is changed.
 
@@ -22,8 +25,9 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "OutputError", "RefusalReason",
-    "RefusedError", "ServingError", "UnfinishedError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "NotServedError", "OutputError",
+    "PlanChangeConflictError", "PlanChangeError", "RefusalReason", "RefusedError", "ServingError",
+    "UnfinishedError", "raise_first",
 ]  # fmt: skip
 
 
@@ -165,3 +169,25 @@ class UnfinishedError(ServingError):
 
 class OutputError(ServingError):
     """A result could not be written where it was wanted; the message says where it is instead."""
+
+
+class LeaseHeldError(ServingError):
+    """`name` can be held by one at a time, and `owner` holds it, for `left_s` unless renewed."""
+
+    def __init__(self, name: str, owner: str, left_s: float) -> None:
+        super().__init__(name, owner, left_s)
+        self.name, self.owner, self.left_s = name, owner, left_s
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.name} is held by {self.owner}; wait until it ends "
+            f"(if it was killed: {self.left_s:.0f} s)"
+        )
+
+
+class PlanChangeError(ServingError):
+    """A change of plan broke off. The message says why, and what the nodes hold now."""
+
+
+class PlanChangeConflictError(PlanChangeError):
+    """Another change of plan is under way, or came first. Nothing was touched."""

@@ -145,7 +145,10 @@ class NodeCore:
         self._uplinks[target].change(share)
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
-        """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
+        """Unload every model not in `keep`, once its queries are done; returns seconds by model.
+        Nothing is unloaded for a plan `version` older than the present."""
+        if version < self._plan_version:
+            return {}
         self._plan_version = max(self._plan_version, version)
         self._prepare_uplinks()
         gone = [model for model in self._device.models if model not in keep]

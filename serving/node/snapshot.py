@@ -1,7 +1,7 @@
 """The counters of a node at one moment.
 
 Nothing is restored from them: what a restarted node takes up again is its assignment
-(`serving.deploy.assignments`).
+(`serving.rollout.assignment`).
 """
 
 from __future__ import annotations
