@@ -5,6 +5,7 @@
     |-- NotServedError     no onloaded model serves the task: HTTP 404, gRPC NOT_FOUND
     |-- BadQueryError      the caller's mistake: HTTP 4xx, gRPC INVALID_ARGUMENT and others
     |-- FrameError         a node said what no honest node says: its connection is closed
+    |-- ModelLoadError     a model did not load in time; the node goes on with those it has
     `-- BudgetError        a plan breaks a budget and is not deployed
 
 The errors that a caller of the Python client meets are another tree, under `ClientError`
@@ -18,8 +19,8 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
-    "RefusedError", "ServingError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "ModelLoadError", "NotServedError",
+    "RefusalReason", "RefusedError", "ServingError", "raise_first",
 ]  # fmt: skip
 
 
@@ -94,19 +95,22 @@ class RefusedError(ServingError):
 
 
 def raise_first(outcomes: list[Any]) -> None:
-    """Raise the first error of `outcomes`, if there is one, and empty the list.
+    """Raise the first error of `outcomes`, if there is one, and empty the list. An error that no
+    part of the system means to raise goes first: it must be heard of, and not hide behind a
+    refusal.
 
     An exception refers to the frames that it passed, and a frame that refers to the exception in
     turn keeps both, with all that the frame holds, until the next collection of cycles: under
     overload these were the pictures of nearly every query that had been refused.
     """
-    error = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     outcomes.clear()
-    if error is not None:
+    if errors:
+        errors.sort(key=lambda error: isinstance(error, ServingError))  # which keeps their order
         try:
-            raise error
+            raise errors[0]
         finally:
-            del error
+            errors.clear()
 
 
 class NotServedError(ServingError):
@@ -127,6 +131,10 @@ class BadQueryError(ServingError):
 
 class FrameError(ServingError):
     """A frame that no honest peer sends; the message says what was expected."""
+
+
+class ModelLoadError(ServingError):
+    """A model did not load within the time that a load has."""
 
 
 class BudgetError(ServingError):

@@ -22,8 +22,9 @@ from serving.errors import NotServedError, RefusalReason, RefusedError, raise_fi
 from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
-from serving.node.device.executor import Executor, Runtime
-from serving.node.device.served import Image, Served
+from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.executor import Executor
+from serving.node.device.served import Image, Runtime, Served
 from serving.node.dispatch import Dispatcher
 from serving.node.links.messages import AskOutcome
 from serving.node.links.pacer import LinkPacer
@@ -169,8 +170,8 @@ class NodeServer:
 
     @property
     def failing(self) -> bool:
-        """Whether the device fails batch after batch: the node should be started anew."""
-        return self._executor.failing
+        """Whether the device fails, hangs or is gone: the node should be started anew."""
+        return self._executor.health is not DeviceHealth.WELL
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
@@ -253,6 +254,7 @@ class NodeServer:
             loads_s=dict(self._loads_s),
             waiting=self._executor.waiting,
             in_flight=self._in_flight.total(),
+            device=self._executor.health,
             tasks={model: tuple(self._tasks_of(model)) for model in self._executor.models},
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.errors import RefusalReason
+from serving.node.device.device_watch import DeviceHealth
 
 __all__ = ["NodeSnapshot"]
 
@@ -39,3 +40,5 @@ class NodeSnapshot:
     """what each loaded model serves"""
     in_flight: int = 0
     """queries that arrived here and are not answered yet (client nodes)"""
+    device: DeviceHealth = DeviceHealth.WELL
+    """whether the device answers"""

@@ -99,6 +99,10 @@ class Batcher(Protocol[Item]):
         """Take a queued item out (its caller has gone); False if it is queued no more."""
         ...
 
+    def take_all(self) -> list[Item]:
+        """Take out everything that is queued: no batch will come of it."""
+        ...
+
 
 class _Entry(NamedTuple, Generic[Item]):
     item: Item
@@ -139,6 +143,14 @@ class _Queues(ABC, Generic[Item]):
                     self._count -= 1
                     return True
         return False
+
+    def take_all(self) -> list[Item]:
+        """Take out everything that is queued."""
+        items = [entry.item for _, queue in self._queues() for entry in queue]
+        for _, queue in self._queues():
+            queue.clear()
+        self._count = 0
+        return items
 
     def take_late(self, now_s: float) -> list[Item]:
         """Take out the queued items that could not make their deadline even alone."""

@@ -89,7 +89,7 @@ async def scrape_both() -> str:
     await client.retire(1, frozenset({"small"}))
     pages = {METRICS_PATH: client_metrics.page}
     doors = await open_doors(
-        client, lambda body: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
+        client, lambda body, header: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
     )
     page = PageServer(edge_metrics.page)
     await page.start()
