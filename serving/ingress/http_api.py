@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serving.errors import BadQueryError, NotServedError, RefusedError
 from serving.http.exchange import Begin, Body, Exchange, Head, Headers, Response
@@ -28,7 +27,7 @@ from serving.http.responses import content, error_response, json_content
 from serving.ingress.access import DoorConfig
 from serving.ingress.door import Door
 from serving.ingress.http_responses import HEADER_LENGTH, prediction, tensors
-from serving.ingress.image_decoding import PictureDecoder
+from serving.ingress.image_decoding import Decode, PictureDecoder
 from serving.ingress.inference_protocol import InferenceRequest, read_timeout_s
 from serving.ingress.oip_json import encode_response, parse_request
 from serving.ingress.oip_names import ALL
@@ -90,13 +89,13 @@ class _Inference:
 
 
 class HttpApi:
-    """The application of one client node's HTTP door. `decode` raises `ValueError` for a bad image;
-    `pages` maps further paths to what GET finds there."""
+    """The application of one client node's HTTP door. `decode` makes an array of a picture, `pages`
+    maps further paths to what GET finds there."""
 
     def __init__(
         self,
         door: Door,
-        decode: Callable[[bytes], NDArray[np.uint8]],
+        decode: Decode,
         config: DoorConfig | None = None,
         pages: Mapping[str, Page] | None = None,
     ) -> None:

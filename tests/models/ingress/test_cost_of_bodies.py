@@ -75,12 +75,17 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-def photograph(kind: str, **options: object) -> bytes:
+SIDEWAYS = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+"""EXIF data: a quarter turn"""
+
+
+def photograph(kind: str, mode: str = "RGB", **options: object) -> bytes:
     """A large picture with something in it."""
     rng = np.random.default_rng(1)
     coarse = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((1_800, 1_350))
     grain = rng.integers(0, 12, (1_350, 1_800, 1), np.uint8)
-    return encoded(Image.fromarray(np.asarray(coarse) // 2 + grain), kind, **options)
+    image = Image.fromarray(np.asarray(coarse) // 2 + grain).convert(mode)
+    return encoded(image, kind, **options)
 
 
 CORPUS: dict[str, tuple[bytes, str]] = {
@@ -133,6 +138,30 @@ def check(door: MeteredDoor, body: bytes, kind: str) -> None:
 @pytest.mark.parametrize("name", CORPUS)
 def test_no_body_costs_more_than_it_may(door: MeteredDoor, name: str) -> None:
     check(door, *CORPUS[name])
+
+
+LARGE_PICTURES: dict[str, tuple[bytes, str]] = {
+    **{name: CORPUS[name] for name in CORPUS if CORPUS[name][1] != JSON},
+    "a small file of a large photograph": (photograph("JPEG", quality=40), JPEG),
+    "a photograph with alpha": (photograph("PNG", "RGBA", compress_level=1), PNG),
+    "a turned photograph": (photograph("PNG", compress_level=1, exif=SIDEWAYS), PNG),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["nearest", "bicubic"])
+def other_door(request: pytest.FixtureRequest) -> Iterator[MeteredDoor]:
+    """As `door`, of models whose card resizes otherwise."""
+    with MeteredDoor(interpolation=request.param) as door:
+        for _ in range(5):
+            assert send(door, *picture_body()) == 200
+        yield door
+
+
+@pytest.mark.parametrize("name", LARGE_PICTURES)
+def test_no_picture_costs_more_however_a_card_resizes_it(
+    other_door: MeteredDoor, name: str
+) -> None:
+    check(other_door, *LARGE_PICTURES[name])
 
 
 values = st.recursive(
