@@ -13,6 +13,7 @@ router itself.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -29,7 +30,7 @@ from serving.ingress.door import Door
 from serving.ingress.http_responses import HEADER_LENGTH, prediction, tensors
 from serving.ingress.image_decoding import Decode, PictureDecoder
 from serving.ingress.inference_protocol import InferenceRequest, read_timeout_s
-from serving.ingress.oip_json import encode_response, parse_request
+from serving.ingress.oip_json import encode_in_slices, parse_request
 from serving.ingress.oip_names import ALL
 from serving.routing.early_refusal import StandingRefusal
 
@@ -158,7 +159,13 @@ class HttpApi:
                 body, query.header_bytes, self._door.size, self._config.limits
             ).within(query.timeout_s, query.caller)
             answer = await self._door.answer(query.model, request)
-        return tensors(*encode_response(request, answer), answer_headers)
+        work = encode_in_slices(request, answer)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                return tensors(*done.value, answer_headers)
+            await asyncio.sleep(0)  # numbers of many pictures: others have their turn
 
     def _tell(self, head: Head, parts: tuple[str, ...], answer_headers: Headers) -> Response:
         answer_headers = list(answer_headers)
