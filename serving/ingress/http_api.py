@@ -164,7 +164,8 @@ class HttpApi:
             try:
                 next(work)
             except StopIteration as done:
-                return tensors(*done.value, answer_headers)
+                written, header_bytes = done.value
+                return tensors(written, header_bytes, answer_headers)
             await asyncio.sleep(0)  # numbers of many pictures: others have their turn
 
     def _tell(self, head: Head, parts: tuple[str, ...], answer_headers: Headers) -> Response:

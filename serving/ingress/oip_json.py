@@ -133,7 +133,11 @@ def encode_in_slices(
     Stops after every `SLICE` numbers, so that others may have their turn. Numbers that JSON cannot
     say (infinity, NaN) are null.
     """
-    about = {"model_name": response.model, "model_version": VERSION, "id": request.request_id}
+    about: dict[str, Any] = {
+        "model_name": response.model,
+        "model_version": VERSION,
+        "id": request.request_id,
+    }
     parts, raws = [orjson.dumps(about)[:-1], b',"outputs":['], []
     for place, output in enumerate(response.outputs):
         values = output.values

@@ -24,6 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cluster.topology import Node
+from serving.logs.file import LogFile
 from serving.metrics.tallies import TallyCounter, TallyHistogram
 from serving.node.device.device_watch import DeviceHealth
 from serving.routing.routes import RouteTable, Target
@@ -224,6 +225,11 @@ class _Scraped(Collector):
         )
         busy.add_metric([self._node], now.busy_s)
         yield busy
+        lost = CounterMetricFamily(
+            "testbed_lost_log_lines", "Lines that no log file could take.", None, ["node"]
+        )
+        lost.add_metric([self._node], LogFile.lost)
+        yield lost
 
     def _by_model(
         self, name: str, documentation: str, values: Mapping[str, int]

@@ -91,6 +91,10 @@ class Batcher(Protocol[Item]):
         busy until `free_s`."""
         ...
 
+    def never_fits(self, model: str) -> bool:
+        """Whether one query of `model` alone would not be answered in time, by what is known."""
+        ...
+
     def answered(self, spent_s: float) -> None:
         """A batch's oldest query had its answer `spent_s` after it arrived."""
         ...
@@ -165,6 +169,10 @@ class _Queues(ABC, Generic[Item]):
                 late.append(entry.item)
         self._count -= len(late)
         return late
+
+    def never_fits(self, model: str) -> bool:
+        """Whether one query of `model` alone takes longer than may be filled of the promise."""
+        return self.latency_model.batch_s(model, 1) > self._margin.share * self._promised_s
 
     def answered(self, spent_s: float) -> None:
         """Correct how much of the promise may be filled."""

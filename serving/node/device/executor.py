@@ -17,7 +17,7 @@ from math import inf
 
 from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
-from serving.node.device.admission import find_refusal
+from serving.node.device.admission import find_refusal, may_probe
 from serving.node.device.batching import Batch, Batcher
 from serving.node.device.device_watch import (
     LOOK_S,
@@ -94,6 +94,8 @@ class Executor:
         self._watch = DeviceWatch(clock())
         self._told = DeviceHealth.WELL
         self._free_s = 0.0
+        self._pushed_s: dict[str, float] = {}
+        """when the latest query of a model was queued"""
         self._loading = asyncio.Lock()
         self._failed = 0
         self.busy_s = 0.0
@@ -196,9 +198,12 @@ class Executor:
         with self._changed:
             if self._stopped:
                 return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
-            return find_refusal(
-                self._batcher, model, self._clock(), self._free_s, deadline_s, self._max_waiting
+            now_s = self._clock()
+            refusal = find_refusal(
+                self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting
             )
+            since_s = now_s - self._pushed_s.get(model, -inf)
+            return None if may_probe(refusal, self._batcher, model, since_s) else refusal
 
     async def submit(
         self, model: str, task: str, image: Image, deadline_s: float | None = None
@@ -218,7 +223,10 @@ class Executor:
         future: asyncio.Future[dict[str, Served]] = self._loop.create_future()
         job = Job(tasks, image, future)
         with self._changed:
-            self._batcher.push(model, job, self._clock(), inf if deadline_s is None else deadline_s)
+            now_s = self._pushed_s[model] = self._clock()
+            if deadline_s is None or self._batcher.never_fits(model):  # a probe is to be run
+                deadline_s = inf
+            self._batcher.push(model, job, now_s, deadline_s)
             self._changed.notify()
         try:
             return await future
@@ -364,7 +372,7 @@ class Executor:
         if self._failed:
             self._log.warning("the device answers again, after %d failed batches", self._failed)
         self._failed = 0
-        if not running.given_up:  # a time that says nothing of the next batch
+        if compute_s <= running.bound_s:  # else it hung, or the process was stopped meanwhile
             self.learn(batch.model, size, compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)
         queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]

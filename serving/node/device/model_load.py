@@ -30,7 +30,7 @@ async def load_in_time(load: Callable[[str], M], model: str, log: NodeLogger) ->
     def drop_late(work: asyncio.Future[M]) -> None:
         if not work.cancelled() and work.exception() is None:
             log.warning("model %s was loaded after it was given up, and is dropped", model)
-            asyncio.get_running_loop().run_in_executor(None, work.result().close)
+            _closing = asyncio.get_running_loop().run_in_executor(None, work.result().close)
 
     try:
         done, _ = await asyncio.wait({work}, timeout=LOAD_BOUND_S)

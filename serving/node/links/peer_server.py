@@ -123,7 +123,7 @@ class PeerServer:
         except Exception as error:  # noqa: BLE001
             # Else the node below would wait for its time-out, and nobody would know why.
             self._log.limited(
-                logging.ERROR, type(error), "a query of a node below failed", exc_info=True
+                logging.ERROR, type(error).__name__, "a query of a node below failed", exc_info=True
             )
             words = f"the node failed: {error!r}"[:200]
             outcomes = [RefusedError(RefusalReason.DEVICE_FAILED, words)] * len(query.asks)

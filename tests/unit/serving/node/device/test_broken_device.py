@@ -68,17 +68,24 @@ class Drill:
             observer=self.heard, node="edge",
         )  # fmt: skip
 
-    def ask(self, picture: np.ndarray | None = None) -> asyncio.Task[str]:
+    def ask(
+        self, picture: np.ndarray | None = None, deadline_s: float | None = None
+    ) -> asyncio.Task[str]:
         """The reason of a query's refusal, or "answered"."""
 
         async def one() -> str:
             try:
-                await self.executor.submit("m", "depth", image(1) if picture is None else picture)
+                await self.executor.submit(
+                    "m", "depth", image(1) if picture is None else picture, deadline_s
+                )
             except RefusedError as refusal:
                 return str(refusal.reason)
             return "answered"
 
         return asyncio.ensure_future(one())
+
+    def health(self) -> DeviceHealth:
+        return self.executor.health
 
     def pass_time(self, seconds: float) -> None:
         """So many seconds, in looks as the timer makes them."""
@@ -121,10 +128,10 @@ def test_nobody_waits_for_a_device_that_hangs(caplog: pytest.LogCaptureFixture) 
     async def scenario(drill: Drill) -> tuple[list[str], str, list[DeviceHealth]]:
         asked = await stall(drill, runtime)
         drill.pass_time(4.0)
-        assert drill.executor.health is DeviceHealth.WELL
+        assert drill.health() is DeviceHealth.WELL
         assert not any(one.done() for one in asked)
         drill.pass_time(2.0)
-        assert drill.executor.health is DeviceHealth.HUNG
+        assert drill.health() is DeviceHealth.HUNG
         refused = await asyncio.gather(*asked)
         return refused, await drill.ask(), drill.heard.told
 
@@ -153,6 +160,58 @@ def test_a_device_that_comes_back_is_used_again_and_its_long_batch_is_no_measure
     assert told == [DeviceHealth.HUNG, DeviceHealth.WELL]
 
 
+def test_an_estimate_that_a_stall_spoilt_does_not_refuse_for_ever() -> None:
+    """Four seconds are no hang, and yet more than any query may take: 2 T_b is two seconds."""
+    runtime = FakeRuntime()
+
+    async def scenario(drill: Drill) -> list[list[str]]:
+        drill.executor.learn("m", 1, 4.0)
+        seen = []
+        for _ in range(12):
+            deadline_s = drill.clock.now_s + 1.9  # of callers who all have one
+            seen.append([await drill.ask(deadline_s=deadline_s) for _ in range(2)])
+            drill.clock.now_s += 1.1
+        return seen
+
+    seen = run(scenario, runtime)
+    assert seen[0] == ["answered", "overloaded"]  # one a second, to learn from
+    assert seen[-1] == ["answered", "answered"]
+
+
+def test_a_model_that_is_too_slow_is_probed_behind_no_other_query() -> None:
+    runtime = Stalling()
+
+    async def scenario(drill: Drill) -> str:
+        drill.executor.learn("m", 1, 4.0)
+        runtime.gate.clear()
+        first = drill.ask()
+        await asyncio.to_thread(runtime.begun.wait, 20)
+        drill.clock.now_s += 1.1
+        second = drill.ask()  # taken: the first runs, and none waits
+        await asyncio.sleep(0)
+        drill.clock.now_s += 1.1
+        third = await drill.ask()
+        runtime.gate.set()
+        await asyncio.gather(first, second)
+        return third
+
+    assert run(scenario, runtime) == "overloaded"
+
+
+def test_a_time_in_which_the_process_was_stopped_is_no_measure() -> None:
+    runtime = Stalling()
+
+    async def scenario(drill: Drill) -> list[str]:
+        runtime.gate.clear()
+        stopped = drill.ask()
+        await asyncio.to_thread(runtime.begun.wait, 20)
+        drill.clock.now_s += 60.0  # with no look in between
+        runtime.gate.set()
+        return [await stopped, await drill.ask(), await drill.ask()]
+
+    assert run(scenario, runtime) == ["answered"] * 3
+
+
 def test_a_long_batch_of_a_model_that_takes_long_is_no_fault() -> None:
     runtime = Stalling()
 
@@ -162,7 +221,7 @@ def test_a_long_batch_of_a_model_that_takes_long_is_no_fault() -> None:
         asked = drill.ask()
         await asyncio.to_thread(runtime.begun.wait, 20)
         drill.pass_time(14.0)
-        assert drill.executor.health is DeviceHealth.WELL
+        assert drill.health() is DeviceHealth.WELL
         runtime.gate.set()
         return await asked
 
