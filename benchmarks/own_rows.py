@@ -139,7 +139,7 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     )  # fmt: skip
     await server.load((MODEL,))
     server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
-    app = HttpApi(Door(server, shape[:2]), lambda body: images[0])
+    app = HttpApi(Door(server, shape[:2]), lambda body, header: images[0])
     body, headers = tensor_request(images[0])
     head = Head(
         "POST", f"/v2/models/{TASK}/infer", b"",

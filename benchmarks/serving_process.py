@@ -182,7 +182,7 @@ async def _main(role: _Role, pipe: Connection) -> None:
     if role.target is not None:
         server.route(RouteTable(1, {TASK: ((role.target, 1.0),)}))
         doors = await open_doors(
-            server, lambda body: decode_image(body, card.preprocessing), size,
+            server, lambda body, header: decode_image(body, card.preprocessing, header), size,
             pages={"/metrics": metrics.page},
         )  # fmt: skip
         http_port = doors.http_port

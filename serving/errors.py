@@ -8,6 +8,7 @@
     |-- BudgetError        a plan breaks a budget and is not deployed
     |-- UnfinishedError    something was changed before what was asked for turned out to be wrong
     |-- OutputError        a result could not be written where it was wanted
+    |-- ModelLoadError     a model did not load in time; the node goes on with those it has
     |-- LeaseHeldError     somebody else does what only one may do at a time
     `-- PlanChangeError    a change of plan broke off; the message says what holds now
         `-- PlanChangeConflictError   another change came first; nothing was touched
@@ -25,9 +26,9 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "NotServedError", "OutputError",
-    "PlanChangeConflictError", "PlanChangeError", "RefusalReason", "RefusedError", "ServingError",
-    "UnfinishedError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "ModelLoadError",
+    "NotServedError", "OutputError", "PlanChangeConflictError", "PlanChangeError", "RefusalReason",
+    "RefusedError", "ServingError", "UnfinishedError", "raise_first",
 ]  # fmt: skip
 
 
@@ -112,19 +113,22 @@ class RefusedError(ServingError):
 
 
 def raise_first(outcomes: list[Any]) -> None:
-    """Raise the first error of `outcomes`, if there is one, and empty the list.
+    """Raise the first error of `outcomes`, if there is one, and empty the list. An error that no
+    part of the system means to raise goes first: it must be heard of, and not hide behind a
+    refusal.
 
     An exception refers to the frames that it passed, and a frame that refers to the exception in
     turn keeps both, with all that the frame holds, until the next collection of cycles: under
     overload these were the pictures of nearly every query that had been refused.
     """
-    error = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     outcomes.clear()
-    if error is not None:
+    if errors:
+        errors.sort(key=lambda error: isinstance(error, ServingError))  # which keeps their order
         try:
-            raise error
+            raise errors[0]
         finally:
-            del error
+            errors.clear()
 
 
 class NotServedError(ServingError):
@@ -145,6 +149,10 @@ class BadQueryError(ServingError):
 
 class FrameError(ServingError):
     """A frame that no honest peer sends; the message says what was expected."""
+
+
+class ModelLoadError(ServingError):
+    """A model did not load within the time that a load has."""
 
 
 class BudgetError(ServingError):

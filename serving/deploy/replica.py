@@ -169,7 +169,7 @@ class NodeReplica(ServerControl):
                 former,
                 lambda at: open_doors(
                     server,
-                    lambda body: decode_image(body, preprocessing),
+                    lambda body, header: decode_image(body, preprocessing, header),
                     (preprocessing.height, preprocessing.width),
                     door,
                     http_port=at.http,
@@ -205,12 +205,11 @@ class NodeReplica(ServerControl):
         )  # fmt: skip
 
     async def check_health(self) -> None:
-        """Serve asks every few seconds; a device that fails batch after batch is started anew."""
+        """Serve asks every few seconds; a node whose device is broken is started anew."""
         if self._server.failing:
-            self._log.limited(
-                logging.ERROR, "failing", "the device fails batch after batch; Serve ends the node"
-            )
-            raise RuntimeError(f"{self._config.node.name}: its device fails batch after batch")
+            health = self._server.snapshot().device
+            self._log.limited(logging.ERROR, health, "%s; Serve ends the node", health.sentence)
+            raise RuntimeError(f"{self._config.node.name}: {health.sentence}")
         if self._keeping.done():
             raise RuntimeError(f"{self._config.node.name}: it does not look after itself any more")
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.errors import RefusalReason
+from serving.node.device.device_watch import DeviceHealth
 
 __all__ = ["NodeSnapshot"]
 
@@ -41,3 +42,5 @@ class NodeSnapshot:
     """queries that arrived here and are not answered yet (client nodes)"""
     spilled: Mapping[RefusalReason, int] = field(default_factory=dict)
     """queries answered on another way than their plan's, by what that one refused them with"""
+    device: DeviceHealth = DeviceHealth.WELL
+    """whether the device answers"""

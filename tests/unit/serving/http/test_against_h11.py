@@ -103,6 +103,7 @@ LINES = st.sampled_from([
     b"GET / HTTP/1.1", b"POST /a HTTP/1.1", b"POST /a?b=c HTTP/1.0", b"GET / HTTP/2.0",
     b"GET / HTTP/1.2", b"get / HTTP/1.1", b"GET /",
     b"GET / http/1.1", b"PUT /x HTTP/1.1", b" GET / HTTP/1.1", b"G\0T / HTTP/1.1",
+    b"GET / RTSP/1.0", b"POST /a RTSP/1.1", b"SOURCE / ICE/1.0", b"DESCRIBE /a RTSP/1.0",
 ])  # fmt: skip
 HEADERS = st.sampled_from([
     b"Host: x", b"host: y", b"Content-Length: 3", b"content-length: 3", b"Content-Length: 03",
@@ -147,6 +148,9 @@ def test_where_h11_refuses_we_refuse_and_no_request_differs(
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: " + b"0" * 5_000 + b"3\r\n\r\nabc",
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         b"GET / HTTP/2.0\r\nhost: x\r\n\r\n",
+        b"GET / RTSP/1.0\r\nhost: x\r\n\r\n",
+        b"GET /?a=1 RTSP/1.1\r\nhost: x\r\nx: GET /?a=1 HTTP/1.1\r\n\r\n",
+        b"SOURCE / ICE/1.0\r\nhost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nauthorization: a\r\nauthorization: b\r\n\r\n",
@@ -156,6 +160,24 @@ def test_where_h11_refuses_we_refuse_and_no_request_differs(
 )
 def test_what_a_proxy_might_read_otherwise_is_refused(stream: bytes) -> None:
     assert by_us([stream]) == Reading((), True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_another_protocols_version_is_found_wherever_its_bytes_are_cut(size: int) -> None:
+    first = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
+    twice = b"GET  /b   HTTP/1.1\r\nhost: x\r\n\r\n"
+    stream = first + twice + first + b"GET /c RTSP/1.0\r\nhost: x\r\n\r\n"
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+    asked = Request(b"POST", b"/a", b"abc")
+    assert by_us(pieces) == Reading((asked, Request(b"GET", b"/b", b""), asked), True)
+
+
+def test_a_body_is_not_kept_for_the_sake_of_the_next_head() -> None:
+    parser = RequestParser(Limits(), HeadCache())
+    parser.feed(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n")
+    for _ in range(10):
+        parser.feed(bytes(10_000))
+        assert not parser._lines
 
 
 def test_what_follows_a_body_in_chunks_replaces_no_header() -> None:
