@@ -155,7 +155,7 @@ def test_a_fault_on_a_node_is_no_bad_input(capsys: pytest.CaptureFixture[str]) -
     """Ray raises what a node raised as an error of its own and of the class of the cause."""
     told = type("RayTaskError", (InputError,), {"__module__": "ray.exceptions"})
     error = told("remote traceback\nof many lines")
-    error.cause = InputError("no model\n'x'")
+    vars(error)["cause"] = InputError("no model\n'x'")
     assert exit_code_of(raising(error)) == 1
     assert capsys.readouterr().err.startswith("testbed: Ray: no model 'x'; the traceback is in ")
 
