@@ -174,6 +174,15 @@ def test_signals_are_as_they_were_afterwards() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As under `nohup`, which ignores the hang-up for what it starts."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert exit_code_of(lambda: os.kill(os.getpid(), signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
     left = []
 
