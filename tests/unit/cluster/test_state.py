@@ -204,6 +204,6 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
 def test_the_handler_of_sigterm_outlives_rays() -> None:
     """`ray.init` sets one of its own, which ends a process with code 15 instead of 143."""
     before = signal.getsignal(signal.SIGTERM)
-    with local._own_sigterm():
+    with local._own_signals():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
     assert signal.getsignal(signal.SIGTERM) is before

@@ -197,6 +197,15 @@ def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
     assert left == ["in order"]
 
 
+def test_sigterm_ends_a_command_whose_shell_ignores_ctrl_c_for_it() -> None:
+    """As a script's shell does for what it starts with `&`."""
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert exit_code_of(lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(5))) == 143
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
 def test_sigterm_in_an_event_loop_lets_its_tasks_clean_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
