@@ -199,9 +199,14 @@ def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
 
 def test_sigterm_ends_a_command_whose_shell_ignores_ctrl_c_for_it() -> None:
     """As a script's shell does for what it starts with `&`."""
+
+    def command() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert exit_code_of(lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(5))) == 143
+        assert exit_code_of(command) == 143
     finally:
         signal.signal(signal.SIGINT, former)
 
