@@ -160,11 +160,11 @@ def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDe
     alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.7) for key in strange)
     if not keys or keys & data.keys() or not strange or alike:
         return ""
+    missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
     hint = getattr(cls, "made_by", "")
     return (
-        f"this is another kind of file: it has {_some(strange)} and lacks "
-        f"{_some([str(fault['loc'][0]) for fault in faults if fault['type'] == 'missing'])}"
-        f"{f'; {hint}' if hint else ''}"
+        f"{_some(strange)}: unknown key{'s' if len(strange) > 1 else ''}; this is another kind of "
+        f"file, it lacks {_some(missing)}{f'; {hint}' if hint else ''}"
     )
 
 

@@ -177,7 +177,7 @@ def test_a_file_of_another_kind_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         Topology.load(path)
     assert str(caught.value) == (
-        f"{path}: this is another kind of file: it has phases and lacks nodes, links; "
+        f"{path}: phases: unknown key; this is another kind of file, it lacks nodes, links; "
         "docs/formats.md says what stands in it; cluster/specs has some"
     )
 
