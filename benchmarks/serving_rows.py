@@ -36,11 +36,13 @@ WHAT: dict[str, tuple[str, str]] = {
     "S3.p50": ("latency there, median", "ms"),
     "S3.p99": ("latency there, 99th percentile", "ms"),
     "S4.optimised": (
-        "one hop / Ray Serve with the switches its documentation advises, 64 callers", "ratio",
+        "one hop / Ray Serve with the switches its documentation advises, 64 callers",
+        "ratio",
     ),
     "S4.optimised.bare": ("Ray Serve with those switches / bare", "ratio"),
     "S4.defaults": (
-        "one hop / Ray Serve with its defaults (@serve.batch through its proxy), 64 callers", "ratio",
+        "one hop / Ray Serve with its defaults (@serve.batch through its proxy), 64 callers",
+        "ratio",
     ),
     "S4.defaults.bare": ("Ray Serve with its defaults / bare", "ratio"),
     "S5.litserve": ("one hop / LitServe, 64 callers", "ratio"),
@@ -50,7 +52,8 @@ WHAT: dict[str, tuple[str, str]] = {
     "S6.same_load": ("p99 / the fastest peer's, both at 70 % of that peer's peak", "ratio"),
     "S6.ours": ("p99 of one hop at 70 % of its peak, Poisson", "ms"),
     "S6.ray_serve_optimised": (
-        "p99 of Ray Serve with its switches at 70 % of its peak, Poisson", "ms",
+        "p99 of Ray Serve with its switches at 70 % of its peak, Poisson",
+        "ms",
     ),
     "S6.litserve": ("p99 of LitServe at 70 % of its peak, Poisson", "ms"),
     "S6.mlserver": ("p99 of MLServer at 70 % of its peak, Poisson", "ms"),

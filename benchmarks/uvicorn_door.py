@@ -110,10 +110,18 @@ async def open_uvicorn_door(
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     behind = uvicorn.Server(
         uvicorn.Config(
-            AsgiDoor(app), http="httptools", ws="none", lifespan="off", loop="none",
-            log_config=None, access_log=False, server_header=False, date_header=False,
-            timeout_keep_alive=int(config.limits.idle_s), backlog=BACKLOG,
-        )  # fmt: skip
+            AsgiDoor(app),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(config.limits.idle_s),
+            backlog=BACKLOG,
+        )
     )
     serving = asyncio.ensure_future(behind.serve(sockets=[listener]))
     while not behind.started:

@@ -39,9 +39,7 @@ def demo_claims(report: Report, chosen: str) -> list[Claim]:
         gain = live.gain_after_flip
         claims += [
             Claim("the live loop beats the frozen plan", f"{gain:+.3f}", gain > 0),
-            Claim(
-                "no query fails while plans change", _failures(live.live), live.live.errors == 0
-            ),
+            Claim("no query fails while plans change", _failures(live.live), live.live.errors == 0),
         ]
     return claims
 

@@ -22,7 +22,7 @@ CARDS = [
     for how in ("bilinear", "nearest")
 ]
 MEMORY_PER_BYTE, MEMORY_FREE_BYTES = 8, 20 * 2**20
-"""8 and 12 MiB are promised, which is the picture; the rest is the decoder's and the small copies"""
+"""8 and 12 MiB are promised for the picture; the rest is the decoder's and the small copies'"""
 FREE_S, S_PER_PASS = 0.2, 5.0 / MAX_PASSES
 
 

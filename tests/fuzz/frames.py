@@ -30,7 +30,8 @@ from serving.node.links.messages import (
     parse_query,
     unexpected_kind,
 )
-from serving.routing.routes import Ask, Target as Way
+from serving.routing.routes import Ask
+from serving.routing.routes import Target as Way
 from support.http_readings import cut_at
 
 __all__ = ["FRAMES"]

@@ -1,4 +1,4 @@
-"""Streams of HTTP/1.1: no request that h11 reads otherwise, however the stream arrives in pieces."""
+"""Streams of HTTP/1.1: no request that h11 reads otherwise, in whatever pieces they arrive."""
 
 from __future__ import annotations
 

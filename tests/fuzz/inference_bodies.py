@@ -74,7 +74,9 @@ def check_json(data: bytes) -> None:
 
 
 def make_protobuf(rng: Random, corpus: Sequence[bytes]) -> bytes:
-    return bend_bytes(rng, rng.choice(corpus), (b"image", b"UINT8", b"\x0a\x00", b"\x3a\x30"), corpus)
+    return bend_bytes(
+        rng, rng.choice(corpus), (b"image", b"UINT8", b"\x0a\x00", b"\x3a\x30"), corpus
+    )
 
 
 def check_protobuf(data: bytes) -> None:

@@ -51,7 +51,9 @@ def _bend_table(rng: Random, table: pa.Table) -> bytes:
         table = table.slice(0, rng.randrange(len(table) + 1))
     else:
         found = table.schema.metadata or {}
-        bent = {key: bend_bytes(rng, value, (b"null", b"1e999", b"-1")) for key, value in found.items()}
+        bent = {
+            key: bend_bytes(rng, value, (b"null", b"1e999", b"-1")) for key, value in found.items()
+        }
         table = table.replace_schema_metadata(bent)
     stream = io.BytesIO()
     pq.write_table(table, stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -33,7 +34,10 @@ class Target:
 
     def corpus(self) -> dict[str, bytes]:
         """The committed inputs, by the name of their file."""
-        return {path.name: path.read_bytes() for path in sorted((CORPUS / (self.folder or self.name)).iterdir())}
+        return {
+            path.name: path.read_bytes()
+            for path in sorted((CORPUS / (self.folder or self.name)).iterdir())
+        }
 
 
 def bounded(call: Callable[[], T], *, most_s: float, most_bytes: int) -> T:
@@ -55,10 +59,8 @@ def bounded(call: Callable[[], T], *, most_s: float, most_bytes: int) -> T:
 
 def _seconds_of(call: Callable[[], object]) -> float:
     begun_s = time.thread_time()
-    try:
+    with suppress(Exception):  # raised once already; only its time counts here
         call()
-    except Exception:  # noqa: BLE001 - raised once already; only its time counts here
-        pass
     return time.thread_time() - begun_s
 
 

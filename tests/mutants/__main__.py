@@ -49,6 +49,8 @@ def environment(copy: Path) -> dict[str, str]:
     return {
         **os.environ, "PYTHONPATH": f"{copy}:{copy / 'tests'}:{copy / 'benchmarks'}",
         "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # their imports would take half of each trial
+        "NUMBA_DISABLE_JIT": "1",  # what is tried once takes longer to compile than to run
     }  # fmt: skip
 
 
