@@ -115,9 +115,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process as process:
+            process.communicate()
 
 
 def try_all(sample: Sequence[Mutant], reach: Reach, copies: Sequence[Path]) -> list[Result]:
@@ -210,7 +209,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [copy_tree(Path(folder) / f"copy-{number}") for number in range(jobs)]
         reach = find_reach(copies)
-        print(f"{len(reach.seconds)} tests pass, {time.monotonic() - begun_s:.0f} s", flush=True)
+        print(f"{len(reach.seconds)} tests, {time.monotonic() - begun_s:.0f} s", flush=True)
+        for test in reach.failed:
+            print(f"left out, since it fails without any mutant: {test}", flush=True)
         results = try_all(draw(seed, count), reach, copies)
     text = report(results, seed)
     REPORT.parent.mkdir(exist_ok=True)

@@ -20,6 +20,8 @@ from mutants.files import FILES
 
 __all__ = ["Reach", "measure"]
 
+MOST_FAILING = 0.05
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -29,6 +31,8 @@ class Reach:
     """file -> line -> tests that run it; "" stands for imports"""
     seconds: Mapping[str, float]
     """of each test, fixtures included"""
+    failed: Sequence[str] = ()
+    """tests that fail without any mutant, as one that measures time may on a busy machine"""
 
     def tests_of(self, path: str, lines: range) -> list[str]:
         """The tests that run one of `lines`, the quickest first. Lines that only imports run
@@ -44,13 +48,15 @@ class Reach:
         """What several runs showed together."""
         lines: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         seconds: dict[str, float] = {}
+        failed: list[str] = []
         for path in paths:
             found = json.loads(path.read_text())
             seconds |= found["seconds"]
+            failed += found["failed"]
             for name, by_line in found["tests_by_line"].items():
                 for line, tests in by_line.items():
                     lines[name][int(line)] += tests
-        return cls(lines, seconds)
+        return cls(lines, seconds, failed)
 
 
 class _Contexts:
@@ -59,6 +65,12 @@ class _Contexts:
     def __init__(self, measured: coverage.Coverage) -> None:
         self._measured = measured
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """pytest: how a test, or a fixture of it, ended."""
+        if report.failed:
+            self.failed.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -72,7 +84,8 @@ class _Contexts:
 
 
 def measure(out: Path, tests: Sequence[str]) -> None:
-    """Run `tests` and write what they reach. Ends the process if one of them fails."""
+    """Run `tests` and write what they reach. One that fails without any mutant shows nothing and is
+    left out. Ends the process if many do, or if they cannot be run."""
     measured = coverage.Coverage(
         data_file=None, config_file=False, include=list(FILES), messages=False
     )
@@ -83,16 +96,22 @@ def measure(out: Path, tests: Sequence[str]) -> None:
     arguments = [*tests, *chosen, "-q", "-p", "no:cacheprovider"]
     status = pytest.main(arguments, plugins=[contexts])
     measured.stop()
-    if status:
+    failed = contexts.failed
+    if status not in (0, 1) or len(failed) > MOST_FAILING * len(contexts.seconds):
         sys.exit(f"mutants: the tests fail without any mutant (exit code {int(status)})")
     data = measured.get_data()
     by_file = {name: str(Path(name).relative_to(Path.cwd())) for name in data.measured_files()}
     found = {
-        by_file[name]: dict(data.contexts_by_lineno(name).items())
+        by_file[name]: {
+            line: [test for test in tests if test not in failed]
+            for line, tests in data.contexts_by_lineno(name).items()
+        }
         for name in by_file
         if by_file[name] in FILES
     }
-    out.write_text(json.dumps({"tests_by_line": found, "seconds": contexts.seconds}))
+    out.write_text(
+        json.dumps({"tests_by_line": found, "seconds": contexts.seconds, "failed": sorted(failed)})
+    )
 
 
 if __name__ == "__main__":

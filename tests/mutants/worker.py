@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,9 +90,9 @@ def _end_group(child: int) -> None:
 def independent_modules() -> list[str]:
     """The product's modules that import none of `FILES`, not even by way of others, nor Ray or
     torch; found in the current folder."""
-    paths = {path: ".".join(path.with_suffix("").parts) for r in ROOMS for path in _python(r)}
-    imports = {name: _imported(path) for path, name in paths.items()}
-    left_out = {".".join(Path(path).with_suffix("").parts) for path in FILES}
+    paths = {_module(path): path for room in ROOMS for path in Path(room).rglob("*.py")}
+    imports = {name: _imported(path) | set(_parents(name)) for name, path in paths.items()}
+    left_out = {_module(Path(path)) for path in FILES}
     left_out |= {"ray", "torch", "torchvision", "timm"}
     found = len(left_out) - 1
     while found != len(left_out):
@@ -102,19 +101,26 @@ def independent_modules() -> list[str]:
     return sorted(imports.keys() - left_out)
 
 
-def _python(room: str) -> Iterator[Path]:
-    return (path for path in Path(room).rglob("*.py") if path.name != "__init__.py")
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _parents(name: str) -> list[str]:
+    """The packages that importing `name` imports first."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _imported(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, node.module.split(".")[0]}
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found |= {each for name in names for each in (name, *_parents(name))}
     return found
 
 
