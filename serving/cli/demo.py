@@ -30,6 +30,7 @@ from serving.report.compare import PolicyRow, comparison_table, policy_row, rank
 from serving.report.examples import pick_examples
 from serving.report.live import LiveComparison, PlanChange, compare_live
 from serving.report.placement import build_placement
+from serving.report.regret import regret_of
 from serving.report.report import Report
 from serving.report.write import write_report
 from serving.setting.setting import Setting
@@ -167,6 +168,7 @@ def _measure(
         gallery=gallery,
         policies=rows,
         live=live,
+        regret=regret_of(run.measurements, stand.setting),
     )
 
 

@@ -41,6 +41,7 @@ from serving.metrics.targets import write_prometheus
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.examples import Gallery, pick_examples
 from serving.report.placement import build_placement
+from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.setting.setting import Setting
@@ -207,6 +208,7 @@ def report(
     wanted = Plan.load(plan)
     gallery = measurements.with_name("gallery.json")
     measured = summarise_run(rows)
+    regret = regret_of(rows, setting)
     placement = build_placement(
         setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
     )
@@ -221,10 +223,16 @@ def report(
             topology=setting.topology.name,
             placement=placement,
             gallery=examples,
+            regret=regret,
         )
 
     save_result(write, output)
     out.say(say_measured(measured))
+    if regret is not None:
+        out.say(
+            f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
+            f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
+        )
     out.wrote(output / "report.json", output / "report.html")
     out.result({"report": str(output / "report.json"), "page": str(output / "report.html")})
 

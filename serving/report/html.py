@@ -66,6 +66,7 @@ def render_page(page: Page) -> str:
         report=page.report,
         predicted=page.report.predicted,
         measured=page.report.measured,
+        regret=page.report.regret,
         certificate=page.report.certificate,
         policy=page.measurements.run.policy,
         gallery_tasks=_gallery_tasks(page),

@@ -11,6 +11,7 @@ from cluster.provenance import Provenance
 from planner.certificate import Certificate, EvaluationSummary
 from serving.report.compare import PolicyRow
 from serving.report.live import LiveComparison
+from serving.report.regret import Regret
 from serving.traffic.summary import SHED, RunSummary
 
 __all__ = ["Predicted", "Report", "build_report"]
@@ -40,6 +41,7 @@ class Report(Document):
     provenance: Provenance
     policies: tuple[PolicyRow, ...] | None = None
     live: LiveComparison | None = None
+    regret: Regret | None = None
 
 
 def build_report(
@@ -51,6 +53,7 @@ def build_report(
     bounds_s: Mapping[str, float] | None = None,
     policies: Sequence[PolicyRow] | None = None,
     live: LiveComparison | None = None,
+    regret: Regret | None = None,
 ) -> Report:
     """The report of a run; `predicted` and `certificate` are those of the plan that served it."""
     return Report(
@@ -69,4 +72,5 @@ def build_report(
         provenance=provenance,
         policies=tuple(policies) if policies is not None else None,
         live=live,
+        regret=regret,
     )

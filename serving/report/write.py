@@ -13,6 +13,7 @@ from serving.report.examples import Gallery
 from serving.report.html import Page, write_page
 from serving.report.live import LiveComparison
 from serving.report.placement import Placement
+from serving.report.regret import Regret
 from serving.report.report import Report, build_report
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
@@ -31,6 +32,7 @@ def write_report(
     gallery: Gallery | None = None,
     policies: Sequence[PolicyRow] | None = None,
     live: LiveComparison | None = None,
+    regret: Regret | None = None,
 ) -> Report:
     """Write `report.json` and `report.html` into `folder`. Raises `InputError` for a plan that
     carries no prediction or certificate (one that was written by hand)."""
@@ -48,6 +50,7 @@ def write_report(
         bounds_s=measurements.run.bounds_s,
         policies=policies,
         live=live,
+        regret=regret,
     )
     folder = Path(folder)
     report.save(folder / "report.json")

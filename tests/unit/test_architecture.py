@@ -250,3 +250,12 @@ def test_what_a_fleet_calls_on_nodes_is_typed() -> None:
     remote = ast.parse((ROOT / "serving/deploy/remote_node.py").read_text())
     offered = {node.name for node in ast.walk(remote) if isinstance(node, ast.AsyncFunctionDef)}
     assert calls <= offered
+
+
+def test_no_file_has_more_lines_than_one_idea_takes() -> None:
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for room in ROOMS
+        for path in files(room)
+    }
+    assert {name: count for name, count in lines.items() if count > 400} == {}

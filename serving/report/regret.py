@@ -1,0 +1,110 @@
+"""How much of what a clairvoyant could have scored a run has reached (F21)."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from cluster.demand import Phase
+from cluster.document import FrozenModel
+from planner.clairvoyant import Health, LeastWork, clairvoyant_bound
+from planner.latency_bound import latency_bounds_s
+from planner.problem import FloatArray, Problem
+from serving.setting.setting import Setting
+from serving.traffic.measurement import Measurements
+
+__all__ = ["Regret", "regret_of"]
+
+PERIOD_S = 1.0
+
+
+class Regret(FrozenModel):
+    """A run against the bound on every sequence of plans for its arrivals."""
+
+    accuracy: float = Field(
+        description="accuracies of the cards, summed over the answers in time / queries"
+    )
+    clairvoyant_bound: float = Field(
+        description="the same of any sequence of plans is at most this"
+    )
+    reached: float = Field(description="accuracy / clairvoyant_bound")
+    period_s: float = Field(description="of the periods that the bound knows of")
+
+
+def regret_of(
+    measurements: Measurements,
+    setting: Setting,
+    *,
+    period_s: float = PERIOD_S,
+    health: Health | None = None,
+) -> Regret | None:
+    """The regret of a run; None for a run without queries.
+
+    Both sides count a_mt, the accuracy of the card, for an answer within its promised bound: the
+    labels of a few hundred pictures scatter more than plans differ. A query is taken to be asked
+    alone; for requests that share passes (F14) the bound does not hold.
+    """
+    if not len(measurements):
+        return None
+    clients = [node.name for node in setting.topology.clients]
+    rates = {client: dict.fromkeys(setting.tasks, 1.0) for client in clients}
+    problem = setting.problem(Phase(duration_s=1.0, rates_qps=rates))
+    periods = max(1, int(np.ceil(measurements.run.duration_s / period_s - 1e-9)))
+    arrivals_kct = np.zeros((periods, len(problem.clients), len(problem.tasks)), dtype=np.int64)
+    k_q = np.minimum((measurements.scheduled_s / period_s).astype(int), periods - 1)
+    c_q = _index(measurements.client, problem.clients)
+    t_q = _index(measurements.task, problem.tasks)
+    np.add.at(arrivals_kct, (k_q, c_q, t_q), 1)
+    waits_s = [
+        bound_s
+        for client in clients
+        for bound_s in latency_bounds_s(
+            setting.topology, client, setting.largest_query_bytes
+        ).values()
+    ]
+    bound = clairvoyant_bound(
+        problem, arrivals_kct, period_s, max(waits_s), work=least_work_of(setting, problem),
+        health=health,
+    )  # fmt: skip
+    in_time_q = measurements.answered & (measurements.latency_s <= measurements.bound_s)
+    accuracy = {(m, t): a for m, by_task in setting.accuracy.items() for t, a in by_task.items()}
+    pairs = zip(measurements.model[in_time_q], measurements.task[in_time_q], strict=True)
+    score = sum(accuracy.get((str(model), str(task)), 0.0) for model, task in pairs)
+    return Regret(
+        accuracy=score / len(measurements),
+        clairvoyant_bound=bound.accuracy,
+        reached=score / bound.score if bound.score else 1.0,
+        period_s=period_s,
+    )
+
+
+def least_work_of(setting: Setting, problem: Problem) -> LeastWork:
+    """The least device seconds an answer takes, over the batch sizes that were measured."""
+
+    def least(node: str) -> FloatArray:
+        found = np.full(len(problem.models), np.inf)
+        for m, model in enumerate(problem.models):
+            profile = setting.profiles.find(node, model)
+            if profile is not None:
+                each_s = [entry.p50_s / entry.batch for entry in profile.latency]
+                found[m] = min([*each_s, profile.marginal_s])
+        return found
+
+    above = least(problem.cloud)
+    quickest = float(above.min(initial=np.inf))
+    return LeastWork(
+        client_cm=np.array([least(name) for name in problem.clients]),
+        edge_em=np.array([least(name) for name in problem.edges]),
+        cloud_t=np.full(len(problem.tasks), quickest if np.isfinite(quickest) else 0.0),
+    )
+
+
+def _index(names_q: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
+    place = {name: index for index, name in enumerate(known)}
+    strange = sorted({str(name) for name in names_q} - place.keys())
+    if strange:
+        raise ValueError(
+            f"the measurements name {strange[0]!r}, which the topology lacks; give the profiles "
+            "and the topology that they were made with"
+        )
+    return np.array([place[str(name)] for name in names_q])

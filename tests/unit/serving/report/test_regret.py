@@ -1,0 +1,70 @@
+"""No run scores above what the clairvoyant could have (F21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cluster.arrivals import MmppArrivals, MmppState
+from cluster.demand import EVERY_CLIENT, Phase
+from planner.policies import POLICIES, Options, solve
+from serving.report.regret import regret_of
+from serving.setting.setting import Setting
+from serving.simulation.simulate import simulate
+from support.demo_setting import demo_demand, demo_setting
+
+BURSTS = MmppArrivals(
+    kind="mmpp",
+    states=(MmppState(factor=0.3, dwell_s=3), MmppState(factor=4, dwell_s=0.8)),
+    correlation=1.0,
+    hold_mean=True,
+)
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    return demo_setting()
+
+
+def bursty(duration_s: float, factor: float = 1.0) -> Phase:
+    rates = {
+        client: {task: factor * rate for task, rate in by_task.items()}
+        for client, by_task in demo_demand().phases[0].rates_qps.items()
+    }
+    return Phase(duration_s=duration_s, rates_qps=rates, arrivals={EVERY_CLIENT: BURSTS})
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_no_policy_is_above_the_bound(setting: Setting, policy: str) -> None:
+    for seed, factor in ((1, 1.0), (2, 2.5)):
+        phase = bursty(12.0, factor)
+        plan = solve(setting.problem(phase), policy, Options(time_limit_s=10.0)).plan
+        rows = simulate(setting, plan, [phase], seed=seed)
+        regret = regret_of(rows, setting)
+        assert regret is not None
+        assert regret.accuracy <= regret.clairvoyant_bound * (1 + 1e-9)
+        assert 0.0 <= regret.reached <= 1.0 + 1e-9
+
+
+def test_the_bound_is_near_what_a_good_plan_reaches_under_a_steady_load(setting: Setting) -> None:
+    phase = demo_demand().phases[0]
+    plan = solve(setting.problem(phase), "certified", Options()).plan
+    regret = regret_of(simulate(setting, plan, [phase], seed=3), setting)
+    assert regret is not None
+    assert regret.reached >= 0.9
+
+
+def test_late_answers_and_refusals_score_nothing(setting: Setting) -> None:
+    phase = bursty(6.0)
+    plan = solve(setting.problem(phase), "certified", Options()).plan
+    rows = simulate(setting, plan, [phase], seed=3)
+    late = replace(rows, done_s=rows.done_s + 100.0)
+    regret = regret_of(late, setting)
+    assert regret is not None
+    assert regret.accuracy == 0.0
+    some = regret_of(replace(rows, outcome=np.full(len(rows), "shed")), setting)
+    assert some is not None
+    assert some.accuracy == 0.0
+    assert some.clairvoyant_bound == regret.clairvoyant_bound
