@@ -91,10 +91,11 @@ def tell_peak(
         }
     )  # fmt: skip
     if held is None:
-        least = min(each.factor for each in peak.trials)
+        least = min(peak.trials, key=lambda trial: trial.factor)
         out.say(
-            f"no load keeps {share:.1%} of the queries in time, down to {least:.3g} of the demand; "
-            "ask for a lower --share"
+            f"no load keeps {share:.1%} of the queries in time; at {least.factor:.3g} of the load "
+            f"{least.share:.1%} are. Whatever the load, some the plan serves nowhere or too late: "
+            "ask for a lower --share, or take a plan that serves more"
         )
         raise typer.Exit(ExitCode.NOT_MET)
     beyond = f"; {failed.factor:.3f} fails" if failed else "; none that was tried fails"
