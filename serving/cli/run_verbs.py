@@ -29,6 +29,7 @@ from serving.cli.inputs import (
     load_setting,
     naming_plan,
     pick_phase,
+    pick_traffic,
     state_problem,
 )
 from serving.cli.options import DURATION_S, PERIOD_S, PHASE, SHARE, number
@@ -150,7 +151,7 @@ def drive(
     check_output(output)
     check_output(pictures)
     wanted = Plan.load(plan)
-    phases, timeline = Demand.load(demand).part(phase, duration)
+    phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
     fleet = _running(state)
     beside = timeline_beside(timeline, state, fleet.change_link)
@@ -252,7 +253,7 @@ def compare(
     out = VerbOutput(as_json)
     policies = [find_policy(name).name for name in policy or COMPARED]
     setting = load_setting(None, profiles)
-    phases, timeline = Demand.load(demand).part(phase, duration)
+    phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
     fleet = _running_or_launched(out, state, setting)
     beside = timeline_beside(timeline, state, fleet.change_link)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.demand import Demand, Phase
+from cluster.demand import Phase
 from cluster.specs import SPECS
 from planner.plan import Plan
 from serving.cli.console import VerbOutput
@@ -20,6 +20,7 @@ from serving.cli.inputs import (
     Seed,
     TopologyFile,
     load_setting,
+    pick_traffic,
 )
 from serving.cli.options import DURATION_S, PHASE, number
 from serving.cli.output import check_output, save_result
@@ -58,7 +59,7 @@ def simulate(
     check_output(output)
     wanted = Plan.load(plan)
     setting = load_setting(topology, profiles)
-    phases, timeline = Demand.load(demand).part(phase, duration)
+    phases, timeline = pick_traffic(out, demand, phase, duration)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
         return simulate_run(setting, wanted, asked, seed=chosen, timeline=timeline)

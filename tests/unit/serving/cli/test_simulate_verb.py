@@ -69,6 +69,15 @@ def test_a_bound_that_no_load_keeps_ends_with_exit_code_3(
     assert "no load keeps 99.0% of the queries in time" in capsys.readouterr().out
 
 
+def test_events_outside_of_what_is_driven_are_counted_aloud(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timeline = [{"at_s": 1, "kill_node": "edge-0"}, {"at_s": 6, "kill_node": "cloud"}]
+    path = demand(folder, timeline=timeline)
+    assert run(["simulate", "--demand", path, "--duration", "3"]) == 0
+    assert "1 of the timeline's events lie outside" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("timeline", "words"),
     [
