@@ -148,7 +148,9 @@ class Demand(Document):
         Raises `InputError` if there is no such phase, or no duration.
         """
         if phase is not None and not 0 <= phase < len(self.phases):
-            raise InputError(f"--phase {phase}: there are phases 0 to {len(self.phases) - 1}")
+            raise InputError(
+                f"--phase {phase}: the demand {self.name!r} has phases 0 to {len(self.phases) - 1}"
+            )
         if duration_s is not None and duration_s <= 0:
             raise InputError(f"--duration must be positive, got {duration_s}")
         phases: list[Phase] = []

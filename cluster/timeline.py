@@ -84,7 +84,8 @@ class TimelineEvent(FrozenModel):
     @property
     def link(self) -> LinkEnds | None:
         """The link that it is about, if any."""
-        return self.cut_link or self.restore_link or (self.slow_link and self.slow_link.link)
+        slowed = self.slow_link.link if self.slow_link else None
+        return self.cut_link or self.restore_link or slowed
 
     @property
     def node(self) -> str | None:

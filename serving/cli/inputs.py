@@ -13,6 +13,7 @@ from cluster.demand import Demand, Phase
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
+from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from models.benchmarks.registry import open_benchmark
 from models.tasks import find_task
@@ -30,7 +31,8 @@ from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Seed", "TopologyFile",
-    "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase", "state_problem",
+    "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase", "pick_traffic",
+    "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -68,6 +70,21 @@ def naming_plan(plan: Path, other: str) -> Iterator[None]:
         raise BudgetError(
             error.violations, f"{plan} (`testbed plan` makes one that fits {other})"
         ) from None
+
+
+def pick_traffic(
+    out: VerbOutput, demand: Path, phase: int | None, duration_s: float | None
+) -> tuple[tuple[Phase, ...], tuple[TimelineEvent, ...]]:
+    """The phases of a demand file that are to be driven, and the events of their time.
+
+    Raises `InputError` if it has no such phase.
+    """
+    whole = Demand.load(demand)
+    phases, timeline = whole.part(phase, duration_s)
+    left_out = len(whole.timeline) - len(timeline)
+    if left_out:
+        out.say(f"{left_out} of the timeline's events lie outside of what is driven")
+    return phases, timeline
 
 
 def pick_phase(demand: Path, phase: int) -> Phase:

@@ -18,6 +18,7 @@ from serving.cli import (
     plan_verbs,
     problem_verbs,
     run_verbs,
+    simulate_verb,
     train_verb,
     zoo_verbs,
 )
@@ -38,6 +39,7 @@ for verb in (
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *simulate_verb.VERBS,
     *demo_verb.VERBS,
     *train_verb.VERBS,
     *problem_verbs.VERBS,

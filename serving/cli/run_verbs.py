@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +29,12 @@ from serving.cli.inputs import (
     load_setting,
     naming_plan,
     pick_phase,
+    pick_traffic,
     state_problem,
 )
 from serving.cli.options import DURATION_S, PERIOD_S, PHASE, SHARE, number
 from serving.cli.output import check_folder, check_output, save_result
+from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
@@ -43,13 +46,15 @@ from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.setting.setting import Setting
+from serving.traffic.local_faults import timeline_beside
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
-from serving.traffic.summary import RunSummary, summarise_run
+from serving.traffic.summary import say_measured, summarise_run
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
     from serving.replan.loop import ReplanLoop
+    from serving.traffic.session import Run
 
 __all__ = ["VERBS"]
 
@@ -129,33 +134,56 @@ def drive(
     ] = None,
     seed: Seed = 1,
     images: ImageCount = 240,
+    find_peak: FindPeak = False,
+    share: PeakShare = 0.99,
+    within: PeakWithin = None,
+    seeds: PeakSeeds = 3,
+    tolerance: PeakTolerance = 0.05,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/measurements.parquet"),
     as_json: Json = False,
 ) -> None:
-    """Send labelled traffic through the clients' doors and score what comes back."""
+    """Send labelled traffic through the clients' doors and score what comes back.
+
+    The events of the demand's timeline come about meanwhile. With --find-peak nothing is written.
+    """
     out = VerbOutput(as_json)
     pictures = output.with_name("gallery.json") if output.name else output
     check_output(output)
     check_output(pictures)
     wanted = Plan.load(plan)
-    phases = _phases(demand, phase, duration)
-    fleet = _running(local.connect())
+    phases, timeline = pick_traffic(out, demand, phase, duration)
+    state = local.connect()
+    fleet = _running(state)
+    beside = timeline_beside(timeline, state, fleet.change_link)
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
-    schedule = build_schedule(phases, seed, images, labelled.labelled)
-    with out.progress("driving") as advance:
-        run = run_traffic(
-            fleet, wanted, schedule, labelled,
-            command="testbed drive", seed=seed, on_progress=advance,
+
+    def send(asked: Sequence[Phase], chosen: int, what: str = "driving") -> Run:
+        schedule = build_schedule(asked, chosen, images, labelled.labelled, timeline)
+        with out.progress(what, changes=beside is not None) as advance:
+            return run_traffic(
+                fleet, wanted, schedule, labelled,
+                command="testbed drive", seed=chosen, on_progress=advance, beside=beside,
+            )  # fmt: skip
+
+    if find_peak:
+        tell_peak(
+            out, lambda asked, chosen: send(asked, chosen, "trying").measurements, phases,
+            seed=seed, share=share, within_s=within, seeds=seeds, tolerance=tolerance,
         )  # fmt: skip
+        local.disconnect()
+        return
+    run = send(phases, seed)
     save_result(run.measurements.save, output)
     save_result(pick_examples(run.schedule, run.records, labelled).save, pictures)
     measured = summarise_run(run.measurements)
-    _say_measured(out, measured)
+    out.say(say_measured(measured))
     out.wrote(output)
     out.result(measured.model_dump(mode="json"))
     local.disconnect()
+    if run.beside_fault:
+        raise ServingError(f"the timeline of {demand} broke off: {run.beside_fault}")
     if measured.errors:
         raise ServingError(
             f"{measured.errors} of {measured.queries} queries failed; `testbed logs --level "
@@ -200,7 +228,7 @@ def report(
         )
 
     save_result(write, output)
-    _say_measured(out, measured)
+    out.say(say_measured(measured))
     if regret is not None:
         out.say(
             f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
@@ -225,12 +253,14 @@ def compare(
     out = VerbOutput(as_json)
     policies = [find_policy(name).name for name in policy or COMPARED]
     setting = load_setting(None, profiles)
-    phases = _phases(demand, phase, duration)
-    fleet = _running_or_launched(out, local.connect(), setting)
+    phases, timeline = pick_traffic(out, demand, phase, duration)
+    state = local.connect()
+    fleet = _running_or_launched(out, state, setting)
+    beside = timeline_beside(timeline, state, fleet.change_link)
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
-    schedule = build_schedule(phases, seed, images, labelled.labelled)
+    schedule = build_schedule(phases, seed, images, labelled.labelled, timeline)
     problem = setting.problem(phases[0])
     rows = []
     for name in policies:
@@ -240,7 +270,7 @@ def compare(
         with out.progress(name, changes=True) as advance:
             run = run_traffic(
                 fleet, solution.plan, schedule, labelled,
-                command="testbed compare", seed=seed, on_progress=advance,
+                command="testbed compare", seed=seed, on_progress=advance, beside=beside,
             )  # fmt: skip
         summary = solution.evaluation.summary()
         rows.append(
@@ -348,35 +378,12 @@ def _running_or_launched(
         )
 
 
-def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[Phase]:
-    phases = list(Demand.load(demand).phases) if phase is None else [pick_phase(demand, phase)]
-    if duration_s is None:
-        return phases
-    return [entry.model_copy(update={"duration_s": duration_s}) for entry in phases]
-
-
 async def _for(controller: ReplanLoop, duration_s: float | None) -> None:
     try:
         async with asyncio.timeout(duration_s):
             await controller.run()
     except TimeoutError:
         return
-
-
-def _say_measured(out: VerbOutput, measured: RunSummary) -> None:
-    latency = measured.latency_s
-    words = (
-        f"p50 {latency.p50 * 1e3:.0f} ms, p95 {latency.p95 * 1e3:.0f} ms, "
-        f"p99 {latency.p99 * 1e3:.0f} ms"
-        if latency
-        else "nothing was answered"
-    )
-    met = measured.deadline_met_share
-    out.say(
-        f"{measured.queries} queries: {measured.answered} answered, {measured.shed} shed, "
-        f"{measured.errors} errors; accuracy {measured.accuracy:.3f}; {words}"
-        + (f"; {met:.1%} within the promised bound" if met is not None else "")
-    )
 
 
 VERBS = (deploy, drive, live, report, compare)

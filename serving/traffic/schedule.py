@@ -50,9 +50,9 @@ class Schedule:
     @property
     def last_image(self) -> int:
         """The largest index of an image that a query may be about; -1 if there is no query."""
-        shown = [self.image_q] if len(self) else []
-        shown += [images for group in self.callers for images in group.images.values()]
-        return max((int(images.max()) for images in shown), default=-1)
+        of_callers = (images for group in self.callers for images in group.images.values())
+        largest = [int(images.max()) for images in of_callers]
+        return max([*largest, int(self.image_q.max()) if len(self) else -1])
 
     def __len__(self) -> int:
         return len(self.scheduled_s_q)

@@ -16,7 +16,16 @@ from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
 from serving.traffic.sent import SentTraffic
 
-__all__ = ["SHED", "TIERS", "LatencyS", "LatenessS", "RunSummary", "summarise", "summarise_run"]
+__all__ = [
+    "SHED",
+    "TIERS",
+    "LatencyS",
+    "LatenessS",
+    "RunSummary",
+    "say_measured",
+    "summarise",
+    "summarise_run",
+]
 
 TIERS = ("client", "edge", "cloud")
 SHED = "shed"
@@ -173,3 +182,20 @@ def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[flo
 def summarise_run(rows: Measurements) -> RunSummary:
     """The summary of a whole run."""
     return summarise(rows, rows.run.duration_s, rows.run.busy_s, rows.run.sent)
+
+
+def say_measured(measured: RunSummary) -> str:
+    """The numbers of a run in one line, for people."""
+    latency = measured.latency_s
+    words = (
+        f"p50 {latency.p50 * 1e3:.0f} ms, p95 {latency.p95 * 1e3:.0f} ms, "
+        f"p99 {latency.p99 * 1e3:.0f} ms"
+        if latency
+        else "nothing was answered"
+    )
+    met = measured.deadline_met_share
+    return (
+        f"{measured.queries} queries: {measured.answered} answered, {measured.shed} shed, "
+        f"{measured.errors} errors; accuracy {measured.accuracy:.3f}; {words}"
+        + (f"; {met:.1%} within the promised bound" if met is not None else "")
+    )

@@ -26,10 +26,15 @@ class StepPath:
     duration_s: float
 
     @property
+    def ends_s_k(self) -> NDArray[np.float64]:
+        """Where each step ends (k)."""
+        return np.append(self.starts_s_k[1:], self.duration_s)
+
+    @property
     def integral_k(self) -> NDArray[np.float64]:
         """Integral from 0 to each start, and to the end (k + 1)."""
-        ends_s = np.append(self.starts_s_k[1:], self.duration_s)
-        return np.concatenate([[0.0], np.cumsum(self.values_k * (ends_s - self.starts_s_k))])
+        lengths_s_k = self.ends_s_k - self.starts_s_k
+        return np.concatenate([[0.0], np.cumsum(self.values_k * lengths_s_k)])
 
     @property
     def total(self) -> float:
@@ -55,7 +60,10 @@ class StepPath:
         integral_k = self.integral_k
         step_n = np.searchsorted(integral_k[1:], passed_n, side="right")
         into_n = (passed_n - integral_k[step_n]) / self.values_k[step_n]
-        times_s_n: NDArray[np.float64] = self.starts_s_k[step_n] + into_n
+        # Where a rate is next to nothing, rounding of the integral is long in time.
+        times_s_n: NDArray[np.float64] = np.minimum(
+            self.starts_s_k[step_n] + into_n, self.ends_s_k[step_n]
+        )
         return times_s_n[times_s_n < self.duration_s]
 
     def scaled(self, factor: float) -> StepPath:

@@ -180,7 +180,7 @@ def test_a_part_of_a_demand_has_the_events_of_its_time(
 
 
 def test_a_part_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="--phase 2: there are phases 0 to 1"):
+    with pytest.raises(ValueError, match="--phase 2: the demand 'd' has phases 0 to 1"):
         two_phases().part(2)
     with pytest.raises(ValueError, match="--duration must be positive, got 0"):
         two_phases().part(0, 0.0)

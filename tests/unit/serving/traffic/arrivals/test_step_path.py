@@ -36,6 +36,12 @@ def test_times_are_where_the_integral_has_grown_so_far(path: StepPath, shares: l
         assert grown == pytest.approx(wanted, abs=1e-6 * max(1.0, path.total))
 
 
+def test_a_rate_next_to_nothing_puts_no_arrival_beyond_its_step() -> None:
+    path = StepPath(np.array([0.0, 10.0, 20.0]), np.array([50.0, 1e-14, 50.0]), 30.0)
+    passed = 500.0 + np.arange(4) * 2.0**-43  # neighbours of 500 among the numbers there are
+    assert np.all(np.diff(path.times_s(passed)) >= 0)
+
+
 def test_nothing_arrives_while_the_rate_is_zero() -> None:
     path = StepPath(np.array([0.0, 2.0, 4.0]), np.array([5.0, 0.0, 5.0]), 6.0)
     times_s = path.times_s(np.linspace(0.0, 19.9, 200))

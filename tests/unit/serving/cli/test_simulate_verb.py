@@ -1,0 +1,101 @@
+"""`testbed simulate`: a run in simulated time from files alone, and the peak of a plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.specs import SPECS
+from planner.policies import solve
+from serving.cli.main import run
+from serving.traffic.measurement import Measurements
+from support.demo_setting import demo_demand, demo_setting
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Plan and profiles where the verbs seek them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
+    setting = demo_setting()
+    setting.profiles.save(tmp_path / "out" / "profiles.json")
+    problem = setting.problem(demo_demand().phases[0])
+    solve(problem, "baj3o").plan.save(tmp_path / "out" / "plan.json")
+    return tmp_path
+
+
+def demand(folder: Path, **more: Any) -> str:
+    rates = demo_demand().phases[0].model_dump()["rates_qps"]
+    data = {"name": "d", "phases": [{"duration_s": 8, "rates_qps": rates}], **more}
+    (folder / "demand.yaml").write_text(yaml.safe_dump(data))
+    return str(folder / "demand.yaml")
+
+
+def test_a_demand_of_bursts_is_simulated_from_files(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bursty = str(SPECS / "bursty-demand.yaml")
+    assert run(["simulate", "--demand", bursty, "--duration", "10", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["errors"] == 0
+    assert found["sent"]["total"]["dispersion_1s"] > 5
+    assert len(Measurements.load(folder / "out" / "simulated.parquet")) == found["queries"]
+
+
+def test_the_peak_is_found_with_its_interval(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--share", "0.9", "--seeds", "2", "--tolerance", "0.5", "--json"]
+    assert run(["simulate", "--demand", demand(folder), "--find-peak", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 1.0 <= found["factor"] < found["fails_at_factor"] <= 1.5 * found["factor"]
+    low, high = found["interval"]
+    assert low < found["share_in_time"] < high
+    assert found["share_in_time"] >= 0.9
+    assert found["rate_qps"] == pytest.approx(60 * found["factor"], rel=0.15)
+    assert {trial["holds"] for trial in found["trials"]} == {True, False}
+    assert not (folder / "out" / "simulated.parquet").exists()
+
+
+def test_a_bound_that_no_load_keeps_ends_with_exit_code_3(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--within", "0.0001", "--seeds", "1"]
+    assert run(["simulate", "--demand", demand(folder), "--find-peak", *options]) == 3
+    assert "no load keeps 99.0% of the queries in time" in capsys.readouterr().out
+
+
+def test_events_outside_of_what_is_driven_are_counted_aloud(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timeline = [{"at_s": 1, "kill_node": "edge-0"}, {"at_s": 6, "kill_node": "cloud"}]
+    path = demand(folder, timeline=timeline)
+    assert run(["simulate", "--demand", path, "--duration", "3"]) == 0
+    assert "1 of the timeline's events lie outside" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("timeline", "words"),
+    [
+        ([{"at_s": 2, "kill_node": "edge-9"}], "no node is named 'edge-9'; did you mean edge-0?"),
+        ([{"at_s": 2, "stop_node": "edge-0"}], "the simulator cannot bring about stop_node"),
+        (
+            [{"at_s": 4, "kill_node": "cloud"}, {"at_s": 2, "kill_node": "cloud"}],
+            "timeline.1: goes backwards, to 2 s after 4 s",
+        ),
+    ],
+)
+def test_a_timeline_that_cannot_be_is_one_line_and_writes_nothing(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    timeline: list[dict[str, Any]],
+    words: str,
+) -> None:
+    assert run(["simulate", "--demand", demand(folder, timeline=timeline)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (folder / "out" / "simulated.parquet").exists()
