@@ -47,7 +47,7 @@ def fit(image_bhw3: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         .to(torch.uint8)
         for colours in picture_b3hw.split(together, dim=1)
     ]
-    whole = torch.cat(parts, dim=1)
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return whole.permute(0, 2, 3, 1).contiguous().numpy()
 
 
