@@ -8,7 +8,7 @@
     |-- BudgetError        a plan breaks a budget and is not deployed
     |-- LeaseHeldError     somebody else does what only one may do at a time
     `-- PlanChangeError    a change of plan broke off; the message says what holds now
-        `-- PlanChangeConflictError   another change came first; nothing was touched
+        `-- PlanChangeConflictError   another change is under way, or took over
 
 The errors that a caller of the Python client meets are another tree, under `ClientError`
 (`serving.client.wire`).
@@ -166,4 +166,5 @@ class PlanChangeError(ServingError):
 
 
 class PlanChangeConflictError(PlanChangeError):
-    """Another change of plan is under way, or came first. Nothing was touched."""
+    """Another change of plan is under way, came first, or took over; the message says which, and
+    the nodes are the other one's."""
