@@ -11,7 +11,7 @@
     |-- ModelLoadError     a model did not load in time; the node goes on with those it has
     |-- LeaseHeldError     somebody else does what only one may do at a time
     `-- PlanChangeError    a change of plan broke off; the message says what holds now
-        `-- PlanChangeConflictError   another change came first; nothing was touched
+        `-- PlanChangeConflictError   another change is under way, or took over
 
 What a user got wrong is an `InputError` (`cluster.errors`), raised before anything is changed.
 
@@ -198,4 +198,5 @@ class PlanChangeError(ServingError):
 
 
 class PlanChangeConflictError(PlanChangeError):
-    """Another change of plan is under way, or came first. Nothing was touched."""
+    """Another change of plan is under way, came first, or took over; the message says which, and
+    the nodes are the other one's."""
