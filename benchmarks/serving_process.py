@@ -20,13 +20,14 @@ from models.runtime.allocator import ENVIRONMENT
 from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
 from serving.ingress.http_api import Page
+from serving.ingress.image_decoding import Decode
 from serving.ingress.listen import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.config import NodeConfig
 from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
-from uvicorn_door import Close, Decode, open_uvicorn_door
+from uvicorn_door import Close, open_uvicorn_door
 
 __all__ = [
     "MAX_BATCH",
@@ -185,7 +186,8 @@ async def _main(role: _Role, pipe: Connection) -> None:
     if role.target is None or role.target.node == role.node.name:
         await server.load((MODEL,))
     peer_port = await server.start()
-    http_port, close = 0, _nothing
+    http_port = 0
+    close: Close = _nothing
     if role.target is not None:
         server.route(RouteTable(1, {TASK: ((role.target, 1.0),)}))
         pages = {"/metrics": metrics.page}

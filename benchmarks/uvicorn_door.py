@@ -13,20 +13,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
 import uvicorn
-from numpy.typing import NDArray
 
 from serving.http.exchange import Application, Begin, Exchange, Head, Response
 from serving.http.server import BACKLOG
 from serving.ingress.access import DoorConfig
 from serving.ingress.door import Door
 from serving.ingress.http_api import HttpApi, Page
+from serving.ingress.image_decoding import Decode
 from serving.node.server import NodeServer
 
-__all__ = ["AsgiDoor", "Close", "Decode", "open_uvicorn_door", "received", "scope_of"]
+__all__ = ["AsgiDoor", "Close", "open_uvicorn_door", "received", "scope_of"]
 
-Decode = Callable[[bytes], NDArray[np.uint8]]
 Close = Callable[[], Awaitable[None]]
 Message = dict[str, Any]
 MOST_HEADS = 256

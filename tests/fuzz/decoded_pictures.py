@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def check(body: bytes) -> None:
         with suppress(ImageError), warnings.catch_warnings():
             warnings.simplefilter("error")
             image = bounded(
-                lambda card=card: decode_image(body, card),
+                partial(decode_image, body, card),
                 most_s=most_s,
                 most_bytes=MEMORY_PER_BYTE * len(body) + MEMORY_FREE_BYTES,
             )

@@ -83,6 +83,9 @@ class Running:
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         return await self._now("retire").retire(version, keep)
 
+    async def change_link(self, target: str, share: float) -> None:
+        await self._now("change_link").change_link(target, share)
+
     async def snapshot(self) -> NodeSnapshot:
         return await self._now("snapshot").snapshot()
 
