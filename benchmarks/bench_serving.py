@@ -174,7 +174,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def _protocol_cost_s(images: np.ndarray, way: str) -> float:
+def _protocol_cost_s(images: np.ndarray, way: Way) -> float:
     return run(protocol_cost_s(images, way))
 
 
