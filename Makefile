@@ -64,7 +64,7 @@ mutants: setup ## whether the fast tests notice 200 small changes (MUTANTS_SEED,
 soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_SECONDS=600)
 	$(PY) -m pytest -s tests/soak -m slow
 
-drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
+drills: setup ## kill and stop every kind of process at each step of a change of plan (DRILLS_SEED=1)
 	$(PY) -m pytest -s tests/drills -m slow
 
 check: setup ## lint, formatting, types, import boundaries
@@ -77,10 +77,7 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-gpu-drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
-	$(PY) -m pytest -s tests/drills -m slow
-
-check: setup ## the tests that only a CUDA device can answer
+gpu-check: setup ## the tests that only a CUDA device can answer
 	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 
