@@ -18,6 +18,10 @@ class Phase(FrozenModel):
 
     duration_s: float = Field(gt=0)
     rates_qps: dict[str, dict[str, RateQps]] = Field(description="client -> task -> queries/s")
+    dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="client -> variance / mean of its queries in a window T_b; 1 is Poisson (F17)",
+    )
 
     @property
     def total_qps(self) -> float:

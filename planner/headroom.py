@@ -38,13 +38,22 @@ FIRST_SHARE = 0.7
 STEPS = 5
 
 
+BoundOf = Callable[[Problem, Options], tuple[float, str]]
+"""An upper bound on a problem's optimum under F11, right answers/s, and how it was found."""
+
+
 def plan_with_headroom(
-    problem: Problem, run: Callable[[Problem, Options], Solution], options: Options
+    problem: Problem,
+    run: Callable[[Problem, Options], Solution],
+    options: Options,
+    *,
+    bound_of: BoundOf | None = None,
 ) -> Solution:
     """Plan with `run` so that at most a share `options.overrun` of windows is overrun (F11).
 
     F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
-    bound is for F11 itself. Raises `ValueError` for edges that do not batch.
+    bound is for F11 itself: `bound_of`, the linear relaxation if left out. Raises `ValueError` for
+    edges that do not batch.
     """
     overrun = options.overrun
     assert isinstance(overrun, float)
@@ -84,15 +93,27 @@ def plan_with_headroom(
             break
         share_e = moved_e
     assert solution is not None
+    bound_qps, method = (bound_of or relaxed_bound)(problem, options)
     return _concluded(
-        problem, options, overrun, solution, allocation, tuple(trace), iterations, begun_s
-    )
+        problem, options, overrun, bound_qps, method, solution, allocation, tuple(trace),
+        iterations, begun_s,
+    )  # fmt: skip
+
+
+def relaxed_bound(problem: Problem, options: Options) -> tuple[float, str]:
+    """The bound of the linear relaxation whose edge row is `headroom_cost`."""
+    overrun = options.overrun
+    assert isinstance(overrun, float)
+    found = relax_with(problem, lambda piece: headroom_cost(piece, overrun), 1.0, options)
+    return found.bound_qps, "linear relaxation (F11, linear under-estimate)"
 
 
 def _concluded(
     problem: Problem,
     options: Options,
     overrun: float,
+    bound_qps: float,
+    method: str,
     solution: Solution,
     allocation: Allocation,
     trace: tuple[float, ...],
@@ -104,8 +125,7 @@ def _concluded(
     objective = evaluation.objective
     if not evaluation.feasible:
         raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")
-    bound = relax_with(problem, lambda piece: headroom_cost(piece, overrun), 1.0, options)
-    upper_bound = max(bound.bound_qps / max(problem.total_load_qps, 1e-300), objective)
+    upper_bound = max(bound_qps / max(problem.total_load_qps, 1e-300), objective)
     if problem.total_load_qps == 0:
         upper_bound = 0.0
     gap = relative_gap(objective, upper_bound)
@@ -116,7 +136,7 @@ def _concluded(
             "gap": gap,
             "status": Status.OPTIMAL if gap <= options.gap else Status.FEASIBLE,
             "runtime_s": time.perf_counter() - begun_s,
-            "bound_method": "linear relaxation (F11, linear under-estimate)",
+            "bound_method": method,
             "iterations": iterations,
         }
     )

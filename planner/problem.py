@@ -39,8 +39,12 @@ LEFT_OUT = {
     "uplink_a": np.inf,
     "edge_rtt_e": 0.0,
     "edge_max_batch_e": np.inf,
+    "dispersion_c": 1.0,
 }
 """What an optional field holds where it is left out."""
+NEWER = ("dispersion_c",)
+"""Optional fields that the digest leaves out where they hold what they hold when left out, so that
+problems from before them keep their digests."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,9 @@ class Problem:
     """Round trip edge - cloud, seconds (0 by default); only F13 uses it."""
     edge_max_batch_e: FloatArray = field(default_factory=lambda: np.zeros(0))
     """B_e, queries of the largest batch (inf by default): F9 and F11 charge a setup for each."""
+    dispersion_c: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """I_i, variance / mean of the queries of client i in a window T_b (1, Poisson, by default);
+    F11 and F17."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -123,8 +130,8 @@ class Problem:
             object.__setattr__(self, "client_of_a", np.arange(len(self.clients)))
         for name, value in LEFT_OUT.items():
             if len(getattr(self, name)) == 0:
-                count = self._length(name.rsplit("_", 1)[1])
-                object.__setattr__(self, name, np.full(count, value))
+                shape = tuple(self._length(axis) for axis in name.rsplit("_", 1)[1])
+                object.__setattr__(self, name, np.full(shape, value))
         for name in self.array_fields():
             integer = name in INDEX_FIELDS
             array = _as_array(name, getattr(self, name), np.int64 if integer else np.float64)
@@ -189,6 +196,8 @@ class Problem:
         for name in (*NAME_FIELDS, "cloud", "cloud_compute"):
             state.update(f"{name}={getattr(self, name)!r};".encode())
         for name in self.array_fields():
+            if name in NEWER and np.all(getattr(self, name) == LEFT_OUT[name]):
+                continue
             state.update(name.encode())
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return state.hexdigest()[:32]

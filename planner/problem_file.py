@@ -65,6 +65,7 @@ class ProblemFile(Document):
     rtt_a: Vector = Field(default=(), validation_alias=AliasChoices("rtt_a", "client_rtt_c"))
     edge_rtt_e: Vector = ()
     edge_max_batch_e: OpenVector = ()
+    dispersion_c: Vector = ()
     provenance: Provenance | None = None
 
     @classmethod

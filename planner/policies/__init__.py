@@ -12,6 +12,7 @@ from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
 from planner.policies.certified import certified
 from planner.policies.exact import exact
+from planner.policies.fixed_models import solve_shares
 from planner.policies.j3o import j3o
 from planner.policies.restricted import (
     greedy_accuracy,
@@ -23,7 +24,7 @@ from planner.policies.restricted import (
 from planner.problem import Problem
 from planner.solution import Solution
 
-__all__ = ["POLICIES", "Options", "Policy", "UnknownPolicyError", "list_policies", "solve"]
+__all__ = ["POLICIES", "Options", "Policy", "UnknownPolicyError", "list_policies", "solve", "solve_shares"]
 
 
 @dataclass(frozen=True)
