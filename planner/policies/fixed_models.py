@@ -9,20 +9,26 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from planner.allocation import Allocation
 from planner.bound import trivial_bound_qps
 from planner.certificate import Status
+from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, memory_f4
+from planner.fits import room
 from planner.headroom import plan_with_headroom
-from planner.offloading import Tiers, route_form
+from planner.offloading import Tiers, route, route_form
 from planner.options import Options
 from planner.plan import Plan, PlanError, allocation_of
+from planner.policies.arrangements import prepared
 from planner.policies.outcome import conclude
 from planner.problem import Problem
 from planner.solution import Solution
 
 __all__ = ["solve_shares"]
 
+LAST_QPS = 1e-9
 BOUND = "every query by the best model of its task"
 
 
@@ -40,7 +46,9 @@ def solve_shares(
 
         solve_shares(problem, plan.onloading).plan   # routes anew for the load of `problem`
     """
-    options = (options or Options()).resolved("batched")
+    asked = replace(options or Options(), moving=None)
+    options = asked.resolved("batched")
+    planned = prepared(problem, asked)
     named = {node: tuple(models) for node, models in onloading.items()}
     held = allocation_of(
         problem, Plan(problem_digest=problem.digest, policy="shares", onloading=named, routes=())
@@ -50,7 +58,12 @@ def solve_shares(
     def run(piece: Problem, inner: Options) -> Solution:
         begun_s = time.perf_counter()
         form = options.edge_form or "batched"
-        found = route_form(piece, held.onloaded_cm, held.onloaded_em, form, inner, Tiers())
+        models = (held.onloaded_cm, held.onloaded_em)
+        free = EdgeCost(np.zeros_like(piece.edge_setup_em), piece.edge_marginal_em)
+        wanted_em = route(piece, *models, free, inner, Tiers()).allocation.edge_rate_em(piece)
+        # Models that are not wanted while setups are free come last, but they are tried.
+        order_em = wanted_em + LAST_QPS * held.onloaded_em
+        found = route_form(piece, *models, form, inner, Tiers(), order_em)
         return conclude(
             piece, inner, "shares", form, found.allocation,
             upper_bound_qps=trivial_bound_qps(piece), bound_method=BOUND,
@@ -59,9 +72,9 @@ def solve_shares(
         )  # fmt: skip
 
     if options.overrun is None:
-        solution = run(problem, options)
+        solution = run(planned, options)
     else:
-        solution = plan_with_headroom(problem, run, options, bound_of=_best_models_bound)
+        solution = plan_with_headroom(planned, run, options, bound_of=_best_models_bound)
     allocation = replace(
         solution.allocation, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em
     )
@@ -69,7 +82,7 @@ def solve_shares(
         problem, allocation, fill=options.fill, batching=options.edge_form != "unbatched",
         overrun=solution.overrun,
     )  # fmt: skip
-    return replace(solution, allocation=allocation, evaluation=evaluation)
+    return replace(solution, problem=problem, allocation=allocation, evaluation=evaluation)
 
 
 def _best_models_bound(problem: Problem, options: Options) -> tuple[float, str]:
@@ -79,7 +92,7 @@ def _best_models_bound(problem: Problem, options: Options) -> tuple[float, str]:
 def _refuse_too_large(problem: Problem, held: Allocation) -> None:
     usage = memory_f4(problem, held, 1.0)
     for name, use, budget in zip(usage.names, usage.use_n, usage.budget_n, strict=True):
-        if use > budget * (1 + 1e-9):
+        if use > room(budget):
             raise PlanError(
                 f"onloading.{name}: its models take {use:.6g} bytes, {name} has {budget:.6g}"
             )

@@ -44,7 +44,7 @@ def test_shares_follow_the_load_while_models_stay() -> None:
 
 
 def test_names_and_sizes_are_checked_first() -> None:
-    with pytest.raises(PlanError, match="onloading.c0: the problem has no model 'bgi'"):
+    with pytest.raises(PlanError, match=r"onloading\.c0: the problem has no model 'bgi'"):
         solve_shares(one_client(), {"c0": ["bgi"]})
     with pytest.raises(PlanError, match=r"onloading\.c0: its models take 110 bytes, c0 has 105"):
         solve_shares(one_client(client_memory_c=[105.0]), {"c0": ["small-a", "big"]})
