@@ -32,6 +32,10 @@ class Phase(FrozenModel):
     arrivals: dict[str, Arrivals] = Field(
         default_factory=dict, description="one process for all clients, or by client; poisson"
     )
+    dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="client -> variance / mean of its queries in a window T_b; 1 is Poisson (F17)",
+    )
 
     @field_validator("arrivals", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.attachments import Component, by_client, by_edge
 from planner.batches import batches_em
+from planner.fits import room
 from planner.problem import FloatArray, Problem
 
 __all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "merge", "tidy"]
@@ -113,6 +114,11 @@ def _window_factor(
     marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
     if not batched:
         return _shrink(((setup_em + marginal_em) * queries_em).sum(axis=1), budget_e)
+
+    # Setups alone may fill the window (`fits`); then there is nothing to scale back.
+    setups_e = np.where(queries_em > 0, setup_em, 0.0).sum(axis=1)
+    full_e = (setups_e > budget_e) & (setups_e <= room(budget_e))
+    budget_e = np.where(full_e, room(budget_e), budget_e)
 
     def over_e(factor_e: FloatArray) -> NDArray[np.bool_]:
         taken_em = factor_e[:, None] * queries_em

@@ -45,7 +45,10 @@ def build_problem(
     clients, edges, cloud = topology.clients, topology.edges, topology.cloud
     for task in deadline_s or {}:
         _known(task, tasks, "deadline_s")
-    load_ct = _loads(phase, [node.name for node in clients], tasks)
+    names = [node.name for node in clients]
+    load_ct = _loads(phase, names, tasks)
+    for client in phase.dispersion:
+        _known(client, names, "dispersion")
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
     position = {node.name: e for e, node in enumerate(edges)}
     reach = [topology.uplinks(node.name) for node in clients]
@@ -95,6 +98,14 @@ def build_problem(
         rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
         edge_max_batch_e=np.array([float(node.max_batch) for node in edges]),
+        bandwidth_a=np.array([float(link.bandwidth) for links in reach for link in links]),
+        # A node refuses what would wait for its link longer than a window.
+        backlog_a=np.array(
+            [node.window_s for node, links in zip(clients, reach, strict=True) for _ in links]
+        ),
+        edge_bandwidth_e=np.array([float(topology.uplink(n.name).bandwidth) for n in edges]),
+        edge_backlog_e=np.array([node.window_s for node in edges]),
+        dispersion_c=np.array([phase.dispersion.get(name, 1.0) for name in names]),
         provenance=profiles.provenance,
     )
 

@@ -23,7 +23,8 @@ class Status(StrEnum):
 
 
 class Certificate(FrozenModel):
-    """objective <= optimum <= upper_bound, both as mean accuracy per sent query (F1)."""
+    """objective <= optimum <= upper_bound, both as mean accuracy per sent query (F1), less what
+    loads cost where the plan pays for them (F16)."""
 
     objective: float
     upper_bound: float
@@ -48,6 +49,9 @@ class EvaluationSummary(FrozenModel):
     )
     fill: float
     feasible: bool
+    moving_cost: float = Field(
+        default=0.0, ge=0, description="what its loads cost over the horizon (F16)"
+    )
 
 
 def relative_gap(objective: float, upper_bound: float) -> float:

@@ -10,22 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 
 from planner.allocation import Allocation
 from planner.attachments import by_client, by_edge
-from planner.batches import batches_em, poisson_batches_em
+from planner.batches import batches_em
 from planner.certificate import EvaluationSummary
+from planner.fits import TOLERANCE
+from planner.moving import Moving, charged
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
 from planner.plan import Plan, allocation_of
 from planner.problem import FloatArray, Problem
+from planner.window_work import window_work_e
 
-__all__ = ["TOLERANCE", "Evaluation", "Usage", "Violation", "evaluate", "window_work_f11"]
-
-TOLERANCE = 1e-6
-"""Relative to the budget; the tolerance of the solvers, far below any measurement."""
+__all__ = [
+    "TOLERANCE",
+    "Evaluation",
+    "Usage",
+    "Violation",
+    "accuracy_qps_t",
+    "evaluate",
+    "moving_qps",
+    "net_qps",
+    "right_qps",
+    "window_work_f11",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +89,9 @@ class Evaluation:
     usages: dict[str, Usage]
     fill: float
     batching: bool
+    moving_cost: float = 0.0
+    """What its loads cost over the horizon, in units of the objective (F16): the plan is worth
+    `objective - moving_cost`."""
 
     def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
         """Constraints broken by more than `tolerance` of their budget, worst first."""
@@ -116,6 +129,7 @@ class Evaluation:
             tightest_by_constraint=tightest,
             fill=self.fill,
             feasible=self.feasible,
+            moving_cost=self.moving_cost,
         )
 
 
@@ -126,12 +140,15 @@ def evaluate(
     fill: float = 1.0,
     batching: bool = True,
     overrun: float | None = None,
+    moving: Moving | None = None,
 ) -> Evaluation:
     """Evaluate `plan` against budgets of compute and window scaled by `fill` (F5, F6, F8, F9).
 
     `fill=1` is the check before a deploy. With `overrun`, windows are held to F11 instead of to
-    F9 times `fill`. Raises `PlanError` when the plan names what the problem does not have.
+    F9 times `fill`; with `moving`, its loads are reported at their cost (F16). Raises `PlanError`
+    when the plan names what the problem does not have.
     """
+    problem = problem if moving is None else charged(problem, moving)
     allocation = allocation_of(problem, plan) if isinstance(plan, Plan) else plan
     load_ct = problem.load_ct
     total_qps = max(problem.total_load_qps, 1e-300)
@@ -163,6 +180,7 @@ def evaluate(
         usages=usages,
         fill=fill,
         batching=batching,
+        moving_cost=moving_qps(problem, allocation) / total_qps,
     )
 
 
@@ -170,6 +188,17 @@ def accuracy_qps_t(problem: Problem, allocation: Allocation) -> FloatArray:
     """F1 by task before division by the load: expected right answers per second."""
     local_t, sent_t = right_qps(problem, allocation)
     return np.asarray(local_t.sum(axis=0) + sent_t.sum(axis=0))
+
+
+def moving_qps(problem: Problem, allocation: Allocation) -> float:
+    """F16: right answers/s that loading the plan's models costs; 0 where nothing is charged."""
+    at_clients = problem.client_moving_cm[allocation.onloaded_cm].sum()
+    return float(at_clients + problem.edge_moving_em[allocation.onloaded_em].sum())
+
+
+def net_qps(problem: Problem, allocation: Allocation) -> float:
+    """What policies maximise: right answers/s (F1), less what the loads cost (F16)."""
+    return float(accuracy_qps_t(problem, allocation).sum()) - moving_qps(problem, allocation)
 
 
 def right_qps(problem: Problem, allocation: Allocation) -> tuple[FloatArray, FloatArray]:
@@ -261,14 +290,9 @@ def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usa
 
 
 def window_work_f11(problem: Problem, allocation: Allocation, overrun: float) -> Usage:
-    """F11: the work of a window that Poisson arrivals exceed in a share `overrun` of windows."""
-    queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
-    setup_em, marginal_em = problem.edge_setup_em, problem.edge_marginal_em
-    batches, spread_em, together_em = poisson_batches_em(problem, queries_em)
-    mean_e = (setup_em * batches + marginal_em * queries_em).sum(axis=1)
-    variance_em = setup_em**2 * spread_em + marginal_em**2 * queries_em
-    variance_em += 2 * setup_em * marginal_em * together_em
-    use_e = mean_e + NormalDist().inv_cdf(1 - overrun) * np.sqrt(variance_em.sum(axis=1))
+    """F11: the work of a window that arrivals exceed in a share `overrun` of windows (F17: with
+    the clients' dispersion)."""
+    use_e = window_work_e(problem, allocation, overrun)
     return Usage("F11", problem.edges, use_e, problem.edge_compute_e * problem.window_e, "s/window")
 
 

@@ -21,6 +21,7 @@ from planner.allocation import Allocation
 from planner.attachments import by_edge
 from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
+from planner.fits import TOLERANCE, room
 from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, link_a, local_open_cmt
 from planner.prices import Prices
 from planner.problem import FloatArray, Problem
@@ -167,8 +168,8 @@ class _Builder:
         """Models that are allowed, serve something and fit the node's memory alone."""
         p = self.problem
         useful_m = (p.accuracy_mt > 0).any(axis=1)
-        fits_cm = p.client_model_bytes_cm <= p.client_memory_c[:, None]
-        fits_em = p.edge_model_bytes_em <= p.edge_memory_e[:, None]
+        fits_cm = p.client_model_bytes_cm <= room(p.client_memory_c)[:, None]
+        fits_em = p.edge_model_bytes_em <= room(p.edge_memory_e)[:, None]
         self.allowed_cm = useful_m & fits_cm & np.isfinite(p.client_model_bytes_cm)
         self.allowed_em = useful_m & fits_em & np.isfinite(p.edge_model_bytes_em)
         if allowed_cm is not None:
@@ -220,6 +221,9 @@ class _Builder:
         self.objective_v[self.columns["r"]] = p.load_ct[c_of_a[a], t] * cloud_gain_t[t]
         e, t, m = self.index["f"]
         self.objective_v[self.columns["f"]] = self.cap_et[e, t] * p.accuracy_mt[m, t]
+        if self.choose:  # F16: models that are loaded are paid for.
+            self.objective_v[self.columns["x"]] = 0.0 - p.client_moving_cm[self.index["x"]]
+            self.objective_v[self.columns["y"]] = 0.0 - p.edge_moving_em[self.index["y"]]
 
     def _several_batches_em(self, flow_etm: BoolArray) -> BoolArray:
         """Models that may get more queries a window than the edge's largest batch holds."""
@@ -321,8 +325,9 @@ class _Builder:
             terms.append(("y", e, cost.fixed_em[e, m]))
         else:
             rhs_e = rhs_e - np.where(self.allowed_em, cost.fixed_em, 0.0).sum(axis=1)
-            if np.any(rhs_e < -1e-12):
-                e_bad = int(np.argmin(rhs_e))
+            short_e = -rhs_e > TOLERANCE * self.fill * p.edge_compute_e * p.window_e
+            if short_e.any():
+                e_bad = int(np.argmax(short_e))
                 raise ValueError(f"setup costs alone exceed the window of {p.edges[e_bad]!r}")
         self.add_rows("F9", np.maximum(rhs_e, 0.0), *terms)
 

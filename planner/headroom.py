@@ -1,13 +1,8 @@
 """F11: windows that keep their promise under random arrivals, for every policy alike.
 
-F9 holds for the mean load only. With Poisson arrivals of n_m queries a window and
-p_m = 1 - exp(-n_m), the work of a window has
-
-    mean      sum_m nu_m p_m + c_m n_m
-    variance  sum_m nu_m^2 p_m (1 - p_m) + c_m^2 n_m + 2 nu_m c_m n_m (1 - p_m)
-
-and F11 asks mean + z_delta sqrt(variance) <= beta T_b. A policy plans under F9 with a share s_e
-of each window; s_e is moved until F11 is tight where the edge is full.
+F9 holds for the mean load only. F11 asks for the work that arrivals exceed in a share delta of
+windows (`window_work`): mean + z_delta sqrt(variance) <= beta T_b. A policy plans under F9 with a
+share s_e of each window; s_e is moved until F11 is tight where the edge is full.
 Axis letters: e edge, a attachment, m model.
 """
 
@@ -26,11 +21,13 @@ from planner.bound import relax_with
 from planner.certificate import Status, relative_gap
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
+from planner.fits import room
 from planner.offloading import value_by_group
 from planner.options import Options
 from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
+from planner.window_work import holds_one_em
 
 __all__ = ["headroom_cost", "plan_with_headroom"]
 
@@ -38,13 +35,22 @@ FIRST_SHARE = 0.7
 STEPS = 5
 
 
+BoundOf = Callable[[Problem, Options], tuple[float, str]]
+"""An upper bound on a problem's optimum under F11, right answers/s, and how it was found."""
+
+
 def plan_with_headroom(
-    problem: Problem, run: Callable[[Problem, Options], Solution], options: Options
+    problem: Problem,
+    run: Callable[[Problem, Options], Solution],
+    options: Options,
+    *,
+    bound_of: BoundOf | None = None,
 ) -> Solution:
     """Plan with `run` so that at most a share `options.overrun` of windows is overrun (F11).
 
     F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
-    bound is for F11 itself. Raises `ValueError` for edges that do not batch.
+    bound is for F11 itself: `bound_of`, the linear relaxation if left out. Raises `ValueError` for
+    edges that do not batch.
     """
     overrun = options.overrun
     assert isinstance(overrun, float)
@@ -53,6 +59,7 @@ def plan_with_headroom(
     begun_s = time.perf_counter()
     inner = replace(options, overrun=None)
     window_e = problem.edge_compute_e * problem.window_e
+    fitting = _with_models_that_fit(problem)
     share_e = np.full(len(problem.edges), FIRST_SHARE)
     group_e = group_of_edges(problem)
     if np.isfinite(problem.cloud_compute):
@@ -67,7 +74,7 @@ def plan_with_headroom(
         left_s = options.time_limit_s - (time.perf_counter() - begun_s)
         if solution is not None and left_s <= 0:
             break
-        narrowed = replace(problem, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
+        narrowed = replace(fitting, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
         solution = run(narrowed, replace(inner, time_limit_s=max(left_s, 0.1)))
         inner = replace(inner, warm_start=solution)
         iterations += solution.certificate.iterations
@@ -84,15 +91,37 @@ def plan_with_headroom(
             break
         share_e = moved_e
     assert solution is not None
+    bound_qps, method = (bound_of or relaxed_bound)(problem, options)
     return _concluded(
-        problem, options, overrun, solution, allocation, tuple(trace), iterations, begun_s
-    )
+        problem, options, overrun, bound_qps, method, solution, allocation, tuple(trace),
+        iterations, begun_s,
+    )  # fmt: skip
+
+
+def relaxed_bound(problem: Problem, options: Options) -> tuple[float, str]:
+    """The bound of the linear relaxation whose edge row is `headroom_cost`."""
+    overrun = options.overrun
+    assert isinstance(overrun, float)
+    fitting = _with_models_that_fit(problem)
+    found = relax_with(fitting, lambda piece: headroom_cost(piece, overrun), 1.0, options)
+    return found.bound_qps, "linear relaxation (F11, linear under-estimate)"
+
+
+def _with_models_that_fit(problem: Problem) -> Problem:
+    """Without the edge models of which one query alone overfills the window: F11 refuses them."""
+    holds_em = holds_one_em(problem)
+    if holds_em.all():
+        return problem
+    bytes_em = np.where(holds_em, problem.edge_model_bytes_em, np.inf)
+    return replace(problem, edge_model_bytes_em=bytes_em)
 
 
 def _concluded(
     problem: Problem,
     options: Options,
     overrun: float,
+    bound_qps: float,
+    method: str,
     solution: Solution,
     allocation: Allocation,
     trace: tuple[float, ...],
@@ -101,11 +130,10 @@ def _concluded(
 ) -> Solution:
     """The best plan, checked against F11 and certified; `solution` is that of the last step."""
     evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
-    objective = evaluation.objective
+    objective = evaluation.objective - evaluation.moving_cost
     if not evaluation.feasible:
         raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")
-    bound = relax_with(problem, lambda piece: headroom_cost(piece, overrun), 1.0, options)
-    upper_bound = max(bound.bound_qps / max(problem.total_load_qps, 1e-300), objective)
+    upper_bound = max(bound_qps / max(problem.total_load_qps, 1e-300), objective)
     if problem.total_load_qps == 0:
         upper_bound = 0.0
     gap = relative_gap(objective, upper_bound)
@@ -116,7 +144,7 @@ def _concluded(
             "gap": gap,
             "status": Status.OPTIMAL if gap <= options.gap else Status.FEASIBLE,
             "runtime_s": time.perf_counter() - begun_s,
-            "bound_method": "linear relaxation (F11, linear under-estimate)",
+            "bound_method": method,
             "iterations": iterations,
         }
     )
@@ -150,34 +178,70 @@ def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
 
     Concave terms lie above their chords: with at most N_m queries of m a window,
     nu p(n) >= nu n p(N) / N, and with v = sum c^2 n <= V, sqrt(variance) >= sqrt(v) >= v / sqrt(V).
-    N_m and V are what F11 itself leaves room for.
+    N_m and V are what F11 itself leaves room for. Bursts (F17) add to the variance at least
+    kappa^2 (sum c n)^2 (`_burst_slope_e`), and sqrt(v + x) >= cos sqrt(v) + sin sqrt(x) for any
+    angle. Counts steadier than Poisson leave at least the part I of the variance.
     """
-    z = max(NormalDist().inv_cdf(1 - overrun), 0.0)
+    steady_e = _least_dispersion_e(problem)
+    z_e = max(NormalDist().inv_cdf(1 - overrun), 0.0) * np.sqrt(np.minimum(steady_e, 1.0))
     window_e = problem.edge_compute_e * problem.window_e
     marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
     demand_e = problem.window_e * by_edge(problem, edge_limit_at(problem).sum(axis=1))
-    most_em = _most_queries(demand_e, window_e, setup_em, marginal_em, z)
+    most_em = _most_queries(demand_e, window_e, setup_em, marginal_em, z_e)
     setup_em = setup_em * -np.expm1(-most_em) / most_em
     # v <= c_max sum c n and sum c n + z sqrt(v) <= W bound sqrt(v) by a quadratic equation.
-    fits_em = problem.edge_model_bytes_em <= problem.edge_memory_e[:, None]
+    fits_em = problem.edge_model_bytes_em <= room(problem.edge_memory_e)[:, None]
     largest_e = np.where(fits_em, marginal_em, 0.0).max(axis=1)
-    half_e = 0.5 * z * largest_e
+    half_e = 0.5 * z_e * largest_e
     root_e = np.sqrt(half_e**2 + largest_e * window_e) - half_e
-    spread_em = z * marginal_em**2 / np.maximum(root_e, 1e-300)[:, None] * (1 - 1e-9)
+    slope_e = _burst_slope_e(problem)
+    whole_e = np.maximum(np.hypot(root_e, slope_e * window_e), 1e-300)
+    cosine_e = np.where(slope_e > 0, root_e / whole_e, 1.0)
+    sine_e = np.where(slope_e > 0, slope_e * window_e / whole_e, 0.0)
+    spread_em = (
+        z_e[:, None] * marginal_em**2 / np.maximum(root_e, 1e-300)[:, None] * cosine_e[:, None]
+        + (z_e * sine_e * slope_e)[:, None] * marginal_em
+    ) * (1 - 1e-9)
     spread_em = np.where(fits_em, spread_em, 0.0)
     return EdgeCost(np.zeros_like(setup_em), marginal_em + setup_em + spread_em)
 
 
+def _least_dispersion_e(problem: Problem) -> FloatArray:
+    """The least I of the clients with load that reach each edge; 1 where there is none."""
+    c = problem.client_of_a
+    asks_a = problem.load_ct[c].sum(axis=1) > 0
+    least_e = np.full(len(problem.edges), np.inf)
+    np.minimum.at(least_e, problem.edge_of_a[asks_a], problem.dispersion_c[c[asks_a]])
+    return np.where(np.isfinite(least_e), least_e, 1.0)
+
+
+def _burst_slope_e(problem: Problem) -> FloatArray:
+    """kappa of each edge: bursts add at least kappa^2 (sum_m c_m n_m)^2 to the variance (F17).
+
+    They add sum_i (I_i - 1) / N_i u_i^2 with u_i >= w_i, the work sum_m c_m n_im of client i. By
+    Cauchy-Schwarz (sum_i w_i)^2 <= sum_i (I_i - 1) / N_i w_i^2 x sum_i N_i / (I_i - 1), so kappa^2
+    is 1 / sum_i N_i / (I_i - 1): 0 as soon as one client is no burstier than Poisson.
+    """
+    c = problem.client_of_a
+    mean_a = problem.window_e[problem.edge_of_a] * problem.load_ct[c].sum(axis=1)
+    excess_a = np.maximum(problem.dispersion_c[c] - 1, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio_a = np.where(mean_a > 0, mean_a / excess_a, 0.0)
+    total_e = by_edge(problem, ratio_a)
+    return np.where(total_e > 0, 1 / np.sqrt(np.where(total_e > 0, total_e, 1.0)), 0.0)
+
+
 def _most_queries(
     demand_e: FloatArray, window_e: FloatArray, setup_em: FloatArray, marginal_em: FloatArray,
-    z: float,
+    z_e: FloatArray,
 ) -> FloatArray:  # fmt: skip
     """Queries a window beyond which a model alone breaks F11, rounded up; at most the demand."""
     low_em = np.zeros_like(setup_em)
     high_em = np.maximum(np.repeat(demand_e[:, None], setup_em.shape[1], axis=1), 1e-9)
     for _ in range(60):
         middle_em = 0.5 * (low_em + high_em)
-        work_em = -setup_em * np.expm1(-middle_em) + marginal_em * (middle_em + z * middle_em**0.5)
+        spread_em = z_e[:, None] * middle_em**0.5
+        work_em = -setup_em * np.expm1(-middle_em) + marginal_em * (middle_em + spread_em)
         keeps_em = work_em <= window_e[:, None]
         low_em = np.where(keeps_em, middle_em, low_em)
         high_em = np.where(keeps_em, high_em, middle_em)

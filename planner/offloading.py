@@ -14,7 +14,8 @@ from planner.allocation import Allocation, tidy
 from planner.attachments import group_of_edges
 from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
-from planner.evaluate import TOLERANCE, accuracy_qps_t, edge_window_f9, right_qps
+from planner.evaluate import accuracy_qps_t, edge_window_f9, right_qps
+from planner.fits import room
 from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
 from planner.prices import Prices
@@ -77,7 +78,7 @@ def route(
     down_em = np.maximum(np.floor(queries_em / problem.edge_max_batch_e[:, None]), 1.0)
     budget_e = options.fill * problem.edge_compute_e * problem.window_e
     setup_e = np.where(onloaded_em, cost.granting(up_em).fixed_em, 0.0).sum(axis=1)
-    up_em = np.where((setup_e <= budget_e)[:, None], up_em, down_em)
+    up_em = np.where((setup_e <= room(budget_e))[:, None], up_em, down_em)
     tried = [
         _route_once(problem, *models, cost.granting(granted_em), options, tiers)
         for granted_em in (up_em, down_em)
@@ -147,11 +148,12 @@ def route_batched(
     component keeps its own best; a last program with those prefixes gives the routing.
     """
     budget_e = options.fill * problem.edge_compute_e * problem.window_e
-    held_em = onloaded_em & (order_em > 0) & (problem.edge_setup_em <= budget_e[:, None])
+    limit_e = room(budget_e)
+    held_em = onloaded_em & (order_em > 0) & (problem.edge_setup_em <= limit_e[:, None])
     sorted_em = np.argsort(-np.where(held_em, order_em, -1.0), axis=1, kind="stable")
     setup_em = np.take_along_axis(problem.edge_setup_em, sorted_em, axis=1)
     held_em = np.take_along_axis(held_em, sorted_em, axis=1)
-    fits_em = held_em & (np.cumsum(np.where(held_em, setup_em, 0.0), axis=1) <= budget_e[:, None])
+    fits_em = held_em & (np.cumsum(np.where(held_em, setup_em, 0.0), axis=1) <= limit_e[:, None])
     longest_e = fits_em.sum(axis=1)
     cost = EdgeCost.batched(problem)
 
@@ -164,13 +166,18 @@ def route_batched(
     group_e = group_of_edges(problem)
     best_g = np.full(int(group_e.max()) + 1, -np.inf)
     length_e = np.zeros(len(problem.edges), dtype=np.int64)
+    tried: list[Routing] = []
     for k in range(int(longest_e.max(initial=0)), -1, -1):
         tried_e = np.minimum(longest_e, k)
         found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
+        tried.append(found)
         value_g = value_by_group(problem, found.allocation, group_e)
         length_e = np.where((value_g > best_g)[group_e], tried_e, length_e)
         best_g = np.maximum(best_g, value_g)
     found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
+    if np.isfinite(problem.cloud_compute):
+        # F8 couples components: what is best for each in turn need not be best for all.
+        found = max([found, *tried], key=lambda routing: routing.value_qps)
     return _tidied(problem, found, options, batched=True)
 
 
@@ -180,7 +187,7 @@ def keep_both_forms(problem: Problem, allocation: Allocation, options: Options) 
     onloaded_em = allocation.onloaded_em.copy()
     while True:
         usage = edge_window_f9(problem, allocation, options.fill)
-        over_e = np.flatnonzero(usage.use_n > usage.budget_n * (1 + TOLERANCE))
+        over_e = np.flatnonzero(usage.use_n > room(usage.budget_n))
         if len(over_e) == 0:
             return allocation
         rate_em = allocation.edge_rate_em(problem)
@@ -200,13 +207,16 @@ def _tidied(problem: Problem, found: Routing, options: Options, *, batched: bool
 def value_by_group(
     problem: Problem, allocation: Allocation, group_e: NDArray[np.int64]
 ) -> FloatArray:
-    """Right answers/s of each component of edges and clients."""
+    """Right answers/s of each component of edges and clients, less what its loads cost (F16)."""
     local_ct, sent_at = right_qps(problem, allocation)
     group_a = group_e[problem.edge_of_a]
     group_c = np.zeros(len(problem.clients), dtype=np.int64)
     group_c[problem.client_of_a] = group_a
     count = int(group_e.max()) + 1
+    at_client_c = np.where(allocation.onloaded_cm, problem.client_moving_cm, 0.0).sum(axis=1)
+    at_edge_e = np.where(allocation.onloaded_em, problem.edge_moving_em, 0.0).sum(axis=1)
     return np.asarray(
-        np.bincount(group_c, weights=local_ct.sum(axis=1), minlength=count)
+        np.bincount(group_c, weights=local_ct.sum(axis=1) - at_client_c, minlength=count)
         + np.bincount(group_a, weights=sent_at.sum(axis=1), minlength=count)
+        - np.bincount(group_e, weights=at_edge_e, minlength=count)
     )

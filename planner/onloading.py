@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.fits import room
 from planner.problem import FloatArray
 
 __all__ = ["cover_value", "greedy_cover", "greedy_cover_nodes"]
@@ -37,6 +38,7 @@ def greedy_cover(
     """
     fixed_m = np.zeros(len(bytes_m)) if fixed_m is None else fixed_m
     chosen_m = np.zeros(len(bytes_m), dtype=bool)
+    memory = room(memory)
     best_q, left = base_q.copy(), memory
     size_m = np.maximum(bytes_m, 1.0)
     gain_m = np.maximum(value_qm - best_q[:, None], 0.0).sum(axis=0) - fixed_m
@@ -62,6 +64,7 @@ def greedy_cover_nodes(
     """`greedy_cover` for many nodes at once (no fixed costs), one array step per model taken."""
     N, _, M = value_nqm.shape
     chosen_nm = np.zeros((N, M), dtype=bool)
+    memory_n = room(memory_n)
     best_nq, left_n = base_nq.copy(), memory_n.copy()
     size_nm = np.maximum(bytes_nm, 1.0)
     gain_nm = np.maximum(value_nqm - best_nq[:, :, None], 0.0).sum(axis=1)

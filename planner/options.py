@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from planner.moving import Moving
 from planner.plan import Plan
 from planner.solution import Solution
 from planner.solvers.choose import SolverName
@@ -41,6 +42,17 @@ class Options:
     """delta of F11: largest share of windows whose work may exceed the window under Poisson
     arrivals. `default` is 0.05 for policies that plan windows and nothing for those that plan
     edges without batches (F6). None: windows are planned for the mean load, F9 times `fill`."""
+    moving: Moving | None = None
+    """What loading models costs (F16): the plan maximises H F1 less the cost of its loads."""
+    spillover: bool = False
+    """Whether queries that find their link full are answered by their client's own models: links
+    are planned fuller under bursts (F17), and free memory of clients holds refuges."""
+
+    @property
+    def overflow(self) -> float | None:
+        """delta of F17: the share of the time in which a link may be full; None plans links for
+        the mean load."""
+        return DEFAULT_OVERRUN if self.overrun == "default" else self.overrun
 
     def __post_init__(self) -> None:
         if not 0 < self.fill <= 1:

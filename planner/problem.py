@@ -22,6 +22,8 @@ __all__ = ["FloatArray", "Problem", "ProblemError"]
 
 FloatArray = NDArray[np.float64]
 
+OF_LINKS = ("bandwidth_a", "backlog_a", "edge_bandwidth_e", "edge_backlog_e")
+"""Fields that only F17 reads, under dispersion."""
 MAY_BE_INFINITE = (
     "client_model_bytes_cm",
     "edge_model_bytes_em",
@@ -31,6 +33,7 @@ MAY_BE_INFINITE = (
     "edge_max_batch_e",
     "cloud_compute",
     "deadline_t",
+    *OF_LINKS,
 )
 INDEX_FIELDS = ("client_of_a", "edge_of_a", "cloud_model_t")
 LEFT_OUT = {
@@ -39,8 +42,23 @@ LEFT_OUT = {
     "uplink_a": np.inf,
     "edge_rtt_e": 0.0,
     "edge_max_batch_e": np.inf,
+    "dispersion_c": 1.0,
+    "client_moving_cm": 0.0,
+    "edge_moving_em": 0.0,
+    "bandwidth_a": np.inf,
+    "backlog_a": np.inf,
+    "edge_bandwidth_e": np.inf,
+    "edge_backlog_e": np.inf,
 }
 """What an optional field holds where it is left out."""
+NEWER = (
+    "dispersion_c",
+    "client_moving_cm",
+    "edge_moving_em",
+    *OF_LINKS,
+)
+"""Optional fields that the digest leaves out where they hold what they hold when left out, so that
+problems from before them keep their digests."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +130,21 @@ class Problem:
     """Round trip edge - cloud, seconds (0 by default); only F13 uses it."""
     edge_max_batch_e: FloatArray = field(default_factory=lambda: np.zeros(0))
     """B_e, queries of the largest batch (inf by default): F9 and F11 charge a setup for each."""
+    dispersion_c: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """I_i, variance / mean of the queries of client i in a window T_b (1, Poisson, by default);
+    F11 and F17."""
+    client_moving_cm: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """What it costs to have m loaded at client c, right answers/s (F16; 0 by default)."""
+    edge_moving_em: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """The same at an edge."""
+    bandwidth_a: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """B, bytes/s that the link of attachment a sends (inf by default: not known); only F17."""
+    backlog_a: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """w, seconds of backlog beyond which it refuses (inf by default); only F17."""
+    edge_bandwidth_e: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """B of an edge's link to the cloud."""
+    edge_backlog_e: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """w of an edge's link to the cloud."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -122,9 +155,12 @@ class Problem:
         if len(self.client_of_a) == 0:
             object.__setattr__(self, "client_of_a", np.arange(len(self.clients)))
         for name, value in LEFT_OUT.items():
-            if len(getattr(self, name)) == 0:
-                count = self._length(name.rsplit("_", 1)[1])
-                object.__setattr__(self, name, np.full(count, value))
+            shape = tuple(self._length(axis) for axis in name.rsplit("_", 1)[1])
+            given = np.asarray(getattr(self, name))
+            # What was left out stays left out when `replace` brings other attachments.
+            untold = name in NEWER and given.shape != shape and np.all(given == value)
+            if len(given) == 0 or untold:
+                object.__setattr__(self, name, np.full(shape, value))
         for name in self.array_fields():
             integer = name in INDEX_FIELDS
             array = _as_array(name, getattr(self, name), np.int64 if integer else np.float64)
@@ -188,7 +224,12 @@ class Problem:
         state = hashlib.sha256()
         for name in (*NAME_FIELDS, "cloud", "cloud_compute"):
             state.update(f"{name}={getattr(self, name)!r};".encode())
+        poisson = bool(np.all(self.dispersion_c == 1))
         for name in self.array_fields():
+            if name in NEWER and np.all(getattr(self, name) == LEFT_OUT[name]):
+                continue
+            if name in OF_LINKS and poisson:  # which nothing reads then
+                continue
             state.update(name.encode())
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return state.hexdigest()[:32]
@@ -205,6 +246,9 @@ class Problem:
     def save(self, path: str | Path) -> Path:
         """Write `problem.json` atomically; returns the path."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in NEWER:
+            if np.all(values[name] == LEFT_OUT[name]):
+                del values[name]
         return ProblemFile.of(values).save(path)
 
 

@@ -67,6 +67,13 @@ class ProblemFile(Document):
     rtt_a: Vector = Field(default=(), validation_alias=AliasChoices("rtt_a", "client_rtt_c"))
     edge_rtt_e: Vector = ()
     edge_max_batch_e: OpenVector = ()
+    dispersion_c: Vector = ()
+    client_moving_cm: Table = ()
+    edge_moving_em: Table = ()
+    bandwidth_a: OpenVector = ()
+    backlog_a: OpenVector = ()
+    edge_bandwidth_e: OpenVector = ()
+    edge_backlog_e: OpenVector = ()
     provenance: Provenance | None = None
 
     @classmethod

@@ -1,7 +1,8 @@
 """The client subproblem: the best model set of every client at given prices, bounded exactly.
 
-V_i = max over model sets S of V(S), with V(S) of `client_kernel`. V(S) is a minimum over the two
-prices of the client's own budgets, so *any* pair of prices gives an upper bound on every set:
+V_i = max over model sets S of V(S) - charge(S), with V(S) of `client_kernel` and charge(S) what
+loading S costs (F16). V(S) is a minimum over the two prices of the client's own budgets, so *any*
+pair of prices gives an upper bound on every set:
 
     V(S) <= g_S(compute_price, uplink_price),    which costs O(T |S|) to compute.
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from planner.decomposition.client_kernel import ClientProblem, routing_of_set
 from planner.decomposition.compiled import compiled
 from planner.decomposition.model_sets import ModelSets
-from planner.decomposition.routing_layout import copy_routing, routing_length
+from planner.decomposition.routing_layout import VALUE, copy_routing, routing_length
 from planner.problem import FloatArray
 
 __all__ = ["Clients", "Offers", "SetBounds", "best_of_sets", "price_clients"]
@@ -61,7 +62,7 @@ class SetBounds(NamedTuple):
     """What is known of every model set from earlier prices; `price_clients` keeps it up."""
 
     bound_s: FloatArray
-    """V(S) is at most this, right answers/s; inf before the first call."""
+    """V(S) - charge(S) is at most this, right answers/s; inf before the first call."""
     remote_ct: FloatArray
     """The offers for which `bound_s` holds; inf before the first call."""
     best_set_c: NDArray[np.int64]
@@ -99,8 +100,8 @@ def price_clients(
             offers.in_cloud_ct[c], clients.query_bytes_t, offers.cloud_net_t,
         )  # fmt: skip
         value_c[c], known.best_set_c[c] = best_of_sets(
-            client, sets.first_member_s[a : b + 1], sets.members, known.bound_s[a:b],
-            known.best_set_c[c], clients.tolerance_c[c], routing_c[c],
+            client, sets.first_member_s[a : b + 1], sets.members, sets.charge_s[a:b],
+            known.bound_s[a:b], known.best_set_c[c], clients.tolerance_c[c], routing_c[c],
         )  # fmt: skip
     return value_c, routing_c
 
@@ -108,31 +109,37 @@ def price_clients(
 @compiled
 def best_of_sets(
     client: ClientProblem, first_member_s: NDArray[np.int64], members: NDArray[np.int64],
-    bound_s: FloatArray, first_try: int, tolerance: float, routing: FloatArray,
+    charge_s: FloatArray, bound_s: FloatArray, first_try: int, tolerance: float,
+    routing: FloatArray,
 ) -> tuple[float, int]:  # fmt: skip
     """An upper bound on V_i at most `tolerance` above it, and the best set s found.
 
-    `first_member_s` and `members` are the client's sets as in `ModelSets`; `bound_s` upper bounds
-    of their values (inf where none is known), tightened in place; `first_try` is the set to begin
-    with. Fills `routing` with an optimal routing of the best set.
+    `first_member_s`, `members` and `charge_s` are the client's sets as in `ModelSets`; `bound_s`
+    upper bounds of their values (inf where none is known), tightened in place; `first_try` is the
+    set to begin with. Fills `routing` with an optimal routing of the best set, whose VALUE has the
+    set's charge taken off (F16).
 
     Algorithm: solve the linear program of the set with the highest bound; its optimal prices
     tighten the bounds of all sets that could still be better; repeat until none is better by
     more than `tolerance`. Exact to `tolerance`, because every set is then either solved or
     bounded. Ends after at most S linear programs, since the bound of a solved set is its value.
     """
-    best, chosen = -1.0, -1
+    best, chosen = -np.inf, -1
     trial = np.empty(routing_length(len(client.load_t)))
     s = first_try
     while True:
         held = members[first_member_s[s] : first_member_s[s + 1]]
         value, compute_price, uplink_price = routing_of_set(held, client, trial)
+        value -= charge_s[s]
         bound_s[s] = min(bound_s[s], value)
         if value > best:
             best, chosen = value, s
             copy_routing(trial, routing)
+            routing[VALUE] -= charge_s[s]
         floor = best + tolerance
-        s = _tighten(client, first_member_s, members, bound_s, floor, compute_price, uplink_price)
+        s = _tighten(
+            client, first_member_s, members, charge_s, bound_s, floor, compute_price, uplink_price
+        )
         if bound_s[s] <= floor:
             return max(bound_s[s], best), chosen
 
@@ -140,7 +147,8 @@ def best_of_sets(
 @compiled
 def _tighten(
     client: ClientProblem, first_member_s: NDArray[np.int64], members: NDArray[np.int64],
-    bound_s: FloatArray, floor: float, compute_price: float, uplink_price: float,
+    charge_s: FloatArray, bound_s: FloatArray, floor: float,
+    compute_price: float, uplink_price: float,
 ) -> int:  # fmt: skip
     """Lower the bounds above `floor` to g_S at these prices; returns the set with the highest.
 
@@ -153,7 +161,7 @@ def _tighten(
     gain_mt = np.empty((M, T))
     remote_gain_t = np.empty(T)
     computed = False
-    highest, highest_s = -1.0, -1
+    highest, highest_s = -np.inf, -1
     for s in range(len(bound_s)):
         if bound_s[s] > floor:
             if not computed:
@@ -166,7 +174,7 @@ def _tighten(
                         accuracy = client.accuracy_mt[m, t]
                         net = accuracy - compute_price * client.cost_m[m] if accuracy > 0 else 0.0
                         gain_mt[m, t] = load * net
-            total = budgets
+            total = budgets - charge_s[s]
             for t in range(T):
                 if client.load_t[t] > 0:
                     most = remote_gain_t[t]

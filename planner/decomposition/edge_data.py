@@ -18,6 +18,7 @@ from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
 from planner.decomposition.master import Master
 from planner.decomposition.model_sets import ModelSets, enumerate_sets
 from planner.edge_cost import EdgeCost
+from planner.fits import room
 from planner.paths import (
     cloud_open_at,
     edge_limit_at,
@@ -79,10 +80,12 @@ class EdgeData:
             self.edge_open_ct, self.cloud_open_ct = edge_open_at(p), cloud_open_at(p)
         self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
         every = _edge_models(p, cost, options.fill)
-        self.m = _useful(every)
+        self.m = _useful(every, p.edge_moving_em[0])
+        self.charge_m = p.edge_moving_em[0][self.m]
         self.models = EdgeModels(
             np.ascontiguousarray(every.accuracy_mt[self.m]), every.bytes_m[self.m],
             every.fixed_m[self.m], every.work_m[self.m], every.cap_t, every.memory, every.window,
+            every.excess,
         )  # fmt: skip
         cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
         self.backhaul_limit = float(p.edge_uplink_e[0])
@@ -94,7 +97,9 @@ class EdgeData:
             np.full(self.sets.first_set_c[-1], np.inf), np.full(p.load_ct.shape, np.inf),
             np.zeros(len(p.clients), dtype=np.int64),
         )  # fmt: skip
-        self.master = Master(self.models, backhaul=self.backhaul_limit, clients=len(p.clients))
+        self.master = Master(
+            self.models, self.charge_m, backhaul=self.backhaul_limit, clients=len(p.clients)
+        )
         self.cuts = Cuts()
         self.backhaul_k: list[float] = []
         self.visited: list[BoolArray] = []
@@ -122,17 +127,20 @@ class EdgeData:
         gain_mt = np.where(edge.accuracy_mt > 0, np.maximum(net_mt, 0.0) * edge.cap_t, 0.0)
         self.cuts.base_k.append((self.cuts.clients_k[k] + eta * edge.window) * ROUNDING_UP)
         self.cuts.gain_kmt.append(gain_mt)
-        self.cuts.cost_km.append(eta * edge.fixed_m)
+        self.cuts.cost_km.append(eta * edge.fixed_m + self.charge_m)
         self.cuts.origin_k.append((k, eta))
 
     def earns(self, active_m: BoolArray, k: int) -> tuple[float, float]:
-        """(E_A, eta) at the prices of cut k."""
-        return edge_value(np.flatnonzero(active_m), self.models, self.cuts.price_kt[k])
+        """(E_A less what loading A costs, eta) at the prices of cut k."""
+        value, eta = edge_value(np.flatnonzero(active_m), self.models, self.cuts.price_kt[k])
+        return value - float(self.charge_m[active_m].sum()), eta
 
     def bound_of(self, active_m: BoolArray) -> tuple[float, int, float]:
-        """min_k C_k + E_A(rho_k), the k where it is reached, and its eta."""
+        """min_k C_k + E_A(rho_k), less what loading A costs (F16), the k where it is reached, and
+        its eta."""
         clients_k, price_kt = np.array(self.cuts.clients_k), np.array(self.cuts.price_kt)
-        return lowest_bound(np.flatnonzero(active_m), self.models, clients_k, price_kt)
+        bound, k, eta = lowest_bound(np.flatnonzero(active_m), self.models, clients_k, price_kt)
+        return bound - float(self.charge_m[active_m].sum()), k, eta
 
     def fractional_value(self, k: int, memory_price: float) -> float:
         """Bound on E_A over all sets A at cut k as last linearised, memory priced."""
@@ -169,7 +177,8 @@ class EdgeData:
             np.ascontiguousarray(gain_kmt[kept][:, order]),
             np.ascontiguousarray(cost_km[kept][:, order]),
         )
-        budgets = EdgeBudgets(edge.bytes_m[order], edge.memory, edge.fixed_m[order], edge.window)
+        limit = room(edge.window)
+        budgets = EdgeBudgets(edge.bytes_m[order], edge.memory, edge.fixed_m[order], limit)
         value, chosen_m, nodes = select_set(linear, budgets, threshold, NODE_LIMIT)
         active_m = np.zeros(len(order), dtype=bool)
         active_m[order] = chosen_m
@@ -230,48 +239,71 @@ def _clients(problem: Problem, options: EdgeOptions) -> Clients:
 
 def _model_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArray]:
     """All maximal model sets of all clients, and which clients are bounded as if they held every
-    model, because their sets are too many (`roomy_c`)."""
+    model at no charge, because their sets are too many (`roomy_c`)."""
     C = len(problem.clients)
     bytes_cm = np.array(problem.client_model_bytes_cm)
+    charge_cm = np.array(problem.client_moving_cm)
+    charges: list[FloatArray] = []
     roomy_c = np.zeros(C, dtype=bool)
     first_set, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
     for c in range(C):
-        memory = float(problem.client_memory_c[c])
+        memory = room(float(problem.client_memory_c[c]))
         accuracy_mt = clients.accuracy_cmt[min(c, len(clients.accuracy_cmt) - 1)]
         start, found = enumerate_sets(
-            bytes_cm[c], clients.cost_cm[c], accuracy_mt, clients.load_ct[c] > 0, memory, SET_LIMIT
-        )
+            bytes_cm[c], clients.cost_cm[c], accuracy_mt, clients.load_ct[c] > 0, memory, SET_LIMIT,
+            charge_cm[c],
+        )  # fmt: skip
         if len(start) == 0:
             roomy_c[c] = True
             found = np.flatnonzero(bytes_cm[c] <= memory)
             start = np.array([0, len(found)])
+            charges.append(np.zeros(1))
+        else:
+            charges.append(_sums(charge_cm[c][found], start))
         first_set.append(first_set[-1] + len(start) - 1)
         starts.append(start[1:] + count)
         members.append(found)
         count += len(found)
-    sets = ModelSets(np.array(first_set), np.concatenate(starts), np.concatenate(members))
+    sets = ModelSets(
+        np.array(first_set), np.concatenate(starts), np.concatenate(members),
+        np.concatenate(charges),
+    )  # fmt: skip
     return sets, roomy_c
+
+
+def _sums(value_j: FloatArray, start: NDArray[np.int64]) -> FloatArray:
+    """Sum of each stretch start[s] ... start[s + 1] - 1 of `value_j`; 0 for an empty one."""
+    sums = np.zeros(len(start) - 1)
+    some = np.diff(start) > 0
+    if some.any():
+        sums[some] = np.add.reduceat(value_j, start[:-1][some])
+    return sums
 
 
 def _edge_models(problem: Problem, cost: EdgeCost, fill: float) -> EdgeModels:
     """All models of the problem's one edge."""
     p = problem
+    window = fill * float(p.edge_compute_e[0] * p.window_e[0])
     return EdgeModels(
         accuracy_mt=p.accuracy_mt,
         bytes_m=p.edge_model_bytes_em[0],
         fixed_m=cost.fixed_em[0],
         work_m=p.window_e[0] * cost.marginal_em[0],
         cap_t=edge_limit_at(p).sum(axis=0),
-        memory=float(p.edge_memory_e[0]),
-        window=fill * float(p.edge_compute_e[0] * p.window_e[0]),
+        memory=room(float(p.edge_memory_e[0])),
+        window=window,
+        excess=room(window) - window,
     )
 
 
-def _useful(edge: EdgeModels) -> NDArray[np.int64]:
-    """Models m that fit, serve something asked, and that no other beats in everything."""
+def _useful(edge: EdgeModels, charge_m: FloatArray) -> NDArray[np.int64]:
+    """Models m that fit, serve something asked, and that no other beats in everything, what
+    loading it costs included (F16)."""
     accuracy_mt = np.where(edge.cap_t > 0, edge.accuracy_mt, 0.0)
     bytes_m, fixed_m, work_m = edge.bytes_m, edge.fixed_m, edge.work_m
-    fits_m = (bytes_m <= edge.memory) & (fixed_m < edge.window) & (accuracy_mt > 0).any(axis=1)
+    fits_m = (
+        (bytes_m <= edge.memory) & (fixed_m <= room(edge.window)) & (accuracy_mt > 0).any(axis=1)
+    )
     m = np.flatnonzero(fits_m)
     kept = []
     for i in m:
@@ -280,12 +312,14 @@ def _useful(edge: EdgeModels) -> NDArray[np.int64]:
             (bytes_m[others] <= bytes_m[i])
             & (fixed_m[others] <= fixed_m[i])
             & (work_m[others] <= work_m[i])
+            & (charge_m[others] <= charge_m[i])
             & (accuracy_mt[others] >= accuracy_mt[i]).all(axis=1)
         )
         better = (
             (bytes_m[others] < bytes_m[i])
             | (fixed_m[others] < fixed_m[i])
             | (work_m[others] < work_m[i])
+            | (charge_m[others] < charge_m[i])
             | (accuracy_mt[others] > accuracy_mt[i]).any(axis=1)
             | (others < i)
         )

@@ -52,6 +52,8 @@ class EdgeModels(NamedTuple):
     """Bytes (F4)."""
     window: float
     """Seconds of work that a window may hold (F9)."""
+    excess: float = 0.0
+    """Seconds by which setups may exceed it and still fit (`planner.fits`)."""
 
 
 @compiled
@@ -69,8 +71,9 @@ def edge_value(
     room = edge.window
     for m in held:
         room -= edge.fixed_m[m]
-    if room < 0:
+    if room < -edge.excess:
         return -np.inf, 0.0
+    room = max(room, 0.0)
     value, used = _best_models(held, 0.0, edge, price_t)
     if used <= room:
         return value, 0.0

@@ -23,7 +23,8 @@ from planner.allocation import Allocation, tidy
 from planner.decomposition.edge_data import ROUNDING_UP, EdgeData, EdgeOptions
 from planner.decomposition.master import MasterPrices
 from planner.edge_cost import EdgeCost
-from planner.evaluate import accuracy_qps_t, cloud_compute_f8
+from planner.evaluate import cloud_compute_f8, net_qps
+from planner.fits import room
 from planner.formulation import build_formulation
 from planner.prices import Prices
 from planner.problem import FloatArray, Problem
@@ -222,7 +223,7 @@ class _Search:
         """
         edge = self.edge
         options = edge.options
-        if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > edge.models.window:
+        if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > room(edge.models.window):
             return None
         model = build_formulation(
             edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
@@ -235,7 +236,7 @@ class _Search:
         found = model.allocation(edge.problem, result.x_v)
         found = tidy(edge.problem, found, fill=options.fill, batched=edge.batched)
         busy = float(cloud_compute_f8(edge.problem, found, 1.0).use_n[0])
-        value = float(accuracy_qps_t(edge.problem, found).sum()) - options.cloud_price * busy
+        value = net_qps(edge.problem, found) - options.cloud_price * busy
         if value > self.value:
             self.value, self.allocation = value, found
         if result.dual_r is None:

@@ -16,7 +16,8 @@ from planner.attachments import components
 from planner.decomposition.edge_data import EdgeOptions
 from planner.decomposition.edge_search import EdgeResult, search_edge
 from planner.edge_cost import EdgeCost
-from planner.evaluate import accuracy_qps_t, cloud_compute_f8
+from planner.evaluate import cloud_compute_f8, net_qps
+from planner.fits import room
 from planner.formulation import build_formulation
 from planner.paths import link_a
 from planner.problem import Problem
@@ -66,7 +67,7 @@ def _solve(
     searched from that plan."""
     setup_e = np.where(start.onloaded_em, cost.fixed_em, 0.0).sum(axis=1)
     window_e = options.fill * problem.edge_compute_e * problem.window_e
-    held = (start.onloaded_cm, start.onloaded_em & (setup_e <= window_e)[:, None])
+    held = (start.onloaded_cm, start.onloaded_em & (setup_e <= room(window_e))[:, None])
     model = build_formulation(
         problem, fill=options.fill, edge_cost=cost, choose=choose,
         allowed_cm=None if choose else held[0], allowed_em=None if choose else held[1],
@@ -81,7 +82,7 @@ def _solve(
     found = model.allocation(problem, result.x_v)
     found = tidy(problem, found, fill=options.fill, batched=batched)
     busy = float(cloud_compute_f8(problem, found, 1.0).use_n[0])
-    value_qps = float(accuracy_qps_t(problem, found).sum()) - options.cloud_price * busy
+    value_qps = net_qps(problem, found) - options.cloud_price * busy
     return found, value_qps, result.bound, result.nodes
 
 
@@ -94,6 +95,7 @@ def _on_best_links(problem: Problem, cost: EdgeCost, options: EdgeOptions) -> Al
         problem,
         client_of_a=problem.client_of_a[kept], edge_of_a=problem.edge_of_a[kept],
         uplink_a=problem.uplink_a[kept], rtt_a=problem.rtt_a[kept],
+        bandwidth_a=problem.bandwidth_a[kept], backlog_a=problem.backlog_a[kept],
     )  # fmt: skip
     parts = components(apart)
     share_s = START_SHARE * options.time_limit_s / max(len(parts), 1)

@@ -3,7 +3,7 @@
 It is the linear program of docs/formulation.md, "Decomposition", with y fractional or fixed, and
 with only those routings of a client that some price vector has brought up so far:
 
-    maximise    sum of value x column  +  sum_mt cap_t accuracy_mt flow_mt
+    maximise    sum of value x column  +  sum_mt cap_t accuracy_mt flow_mt  -  sum_m charge_m y_m
     row 0       memory of the edge (F4), as a share of all of it
     row 1       work of the window (F9), as a share of all of it
     one row a (m, t)   flow_mt <= y_m (F3)
@@ -52,11 +52,13 @@ class MasterPrices:
 class Master:
     """A linear program that grows by columns and is solved again from the last basis.
 
-    `edge` are the edge's models and budgets, `backhaul` its bytes/s to the cloud (inf: no limit),
-    `clients` the number of them.
+    `edge` are the edge's models and budgets, `charge_m` what loading each costs, right answers/s
+    (F16), `backhaul` its bytes/s to the cloud (inf: no limit), `clients` the number of them.
     """
 
-    def __init__(self, edge: EdgeModels, *, backhaul: float, clients: int) -> None:
+    def __init__(
+        self, edge: EdgeModels, charge_m: FloatArray, *, backhaul: float, clients: int
+    ) -> None:
         self.models, self.tasks = edge.accuracy_mt.shape
         self.clients, self.backhaul = clients, backhaul
         cap_t = edge.cap_t
@@ -74,7 +76,7 @@ class Master:
         self.solver.setOptionValue("threads", 1)
         self.solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
         self._add_rows()
-        self._add_edge_columns(edge)
+        self._add_edge_columns(edge, charge_m)
 
     def _add_rows(self) -> None:
         """All rows, still empty: the budgets and the clients have 1, the flows 0 on the right."""
@@ -88,7 +90,7 @@ class Master:
             np.zeros(rows, np.int32), none.astype(np.int32), none,
         )  # fmt: skip
 
-    def _add_edge_columns(self, edge: EdgeModels) -> None:
+    def _add_edge_columns(self, edge: EdgeModels, charge_m: FloatArray) -> None:
         """One column a model (y_m), then one a pair of model and task (flow_mt, in [0, 1])."""
         memory_share_m = edge.bytes_m / edge.memory if edge.memory > 0 else np.zeros(self.models)
         starts: list[int] = []
@@ -102,6 +104,7 @@ class Master:
             value_j += [memory_share_m[m], fixed_share, *([-1.0] * len(own))]
         count = self.first_client_column
         objective = np.zeros(count)
+        objective[: self.models] = 0.0 - charge_m
         for f, (m, t) in enumerate(zip(self.flow_m.tolist(), self.flow_t.tolist(), strict=True)):
             starts.append(len(row_j))
             row_j += [WINDOW_ROW, FIRST_FLOW_ROW + f, self.first_task_row + t]

@@ -32,17 +32,21 @@ class ModelSets(NamedTuple):
     """(S + 1) indices into `members`."""
     members: NDArray[np.int64]
     """Models m of all sets."""
+    charge_s: FloatArray
+    """What loading the set's models costs, right answers/s (F16)."""
 
 
 @compiled
 def enumerate_sets(
     bytes_m: FloatArray, cost_m: FloatArray, accuracy_mt: FloatArray, asked_t: NDArray[np.bool_],
-    memory: float, limit: int,
+    memory: float, limit: int, charge_m: FloatArray,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
     """All maximal sets of useful models that fit `memory` bytes: (first_member_s, members).
 
     More than `limit` sets give an empty `first_member_s`: the caller must not take a part of
-    them for all. `cost_m` are busy seconds per query, `asked_t` the tasks with load.
+    them for all. `cost_m` are busy seconds per query, `asked_t` the tasks with load, `charge_m`
+    what it costs to load a model (F16). A set is maximal if no model *without charge* fits beside
+    it: sets that differ in models with a charge are all there, since less may be worth more.
 
     Algorithm: depth-first over the useful models, largest first, with and then without each. A
     branch is left when it can hold no maximal set: when even all that follows would leave room
@@ -51,7 +55,7 @@ def enumerate_sets(
     Exact: only maximal sets are needed, since a client loses nothing by holding more, and a
     model that another beats in everything can be exchanged for it in any plan.
     """
-    kept = _useful_models(bytes_m, cost_m, accuracy_mt, asked_t, memory)
+    kept = _useful_models(bytes_m, cost_m, accuracy_mt, asked_t, memory, charge_m)
     count = len(kept)
     order = kept[np.argsort(-bytes_m[kept])]
     bytes_from_d = np.zeros(count + 1)
@@ -98,7 +102,7 @@ def enumerate_sets(
         if tried_d[depth] == WITH_IT:
             tried_d[depth] = WITHOUT_IT
             skipped = smallest_skipped_d[depth]
-            if fits:
+            if fits and charge_m[order[depth]] <= 0:
                 skipped = min(skipped, size)
             if not (free_d[depth] - bytes_from_d[depth + 1] >= skipped):
                 free_d[depth + 1] = free_d[depth]
@@ -121,10 +125,10 @@ def _twice_as_long(full: NDArray[np.int64]) -> NDArray[np.int64]:
 @compiled
 def _useful_models(
     bytes_m: FloatArray, cost_m: FloatArray, accuracy_mt: FloatArray, asked_t: NDArray[np.bool_],
-    memory: float,
+    memory: float, charge_m: FloatArray,
 ) -> NDArray[np.int64]:  # fmt: skip
-    """Models that fit, serve an asked task, and that no other beats in memory, cost and every
-    asked task (of two that are equal in all, the first stays). O(M^2 T)."""
+    """Models that fit, serve an asked task, and that no other beats in memory, cost, charge and
+    every asked task (of two that are equal in all, the first stays). O(M^2 T)."""
     M, T = accuracy_mt.shape
     kept = np.empty(M, np.int64)
     count = 0
@@ -139,7 +143,10 @@ def _useful_models(
         for n in range(M):
             if n == m or beaten or bytes_m[n] > bytes_m[m] or cost_m[n] > cost_m[m]:
                 continue
+            if charge_m[n] > charge_m[m]:
+                continue
             as_good, better = True, bytes_m[n] < bytes_m[m] or cost_m[n] < cost_m[m]
+            better = better or charge_m[n] < charge_m[m]
             for t in range(T):
                 if asked_t[t]:
                     if accuracy_mt[n, t] < accuracy_mt[m, t]:

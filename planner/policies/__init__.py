@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cluster.errors import UnknownNameError
+from cluster.errors import InputError, UnknownNameError
+from planner.allocation import Allocation
 from planner.headroom import plan_with_headroom
 from planner.options import EdgeForm, Options
+from planner.plan import PlanError
+from planner.policies.arrangements import completed, prepared
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
 from planner.policies.certified import certified
 from planner.policies.exact import exact
+from planner.policies.fixed_models import solve_shares
 from planner.policies.j3o import j3o
 from planner.policies.restricted import (
     greedy_accuracy,
@@ -25,8 +29,16 @@ from planner.problem import Problem
 from planner.solution import Solution
 
 __all__ = [
-    "POLICIES", "Options", "Policy", "UnknownPolicyError", "find_policy", "list_policies", "solve",
-]  # fmt: skip
+    "PAYS_FOR_LOADS",
+    "POLICIES",
+    "Options",
+    "Policy",
+    "UnknownPolicyError",
+    "find_policy",
+    "list_policies",
+    "solve",
+    "solve_shares",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
     ("proteus-like", "optimum with one model a device, no memory knapsack", proteus_like),
 )
 _UNBATCHED = ("j3o", "no-batching")
+PAYS_FOR_LOADS = ("certified", "exact")
+"""Policies that plan with moving costs (F16); the others refuse them."""
 POLICIES: dict[str, Policy] = {
     row[0]: Policy(*row, edge_form="unbatched" if row[0] in _UNBATCHED else "batched")
     for row in _TABLE
@@ -83,10 +97,33 @@ def find_policy(name: str) -> Policy:
 def solve(problem: Problem, policy: str, options: Options | None = None) -> Solution:
     """Plan `problem` with the policy of that name.
 
-    Raises `UnknownPolicyError`, and `PlanError` when `options.warm_start` is not of this problem.
+    Raises `UnknownPolicyError`, `PlanError` when `options.warm_start` or `options.moving` is not of
+    this problem, and `InputError` for moving costs with a policy that cannot plan with them.
     """
     chosen = find_policy(policy)
-    options = (options or Options()).resolved(chosen.edge_form)
+    asked = options or Options()
+    if asked.moving is not None and policy not in PAYS_FOR_LOADS:
+        raise InputError(
+            f"policy {policy!r} plans without moving costs (F16); "
+            f"take {' or '.join(PAYS_FOR_LOADS)}"
+        )
+    options = asked.resolved(chosen.edge_form)
+    planned = prepared(problem, asked)
+    stay: Allocation | None = None
+    if options.moving is not None and not options.moving.free:
+        options = replace(options, warm_start=options.warm_start or options.moving.plan)
+        stay = _stay(problem, asked)
     if options.overrun is not None:
-        return plan_with_headroom(problem, chosen.run, options)
-    return chosen.run(problem, options)
+        solution = plan_with_headroom(planned, chosen.run, options)
+    else:
+        solution = chosen.run(planned, options)
+    return completed(problem, planned, asked, solution, stay)
+
+
+def _stay(problem: Problem, options: Options) -> Allocation | None:
+    """The best routes without any load; None where nodes can no longer hold what they hold."""
+    assert options.moving is not None
+    try:
+        return solve_shares(problem, options.moving.held, options).allocation
+    except PlanError:
+        return None

@@ -18,6 +18,7 @@ from planner.allocation import Allocation
 from planner.attachments import best_by_client, best_of_others, by_edge
 from planner.bound import Relaxation
 from planner.edge_cost import EdgeCost
+from planner.fits import room
 from planner.offloading import Routing, Tiers, route, route_batched, route_form
 from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
@@ -235,7 +236,7 @@ def _rounded(problem: Problem, relaxation: Relaxation) -> tuple[BoolArray, BoolA
 def pack(score_nm: FloatArray, bytes_nm: FloatArray, memory_n: FloatArray) -> BoolArray:
     """Every node's models in order of falling score (above zero), as memory allows."""
     chosen_nm = np.zeros(score_nm.shape, dtype=bool)
-    left_n = memory_n.copy()
+    left_n = room(memory_n)
     order_nm = np.argsort(-score_nm, axis=1, kind="stable")
     n = np.arange(len(memory_n))
     for rank in range(score_nm.shape[1]):

@@ -11,6 +11,7 @@ import numpy as np
 
 from planner.bound import relax
 from planner.certificate import Status
+from planner.fits import room
 from planner.offloading import Tiers, route_form
 from planner.options import Options
 from planner.policies.alternation import alternate, starting_points
@@ -79,7 +80,7 @@ def _random_fill(
 ) -> np.ndarray:
     chosen_nm = np.zeros(bytes_nm.shape, dtype=bool)
     for n in range(len(memory_n)):
-        left = float(memory_n[n])
+        left = room(float(memory_n[n]))
         for m in rng.permutation(bytes_nm.shape[1]):
             if np.isfinite(bytes_nm[n, m]) and bytes_nm[n, m] <= left:
                 chosen_nm[n, m] = True

@@ -19,7 +19,7 @@ from planner.decomposition.compiled import COMPILED
 from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
 from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
-from planner.evaluate import accuracy_qps_t
+from planner.evaluate import net_qps
 from planner.formulation import build_formulation
 from planner.offloading import Tiers, route_form
 from planner.options import EdgeForm, Options
@@ -151,7 +151,7 @@ def _polished(
         return best
     allocation = model.allocation(problem, result.x_v)
     allocation = tidy(problem, allocation, fill=options.fill, batched=form == "batched")
-    value_qps = float(accuracy_qps_t(problem, allocation).sum())
+    value_qps = net_qps(problem, allocation)
     if value_qps <= best.value_qps:
         return best
     return replace(best, allocation=allocation, value_qps=value_qps)
@@ -168,7 +168,8 @@ def _routed(problem: Problem, form: EdgeForm, options: Options, found: _Joined) 
     models = (found.allocation.onloaded_cm, found.allocation.onloaded_em)
     order_em = found.allocation.edge_rate_em(problem)
     routing = route_form(problem, *models, form, options, Tiers(), order_em)
-    return replace(found, allocation=routing.allocation, value_qps=routing.value_qps)
+    value_qps = net_qps(problem, routing.allocation)
+    return replace(found, allocation=routing.allocation, value_qps=value_qps)
 
 
 class _Pool:
@@ -229,7 +230,7 @@ def _search(
     allocation = join_pieces(problem, pieces)
     return _Joined(
         allocation=allocation,
-        value_qps=float(accuracy_qps_t(problem, allocation).sum()),
+        value_qps=net_qps(problem, allocation),
         bound_qps=sum(found.bound_qps for found in results) * (1 + 1e-14 * len(results)),
         cloud_busy=sum(found.cloud_busy for found in results),
         rounds=sum(found.rounds for found in results),

@@ -9,7 +9,7 @@ from planner.allocation import Allocation, join_pieces, tidy
 from planner.attachments import components
 from planner.certificate import Status
 from planner.edge_cost import edge_cost
-from planner.evaluate import accuracy_qps_t, cloud_compute_f8
+from planner.evaluate import cloud_compute_f8, net_qps
 from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
@@ -50,7 +50,7 @@ def exact(problem: Problem, options: Options) -> Solution:
             found.solvers, found.nodes,
         )  # fmt: skip
     allocation = tidy(problem, found.allocation, fill=options.fill, batched=form == "batched")
-    value_qps = float(accuracy_qps_t(problem, allocation).sum())
+    value_qps = net_qps(problem, allocation)
     return conclude(
         problem, options, "exact", form, allocation,
         upper_bound_qps=found.bound_qps, bound_method=method,

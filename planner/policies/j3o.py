@@ -11,6 +11,7 @@ from planner.allocation import Allocation
 from planner.bound import relax
 from planner.certificate import Status, relative_gap
 from planner.evaluate import accuracy_qps_t
+from planner.fits import room
 from planner.offloading import Tiers, keep_both_forms
 from planner.options import Options
 from planner.plan import allocation_of
@@ -59,7 +60,7 @@ def warm_allocation(problem: Problem, options: Options) -> Allocation | None:
     sizes = (problem.client_model_bytes_cm, problem.edge_model_bytes_em)
     budgets = (problem.client_memory_c, problem.edge_memory_e)
     for held_nm, bytes_nm, memory_n in zip(held, sizes, budgets, strict=True):
-        if np.any(np.where(held_nm, bytes_nm, 0.0).sum(axis=1) > memory_n * (1 + 1e-9)):
+        if np.any(np.where(held_nm, bytes_nm, 0.0).sum(axis=1) > room(memory_n)):
             return None
     return found
 

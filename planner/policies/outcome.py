@@ -51,7 +51,7 @@ def conclude(
     if broken:
         raise InvalidPlanError(f"{policy}: {broken[0]} ({len(broken)} broken)")
     upper_bound = upper_bound_qps / load_qps if problem.total_load_qps > 0 else 0.0
-    objective = evaluation.objective
+    objective = evaluation.objective - evaluation.moving_cost
     if objective > upper_bound * (1 + 1e-7) + 1e-12:
         raise InvalidPlanError(f"{policy}: objective {objective} exceeds its bound {upper_bound}")
     upper_bound = max(upper_bound, objective)

@@ -15,6 +15,7 @@ from planner.allocation import Allocation
 from planner.attachments import by_edge
 from planner.bound import relax
 from planner.certificate import Status
+from planner.fits import room
 from planner.offloading import Tiers, keep_both_forms, route_form
 from planner.options import Options
 from planner.policies.alternation import pack
@@ -49,8 +50,8 @@ def proteus_like(problem: Problem, options: Options) -> Solution:
     links are kept.
     """
     begun_s = time.perf_counter()
-    fits_cm = problem.client_model_bytes_cm <= problem.client_memory_c[:, None]
-    fits_em = problem.edge_model_bytes_em <= problem.edge_memory_e[:, None]
+    fits_cm = problem.client_model_bytes_cm <= room(problem.client_memory_c)[:, None]
+    fits_em = problem.edge_model_bytes_em <= room(problem.edge_memory_e)[:, None]
     restricted = replace(
         problem,
         client_model_bytes_cm=np.where(fits_cm, 1.0, np.inf),

@@ -73,6 +73,16 @@ def build(phase: Phase = PHASE, **changes: Any) -> Problem:
     return build_problem(TOPOLOGY, CARDS, profiles(), phase, **options)
 
 
+def test_dispersion_and_the_links_themselves_arrive() -> None:
+    problem = build()
+    assert problem.dispersion_c.tolist() == [1.0]
+    assert (problem.bandwidth_a.tolist(), problem.backlog_a.tolist()) == ([1e6], [0.1])
+    assert problem.edge_bandwidth_e.tolist() == [2e6]
+    assert problem.edge_backlog_e.tolist() == [0.2]
+    phase = Phase(duration_s=10, rates_qps={}, dispersion={"phone": 40.0})
+    assert build(phase).dispersion_c.tolist() == [40.0]
+
+
 def test_names_budgets_and_costs_arrive() -> None:
     problem = build()
     assert problem.tasks == ("depth", "edges")
@@ -120,6 +130,8 @@ def test_unknown_names_are_refused() -> None:
         build(Phase(duration_s=1, rates_qps={"phne": {"depth": 1.0}}))
     with pytest.raises(ProblemError, match=r"rates_qps\.phone\.dept: unknown"):
         build(Phase(duration_s=1, rates_qps={"phone": {"dept": 1.0}}))
+    with pytest.raises(ProblemError, match=r"dispersion\.phne: unknown; did you mean 'phone'"):
+        build(Phase(duration_s=1, rates_qps={}, dispersion={"phne": 2.0}))
     with pytest.raises(ProblemError, match=r"answer_bytes\.edges: unknown"):
         build(answer_bytes={"depth": 1.0})
     with pytest.raises(ProblemError, match="measured for 'other'"):

@@ -208,12 +208,15 @@ def three_clients(rng: np.random.Generator) -> tuple[Clients, ModelSets]:
     for c in range(3):
         start, found = enumerate_sets(
             rng.uniform(1, 3, M), clients.cost_cm[c], clients.accuracy_cmt[0],
-            np.ones(T, dtype=bool), 5.0, 100,
+            np.ones(T, dtype=bool), 5.0, 100, np.zeros(M),
         )  # fmt: skip
         first_member += (start[1:] + len(members)).tolist()
         members += found.tolist()
         first_set.append(first_set[-1] + len(start) - 1)
-    return clients, ModelSets(np.array(first_set), np.array(first_member), np.array(members))
+    charge_s = np.zeros(len(first_member) - 1)
+    return clients, ModelSets(
+        np.array(first_set), np.array(first_member), np.array(members), charge_s
+    )
 
 
 def nothing_known(clients: Clients, sets: ModelSets) -> SetBounds:

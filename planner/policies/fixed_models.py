@@ -1,0 +1,98 @@
+"""The best shares for models that stay where they are: a change of routes only.
+
+Axis letters: c client, e edge, m model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from planner.allocation import Allocation
+from planner.bound import trivial_bound_qps
+from planner.certificate import Status
+from planner.edge_cost import EdgeCost
+from planner.evaluate import evaluate, memory_f4
+from planner.fits import room
+from planner.headroom import plan_with_headroom
+from planner.offloading import Tiers, route, route_form
+from planner.options import Options
+from planner.plan import Plan, PlanError, allocation_of
+from planner.policies.arrangements import prepared
+from planner.policies.outcome import conclude
+from planner.problem import Problem
+from planner.solution import Solution
+
+__all__ = ["solve_shares"]
+
+LAST_QPS = 1e-9
+BOUND = "every query by the best model of its task"
+
+
+def solve_shares(
+    problem: Problem, onloading: Mapping[str, Collection[str]], options: Options | None = None
+) -> Solution:
+    """The best routes (F1-F9, F11) when every node holds the models of `onloading`, node -> models.
+
+    It takes linear programs only, so it is the quick answer to a change of load: nothing is loaded,
+    routers turn at once. All of `onloading` stays onloaded, also models that get no query. The
+    certificate's bound is that of a perfect planner (`BOUND`): cheap, and far above.
+
+    Raises `PlanError` for a name that the problem does not know, or for models that do not fit
+    their node's memory together (F4).
+
+        solve_shares(problem, plan.onloading).plan   # routes anew for the load of `problem`
+    """
+    asked = replace(options or Options(), moving=None)
+    options = asked.resolved("batched")
+    planned = prepared(problem, asked)
+    named = {node: tuple(models) for node, models in onloading.items()}
+    held = allocation_of(
+        problem, Plan(problem_digest=problem.digest, policy="shares", onloading=named, routes=())
+    )
+    _refuse_too_large(problem, held)
+
+    def run(piece: Problem, inner: Options) -> Solution:
+        begun_s = time.perf_counter()
+        form = options.edge_form or "batched"
+        models = (held.onloaded_cm, held.onloaded_em)
+        free = EdgeCost(np.zeros_like(piece.edge_setup_em), piece.edge_marginal_em)
+        wanted_em = route(piece, *models, free, inner, Tiers()).allocation.edge_rate_em(piece)
+        # Models that are not wanted while setups are free come last, but they are tried.
+        order_em = wanted_em + LAST_QPS * held.onloaded_em
+        found = route_form(piece, *models, form, inner, Tiers(), order_em)
+        return conclude(
+            piece, inner, "shares", form, found.allocation,
+            upper_bound_qps=trivial_bound_qps(piece), bound_method=BOUND,
+            status=Status.FEASIBLE, solver="HiGHS", iterations=1,
+            trace_qps=(found.value_qps,), begun_s=begun_s,
+        )  # fmt: skip
+
+    if options.overrun is None:
+        solution = run(planned, options)
+    else:
+        solution = plan_with_headroom(planned, run, options, bound_of=_best_models_bound)
+    allocation = replace(
+        solution.allocation, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em
+    )
+    evaluation = evaluate(
+        problem, allocation, fill=options.fill, batching=options.edge_form != "unbatched",
+        overrun=solution.overrun,
+    )  # fmt: skip
+    return replace(solution, problem=problem, allocation=allocation, evaluation=evaluation)
+
+
+def _best_models_bound(problem: Problem, options: Options) -> tuple[float, str]:
+    return trivial_bound_qps(problem), BOUND
+
+
+def _refuse_too_large(problem: Problem, held: Allocation) -> None:
+    usage = memory_f4(problem, held, 1.0)
+    for name, use, budget in zip(usage.names, usage.use_n, usage.budget_n, strict=True):
+        if use > room(budget):
+            raise PlanError(
+                f"onloading.{name}: its models take {use:.6g} bytes, {name} has {budget:.6g}"
+            )
