@@ -2,31 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from cluster.document import Document, FrozenModel
+from cluster.arrivals import Arrivals, FlashCrowd, PoissonArrivals, ReplayArrivals
+from cluster.document import Document, DocumentError, FrozenModel
+from cluster.timeline import TimelineEvent, check_order, nearest
 
-__all__ = ["Demand", "Phase"]
+__all__ = ["EVERY_CLIENT", "Demand", "Phase", "RatesQps"]
 
 RateQps = Annotated[float, Field(ge=0)]
+RatesQps = dict[str, dict[str, RateQps]]
+EVERY_CLIENT = "*"
+"""names all clients that no other entry names"""
 
 
 class Phase(FrozenModel):
-    """A stretch of time over which the mean rates hold."""
+    """A stretch of time over which the mean rates hold, or move from one mix to another."""
 
     duration_s: float = Field(gt=0)
-    rates_qps: dict[str, dict[str, RateQps]] = Field(description="client -> task -> queries/s")
+    rates_qps: RatesQps = Field(description="client -> task -> queries/s")
+    drift_to_qps: RatesQps | None = Field(
+        default=None, description="rates at the end; from `rates_qps` to them in a straight line"
+    )
+    arrivals: dict[str, Arrivals] = Field(
+        default_factory=dict, description="one process for all clients, or by client; poisson"
+    )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
         description="client -> variance / mean of its queries in a window T_b; 1 is Poisson (F17)",
     )
 
+    @field_validator("arrivals", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: Any) -> Any:
+        """`{kind: gamma, ...}` without a client's name is meant for every client."""
+        if not isinstance(value, Mapping):
+            return value
+        if isinstance(value.get("kind"), str):
+            return {EVERY_CLIENT: value}
+        if any(isinstance(each, str | int | float | list) for each in value.values()):
+            raise ValueError("expected `kind: ...`, or for each client a mapping with its kind")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for client in self.arrivals:
+            if client != EVERY_CLIENT and client not in self.rates_qps:
+                raise ValueError(
+                    f"arrivals.{client}: `rates_qps` has no client of that name; clients: "
+                    f"{', '.join(self.rates_qps)}"
+                )
+        for client, rates in (self.drift_to_qps or {}).items():
+            unknown = sorted(rates.keys() - self.rates_qps.get(client, {}).keys())
+            if unknown or client not in self.rates_qps:
+                raise ValueError(
+                    f"drift_to_qps.{'.'.join([client, *unknown[:1]])}: `rates_qps` lacks it; state "
+                    "it there with the rate at the start, 0 if it is not asked then"
+                )
+        for client, process in self.arrivals.items():
+            if isinstance(process, FlashCrowd) and process.at_s >= self.duration_s:
+                raise ValueError(
+                    f"arrivals.{client}: the crowd comes at {process.at_s:g} s, after the phase's "
+                    f"end at {self.duration_s:g} s"
+                )
+        return self
+
     @property
     def total_qps(self) -> float:
-        """Queries per second over all clients and tasks."""
+        """Queries per second over all clients and tasks, at the start of the phase."""
         return sum(sum(rates.values()) for rates in self.rates_qps.values())
+
+    def arrivals_of(self, client: str) -> Arrivals:
+        """The process of a client."""
+        for name in (client, EVERY_CLIENT):
+            if name in self.arrivals:
+                return self.arrivals[name]
+        return PoissonArrivals()
+
+    def end_qps(self, client: str, task: str) -> float:
+        """The rate at the end of the phase."""
+        start_qps = self.rates_qps[client][task]
+        if self.drift_to_qps is None:
+            return start_qps
+        return self.drift_to_qps.get(client, {}).get(task, 0.0)
 
 
 class Demand(Document):
@@ -34,3 +96,43 @@ class Demand(Document):
 
     name: str
     phases: tuple[Phase, ...] = Field(min_length=1)
+    timeline: tuple[TimelineEvent, ...] = Field(
+        default=(), description="what happens meanwhile, in seconds from the first phase's start"
+    )
+
+    @model_validator(mode="after")
+    def _check_timeline(self) -> Self:
+        check_order(self.timeline, sum(phase.duration_s for phase in self.phases))
+        clients = sorted({client for phase in self.phases for client in phase.rates_qps})
+        for position, event in enumerate(self.timeline):
+            load = event.scale_load
+            if load is not None and load.client not in clients:
+                raise ValueError(
+                    f"timeline.{position}.scale_load: `rates_qps` has no client "
+                    f"{load.client!r}{nearest(load.client, clients)}"
+                )
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read `path` and the traces that it names. Raises `DocumentError` for a fault of any."""
+        demand = super().load(path)
+        folder = Path(path).parent
+        phases = tuple(
+            _with_traces(phase, folder, f"{path}: phases.{position}")
+            for position, phase in enumerate(demand.phases)
+        )
+        return demand.model_copy(update={"phases": phases})
+
+
+def _with_traces(phase: Phase, folder: Path, where: str) -> Phase:
+    arrivals: dict[str, Arrivals] = {}
+    for client, process in phase.arrivals.items():
+        if isinstance(process, ReplayArrivals):
+            process = process.relative_to(folder)
+            try:
+                _ = process.trace
+            except DocumentError as error:
+                raise DocumentError(f"{where}.arrivals: {error}") from None
+        arrivals[client] = process
+    return phase.model_copy(update={"arrivals": arrivals}) if arrivals else phase

@@ -131,26 +131,31 @@ def _suggestion(cls: type[BaseModel], data: Any, location: tuple[int | str, ...]
 
 
 def _valid_keys(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    model: Any = cls
+    models: list[type[BaseModel]] = [cls]
     for part in location:
-        if isinstance(part, int) or not _is_model(model):
+        if isinstance(part, int) or not models:
             continue
-        field = model.model_fields.get(part)
+        if len(models) > 1:  # of several kinds; until `part` is one, it is the key of a mapping
+            models = [model for model in models if part in _kinds(model)] or models
+            continue
+        field = models[0].model_fields.get(part)
         if field is None:
             return []
-        model = _inner_model(field.annotation)
-    return sorted(model.model_fields) if _is_model(model) else []
+        models = _inner_models(field.annotation)
+    return sorted(models[0].model_fields) if len(models) == 1 else []
 
 
-def _inner_model(annotation: Any) -> Any:
-    """The first pydantic model inside a container annotation, such as `tuple[Node, ...]`."""
+def _inner_models(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models inside a container annotation, such as `tuple[Node, ...]`."""
     if _is_model(annotation):
-        return annotation
-    for argument in get_args(annotation):
-        found = _inner_model(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _inner_models(argument)]
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What tells a model from the others that may stand in its place."""
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
 
 
 def _holds_bool(value: Any) -> bool:

@@ -27,22 +27,30 @@ class RefusalReason(StrEnum):
     """Why a query was not answered: the word that answers, metrics and measurements carry.
 
     `sentence` explains it to people. `is_fault` tells a node's failure, after which a query is
-    tried elsewhere, from a decision, which is final. `passes_soon` tells a want of room, which the
-    node below repeats by itself until room is expected.
+    tried elsewhere, from a decision. `is_full` tells a want of room on the way that was picked: the
+    query takes another one that has room, if there is one. `passes_soon` tells a want of room at a
+    device, which the node below repeats by itself until room is expected.
     """
 
     sentence: str
     is_fault: bool
+    is_full: bool
     passes_soon: bool
 
     def __new__(
-        cls, word: str, sentence: str, is_fault: bool = False, passes_soon: bool = False
+        cls,
+        word: str,
+        sentence: str,
+        is_fault: bool = False,
+        is_full: bool = False,
+        passes_soon: bool = False,
     ) -> RefusalReason:
         """A word, and what is known of it."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.sentence = sentence
         member.is_fault = is_fault
+        member.is_full = is_full
         member.passes_soon = passes_soon
         return member
 
@@ -55,10 +63,12 @@ class RefusalReason(StrEnum):
         raise ValueError(f"{word!r} is no reason for a refusal")
 
     SHED = "shed", "the plan serves only a part of this load"
-    OVERLOADED = "overloaded", "the device could not answer within its bound", False, True
-    QUEUE_FULL = "queue_full", "as many queries wait for the device as may", False, True
+    OVERLOADED = "overloaded", "the device could not answer within its bound", False, True, True
+    QUEUE_FULL = "queue_full", "as many queries wait for the device as may", False, True, True
     DEADLINE = "deadline", "the answer would come, or came, too late for the caller"
-    LINK_FULL = "link_full", "the link's backlog, or what is under way on it, is at its bound"
+    LINK_FULL = (
+        "link_full", "the link's backlog, or what is under way on it, is at its bound", False, True,
+    )  # fmt: skip
     DOOR_FULL = "door_full", "the door holds as many connections or undecoded pictures as it may"
     NOT_SERVED = "not_served", "no onloaded model serves the task"
     NO_WAY = "no_way", "a route of the plan leads over a link that is not there"

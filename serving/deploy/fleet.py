@@ -33,6 +33,7 @@ from serving.node.control import call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.refuges import refuges_of
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout
 from serving.setting.setting import Setting
 
@@ -160,7 +161,7 @@ class Fleet:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
         try:
-            change = asyncio.run(self._roll_out(plan, setting.model_bytes, started_s))
+            change = asyncio.run(self._roll_out(plan, setting, started_s))
         except Exception:
             _log.exception("the change to a plan of %s broke off", plan.policy)
             raise
@@ -172,9 +173,7 @@ class Fleet:
         )  # fmt: skip
         return change
 
-    async def _roll_out(
-        self, plan: Plan, model_bytes: Mapping[tuple[str, str], int], started_s: float
-    ) -> RolloutReport:
+    async def _roll_out(self, plan: Plan, setting: Setting, started_s: float) -> RolloutReport:
         now = await self._snapshots()
         clients = [node.name for node in self.topology.clients]
         stages = plan_rollout(
@@ -183,10 +182,11 @@ class Fleet:
             await call_each({name: self._nodes[name].table() for name in clients}),
             {name: frozenset(snapshot.models) for name, snapshot in now.items()},
             MemoryBudgets(
-                model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
+                setting.model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
             ),
             {name: self._reached(name) for name in clients},
             {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
+            refuges_of(self.topology, plan, setting.accuracy),
         )
         return await execute_rollout(stages, self._nodes, _remember, started_s=started_s)
 

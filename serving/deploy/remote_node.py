@@ -52,6 +52,10 @@ class RemoteNode:
         times_s: dict[str, float] = await self._answer("retire", calling)
         return times_s
 
+    async def change_link(self, target: str, share: float) -> None:
+        """See `NodeControl.change_link`."""
+        await self._answer("change_link", self._handle.change_link.remote(target, share))
+
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
         seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote())

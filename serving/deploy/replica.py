@@ -144,7 +144,7 @@ class NodeReplica(ServerControl):
         self._config = config
         assignments = find_assignments()
         await self._take_up(await assignments.assignment.remote(node.name))
-        peer_port = await self._server.start()
+        peer_port = await server.start()
         # Callers keep their addresses when a replica is restarted.
         former: DoorPorts = await assignments.ports.remote(node.name) or DoorPorts(0)
         if node.tier is Tier.CLIENT:
@@ -152,7 +152,7 @@ class NodeReplica(ServerControl):
 
             preprocessing = input_of(zoo, config.tasks)
             self._doors = await open_doors(
-                self._server,
+                server,
                 lambda body: decode_image(body, preprocessing),
                 (preprocessing.height, preprocessing.width),
                 door,

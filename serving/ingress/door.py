@@ -26,7 +26,8 @@ from serving.ingress.inference_protocol import (
 )
 from serving.ingress.oip_names import ALL, OUTPUT, VERSION
 from serving.ingress.statistics import Callers, ModelStatistics
-from serving.node.server import NodeServer, Routed
+from serving.node.node_core import Routed
+from serving.node.server import NodeServer
 from serving.routing.early_refusal import StandingRefusal
 
 __all__ = ["Door", "way_of"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.ingress.oip_names import VERSION
-from serving.node.server import Routed
+from serving.node.node_core import Routed
 
 __all__ = ["Callers", "ModelStatistics"]
 

@@ -81,6 +81,10 @@ class NodeMetrics:
         )  # fmt: skip
         self._late = self._counter("late_answers", "Answers after their promised bound.", "task")
         self._refusals = self._counter("refusals", "Queries refused.", "task", "reason")
+        self._spills = self._counter(
+            "spills", "Queries answered on another way, since their plan's was full.",
+            "task", "reason",
+        )  # fmt: skip
         self._link = self._histogram("link_seconds", "An image's way up a link.", SECONDS, "target")
         self._link_bytes = self._counter("link_bytes", "Bytes sent up a link.", "target")
         self._loads = self._summary("model_load_seconds", "Loads of a model.", "model")
@@ -128,6 +132,10 @@ class NodeMetrics:
     def on_refusal(self, task: str, reason: str, times: int = 1) -> None:
         """See `NodeObserver`."""
         self._refusals.add((self._node, task, reason), times)
+
+    def on_spill(self, task: str, reason: str) -> None:
+        """See `NodeObserver`."""
+        self._spills.add((self._node, task, reason), 1)
 
     def on_load(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""

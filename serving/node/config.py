@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.topology import Link, Node
-from serving.node.links.uplink import UplinkTimeouts
+from serving.node.links.peer_connection import UplinkTimeouts
 
 __all__ = ["NodeConfig"]
 
@@ -26,5 +26,7 @@ class NodeConfig:
     max_waiting: int = 512
     shared_passes: bool = True
     """whether tasks asked of one image share its passes and its way up (F14)"""
+    spill_over: bool = True
+    """whether a query whose way is full takes another one that has room"""
     timeouts: UplinkTimeouts = field(default_factory=UplinkTimeouts)
     """how long the node waits for the one above"""

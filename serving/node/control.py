@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from serving.logs.line import LogLine
 from serving.logs.read import log_files_of, read_lines
-from serving.node.server import NodeServer
+from serving.node.node_core import NodeCore
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
 
@@ -45,6 +45,10 @@ class NodeControl(Protocol):
         """Unload every model not in `keep`, once its queries are done; seconds by model."""
         ...
 
+    async def change_link(self, target: str, share: float) -> None:
+        """Let `share` of the bandwidth of the link to `target` be there from now on; 0 cuts it."""
+        ...
+
     async def snapshot(self) -> NodeSnapshot:
         """The node's counters."""
         ...
@@ -55,10 +59,10 @@ class NodeControl(Protocol):
 
 
 class ServerControl:
-    """`NodeControl` of a `NodeServer` in this process, which logs to files in `log_folder`, if it
-    logs to any."""
+    """`NodeControl` of a node in this process, which logs to files in `log_folder`, if it logs to
+    any."""
 
-    def __init__(self, server: NodeServer, log_folder: Path | None = None) -> None:
+    def __init__(self, server: NodeCore, log_folder: Path | None = None) -> None:
         self._server = server
         self._log_folder = log_folder
 
@@ -81,6 +85,10 @@ class ServerControl:
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """See `NodeControl.retire`."""
         return await self._server.retire(version, keep)
+
+    async def change_link(self, target: str, share: float) -> None:
+        """See `NodeControl.change_link`."""
+        self._server.change_link(target, share)
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""

@@ -1,15 +1,18 @@
-"""Where the asks of one image go from a node: its executor, up the link, elsewhere on a fault."""
+"""Where the asks of one image go from a node: its device, up a link, elsewhere if that fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from math import inf
+from time import monotonic
 
 from serving.errors import RefusalReason, RefusedError
 from serving.logs.logger import NodeLogger
-from serving.node.device.executor import Executor
+from serving.node.device.device import Device
 from serving.node.device.served import Image
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.uplink import Uplink
@@ -18,44 +21,73 @@ from serving.routing.routes import Ask, Target, frames_up, next_hop
 
 __all__ = ["Dispatcher"]
 
+MAX_TRIES = 3
+"""other ways that a query is sent on after its own failed; ways that are known to be full are
+passed over and do not count"""
+AT_ONCE_S = 1e-3
+"""a way that refused within this time took nothing of what the next one may take"""
 _log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """The ways of a node. `place` is its (tier, name), `uplinks` its links by the node that they
-    lead to; `served` counts answers by model here."""
+    """The ways of a node.
+
+    `place` is its (tier, name), `uplinks` its links by the node that they lead to, `bounds_s` the
+    promised latency of an answer by the node that serves it. `served` counts answers by model
+    here, `on_spill` is told the tasks that were answered on another way, and why not on their own.
+    """
 
     def __init__(
         self,
         place: tuple[str, str],
-        executor: Executor,
+        device: Device,
         uplinks: Mapping[str, Uplink],
         router: Router,
         tasks_of: Callable[[str], Collection[str]],
         served: Counter[str],
         *,
         shared_passes: bool = True,
+        bounds_s: Mapping[str, float] | None = None,
+        on_spill: Callable[[tuple[str, ...], RefusalReason], None] = lambda tasks, reason: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._tier, self._node = place
         self._log = NodeLogger(_log, self._node)
-        self._executor = executor
+        self._device = device
         self._uplinks = uplinks
         self._router = router
         self._tasks_of = tasks_of
         self._served = served
         self._shared_passes = shared_passes
+        self._bounds_s = bounds_s or {}
+        self._on_spill = on_spill
+        self._clock = clock
 
     async def dispatch(
-        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
+        self,
+        asks: tuple[Ask, ...],
+        image: Image,
+        deadline_s: float | None,
+        spill_since_s: float | None = None,
     ) -> list[AskOutcome]:
-        """An outcome for each ask; one that met a fault has been tried elsewhere."""
+        """An outcome for each ask; one that met a fault has been tried elsewhere.
+
+        So has one whose way was full (spill-over), if `spill_since_s` says when the query arrived:
+        the promise that was made then holds on the other way too.
+        """
         if len(asks) == 1:  # as nearly always: no task of its own
             outcomes = await self._send(asks, image, deadline_s)
         else:
-            outcomes = await self._send_parts(asks, image, deadline_s)
+            outcomes = await self._send_parts(asks, image, deadline_s, spill_since_s is not None)
         for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, RefusedError) and outcome.reason.is_fault:
+            if not isinstance(outcome, RefusedError):
+                continue
+            reason = outcome.reason
+            if reason.is_fault:
                 outcomes[index] = await self._detour(asks[index], image, deadline_s, outcome)
+            elif reason.is_full and spill_since_s is not None:
+                ask = asks[index]
+                outcomes[index] = await self._spill(ask, image, deadline_s, outcome, spill_since_s)
         return outcomes
 
     def refusal(self, target: Target) -> RefusedError | None:
@@ -64,36 +96,68 @@ class Dispatcher:
         if target.node != self._node:
             uplink = self._uplink_to(target)
             return None if uplink is None else uplink.refusal(target.node)
-        refusal = self._executor.refusal(target.model)
+        refusal = self._device.refusal(target.model)
         return None if refusal is None or refusal.reason.is_fault else refusal
 
+    def besides(self, tasks: tuple[str, ...], own: Target | None = None) -> Iterator[Target]:
+        """Every way that all of `tasks` can take together but their `own`, each once: those of the
+        table, its refuges first; the own one by another link; then any model held here."""
+        here, table = self._node, self._router.table
+        common = [table.ways(task) for task in tasks]
+        ways = [target for target in common[0] if all(target in others for others in common[1:])]
+        if own is not None and own.node not in (here, *self._uplinks):
+            ways += [own._replace(via=hop) for hop in self._uplinks]
+        ways += [
+            Target(self._tier, here, model)
+            for model in self._device.models
+            if set(tasks) <= set(self._tasks_of(model))
+        ]
+        return (target for target in dict.fromkeys(ways) if target != own)
+
     async def _send_parts(
-        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None, spills: bool
     ) -> list[AskOutcome]:
         """Each model here gets its ask; all that go up a link share one image there, unless passes
-        are not shared."""
-        here = self._node
-        parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == here]
-        above = tuple(ask for ask in asks if ask.target.node != here)
-        try:
-            for part in parts:  # nothing is begun of what is refused anyway
-                self._executor.check(part[0].target.model, deadline_s)
-        except RefusedError as refusal:
-            if not refusal.reason.is_fault:
-                return [refusal.with_traceback(None)] * len(asks)
+        are not shared. Nothing is begun if one of them is known to be refused everywhere."""
+        settled: list[Ask] = []
+        why: dict[Ask, RefusalReason] = {}
+        for ask in asks:
+            refusal = self._known_refusal(ask, deadline_s)
+            if refusal is None or refusal.reason.is_fault:
+                settled.append(ask)
+                continue
+            open_ways = self._with_room(self.besides(ask.tasks, ask.target), ask.tasks)
+            other = next(open_ways, None) if spills and refusal.reason.is_full else None
+            if other is None:
+                return [refusal] * len(asks)
+            settled.append(Ask(other, ask.tasks))
+            why[settled[-1]] = refusal.reason
+        parts = [(ask,) for ask in settled if ask.target.node == self._node]
+        above = [ask for ask in settled if ask.target.node != self._node]
         parts += frames_up(above, self._uplinks, self._shared_passes)
-        done = await asyncio.gather(*(self._send(part, image, deadline_s) for part in parts))
-        by_ask = {
-            ask: outcome
-            for part, outcomes in zip(parts, done, strict=True)
-            for ask, outcome in zip(part, outcomes, strict=True)
-        }
-        return [by_ask[ask] for ask in asks]
+        done = await asyncio.gather(
+            *(self._send(part, image, deadline_s) for part in parts), return_exceptions=True
+        )
+        by_ask: dict[Ask, AskOutcome] = {}
+        for part, outcomes in zip(parts, done, strict=True):
+            if isinstance(outcomes, BaseException):  # not a refusal: a mistake of ours
+                raise outcomes
+            by_ask.update(zip(part, outcomes, strict=True))
+        for ask, reason in why.items():
+            if not isinstance(by_ask[ask], RefusedError):
+                self._on_spill(ask.tasks, reason)
+        return [by_ask[ask] for ask in settled]
+
+    def _known_refusal(self, ask: Ask, deadline_s: float | None) -> RefusedError | None:
+        """What the device here would refuse `ask` with; None for what goes up a link."""
+        if ask.target.node != self._node:
+            return None
+        return self._device.refusal(ask.target.model, inf if deadline_s is None else deadline_s)
 
     async def _send(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[AskOutcome]:
-        """One ask to the executor, or any number of them up the link, in one frame."""
+        """One ask to the device, or any number of them up the link, in one frame."""
         target = asks[0].target
         try:
             if target.node != self._node:
@@ -103,7 +167,7 @@ class Dispatcher:
                     raise RefusedError(RefusalReason.NO_WAY, f"{here} has no link to {target.node}")
                 return await uplink.call(asks, image, deadline_s)
             (ask,) = asks
-            served = await self._executor.submit_all(target.model, ask.tasks, image, deadline_s)
+            served = await self._device.submit_all(target.model, ask.tasks, image, deadline_s)
         except RefusedError as refusal:
             # Its traceback holds this frame, and with it the picture, for as long as it is kept.
             return [refusal.with_traceback(None)] * len(asks)
@@ -117,28 +181,61 @@ class Dispatcher:
     async def _detour(
         self, ask: Ask, image: Image, deadline_s: float | None, refusal: RefusedError
     ) -> AskOutcome:
-        """Another way for an ask whose node failed: its tasks' other targets, then the same one by
-        another link, then any model held here that serves them. The last refusal if none of them
-        answers."""
-        here = self._node
-        elsewhere = [self._router.others(task, ask.target) for task in ask.tasks]
-        ways = [target for target in elsewhere[0] if all(target in found for found in elsewhere)]
-        if ask.target.node not in (here, *self._uplinks):
-            ways += [ask.target._replace(via=hop) for hop in self._uplinks]
-        ways += [
-            Target(self._tier, here, model)
-            for model in self._executor.models
-            if set(ask.tasks) <= set(self._tasks_of(model))
-        ]
-        for target in dict.fromkeys(ways):
-            if target == ask.target:
-                continue
+        """Another way for an ask whose node failed; the last refusal if none of them answers."""
+        failed = (ask.target.node, ask.target.via)
+        ways = (way for way in self.besides(ask.tasks, ask.target) if (way.node, way.via) != failed)
+        for target in ways:
             (outcome,) = await self._send((Ask(target, ask.tasks),), image, deadline_s)
             if not isinstance(outcome, RefusedError):
-                self._log.debug(
-                    "%s was answered by %s after %s of %s",
-                    ",".join(ask.tasks), target.node, refusal.reason, ask.target.node,
-                )  # fmt: skip
+                self._note_detour(ask, target, refusal)
                 return outcome
             refusal = outcome
         return refusal
+
+    async def _spill(
+        self,
+        ask: Ask,
+        image: Image,
+        deadline_s: float | None,
+        refusal: RefusedError,
+        arrived_s: float,
+    ) -> AskOutcome:
+        """Another way for an ask whose way is full, all its tasks together: the first that has
+        room. The refusal if none answers within what was promised."""
+        open_ways = self._with_room(self.besides(ask.tasks, ask.target), ask.tasks)
+        for target in islice(open_ways, MAX_TRIES):
+            latest_s = self._promised_by(ask.target, target, arrived_s)
+            if deadline_s is not None:
+                latest_s = min(latest_s, deadline_s)
+            limit_s = None if latest_s == inf else latest_s
+            (outcome,) = await self._send((Ask(target, ask.tasks),), image, limit_s)
+            if not isinstance(outcome, RefusedError):
+                self._note_detour(ask, target, refusal)
+                self._on_spill(ask.tasks, refusal.reason)
+                return outcome
+        return refusal
+
+    def _with_room(self, ways: Iterable[Target], tasks: tuple[str, ...]) -> Iterator[Target]:
+        """Those of `ways` on which a query would be tried now, as far as is known here."""
+        for target in ways:
+            if target.node == self._node:
+                if self._device.refusal(target.model) is None:
+                    yield target
+                continue
+            uplink = self._uplink_to(target)
+            if uplink is not None and uplink.room((Ask(target, tasks),)) is None:
+                yield target
+
+    def _promised_by(self, own: Target, other: Target, arrived_s: float) -> float:
+        """When a query that arrived at `arrived_s` must have its answer, whichever of two ways it
+        takes; inf if its first way cost it no time: then the other keeps its bound by itself."""
+        if self._clock() - arrived_s < AT_ONCE_S:
+            return inf
+        bounds_s = (self._bounds_s.get(own.node, inf), self._bounds_s.get(other.node, inf))
+        return arrived_s + max(bounds_s)
+
+    def _note_detour(self, ask: Ask, target: Target, refusal: RefusedError) -> None:
+        self._log.debug(
+            "%s was answered by %s after %s of %s",
+            ",".join(ask.tasks), target.node, refusal.reason, ask.target.node,
+        )  # fmt: skip

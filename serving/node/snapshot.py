@@ -39,3 +39,5 @@ class NodeSnapshot:
     """what each loaded model serves"""
     in_flight: int = 0
     """queries that arrived here and are not answered yet (client nodes)"""
+    spilled: Mapping[RefusalReason, int] = field(default_factory=dict)
+    """queries answered on another way than their plan's, by what that one refused them with"""

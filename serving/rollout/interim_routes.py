@@ -49,7 +49,8 @@ def interim_table(
 
     What a task loses goes to the ways of the `final` table that are open already, else up to the
     cloud, else to its other ways of before, else to any model on the `path` that serves it. A task
-    that had no way before takes the final ones as far as they are open.
+    that had no way before takes the final ones as far as they are open. Of the refuges those stay
+    that are `ready`.
     """
     routes: dict[str, Ways] = {}
     for task in dict.fromkeys((*table.routes, *final.routes)):
@@ -62,7 +63,11 @@ def interim_table(
             routes[task] = kept
         else:
             routes[task] = _stand_ins(task, kept, lost, final, able, ready, path)
-    return RouteTable(version, routes)
+    refuges = {
+        task: tuple(way for way in ways if way.model in ready.get(way.node, frozenset()))
+        for task, ways in final.refuges.items()
+    }
+    return RouteTable(version, routes, refuges)
 
 
 def open_ways(

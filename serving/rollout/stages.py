@@ -11,11 +11,12 @@ are open already, else up to the cloud, else to whatever else on the client's pa
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.plan import Plan, Route
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.interim_routes import Capabilities, Held, Path, interim_table, open_ways
+from serving.rollout.refuges import Refuges
 from serving.routing.routes import RouteTable, Target
 
 __all__ = ["MemoryBudgets", "Stage", "next_version", "plan_rollout", "route_tables", "target_of"]
@@ -38,14 +39,23 @@ def target_of(route: Route) -> Target:
     return Target(route.tier, route.node, route.model, route.via or "")
 
 
-def route_tables(plan: Plan, version: int, clients: tuple[str, ...]) -> dict[str, RouteTable]:
-    """Each client's routes in `plan`."""
+def route_tables(
+    plan: Plan,
+    version: int,
+    clients: tuple[str, ...],
+    refuges: Mapping[str, Refuges] | None = None,
+) -> dict[str, RouteTable]:
+    """Each client's routes in `plan`, and its `refuges`."""
     tables: dict[str, dict[str, list[tuple[Target, float]]]] = {name: {} for name in clients}
     for route in plan.routes:
         targets = tables[route.client].setdefault(route.task, [])
         targets.append((target_of(route), route.share))
     return {
-        client: RouteTable(version, {task: tuple(targets) for task, targets in routes.items()})
+        client: RouteTable(
+            version,
+            {task: tuple(targets) for task, targets in routes.items()},
+            (refuges or {}).get(client, {}),
+        )
         for client, routes in tables.items()
     }
 
@@ -64,15 +74,17 @@ def plan_rollout(
     costs: MemoryBudgets,
     paths: Mapping[str, Path],
     serves: Mapping[str, Collection[str]],
+    refuges: Mapping[str, Refuges] | None = None,
 ) -> tuple[Stage, ...]:
     """The stages to `plan`, from what the nodes hold and the clients follow now.
 
     `paths` are the (tier, node) pairs that each client reaches, the cloud last, `serves` the tasks
-    of models as far as they are known besides those that routes name. The first stage's routes are
-    `version`, and each further stage's one more. Raises `ValueError` for a plan that does not fit.
+    of models as far as they are known besides those that routes name, `refuges` where each client's
+    queries go whose way is full. The first stage's routes are `version`, and each further stage's
+    one more. Raises `ValueError` for a plan that does not fit.
     """
     wanted = {node: frozenset(plan.onloading.get(node, ())) for node in held}
-    final = route_tables(plan, version, tuple(old_routes))
+    final = route_tables(plan, version, tuple(old_routes), refuges)
     able = Capabilities.known((*old_routes.values(), *final.values()), serves)
     present, tables = dict(held), dict(old_routes)
     stages: list[Stage] = []
@@ -84,7 +96,7 @@ def plan_rollout(
         present = {node: models | set(load[node]) for node, models in present.items()}
         if all(wanted[node] <= models for node, models in present.items()):
             routes = {
-                client: RouteTable(version + len(stages), table.routes)
+                client: replace(table, version=version + len(stages))
                 for client, table in final.items()
             }
             return (*stages, Stage(load, routes, wanted))

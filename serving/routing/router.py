@@ -93,13 +93,6 @@ class Router:
             raise RefusedError(RefusalReason.SHED, "refused: the plan sheds this share of the load")
         return way
 
-    def others(self, task: str, failed: Target) -> tuple[Target, ...]:
-        """The task's targets on nodes other than that of `failed`, or on another way to it,
-        largest share first."""
-        targets = sorted(self._table.routes.get(task, ()), key=lambda entry: -entry[1])
-        way = (failed.node, failed.via)
-        return tuple(target for target, _ in targets if (target.node, target.via) != way)
-
 
 def _lay_out(
     tasks: tuple[str, ...], routes: Mapping[str, tuple[tuple[Target, float], ...]]

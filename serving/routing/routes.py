@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 __all__ = ["Ask", "RouteTable", "Target", "frames_up", "next_hop"]
@@ -35,6 +35,14 @@ class RouteTable:
 
     version: int
     routes: Mapping[str, tuple[tuple[Target, float], ...]]
+    refuges: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
+    """task -> every model that the client reaches and that serves it, the most accurate first:
+    where a query goes whose own way is full (spill-over) or gone"""
+
+    def ways(self, task: str) -> tuple[Target, ...]:
+        """Every target of `task`: its refuges, then those of its routes by share, each once."""
+        by_share = sorted(self.routes.get(task, ()), key=lambda entry: -entry[1])
+        return (*self.refuges.get(task, ()), *(target for target, _ in by_share))
 
     @property
     def models(self) -> dict[str, frozenset[str]]:

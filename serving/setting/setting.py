@@ -46,6 +46,11 @@ class Setting:
         return max(query_bytes_of(self.cards).values())
 
     @cached_property
+    def accuracy(self) -> dict[str, dict[str, float]]:
+        """a_mt by model and task, of the tasks that the model serves."""
+        return {card.name: {t: card.accuracy(t) for t in card.tasks} for card in self.cards}
+
+    @cached_property
     def model_bytes(self) -> dict[tuple[str, str], int]:
         """s_m, what a model takes on a node, by (node, model)."""
         return {

@@ -11,7 +11,8 @@ from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
-from serving.simulation.simulated_system import SimulatedSystem, profiled_latency
+from serving.simulation.simulated_device import profiled_latency
+from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Outcome
 from serving.traffic.driver import Record, drive
@@ -31,6 +32,7 @@ def simulate(
     *,
     seed: int = 0,
     shared_passes: bool = True,
+    spill_over: bool = True,
 ) -> Measurements:
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
 
@@ -53,6 +55,8 @@ def simulate(
         query_bytes_of(setting.cards),
         version=plan.version,
         shared_passes=shared_passes,
+        spill_over=spill_over,
+        accuracy=setting.accuracy,
     )
     records = run_in_virtual_time(_drive(system, schedule))
     return build_measurements(

@@ -1,176 +1,55 @@
-"""The system without devices: the same routing, batching, admission and links on a virtual clock.
+"""The system on a virtual clock: the live nodes' own code, on simulated devices and links.
 
-Tasks of one request share passes and their image's way up, as they do live.
-
-Only time is modelled: a batch takes what its profile measured (F15: linear between the measured
-batch sizes), an uplink takes what its pacer says. Run it with `run_in_virtual_time`.
+Only time is modelled: a batch takes what its profile measured, an uplink what its pacer says.
+Routing, spill-over, batching, admission, link budgets, deadlines, detours after faults and changes
+of the plan are the code that runs live. Run it with `run_in_virtual_time`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from math import inf
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from cluster.topology import Node, Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
-from profiling.profile import Profiles
 from serving.errors import NotServedError, RefusalReason, RefusedError
-from serving.node.device.admission import find_refusal
-from serving.node.device.batching import Batch, Batcher, make_batcher
-from serving.node.links.pacer import LinkPacer
-from serving.node.server import REHEARSED
-from serving.rollout.stages import route_tables
-from serving.routing.early_refusal import NodeBackoff
-from serving.routing.router import Router
-from serving.routing.routes import Ask, frames_up, next_hop
+from serving.node.config import NodeConfig
+from serving.node.control import ServerControl
+from serving.node.device.served import Image
+from serving.node.links.pacer import pacer_of
+from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
+from serving.node.node_core import NodeCore, Routed
+from serving.node.observer import SILENT
+from serving.node.snapshot import NodeSnapshot
+from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.refuges import Accuracy, refuges_of
+from serving.rollout.stages import (
+    MemoryBudgets,
+    Stage,
+    next_version,
+    plan_rollout,
+    route_tables,
+)
+from serving.routing.routes import RouteTable
+from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
+from serving.simulation.simulated_transport import SimulatedTransport
 from serving.system import Answer, Outcome, Query, Timing
 
-__all__ = ["BatchLog", "SimulatedSystem", "profiled_latency"]
-
-BatchLatency = Callable[[str, str, int], float]
-"""(node, model, batch size) -> device seconds"""
-
-
-def profiled_latency(profiles: Profiles) -> BatchLatency:
-    """Median latency as measured, linear between the measured sizes and beyond the last."""
-
-    def latency_s(node: str, model: str, batch: int) -> float:
-        profile = profiles.find(node, model)
-        if profile is None:
-            raise KeyError(f"{model!r} was not profiled on {node!r}")
-        sizes = [entry.batch for entry in profile.latency]
-        medians_s = [entry.p50_s for entry in profile.latency]
-        if batch > sizes[-1]:
-            return medians_s[-1] + profile.marginal_s * (batch - sizes[-1])
-        return float(np.interp(batch, sizes, medians_s))
-
-    return latency_s
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLog:
-    """One batch that a simulated device ran."""
-
-    model: str
-    size: int
-    closed_s: float
-    started_s: float
-    spent_s: float
-    release: str
-
-
-_Waiting = asyncio.Future[tuple[Timing, int]]
-
-
-class _Device:
-    """What `Executor` is live: the same batcher and admission, driven by timers."""
-
-    def __init__(self, node: Node, latency_s: BatchLatency) -> None:
-        self._node = node
-        self._latency_s = latency_s
-        self._batcher: Batcher[_Waiting] = make_batcher(
-            node.batching, node.window_s, node.max_batch
-        )
-        self._wake: asyncio.TimerHandle | None = None
-        self._busy = False
-        self._free_s = 0.0
-        self._rehearsed: set[str] = set()
-        self.log: list[BatchLog] = []
-
-    async def submit(self, model: str, deadline_s: float) -> tuple[Timing, int]:
-        """Where the image's time went, and the size of its batch."""
-        loop = asyncio.get_running_loop()
-        if model not in self._rehearsed:
-            self._rehearse(model)
-        refusal = find_refusal(self._batcher, model, loop.time(), self._free_s, deadline_s)
-        if refusal is not None:
-            raise refusal
-        future: _Waiting = loop.create_future()
-        self._batcher.push(model, future, loop.time(), deadline_s)
-        self._look()
-        return await future
-
-    def _rehearse(self, model: str) -> None:
-        """What a live node learns when it loads a model."""
-        self._rehearsed.add(model)
-        for size in (1, min(REHEARSED, self._node.max_batch)):
-            self._batcher.latency_model.learn(
-                model, size, self._latency_s(self._node.name, model, size)
-            )
-
-    def _look(self) -> None:
-        """Run the next batch if the device is free, or set a timer for when one may be ready."""
-        if self._busy:
-            return
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        for late in self._batcher.take_late(now_s):
-            late.set_exception(
-                RefusedError(RefusalReason.DEADLINE, "the deadline passed while it waited")
-            )
-        batch = self._batcher.pop(now_s)
-        if batch is not None:
-            self._start(batch)
-            return
-        wake_s = self._batcher.wake_s(now_s)
-        if wake_s is not None:
-            self._wake = loop.call_at(wake_s, self._look)
-
-    def _start(self, batch: Batch[_Waiting]) -> None:
-        now_s, size = asyncio.get_running_loop().time(), len(batch.items)
-        spent_s = self._latency_s(self._node.name, batch.model, size)
-        self._busy = True
-        self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
-        self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
-        asyncio.get_running_loop().call_later(spent_s, self._finish, batch, now_s, spent_s)
-
-    def _finish(self, batch: Batch[_Waiting], started_s: float, spent_s: float) -> None:
-        self._busy = False
-        self._free_s = started_s + spent_s
-        self._batcher.latency_model.learn(batch.model, len(batch.items), spent_s)
-        self._batcher.answered(started_s + spent_s - batch.arrived_s[0])
-        for future, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
-            if future.done():
-                continue
-            timing = Timing(
-                queue_s=max(0.0, batch.closed_s - arrived_s),
-                batch_wait_s=max(0.0, started_s - batch.closed_s),
-                compute_s=spent_s,
-            )
-            future.set_result((timing, len(batch.items)))
-        self._look()
-
-
-class _Link(NamedTuple):
-    """What an `Uplink` holds live."""
-
-    pacer: LinkPacer
-    backoff: NodeBackoff
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What became of one ask."""
-
-    ask: Ask
-    timing: Timing
-    batch_size: int
+__all__ = ["SimulatedSystem"]
 
 
 @dataclass
 class SimulatedSystem:
     """`SharingSystem` for a plan on a topology. Answers carry no prediction, only way and time.
 
-    `query_bytes` is b_t by task, framing included. Use on a `VirtualTimeLoop`.
+    `query_bytes` is b_t by task, framing included; `accuracy` has model -> task -> a_mt, by which
+    a query whose way is full chooses another; `load_s` is what loading a model takes on a node.
+    Use on a `VirtualTimeLoop`.
     """
 
     topology: Topology
@@ -179,30 +58,90 @@ class SimulatedSystem:
     query_bytes: Mapping[str, float]
     version: int = 1
     shared_passes: bool = True
-    _devices: dict[str, _Device] = field(init=False)
+    spill_over: bool = True
+    accuracy: Accuracy = field(default_factory=dict)
+    load_s: Callable[[str, str], float] = lambda node, model: 0.0
+    _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
+    _devices: dict[str, SimulatedDevice] = field(init=False, default_factory=dict)
+    _lost: dict[str, tuple[tuple[str, ...], RouteTable]] = field(init=False, default_factory=dict)
+    """models and routes of each node that was killed"""
+    _images: dict[str, Image] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._images = {task: _image(size) for task, size in self.query_bytes.items()}
+        for node in self.topology.nodes:
+            self._nodes[node.name] = self._make(node)
+        for name, models in _models_of(self.plan).items():
+            for model in models:
+                self._devices[name].hold(model)
         clients = tuple(node.name for node in self.topology.clients)
-        tables = route_tables(self.plan, self.version, clients)
-        self._routers = {client: Router(tables[client], self.shared_passes) for client in clients}
-        self._devices = {node.name: _Device(node, self.latency_s) for node in self.topology.nodes}
-        self._uplinks = {
-            node.name: {
-                link.target: _Link(
-                    LinkPacer(float(link.bandwidth), link.rtt_s, node.window_s), NodeBackoff()
-                )
-                for link in self.topology.uplinks(node.name)
-            }
-            for node in self.topology.nodes
-        }
-        largest = max(self.query_bytes.values(), default=0.0)
-        self._bounds_s = {
-            client: latency_bounds_s(self.topology, client, largest) for client in clients
-        }
+        refuges = refuges_of(self.topology, self.plan, self.accuracy)
+        for name, table in route_tables(self.plan, self.version, clients, refuges).items():
+            self._nodes[name].route(table)
 
     def batches(self, node: str) -> list[BatchLog]:
         """Every batch that `node`'s device has run."""
         return self._devices[node].log
+
+    def snapshots(self) -> dict[str, NodeSnapshot]:
+        """Counters of every node that is up."""
+        return {name: node.snapshot() for name, node in self._nodes.items()}
+
+    def node(self, name: str) -> NodeCore:
+        """The node of that name. Raises `KeyError` while it is down."""
+        return self._nodes[name]
+
+    async def follow(self, plan: Plan, model_bytes: Mapping[tuple[str, str], int]) -> RolloutReport:
+        """Put `plan` in force as a running fleet does, stage by stage; loads take their time.
+
+        `model_bytes` is s_m by (node, model). Raises `ValueError` for a plan that does not fit.
+        """
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        controls = {name: ServerControl(node) for name, node in self._nodes.items()}
+        now = self.snapshots()
+        clients = [node.name for node in self.topology.clients]
+        stages = plan_rollout(
+            plan,
+            next_version(now),
+            {name: self._nodes[name].table for name in clients},
+            {name: frozenset(seen.models) for name, seen in now.items()},
+            MemoryBudgets(
+                model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
+            ),
+            {
+                name: [(str(node.tier), node.name) for node in self.topology.reached_from(name)]
+                for name in clients
+            },
+            {model: self._tasks_of(model) for seen in now.values() for model in seen.models},
+            refuges_of(self.topology, plan, self.accuracy),
+        )
+        self.plan = plan
+        return await execute_rollout(
+            stages, controls, _forget, started_s=started_s, clock=loop.time
+        )
+
+    def kill(self, name: str) -> None:
+        """End a node as if its process were killed: what it holds and what it was doing is lost.
+
+        Raises `KeyError` if it is down already.
+        """
+        node = self._nodes.pop(name)
+        self._lost[name] = (self._devices[name].models, node.table)
+        node.close()
+
+    async def restart(self, name: str) -> None:
+        """Start a node that was killed: it loads its models, which takes its time, and follows the
+        routes that it had. Raises `KeyError` if it was not killed."""
+        models, table = self._lost.pop(name)
+        node = self._make(self.topology.node(name))
+        await node.load(models)
+        node.route(table)
+        self._nodes[name] = node
+
+    def slow(self, name: str, factor: float) -> None:
+        """Let every batch that `name` begins from now on take `factor` times as long."""
+        self._devices[name].slowdown = factor
 
     async def send(self, query: Query) -> Answer:
         """Route, cross the links, wait in the batcher and compute, in simulated time."""
@@ -211,84 +150,87 @@ class SimulatedSystem:
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """The same for several tasks of one image: all are answered, or all refused."""
         now_s = asyncio.get_running_loop().time()
-        deadline_s = inf if query.within_s is None else now_s + query.within_s
-        size = int(max(self.query_bytes.get(task, 0.0) for task in tasks))
+        deadline_s = None if query.within_s is None else now_s + query.within_s
+        image = max((self._images.get(task, EMPTY) for task in tasks), key=lambda i: i.nbytes)
+        client = self._nodes.get(query.client)
+        if client is None:
+            return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
         try:
-            asks = self._routers[query.client].pick_all(tasks)
-            replies = await self._serve(query.client, asks, size, deadline_s)
+            routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
         except RefusedError as refusal:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
         except NotServedError:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED))
-        return {
-            task: self._answer(query.client, reply) for reply in replies for task in reply.ask.tasks
-        }
+        return {task: _answer(routed[task]) for task in tasks}
 
-    async def _serve(
-        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
-    ) -> list[_Reply]:
-        """Run what is asked of `node` there, and send the rest up, in one frame a link or in one
-        each."""
-        above = [ask for ask in asks if ask.target.node != node]
-        parts = [
-            *(self._run(ask, deadline_s) for ask in asks if ask.target.node == node),
-            *(
-                self._climb(node, frame, size, deadline_s)
-                for frame in frames_up(above, self._uplinks[node], self.shared_passes)
-            ),
-        ]
-        if len(parts) == 1:
-            return await parts[0]
-        done = await asyncio.gather(*parts, return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [reply for outcome in done if isinstance(outcome, list) for reply in outcome]
-
-    async def _run(self, ask: Ask, deadline_s: float) -> list[_Reply]:
-        device = self._devices[ask.target.node]
-        timing, batch_size = await device.submit(ask.target.model, deadline_s)
-        return [_Reply(ask, timing, batch_size)]
-
-    async def _climb(
-        self, node: str, asks: tuple[Ask, ...], size: int, deadline_s: float
-    ) -> list[_Reply]:
-        """Take the image up one link, have it served there, and bring the answers down."""
-        loop = asyncio.get_running_loop()
-        hop = next_hop(asks[0].target, self._uplinks[node])
-        assert hop is not None  # a plan's routes are on links
-        pacer, backoff = self._uplinks[node][hop]
-        for ask in asks:
-            refusal = backoff.refusal(ask.target.node, loop.time())
-            if refusal is not None:
-                raise refusal
-        started_s = loop.time()
-        left_s = pacer.reserve(started_s, size, deadline_s)
-        up_s = left_s - started_s + pacer.rtt_s / 2
-        await asyncio.sleep(up_s)
-        try:
-            replies = await self._serve(hop, asks, size, deadline_s - pacer.rtt_s / 2)
-        except RefusedError as refusal:
-            for ask in asks:
-                backoff.note(ask.target.node, refusal, loop.time())
-            raise
-        finally:
-            await asyncio.sleep(pacer.rtt_s / 2)
-        link_s = up_s + pacer.rtt_s / 2
-        return [
-            replace(reply, timing=replace(reply.timing, link_s=reply.timing.link_s + link_s))
-            for reply in replies
-        ]
-
-    def _answer(self, client: str, reply: _Reply) -> Answer:
-        target = reply.ask.target
-        return Answer(
-            Outcome.ANSWERED,
-            tier=target.tier,
-            node=target.node,
-            model=target.model,
-            plan_version=self.version,
-            batch_size=reply.batch_size,
-            bound_s=self._bounds_s[client][target.node],
-            timing=reply.timing,
+    def _make(self, node: Node) -> NodeCore:
+        largest = max(self.query_bytes.values(), default=0.0)
+        links = self.topology.uplinks(node.name)
+        config = NodeConfig(
+            node=node,
+            uplinks=links,
+            tasks=tuple(self.query_bytes),
+            token="",
+            bounds_s=latency_bounds_s(self.topology, node.name, largest),
+            shared_passes=self.shared_passes,
+            spill_over=self.spill_over,
         )
+        device = self._devices[node.name] = SimulatedDevice(
+            node, self.latency_s, config.max_waiting, partial(self.load_s, node.name)
+        )
+        uplinks = {
+            link.target: Uplink(
+                pacer_of(link, node),
+                SimulatedTransport(partial(self._nodes.get, link.target)),
+                clock=_clock,
+            )
+            for link in links
+        }
+        return NodeCore(config, device, uplinks, self._tasks_of, _clock, SILENT)
+
+    def _tasks_of(self, model: str) -> Collection[str]:
+        """What a model serves: by its accuracies, or where there are none by the plan's routes."""
+        if model in self.accuracy:
+            return self.accuracy[model]
+        return {route.task for route in self.plan.routes if route.model == model}
+
+
+EMPTY: Image = np.zeros((0, 1, 1), np.uint8)
+
+
+def _image(size_bytes: float) -> Image:
+    """An image that takes so many bytes on a link, and none of memory."""
+    body_bytes = max(0, int(size_bytes) - QUERY_OVERHEAD_BYTES)
+    return np.broadcast_to(np.uint8(0), (body_bytes, 1, 1))
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _models_of(plan: Plan) -> dict[str, set[str]]:
+    """What each node holds under `plan`."""
+    found = {node: set(models) for node, models in plan.onloading.items()}
+    for route in plan.routes:
+        found.setdefault(route.node, set()).add(route.model)
+    return found
+
+
+async def _forget(stage: Stage, version: int) -> None:
+    """A simulated node is never started anew, so nobody need know what it was told."""
+
+
+def _answer(routed: Routed) -> Answer:
+    target, served = routed.target, routed.forwarded.served
+    return Answer(
+        Outcome.ANSWERED,
+        tier=target.tier,
+        node=target.node,
+        model=target.model,
+        plan_version=routed.plan_version,
+        batch_size=served.batch_size,
+        bound_s=routed.bound_s,
+        timing=Timing(
+            served.queue_s, served.batch_wait_s, served.compute_s, routed.forwarded.link_s
+        ),
+    )

@@ -1,8 +1,12 @@
-"""Open-loop load generator: every query leaves when it is due, whatever became of the others.
+"""Load generator: every query leaves when it is due, whatever became of the others.
 
-A closed loop, or a loop that waits for a slot, slows down with the system it measures and so
-hides exactly the delays one looks for. Here latency counts from the scheduled time; the time at
-which the generator really sent is kept beside it, so its own lateness can be stated.
+A loop that waits for answers, or for a slot, slows down with the system it measures and so hides
+exactly the delays one looks for. So the queries of a schedule wait for nothing (open loop). Only
+callers that the demand states as such wait for their answers (`closed_loop`); theirs is the
+question how many queries such callers get through, not how long a query takes at a given load.
+
+Latency counts from the scheduled time; the time at which the generator really sent is kept beside
+it, so its own lateness can be stated.
 """
 
 from __future__ import annotations
@@ -10,14 +14,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from serving.system import Answer, Outcome, Query, System
-from serving.traffic.schedule import Schedule
+from serving.traffic.closed_loop import Caller
+from serving.traffic.schedule import Asked, Schedule, with_asked
 
-__all__ = ["SATURATED", "Floor", "NullSystem", "Record", "drive", "measure_floor"]
+__all__ = [
+    "SATURATED", "Driven", "Floor", "NullSystem", "Record", "drive", "drive_traffic",
+    "measure_floor",
+]  # fmt: skip
 
 SATURATED = "generator saturated"
 """Start of the reason of a query that was not sent because too many were still out."""
@@ -35,6 +43,16 @@ class Record:
     answer: Answer
     score: float = 0.0
     """task metric in [0, 1], filled in after the run; 0 for what was not answered"""
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What was sent, and what became of it."""
+
+    schedule: Schedule
+    """the one that was driven, and in it what callers asked who wait for their answers"""
+    records: list[Record]
+    """one a query, in the order of `schedule`"""
 
 
 class NullSystem:
@@ -68,84 +86,190 @@ async def drive(
     drain_s: float = 30.0,
     content_type: str = "image/png",
 ) -> list[Record]:
-    """Send `schedule` to `system` and return one record a query, in schedule order.
+    """The records of `drive_traffic`, for a schedule of queries that wait for nothing.
+
+    Raises `ValueError` for one with callers: their queries are not in the schedule it has.
+    """
+    if schedule.callers:
+        raise ValueError("the schedule has callers who wait for answers; use `drive_traffic`")
+    driven = await drive_traffic(
+        system, schedule, bodies, clock=clock, sleep=sleep, on_progress=on_progress,
+        max_outstanding=max_outstanding, drain_s=drain_s, content_type=content_type,
+    )  # fmt: skip
+    return driven.records
+
+
+async def drive_traffic(
+    system: System,
+    schedule: Schedule,
+    bodies: Sequence[bytes],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_progress: Callable[[int, int], None] | None = None,
+    max_outstanding: int = 1024,
+    drain_s: float = 30.0,
+    content_type: str = "image/png",
+) -> Driven:
+    """Send `schedule` to `system`, and what its callers ask meanwhile.
 
     `bodies[i]` is the encoded image i of the schedule. `on_progress(done, total)` is called after
-    every query. A query that is due while `max_outstanding` others are unanswered is not sent:
-    its record is an error whose reason starts with `SATURATED`. What is still unanswered
-    `drain_s` after the last send is cancelled and recorded as an error.
+    every query; what callers ask counts from when they ask. A query that is due while
+    `max_outstanding` others are unanswered is not sent: its record is an error whose reason starts
+    with `SATURATED`. What is still unanswered `drain_s` after the last send is cancelled and
+    recorded as an error.
 
     Raises `ValueError` if the schedule names an image that `bodies` lacks.
     """
-    total = len(schedule)
-    if total and int(schedule.image_q.max()) >= len(bodies):
+    if schedule.last_image >= len(bodies):
         raise ValueError(
-            f"the schedule uses image {int(schedule.image_q.max())}, only {len(bodies)} are loaded"
+            f"the schedule uses image {schedule.last_image}, only {len(bodies)} are loaded"
         )
-    records: dict[int, Record] = {}
-    outstanding: dict[asyncio.Task[None], tuple[int, float]] = {}
-    start_s = clock()
+    generator = _Generator(
+        system, schedule, bodies, clock, sleep, on_progress, max_outstanding, content_type
+    )
+    try:
+        await generator.run(drain_s)
+    finally:
+        generator.cancel()
+    return generator.driven()
 
-    def keep(index: int, sent_s: float, answer: Answer) -> None:
-        if index in records:  # given up on before; its answer came after all
-            return
-        due_s = float(schedule.scheduled_s_q[index])
-        records[index] = Record(index, due_s, sent_s, clock() - start_s, answer)
-        if on_progress is not None:
-            on_progress(len(records), total)
 
-    async def send(index: int, query: Query, sent_s: float) -> None:
+class _Generator:
+    """One run. A query is known by its place: first those of the schedule, then what was asked."""
+
+    def __init__(
+        self,
+        system: System,
+        schedule: Schedule,
+        bodies: Sequence[bytes],
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        on_progress: Callable[[int, int], None] | None,
+        max_outstanding: int,
+        content_type: str,
+    ) -> None:
+        self._system = system
+        self._schedule = schedule
+        self._bodies = bodies
+        self._clock = clock
+        self._sleep = sleep
+        self._on_progress = on_progress
+        self._max_outstanding = max_outstanding
+        self._content_type = content_type
+        self._asked: list[Asked] = []
+        self._records: dict[int, Record] = {}
+        self._outstanding: dict[asyncio.Task[None], tuple[int, float, float]] = {}
+        """query -> its place, when it was due, when it was sent"""
+        self._callers: set[asyncio.Task[None]] = set()
+        self._start_s = clock()
+
+    async def run(self, drain_s: float) -> None:
+        """Send everything, and wait until it is answered or `drain_s` have passed."""
+        for group in self._schedule.callers:
+            for caller in group.callers:
+                self._callers.add(asyncio.create_task(self._call(caller)))
+        for index in range(len(self._schedule)):
+            due_s = float(self._schedule.scheduled_s_q[index])
+            await self._wait_until(due_s)
+            self._send(index, due_s, *self._scheduled(index))
+            # A generator that is late must still let answers in between two sends.
+            await self._sleep(0)
+        if self._schedule.callers:
+            await self._wait_until(max(group.end_s for group in self._schedule.callers))
+        await self._drain(drain_s)
+        for place, due_s, sent_s in list(self._outstanding.values()):
+            reason = f"no answer within {drain_s:g} s of the end of the traffic"
+            self._keep(place, due_s, sent_s, Answer(Outcome.ERROR, reason=reason))
+
+    def cancel(self) -> None:
+        """End whatever still runs."""
+        for task in (*self._outstanding, *self._callers):
+            task.cancel()
+
+    def driven(self) -> Driven:
+        """The queries that were sent, in order, with their records."""
+        schedule, place_q = with_asked(self._schedule, self._asked)
+        records = [
+            replace(self._records[place], index=index) for index, place in enumerate(place_q)
+        ]
+        return Driven(schedule, records)
+
+    async def _call(self, caller: Caller) -> None:
+        """Ask one question after another until the caller's phase ends."""
+        group = caller.group
+        await self._wait_until(group.start_s)
+        now_s = group.start_s
+        while (due_s := caller.next_s(now_s)) is not None:
+            await self._wait_until(due_s)
+            question = caller.question(due_s)
+            place = len(self._schedule) + len(self._asked)
+            self._asked.append(
+                Asked(due_s, group.client, question.task, question.image, group.phase)
+            )
+            task = self._send(place, due_s, group.client, question.task, question.image)
+            if task is not None:
+                await asyncio.wait([task])
+            now_s = self._now_s()
+
+    def _scheduled(self, index: int) -> tuple[str, str, int]:
+        """Client, task and image of a query of the schedule."""
+        schedule = self._schedule
+        return (
+            schedule.clients[schedule.client_q[index]],
+            schedule.tasks[schedule.task_q[index]],
+            int(schedule.image_q[index]),
+        )
+
+    def _send(
+        self, place: int, due_s: float, client: str, task: str, image: int
+    ) -> asyncio.Task[None] | None:
+        """Send one query; None if too many are out."""
+        sent_s = self._now_s()
+        if len(self._outstanding) >= self._max_outstanding:
+            reason = f"{SATURATED}: {self._max_outstanding} queries unanswered"
+            self._keep(place, due_s, sent_s, Answer(Outcome.ERROR, reason=reason))
+            return None
+        query = Query(client, task, self._bodies[image], self._content_type)
+        sending = asyncio.create_task(self._answer(place, due_s, sent_s, query))
+        self._outstanding[sending] = (place, due_s, sent_s)
+        sending.add_done_callback(lambda done: self._outstanding.pop(done, None))
+        return sending
+
+    async def _answer(self, place: int, due_s: float, sent_s: float, query: Query) -> None:
         try:
-            answer = await system.send(query)
+            answer = await self._system.send(query)
         except Exception as error:  # noqa: BLE001
             # One query's fault must neither end the run nor be lost from the count.
             answer = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
-        keep(index, sent_s, answer)
+        self._keep(place, due_s, sent_s, answer)
 
-    try:
-        for index in range(total):
-            due_s = float(schedule.scheduled_s_q[index])
-            # A sleep may end a clock tick early; a query must never leave before it is due.
-            while (wait_s := due_s - (clock() - start_s)) > 0:
-                await sleep(wait_s)
-            sent_s = clock() - start_s
-            if len(outstanding) >= max_outstanding:
-                reason = f"{SATURATED}: {max_outstanding} queries unanswered"
-                keep(index, sent_s, Answer(Outcome.ERROR, reason=reason))
-            else:
-                query = Query(
-                    client=schedule.clients[schedule.client_q[index]],
-                    task=schedule.tasks[schedule.task_q[index]],
-                    body=bodies[schedule.image_q[index]],
-                    content_type=content_type,
-                )
-                task = asyncio.create_task(send(index, query, sent_s))
-                outstanding[task] = (index, sent_s)
-                task.add_done_callback(lambda done: outstanding.pop(done, None))
-            # A generator that is late must still let answers in between two sends.
-            await sleep(0)
-        await _drain(outstanding, drain_s, sleep)
-        for index, sent_s in list(outstanding.values()):
-            reason = f"no answer within {drain_s:g} s of the end of the traffic"
-            keep(index, sent_s, Answer(Outcome.ERROR, reason=reason))
-    finally:
-        for task in list(outstanding):
-            task.cancel()
-    return [records[index] for index in range(total)]
+    def _keep(self, place: int, due_s: float, sent_s: float, answer: Answer) -> None:
+        if place in self._records:  # given up on before; its answer came after all
+            return
+        self._records[place] = Record(place, due_s, sent_s, self._now_s(), answer)
+        if self._on_progress is not None:
+            self._on_progress(len(self._records), len(self._schedule) + len(self._asked))
 
+    async def _wait_until(self, due_s: float) -> None:
+        # A sleep may end a clock tick early; a query must never leave before it is due.
+        while (wait_s := due_s - self._now_s()) > 0:
+            await self._sleep(wait_s)
 
-async def _drain(
-    outstanding: dict[asyncio.Task[None], tuple[int, float]],
-    drain_s: float,
-    sleep: Callable[[float], Awaitable[None]],
-) -> None:
-    """Wait until `outstanding` is empty, or `drain_s` of the injected sleep have passed."""
-    alarm = asyncio.ensure_future(sleep(drain_s))
-    try:
-        while outstanding and not alarm.done():
-            await asyncio.wait([alarm, *outstanding], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        alarm.cancel()
+    async def _drain(self, drain_s: float) -> None:
+        """Wait until nothing is out, or `drain_s` of the injected sleep have passed."""
+        alarm = asyncio.ensure_future(self._sleep(drain_s))
+        try:
+            while (waiting := self._waiting()) and not alarm.done():
+                await asyncio.wait([alarm, *waiting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            alarm.cancel()
+
+    def _waiting(self) -> set[asyncio.Task[None]]:
+        return {*self._outstanding, *(task for task in self._callers if not task.done())}
+
+    def _now_s(self) -> float:
+        return self._clock() - self._start_s
 
 
 async def measure_floor(

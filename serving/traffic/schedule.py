@@ -1,22 +1,27 @@
-"""When which client asks what of which image: seeded Poisson arrivals, fixed before the run.
+"""When which client asks what of which image: seeded arrivals, fixed before the run.
 
 Axes: q = query, in order of scheduled time.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.arrivals import ClosedLoop
 from cluster.demand import Phase
+from cluster.timeline import TimelineEvent
+from serving.traffic.arrivals.draw import draw_arrivals, rate_paths
+from serving.traffic.arrivals.load_scale import load_factors
+from serving.traffic.arrivals.step_path import StepPath, constant
+from serving.traffic.arrivals.streams import Streams, Use
+from serving.traffic.closed_loop import CallerGroup
 
-__all__ = ["Schedule", "build_schedule"]
-
-_ARRIVALS, _IMAGES = 0, 1
+__all__ = ["Asked", "Schedule", "build_schedule", "with_asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,23 @@ class Schedule:
     image_q: NDArray[np.int32]
     """index into the labelled images"""
     phase_q: NDArray[np.int32]
+    replayed: tuple[str, ...] = ()
+    """how recorded arrivals were brought to the rates of the demand"""
+    callers: tuple[CallerGroup, ...] = ()
+    """who waits for his answers; what they ask is in the schedule that a run returns"""
+
+    @property
+    def last_image(self) -> int:
+        """The largest index of an image that a query may be about; -1 if there is no query."""
+        shown = [self.image_q] if len(self) else []
+        shown += [images for group in self.callers for images in group.images.values()]
+        return max((int(images.max()) for images in shown), default=-1)
 
     def __len__(self) -> int:
         return len(self.scheduled_s_q)
 
     def head(self, duration_s: float) -> Schedule:
-        """The queries due in the first `duration_s` seconds."""
+        """The queries due in the first `duration_s` seconds, without callers who wait."""
         count = int(np.searchsorted(self.scheduled_s_q, duration_s))
         return Schedule(
             clients=self.clients,
@@ -53,6 +69,7 @@ class Schedule:
             task_q=self.task_q[:count],
             image_q=self.image_q[:count],
             phase_q=self.phase_q[:count],
+            replayed=self.replayed,
         )
 
 
@@ -61,17 +78,23 @@ def build_schedule(
     seed: int,
     image_count: int,
     labelled: Mapping[str, Sequence[int]] | None = None,
+    timeline: Sequence[TimelineEvent] = (),
 ) -> Schedule:
     """Draw the traffic of `phases`, one after another.
 
-    `labelled` names for each task the images that have its label; without it all of them have.
+    `labelled` names for each task the images that have its label; without it all of them have. Of
+    `timeline` the events that scale a client's load count here.
 
-    Every (phase, client, task) has its own random stream, keyed by the names: adding a client or
-    a task, or lengthening the last phase, leaves all other queries as they were. A stream walks
-    the images in a shuffled order without repeats until all were shown, which keeps the measured
-    accuracy closer to the mean over the test split than independent draws would.
+    How they arrive is said by `arrivals` of each phase (`cluster.arrivals`), Poisson if it says
+    nothing. Random streams are keyed by the names of client and task. So adding a client leaves all
+    other queries as they were, except those of a trace that the clients share; and under Poisson
+    arrivals so does adding a task, or lengthening the last phase.
 
-    Raises `ValueError` if there is no image, none with a task's label, or no phase.
+    A stream walks the images in a shuffled order without repeats until all were shown, which keeps
+    the measured accuracy closer to the mean over the test split than independent draws would.
+
+    Raises `ValueError` if there is no image, none with a task's label, no phase, or a trace that is
+    shorter than its phase.
     """
     if image_count < 1:
         raise ValueError(f"a schedule needs at least one labelled image, got {image_count}")
@@ -83,25 +106,30 @@ def build_schedule(
     starts_s = np.concatenate([[0.0], np.cumsum([phase.duration_s for phase in phases])])
 
     columns: list[NDArray[np.float64]] = []
+    how: list[str] = []
+    callers: list[CallerGroup] = []
     for position, phase in enumerate(phases):
-        for client, rates in phase.rates_qps.items():
-            for task, rate_qps in rates.items():
-                arrivals = _generator(seed, position, client, task, _ARRIVALS)
-                offset_s = _poisson_times(arrivals, rate_qps, phase.duration_s)
-                order = _generator(seed, position, client, task, _IMAGES)
-                shown = _images_of(task, image_count, labelled)
-                image = _walk_images(order, len(offset_s), shown)
-                columns.append(
-                    np.stack(
-                        [
-                            starts_s[position] + offset_s,
-                            np.full(len(image), clients.index(client)),
-                            np.full(len(image), tasks.index(task)),
-                            image,
-                            np.full(len(image), position),
-                        ]
-                    )
+        streams = Streams(seed, position)
+        factors = load_factors(timeline, float(starts_s[position]), phase.duration_s)
+        drawn = draw_arrivals(phase, streams, factors)
+        how += [f"phase {position}, {words}" for words in drawn.how]
+        callers += _caller_groups(
+            phase, position, float(starts_s[position]), streams, factors, image_count, labelled
+        )
+        for (client, task), offset_s in drawn.times_s.items():
+            order = streams.of(Use.IMAGES, client, task)
+            image = _walk_images(order, len(offset_s), _images_of(task, image_count, labelled))
+            columns.append(
+                np.stack(
+                    [
+                        starts_s[position] + offset_s,
+                        np.full(len(image), clients.index(client)),
+                        np.full(len(image), tasks.index(task)),
+                        image,
+                        np.full(len(image), position),
+                    ]
                 )
+            )
     table = np.concatenate(columns, axis=1) if columns else np.empty((5, 0))
     # Ties are broken by client, then task, so the order never depends on the order of the file.
     table = table[:, np.lexsort((table[2], table[1], table[0]))]
@@ -115,34 +143,77 @@ def build_schedule(
         task_q=table[2].astype(np.int32),
         image_q=table[3].astype(np.int32),
         phase_q=table[4].astype(np.int32),
+        replayed=tuple(how),
+        callers=tuple(callers),
     )
 
 
-def _generator(seed: int, phase: int, client: str, task: str, use: int) -> np.random.Generator:
-    key = (phase, _word(client), _word(task), use)
-    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query that a caller sent during a run; `at_s` is when he had thought."""
+
+    at_s: float
+    client: str
+    task: str
+    image: int
+    phase: int
 
 
-def _word(name: str) -> int:
-    """A stable 64-bit number for a name (`hash` differs between processes)."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+def with_asked(schedule: Schedule, asked: Sequence[Asked]) -> tuple[Schedule, NDArray[np.int64]]:
+    """`schedule` with what callers asked, and for each query of it its former place.
+
+    Places count through the queries of `schedule` and then through `asked`.
+    """
+    if not asked:
+        return replace(schedule, callers=()), np.arange(len(schedule))
+    columns = {
+        "scheduled_s_q": [each.at_s for each in asked],
+        "client_q": [schedule.clients.index(each.client) for each in asked],
+        "task_q": [schedule.tasks.index(each.task) for each in asked],
+        "image_q": [each.image for each in asked],
+        "phase_q": [each.phase for each in asked],
+    }
+    both = {
+        name: np.concatenate([getattr(schedule, name), np.array(values)])
+        for name, values in columns.items()
+    }
+    place_q = np.lexsort((both["task_q"], both["client_q"], both["scheduled_s_q"]))
+    ordered: dict[str, Any] = {
+        name: values[place_q].astype(getattr(schedule, name).dtype) for name, values in both.items()
+    }
+    return replace(schedule, callers=(), **ordered), place_q
 
 
-def _poisson_times(
-    generator: np.random.Generator, rate_qps: float, duration_s: float
-) -> NDArray[np.float64]:
-    """Arrival times in [0, duration_s), by exponential gaps drawn in order."""
-    if rate_qps <= 0:
-        return np.empty(0)
-    chunk = 64
-    # In units of the mean gap, so that a rate next to nothing does not overflow.
-    times = np.empty(0)
-    while not len(times) or times[-1] < rate_qps * duration_s:
-        last = times[-1] if len(times) else 0.0
-        more = last + np.cumsum(generator.standard_exponential(chunk))
-        times = np.concatenate([times, more])
-    times_s: NDArray[np.float64] = times[times < rate_qps * duration_s] / rate_qps
-    return times_s[times_s < duration_s]
+def _caller_groups(
+    phase: Phase,
+    position: int,
+    start_s: float,
+    streams: Streams,
+    factors: Mapping[str, StepPath],
+    image_count: int,
+    labelled: Mapping[str, Sequence[int]] | None,
+) -> list[CallerGroup]:
+    """The callers of a phase who wait for their answers."""
+    paths = rate_paths(phase, {})
+    groups = []
+    for client, rates in phase.rates_qps.items():
+        process = phase.arrivals_of(client)
+        asks = any(paths[client, task].total > 0 for task in rates)
+        if not isinstance(process, ClosedLoop) or not asks:
+            continue
+        groups.append(
+            CallerGroup(
+                client=client,
+                phase=position,
+                start_s=start_s,
+                process=process,
+                rates_qps={task: paths[client, task] for task in rates},
+                images={task: _images_of(task, image_count, labelled) for task in rates},
+                load=factors.get(client, constant(1.0, phase.duration_s)),
+                streams=streams,
+            )
+        )
+    return groups
 
 
 def _images_of(

@@ -20,7 +20,8 @@ from models.zoo.registry import list_models
 from planner.plan import Plan, Route
 from profiling.profile import Profiles
 from serving.setting.query_sizes import query_bytes_of
-from serving.simulation.simulated_system import SimulatedSystem, profiled_latency
+from serving.simulation.simulated_device import profiled_latency
+from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Answer, Outcome, Query, SharingSystem
 from serving.traffic.driver import Record, drive

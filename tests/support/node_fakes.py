@@ -15,7 +15,7 @@ from pydantic import ByteSize
 from cluster.topology import Link, Node, Tier
 from serving.node.config import NodeConfig
 from serving.node.device.executor import Runtime
-from serving.node.links.uplink import UplinkTimeouts
+from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 
@@ -96,6 +96,7 @@ class NodeOptions(TypedDict, total=False):
     """What a test may ask of every node besides the usual."""
 
     shared_passes: bool
+    spill_over: bool
     timeouts: UplinkTimeouts
 
 

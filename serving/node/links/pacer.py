@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluster.topology import Link, Node
 from serving.errors import RefusalReason, RefusedError
 
-__all__ = ["LinkPacer"]
+__all__ = ["LinkPacer", "pacer_of"]
 
 
 @dataclass
@@ -14,7 +15,8 @@ class LinkPacer:
     """A link that sends one byte after another at `bandwidth_bytes_per_s`.
 
     `reserve` says when a message will have left; a backlog over `max_backlog_s` is refused, so a
-    link that is too small pushes back instead of growing a queue.
+    link that is too small pushes back instead of growing a queue. A message that was sent after
+    all counts with `note_sent`; what was reserved for one that was not goes back with `give_back`.
     """
 
     bandwidth_bytes_per_s: float
@@ -25,9 +27,16 @@ class LinkPacer:
 
     def check(self, now_s: float) -> None:
         """Raise the `RefusedError` that a message would meet at `now_s`."""
+        refusal = self.refusal(now_s)
+        if refusal is not None:
+            raise refusal
+
+    def refusal(self, now_s: float) -> RefusedError | None:
+        """What a message would be refused with at `now_s`; None if it would be taken."""
         excess_s = self.free_at_s - now_s - self.max_backlog_s
-        if excess_s > 0:
-            raise RefusedError(RefusalReason.LINK_FULL, "the uplink's backlog is full", excess_s)
+        if excess_s <= 0:
+            return None
+        return RefusedError(RefusalReason.LINK_FULL, "the uplink's backlog is full", excess_s)
 
     def reserve(self, now_s: float, size_bytes: int, deadline_s: float | None = None) -> float:
         """The time at which `size_bytes` will have left.
@@ -42,5 +51,24 @@ class LinkPacer:
             message = f"the link alone would take {late_s:.3f} s longer than the query's deadline"
             raise RefusedError(RefusalReason.DEADLINE, message, late_s)
         self.free_at_s = left_s
-        self.sent_bytes += size_bytes
         return left_s
+
+    def note_sent(self, size_bytes: int) -> None:
+        """Count a message that went over the link."""
+        self.sent_bytes += size_bytes
+
+    def give_back(self, now_s: float, size_bytes: int, left_s: float) -> None:
+        """Free what is still to come of the time that was reserved for a message until `left_s`:
+        its caller has gone, or it found nobody at the far end.
+
+        Messages behind it keep their times. For example 2 of 3 messages that take 1 s each wait
+        when the first is cancelled: they leave at 2 s and 3 s as they were told, and the next one
+        at 3 s instead of 4 s.
+        """
+        began_s = left_s - size_bytes / self.bandwidth_bytes_per_s
+        self.free_at_s -= max(0.0, left_s - max(now_s, began_s))
+
+
+def pacer_of(link: Link, node: Node) -> LinkPacer:
+    """The budget of `link` at its lower end `node`: a backlog of one window is let wait (F7)."""
+    return LinkPacer(float(link.bandwidth), link.rtt_s, max_backlog_s=node.window_s)

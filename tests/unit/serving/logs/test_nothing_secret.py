@@ -32,8 +32,9 @@ from serving.ingress.listen import open_doors
 from serving.ingress.protobuf_types import METHODS, SERVICE, message
 from serving.logs.file import OpenLog
 from serving.logs.line import Level
-from serving.node.links.uplink import UplinkTimeouts
-from serving.node.server import NodeServer, Routed
+from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.node_core import Routed
+from serving.node.server import NodeServer
 from support import node_fakes, open_door
 from support.node_fakes import (
     ONLY_EDGE,

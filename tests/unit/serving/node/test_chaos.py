@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from serving.errors import RefusedError
-from serving.node.links.uplink import UplinkTimeouts
-from serving.node.server import NodeServer, Routed
+from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.node_core import Routed
+from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import TASKS, FakeRuntime, Routes, Servers, hierarchy, image, models
 
@@ -115,7 +116,7 @@ def test_every_request_ends_whatever_breaks(seed: int) -> None:
                 await asyncio.sleep(2 * HASTY.again_s)
             after = [await client.answer_all(TASKS, image(1)) for _ in range(6)]
             left_over = [
-                (uplink._in_flight, uplink._in_flight_bytes, len(uplink._calls))
+                (*uplink.in_flight, len(uplink._transport._calls))
                 for server in (client, servers["edge"])
                 for uplink in server._uplinks.values()
             ]

@@ -17,7 +17,8 @@ import pytest
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.links.pacer import LinkPacer
-from serving.node.links.uplink import Uplink, UplinkTimeouts
+from serving.node.links.peer_connection import PeerConnection, UplinkTimeouts
+from serving.node.links.uplink import Uplink
 from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import Ask, RouteTable, Target
@@ -221,7 +222,8 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
                 return "127.0.0.1", servers.ports["edge"]
 
             link = LinkPacer(1e12, 0.0, 1.0)
-            uplink = Uplink(link, find, "a-token", max_in_flight_bytes=8 * 2**20, timeouts=HASTY)
+            way = PeerConnection(find, "a-token", timeouts=HASTY)
+            uplink = Uplink(link, way, max_in_flight_bytes=8 * 2**20)
             ask = (Ask(Target("edge", "edge", "two"), ("depth",)),)
 
             async def one() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from serving.errors import RefusedError
-from serving.node.links.uplink import UplinkTimeouts
+from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable
 from support.log_records import error_of, node_of

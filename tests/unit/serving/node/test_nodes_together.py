@@ -12,8 +12,8 @@ import uvloop
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.links.framing import FrameProtocol
-from serving.node.links.uplink import UplinkTimeouts
-from serving.node.server import Routed
+from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.node_core import Routed
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
@@ -45,7 +45,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 
     async def scenario() -> tuple[float, list[Routed]]:
         async with hierarchy(models(), bandwidth=image_bytes * 50, rtt_s=0.04) as (client, servers):
-            await put_in_force(servers, routes=ONLY_EDGE)
+            await put_in_force(servers, routes=ONLY_EDGE, local=())
             started_s = time.monotonic()
             routed = await asyncio.gather(*(client.answer("depth", image(1)) for _ in range(8)))
             return time.monotonic() - started_s, routed
@@ -58,7 +58,7 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 def test_a_link_that_is_too_small_refuses() -> None:
     async def scenario() -> tuple[list[Routed | BaseException], Mapping[RefusalReason, int]]:
         async with hierarchy(models(), bandwidth=500) as (client, servers):
-            await put_in_force(servers, routes=ONLY_EDGE)
+            await put_in_force(servers, routes=ONLY_EDGE, local=())
             outcomes = await asyncio.gather(
                 *(client.answer("depth", image(1)) for _ in range(10)), return_exceptions=True
             )

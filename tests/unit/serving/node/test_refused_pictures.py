@@ -34,22 +34,32 @@ PARTLY = {
 
 
 @pytest.mark.parametrize(
-    ("routes", "tasks", "deadline_s", "bandwidth"),
+    ("routes", "tasks", "deadline_s", "bandwidth", "spills"),
     [
-        (SHED, ("depth",), None, 10**9),
-        (ONLY_EDGE, ("depth",), None, 1),
-        (ONLY_EDGE, ("depth",), -1.0, 10**9),
-        (ONLY_EDGE, ("depth",), 1e-4, 10**9),
-        (PARTLY, TASKS, None, 1),
-        ({}, ("depth",), None, 10**9),
+        (SHED, ("depth",), None, 10**9, True),
+        (ONLY_EDGE, ("depth",), None, 1, False),
+        (ONLY_EDGE, ("depth",), None, 1, True),
+        (ONLY_EDGE, ("depth",), -1.0, 10**9, True),
+        (ONLY_EDGE, ("depth",), 1e-4, 10**9, True),
+        (PARTLY, TASKS, None, 1, False),
+        ({}, ("depth",), None, 10**9, True),
     ],
-    ids=["shed", "link full", "deadline gone", "deadline close", "a part", "unserved"],
+    ids=[
+        "shed",
+        "link full",
+        "no other way",
+        "deadline gone",
+        "deadline close",
+        "a part",
+        "unserved",
+    ],
 )
 def test_pictures_of_refused_queries_are_freed_at_once(
     routes: dict[str, tuple[tuple[Target, float], ...]],
     tasks: tuple[str, ...],
     deadline_s: float | None,
     bandwidth: int,
+    spills: bool,
 ) -> None:
     alive: list[weakref.ref[np.ndarray]] = []
 
@@ -64,8 +74,10 @@ def test_pictures_of_refused_queries_are_freed_at_once(
         return False
 
     async def scenario() -> tuple[int, int]:
-        async with hierarchy(models(), bandwidth=bandwidth) as (client, servers):
+        async with hierarchy(models(), bandwidth=bandwidth, spill_over=spills) as (client, servers):
             await put_in_force(servers, routes=routes)
+            if spills and bandwidth == 1:
+                await client.retire(1, frozenset())
             client.route(RouteTable(2, routes))
             asked = [asyncio.ensure_future(ask(client)) for _ in range(TIMES)]
             done, waiting = await asyncio.wait(asked, timeout=1.0)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 import pytest
 
 from serving.errors import RefusalReason, RefusedError
-from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, UplinkTimeouts
-from serving.node.server import NodeServer, Routed
+from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.links.uplink import QUERY_OVERHEAD_BYTES
+from serving.node.node_core import Routed
+from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target, next_hop
 from support.node_fakes import TASKS, TWO_EDGES, FakeRuntime, Servers, hierarchy, image
 

@@ -10,7 +10,7 @@ import pytest
 from serving.errors import NotServedError, RefusedError
 from serving.node.device.batching import GreedyBatcher
 from serving.node.device.executor import Executor
-from serving.node.server import Routed
+from serving.node.node_core import Routed
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import Target
 from support.node_fakes import (

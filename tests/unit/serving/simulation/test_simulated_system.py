@@ -12,7 +12,8 @@ import pytest
 from cluster.demand import Phase
 from cluster.topology import Topology
 from planner.plan import Plan, Route, TierName
-from serving.simulation.simulated_system import BatchLog, SimulatedSystem
+from serving.simulation.simulated_device import BatchLog
+from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import VirtualTimeLoop, run_in_virtual_time
 from serving.system import Answer, Outcome, Query
 from serving.traffic.driver import Record, drive

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.demand import Phase
+from cluster.timeline import TimelineEvent
 from serving.traffic.schedule import Schedule, build_schedule
 
 RATES = {"c1": {"depth": 3.0, "edges": 1.0}, "c2": {"depth": 2.0}}
@@ -121,3 +125,43 @@ def test_a_task_is_asked_only_of_images_that_have_its_label() -> None:
         assert set(schedule.image_q[schedule.task_q == t]) == set(labelled[task])
     with pytest.raises(ValueError, match="6 labelled images has a label of 'depth'"):
         build_schedule([phase(rates, 10.0)], 0, 6, {"normals": [1]})
+
+
+def test_poisson_traffic_is_that_of_earlier_versions_to_the_last_bit() -> None:
+    """Runs of other versions can be compared query by query. The digest is of version 0.2.0."""
+    rates = {"c1": {"depth": 3.7, "edges": 0.0, "normals": 1e-9}, "a": {"depth": 911.1}}
+    stated = Phase.model_validate(
+        {"duration_s": 17.3, "rates_qps": rates, "arrivals": {"kind": "poisson"}}
+    )
+    for asked in (phase(rates, 17.3), stated):
+        schedule = build_schedule([asked], 12, 240)
+        digest = hashlib.sha256()
+        for name in ("scheduled_s_q", "client_q", "task_q", "image_q", "phase_q"):
+            digest.update(getattr(schedule, name).tobytes())
+        assert len(schedule) == 15_609
+        assert digest.hexdigest() == (
+            "975d810f6646146a31a908d51344f923b98708e9551f5999fbf604c920650bfa"
+        )
+
+
+def test_an_event_scales_the_load_of_one_client_from_its_time_on() -> None:
+    timeline = [
+        TimelineEvent.model_validate({"at_s": at_s, "scale_load": {"client": "c1", "factor": f}})
+        for at_s, f in ((100.0, 4.0), (250.0, 1.0))
+    ]
+    phases = [phase({"c1": {"depth": 10.0}, "c2": {"depth": 5.0}}, 200.0)] * 2
+    plain, scaled = (build_schedule(phases, 3, 10, timeline=events) for events in ((), timeline))
+    assert rows(plain, "c2", "depth") == rows(scaled, "c2", "depth")
+    times_s = np.array([at_s for at_s, _ in rows(scaled, "c1", "depth")])
+    counts = np.histogram(times_s, bins=[0, 100, 200, 250, 400])[0]
+    assert counts == pytest.approx([1_000, 4_000, 2_000, 1_500], rel=0.12)
+
+
+def test_the_report_can_say_how_a_trace_was_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("second,requests\n" + "".join(f"{k},4\n" for k in range(60)))
+    arrivals = {"kind": "replay", "file": str(path)}
+    asked = Phase.model_validate({"duration_s": 30, "rates_qps": RATES, "arrivals": arrivals})
+    (how,) = build_schedule([asked], 1, 5).replayed
+    assert how.startswith("phase 0, all clients: ")
+    assert "thinned: 1.5 of each recorded arrival" in how

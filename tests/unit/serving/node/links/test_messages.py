@@ -24,7 +24,7 @@ from serving.node.links.messages import (
     parse_number,
     parse_query,
 )
-from serving.node.server import Routed
+from serving.node.node_core import Routed
 from serving.routing.routes import Ask, Target
 from support.node_fakes import TOKEN, hierarchy, image, models, put_in_force
 

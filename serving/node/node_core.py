@@ -1,0 +1,274 @@
+"""A node without sockets and threads: its routes, its ways, its counters.
+
+`NodeServer` is one with a real device and real links, `SimulatedNode` one on a virtual clock. A
+plan reaches either in four calls, so that models are there before routes turn to them and go only
+after the last query that was sent to them: `load`, `route`, `drained`, `retire`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
+from serving.logs.logger import NodeLogger
+from serving.node.config import NodeConfig
+from serving.node.device.device import Device
+from serving.node.device.served import Image, Served
+from serving.node.dispatch import Dispatcher
+from serving.node.links.messages import AskOutcome
+from serving.node.links.uplink import Uplink
+from serving.node.observer import NodeObserver
+from serving.node.snapshot import NodeSnapshot
+from serving.routing.early_refusal import EarlyRefusals, StandingRefusal
+from serving.routing.router import Router
+from serving.routing.routes import Ask, RouteTable, Target
+
+__all__ = ["Forwarded", "NodeCore", "Routed"]
+
+_log = logging.getLogger(__name__)
+
+
+class Forwarded(NamedTuple):
+    """An answer and the time it spent on links, both ways, in seconds."""
+
+    served: Served
+    link_s: float
+
+
+class Routed(NamedTuple):
+    """An answered query and the way it took."""
+
+    target: Target
+    forwarded: Forwarded
+    plan_version: int
+    bound_s: float
+
+
+class NodeCore:
+    """One node, with a device and links that somebody else made. To be used on one event loop.
+
+    `tasks_of` says what a model serves; `clock` is that of the device and the links.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        device: Device,
+        uplinks: Mapping[str, Uplink],
+        tasks_of: Callable[[str], Collection[str]],
+        clock: Callable[[], float],
+        observer: NodeObserver,
+    ) -> None:
+        node = config.node
+        self.config = config
+        self._log = NodeLogger(_log, node.name)
+        self._observer = observer
+        self._tasks_of = tasks_of
+        self._clock = clock
+        self._router = Router(RouteTable(version=0, routes={}), config.shared_passes)
+        self._device = device
+        self._uplinks = uplinks
+        self._served: Counter[str] = Counter()
+        self._dispatcher = Dispatcher(
+            (str(node.tier), node.name),
+            device,
+            uplinks,
+            self._router,
+            tasks_of,
+            self._served,
+            shared_passes=config.shared_passes,
+            bounds_s=config.bounds_s,
+            on_spill=self._note_spill,
+            clock=clock,
+        )
+        self._arrived: Counter[str] = Counter()
+        self._refused: Counter[RefusalReason] = Counter()
+        self._spilled: Counter[RefusalReason] = Counter()
+        self._refused_early: Counter[str] = Counter()
+        self._early_refusals = EarlyRefusals(
+            node.window_s, self._refusal, self._count_refused_early, clock
+        )
+        self._loads_s: dict[str, float] = {}
+        self._plan_version = 0
+        self._in_flight: Counter[int] = Counter()
+
+    def close(self) -> None:
+        """Stop everything; queries still here are refused."""
+        for uplink in self._uplinks.values():
+            uplink.close()
+        self._device.close()
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """Load and warm what is not there yet; returns seconds by model."""
+        times_s = {model: await self._device.load(model) for model in models}
+        self._loads_s.update({model: spent for model, spent in times_s.items() if spent})
+        return times_s
+
+    def route(self, table: RouteTable) -> None:
+        """Follow `table` from the next query on; an older version than the present is ignored."""
+        if table.version >= self._plan_version:
+            if table.version > self._plan_version:
+                ways = ", ".join(f"{task}: {len(to)}" for task, to in table.routes.items())
+                self._log.info("follows plan version %d; ways: %s", table.version, ways or "none")
+            self._plan_version = table.version
+            self._router.replace(table)
+            self._early_refusals.forget()
+            self._observer.on_plan(table)
+            self._prepare_uplinks()
+
+    @property
+    def table(self) -> RouteTable:
+        """The routes in force."""
+        return self._router.table
+
+    async def drained(self, version: int) -> None:
+        """Wait until no query that was routed by a plan older than `version` is in flight."""
+        while any(self._in_flight[old] for old in list(self._in_flight) if old < version):
+            await asyncio.sleep(0.01)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the device fails batch after batch: the node should be started anew."""
+        return self._device.failing
+
+    def change_link(self, target: str, share: float) -> None:
+        """Let `share` of the bandwidth of the link to `target` be there from now on; 0 cuts it.
+
+        Raises `KeyError` if there is no such link.
+        """
+        self._log.warning("the link to %s has %g of its bandwidth now", target, share)
+        self._uplinks[target].change(share)
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
+        self._plan_version = max(self._plan_version, version)
+        self._prepare_uplinks()
+        gone = [model for model in self._device.models if model not in keep]
+        times_s = await asyncio.gather(*(self._device.unload(model) for model in gone))
+        return dict(zip(gone, times_s, strict=True))
+
+    async def answer(self, task: str, image: Image, *, deadline_s: float | None = None) -> Routed:
+        """Answer a query that arrived at this client node; see `answer_all`."""
+        return (await self.answer_all((task,), image, deadline_s=deadline_s))[task]
+
+    async def answer_all(
+        self, tasks: tuple[str, ...], image: Image, *, deadline_s: float | None = None
+    ) -> dict[str, Routed]:
+        """Answer several tasks of one image, all of them or none.
+
+        `deadline_s` is absolute, on the node's clock. Raises `NotServedError`, and `RefusedError`
+        (reason `DEADLINE` once an answer can no longer come in time).
+        """
+        for task in tasks:
+            self._arrived[task] += 1
+        version = self._plan_version
+        self._in_flight[version] += 1
+        arrived_s = self._clock()
+        try:
+            if deadline_s is not None and arrived_s >= deadline_s:
+                raise RefusedError(RefusalReason.DEADLINE, "the query's deadline has passed")
+            asks = self._router.pick_all(tasks)
+            spill_since_s = arrived_s if self.config.spill_over else None
+            outcomes = await self._dispatcher.dispatch(asks, image, deadline_s, spill_since_s)
+            replies = [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)]
+            if len(replies) < len(outcomes):
+                raise_first(outcomes)
+        except RefusedError as refusal:
+            self._count_refusal(tasks, refusal.reason, self._clock())
+            raise
+        except NotServedError:
+            self._count_refusal(tasks, RefusalReason.NOT_SERVED, self._clock())
+            raise
+        finally:
+            self._in_flight[version] -= 1
+        spent_s = self._clock() - arrived_s
+        answers: dict[str, Routed] = {}
+        for ask, reply in zip(asks, replies, strict=True):
+            ways = (ask.target.node, reply.target.node)  # which differ after a detour
+            bound_s = max(self.config.bounds_s.get(node, 0.0) for node in ways)
+            for task, served in reply.served.items():
+                forwarded = Forwarded(served, reply.link_s)
+                answers[task] = Routed(reply.target, forwarded, version, bound_s)
+                self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
+        return answers
+
+    def refuse_early(self, task: str) -> StandingRefusal | None:
+        """The refusal of a query of `task` that arrives now, whichever way it took, counted as one;
+        None if it might be answered, or nobody was refused of late for want of room.
+
+        For a door, which is spared reading a query only to refuse it.
+        """
+        return self._early_refusals.refuse(task)
+
+    def refused_early(self, task: str) -> int:
+        """Queries of `task` that were refused by `refuse_early`."""
+        self._early_refusals.settle()
+        return self._refused_early[task]
+
+    def snapshot(self) -> NodeSnapshot:
+        """Counters as they stand."""
+        self._early_refusals.settle()
+        return NodeSnapshot(
+            node=self.config.node.name,
+            taken_s=self._clock(),
+            busy_s=self._device.busy_s,
+            batches=self._device.batches,
+            sent_bytes=sum(uplink.pacer.sent_bytes for uplink in self._uplinks.values()),
+            models=self._device.models,
+            plan_version=self._plan_version,
+            arrived=dict(self._arrived),
+            served=dict(self._served),
+            refused=dict(self._refused),
+            spilled=dict(self._spilled),
+            loads_s=dict(self._loads_s),
+            waiting=self._device.waiting,
+            in_flight=self._in_flight.total(),
+            tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
+        )
+
+    def _refusal(self, task: str) -> RefusedError | None:
+        """What every way of `task` refuses now, the ways that it could spill over to among them."""
+        refusal = None
+        for target, _ in self._router.table.routes.get(task, ()):
+            refusal = self._dispatcher.refusal(target)
+            if refusal is None:
+                return None
+        if refusal is not None and self.config.spill_over:
+            for target in self._dispatcher.besides((task,)):
+                if self._dispatcher.refusal(target) is None:
+                    return None
+        return refusal
+
+    def _prepare_uplinks(self) -> None:
+        """With the first plan, when all nodes are up, every node makes its way to the next."""
+        for uplink in self._uplinks.values():
+            uplink.prepare()
+
+    def _count_refusal(self, tasks: tuple[str, ...], reason: RefusalReason, now_s: float) -> None:
+        self._early_refusals.note(reason, now_s)
+        self._log.debug("refused %s: %s", tasks, reason)
+        for task in tasks:
+            self._refused[reason] += 1
+            self._observer.on_refusal(task, reason)
+
+    def _count_refused_early(self, task: str, reason: RefusalReason, times: int) -> None:
+        self._arrived[task] += times
+        self._refused[reason] += times
+        self._refused_early[task] += times
+        self._observer.on_refusal(task, reason, times)
+
+    def _note_spill(self, tasks: tuple[str, ...], reason: RefusalReason) -> None:
+        for task in tasks:
+            self._spilled[reason] += 1
+            self._observer.on_spill(task, reason)
+
+    async def serve_forwarded(
+        self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
+    ) -> list[AskOutcome]:
+        """An outcome for each ask of a node below, which waits for `remaining_s` at most."""
+        deadline_s = None if remaining_s is None else self._clock() + remaining_s
+        return await self._dispatcher.dispatch(asks, image, deadline_s)

@@ -1,0 +1,56 @@
+"""Where a client's queries may go when their own way is full or gone: its refuges, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from cluster.topology import Topology
+from planner.plan import Plan
+from serving.routing.routes import Target
+
+__all__ = ["Accuracy", "Refuges", "refuges_of"]
+
+Accuracy = Mapping[str, Mapping[str, float]]
+"""model -> task -> a_mt, only of the tasks that the model serves"""
+Refuges = Mapping[str, tuple[Target, ...]]
+"""task -> targets, the most accurate first"""
+
+
+def refuges_of(topology: Topology, plan: Plan, accuracy: Accuracy) -> dict[str, Refuges]:
+    """client -> its refuges under `plan`: every model that a node in its reach holds, for every
+    task that the model serves. Of equally accurate ones the nearest comes first.
+
+    For example a client that holds a small model, under an edge that holds a large one, has for
+    their task (the edge's, its own): what finds the edge full is answered at home.
+    """
+    return {
+        client.name: _refuges(list(_reached(topology, plan, client.name)), accuracy)
+        for client in topology.clients
+    }
+
+
+def _refuges(reached: list[Target], accuracy: Accuracy) -> Refuges:
+    found: dict[str, list[tuple[float, Target]]] = {}
+    for target in reached:
+        for task, value in accuracy.get(target.model, {}).items():
+            found.setdefault(task, []).append((value, target))
+    return {
+        task: tuple(target for _, target in sorted(entries, key=lambda entry: -entry[0]))
+        for task, entries in found.items()
+    }
+
+
+def _reached(topology: Topology, plan: Plan, client: str) -> Iterator[Target]:
+    """Every model in reach of `client`, tier by tier from below."""
+
+    def held(name: str, via: str = "") -> Iterator[Target]:
+        tier = str(topology.node(name).tier)
+        return (Target(tier, name, model, via) for model in plan.onloading.get(name, ()))
+
+    edges = [link.target for link in topology.uplinks(client)]
+    yield from held(client)
+    for edge in edges:
+        yield from held(edge)
+    for edge in edges:
+        for link in topology.uplinks(edge):
+            yield from held(link.target, edge if len(edges) > 1 else "")

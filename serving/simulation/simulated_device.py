@@ -1,0 +1,227 @@
+"""A device that computes nothing: the live batcher and admission, driven by timers.
+
+A batch takes what its profile measured (F15: linear between the measured batch sizes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from cluster.topology import Node
+from profiling.profile import Profiles
+from serving.errors import RefusalReason, RefusedError
+from serving.node.device.admission import find_refusal
+from serving.node.device.batching import Batch, Batcher, make_batcher
+from serving.node.device.served import Image, Served
+from serving.node.server import REHEARSED
+
+__all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
+
+BatchLatency = Callable[[str, str, int], float]
+"""(node, model, batch size) -> device seconds"""
+NO_PREDICTION = np.empty(0)
+
+
+def profiled_latency(profiles: Profiles) -> BatchLatency:
+    """Median latency as measured, linear between the measured sizes and beyond the last."""
+
+    def latency_s(node: str, model: str, batch: int) -> float:
+        profile = profiles.find(node, model)
+        if profile is None:
+            raise KeyError(f"{model!r} was not profiled on {node!r}")
+        sizes = [entry.batch for entry in profile.latency]
+        medians_s = [entry.p50_s for entry in profile.latency]
+        if batch > sizes[-1]:
+            return medians_s[-1] + profile.marginal_s * (batch - sizes[-1])
+        return float(np.interp(batch, sizes, medians_s))
+
+    return latency_s
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLog:
+    """One batch that a simulated device ran."""
+
+    model: str
+    size: int
+    closed_s: float
+    started_s: float
+    spent_s: float
+    release: str
+
+
+class _Job(NamedTuple):
+    tasks: tuple[str, ...]
+    future: asyncio.Future[dict[str, Served]]
+
+
+class SimulatedDevice:
+    """`Device` on the clock of the running event loop.
+
+    `latency_s` says what a batch takes, `load_s` what loading a model takes, in seconds. `slowdown`
+    may be changed at any time: batches that begin then take so many times as long.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        latency_s: BatchLatency,
+        max_waiting: int,
+        load_s: Callable[[str], float] = lambda model: 0.0,
+    ) -> None:
+        self._node = node
+        self._latency_s = latency_s
+        self._max_waiting = max_waiting
+        self._load_s = load_s
+        self._batcher: Batcher[_Job] = make_batcher(node.batching, node.window_s, node.max_batch)
+        self._models: dict[str, None] = {}
+        self._leaving: set[str] = set()
+        self._running: Batch[_Job] | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._free_s = 0.0
+        self._stopped = False
+        self.slowdown = 1.0
+        self.busy_s = 0.0
+        self.batches = 0
+        self.log: list[BatchLog] = []
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """See `Device.models`."""
+        return tuple(model for model in self._models if model not in self._leaving)
+
+    @property
+    def failing(self) -> bool:
+        """See `Device.failing`; a simulated device never is."""
+        return False
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """See `Device.waiting`."""
+        return {model: self._batcher.waiting(model) for model in self._models}
+
+    def hold(self, model: str) -> None:
+        """Have `model` loaded, in no time."""
+        self._models[model] = None
+        for size in (1, min(REHEARSED, self._node.max_batch)):
+            self._batcher.latency_model.learn(model, size, self._batch_s(model, size))
+
+    async def load(self, model: str) -> float:
+        """See `Device.load`."""
+        while model in self._leaving:
+            await asyncio.sleep(0.01)
+        if model in self._models:
+            return 0.0
+        spent_s = self._load_s(model)
+        await asyncio.sleep(spent_s)
+        self.hold(model)
+        return spent_s
+
+    async def unload(self, model: str) -> float:
+        """See `Device.unload`."""
+        if model not in self._models:
+            return 0.0
+        begun_s = _now_s()
+        self._leaving.add(model)
+        while self._batcher.waiting(model) or (self._running and self._running.model == model):
+            await asyncio.sleep(0.01)
+        self._models.pop(model, None)
+        self._leaving.discard(model)
+        return _now_s() - begun_s
+
+    def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
+        """See `Device.refusal`."""
+        if model not in self._models or model in self._leaving:
+            return RefusedError(
+                RefusalReason.MODEL_NOT_LOADED, f"model {model!r} is not loaded here"
+            )
+        if self._stopped:
+            return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
+        return find_refusal(
+            self._batcher, model, _now_s(), self._free_s, deadline_s, self._max_waiting
+        )
+
+    async def submit_all(
+        self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None
+    ) -> dict[str, Served]:
+        """See `Device.submit_all`. Predictions are empty."""
+        latest_s = inf if deadline_s is None else deadline_s
+        refusal = self.refusal(model, latest_s)
+        if refusal is not None:
+            raise refusal
+        job = _Job(tasks, asyncio.get_running_loop().create_future())
+        self._batcher.push(model, job, _now_s(), latest_s)
+        self._look()
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            self._batcher.remove(job)
+            raise
+
+    def close(self) -> None:
+        """See `Device.close`."""
+        self._stopped = True
+        if self._wake is not None:
+            self._wake.cancel()
+        while (batch := self._batcher.pop(inf)) is not None:
+            _refuse(batch.items, RefusalReason.STOPPING)
+
+    def _batch_s(self, model: str, size: int) -> float:
+        return self.slowdown * self._latency_s(self._node.name, model, size)
+
+    def _look(self) -> None:
+        """Run the next batch if the device is free, or set a timer for when one may be ready."""
+        if self._running is not None or self._stopped:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        now_s = _now_s()
+        _refuse(self._batcher.take_late(now_s), RefusalReason.DEADLINE)
+        batch = self._batcher.pop(now_s)
+        if batch is not None:
+            self._start(batch)
+            return
+        wake_s = self._batcher.wake_s(now_s)
+        if wake_s is not None:
+            self._wake = asyncio.get_running_loop().call_at(wake_s, self._look)
+
+    def _start(self, batch: Batch[_Job]) -> None:
+        now_s, size = _now_s(), len(batch.items)
+        spent_s = self._batch_s(batch.model, size)
+        self._running = batch
+        self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
+        self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
+        asyncio.get_running_loop().call_later(spent_s, self._finish, batch, now_s, spent_s)
+
+    def _finish(self, batch: Batch[_Job], started_s: float, spent_s: float) -> None:
+        self._running = None
+        self._free_s = started_s + spent_s
+        self.busy_s += spent_s
+        self.batches += 1
+        size = len(batch.items)
+        self._batcher.latency_model.learn(batch.model, size, spent_s)
+        self._batcher.answered(started_s + spent_s - batch.arrived_s[0])
+        batch_wait_s = max(0.0, started_s - batch.closed_s)
+        for job, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
+            if not job.future.done():  # else its caller has gone
+                queue_s = max(0.0, batch.closed_s - arrived_s)
+                served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
+                job.future.set_result(dict.fromkeys(job.tasks, served))
+        self._look()
+
+
+def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(RefusedError(reason))
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""When queries arrive: a file for each process, and the streams that they are drawn from."""

@@ -1,0 +1,47 @@
+"""An uplink's budget in time, and what becomes of a reservation that was not used."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.errors import RefusedError
+from serving.node.links.pacer import LinkPacer
+
+
+def pacer() -> LinkPacer:
+    """100 bytes take a second; 2 s of backlog may wait."""
+    return LinkPacer(bandwidth_bytes_per_s=100.0, rtt_s=0.0, max_backlog_s=2.0)
+
+
+def test_messages_leave_one_after_another() -> None:
+    link = pacer()
+    assert [link.reserve(0.0, 100) for _ in range(3)] == [1.0, 2.0, 3.0]
+    with pytest.raises(RefusedError, match="backlog"):
+        link.reserve(0.0, 100)
+    assert link.sent_bytes == 0  # until somebody says that they left
+    link.note_sent(100)
+    assert link.sent_bytes == 100
+
+
+def test_a_message_that_is_given_up_leaves_its_time_to_the_next() -> None:
+    link = pacer()
+    first_s, second_s = link.reserve(0.0, 100), link.reserve(0.0, 100)
+    link.give_back(0.0, 100, second_s)
+    assert link.reserve(0.0, 100) == second_s
+    link.give_back(0.0, 100, first_s)
+    assert link.free_at_s == 1.0
+
+
+def test_of_a_message_given_up_half_way_half_is_given_back() -> None:
+    link = pacer()
+    left_s = link.reserve(0.0, 100)
+    link.give_back(0.5, 100, left_s)
+    assert link.free_at_s == 0.5
+
+
+def test_nothing_is_given_back_of_a_time_that_has_passed() -> None:
+    link = pacer()
+    left_s = link.reserve(0.0, 100)
+    link.reserve(1.0, 100)
+    link.give_back(1.5, 100, left_s)
+    assert link.free_at_s == 2.0
