@@ -5,7 +5,8 @@
     |-- NotServedError     no onloaded model serves the task: HTTP 404, gRPC NOT_FOUND
     |-- BadQueryError      the caller's mistake: HTTP 4xx, gRPC INVALID_ARGUMENT and others
     |-- FrameError         a node said what no honest node says: its connection is closed
-    `-- BudgetError        a plan breaks a budget and is not deployed
+    |-- BudgetError        a plan breaks a budget and is not deployed
+    `-- PlanningError      no plan was found in time; the one in force stays
 
 The errors that a caller of the Python client meets are another tree, under `ClientError`
 (`serving.client.wire`).
@@ -18,8 +19,8 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "RefusalReason",
-    "RefusedError", "ServingError", "raise_first",
+    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "PlanningError",
+    "RefusalReason", "RefusedError", "ServingError", "raise_first",
 ]  # fmt: skip
 
 
@@ -151,3 +152,7 @@ class BudgetError(ServingError):
 
     def __str__(self) -> str:
         return f"the plan breaks {'; '.join(self.violations)}; nothing was deployed"
+
+
+class PlanningError(ServingError):
+    """Planning failed, died or took too long; the message says which. The plan in force stays."""

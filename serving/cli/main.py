@@ -13,6 +13,7 @@ from cluster.providers.state import ClusterError, log_folder
 from serving.cli import (
     cluster_verbs,
     demo_verb,
+    live_verbs,
     logs_verb,
     plan_verbs,
     problem_verbs,
@@ -38,6 +39,7 @@ for verb in (
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *live_verbs.VERBS,
     *demo_verb.VERBS,
     *train_verb.VERBS,
     *problem_verbs.VERBS,

@@ -1,9 +1,7 @@
-"""Verbs of the running system: deploy, drive, live, report, compare."""
+"""Verbs of the running system: deploy, drive, report, compare."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,9 +41,8 @@ from serving.traffic.summary import RunSummary, summarise_run
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
-    from serving.replan.loop import ReplanLoop
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "running_fleet"]
 
 
 def deploy(
@@ -119,7 +116,7 @@ def drive(
     out = VerbOutput(as_json)
     wanted = Plan.load(plan)
     phases = _phases(demand, phase, duration)
-    fleet = _running(local.connect())
+    fleet = running_fleet(local.connect())
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
@@ -212,55 +209,7 @@ def compare(
     local.disconnect()
 
 
-def live(
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    plan: PlanFile = Path("out/plan.json"),
-    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "baj3o",
-    period: Annotated[float, typer.Option(help="seconds between looks at the load")] = 5.0,
-    duration: Annotated[float | None, typer.Option(help="seconds; default: until Ctrl-C")] = None,
-    fill: Annotated[float, typer.Option(help="share of windows and compute to plan for")] = 0.6,
-    as_json: Json = False,
-) -> None:
-    """Plan again as the load changes, from what the routers see. Drive traffic beside it."""
-    out = VerbOutput(as_json)
-    setting = load_setting(None, profiles)
-    present = Plan.load(plan)
-    fleet = _running(local.connect())
-    from serving.replan.decision import Decision, ReplanOptions
-    from serving.replan.loop import ReplanLoop
-
-    decisions: list[Decision] = []
-
-    def note(decision: Decision) -> None:
-        decisions.append(decision)
-        out.say(
-            f"{decision.at_s:6.1f} s  {decision.load_qps:5.1f} queries/s  present "
-            f"{decision.present:.3f}  proposed {decision.proposed:.3f}  "
-            + (f"[bold]version {decision.plan.version}[/]: {decision.reason}" if decision.reason
-               else "stays")
-        )  # fmt: skip
-
-    controller = ReplanLoop(
-        fleet,
-        present,
-        setting,
-        ReplanOptions(period_s=period, policy=policy, options=Options(fill=fill)),
-        clock=time.monotonic,
-        on_decision=note,
-    )
-    try:
-        asyncio.run(_for(controller, duration))
-    except KeyboardInterrupt:
-        out.say("the loop ends; the plan in force stays")
-    changed = [decision for decision in decisions if decision.reason]
-    if changed:
-        changed[-1].plan.save(plan)
-        out.say(f"wrote {plan}")
-    out.result({"looks": len(decisions), "changes": len(changed)})
-    local.disconnect()
-
-
-def _running(state: ClusterState) -> Fleet:
+def running_fleet(state: ClusterState) -> Fleet:
     """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
     from serving.deploy.fleet import Fleet
 
@@ -314,14 +263,6 @@ def _phases(demand: Path, phase: int | None, duration_s: float | None) -> list[P
     return [entry.model_copy(update={"duration_s": duration_s}) for entry in phases]
 
 
-async def _for(controller: ReplanLoop, duration_s: float | None) -> None:
-    try:
-        async with asyncio.timeout(duration_s):
-            await controller.run()
-    except TimeoutError:
-        return
-
-
 def _say_measured(out: VerbOutput, measured: RunSummary) -> None:
     latency = measured.latency_s
     words = (
@@ -338,4 +279,4 @@ def _say_measured(out: VerbOutput, measured: RunSummary) -> None:
     )
 
 
-VERBS = (deploy, drive, live, report, compare)
+VERBS = (deploy, drive, report, compare)
