@@ -10,6 +10,7 @@
     |-- OutputError        a result could not be written where it was wanted
     |-- ModelLoadError     a model did not load in time; the node goes on with those it has
     |-- LeaseHeldError     somebody else does what only one may do at a time
+    |-- PlanningError      no plan was found in time; the one in force stays
     `-- PlanChangeError    a change of plan broke off; the message says what holds now
         `-- PlanChangeConflictError   another change is under way, or took over
 
@@ -27,8 +28,8 @@ from typing import Any
 
 __all__ = [
     "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "ModelLoadError",
-    "NotServedError", "OutputError", "PlanChangeConflictError", "PlanChangeError", "RefusalReason",
-    "RefusedError", "ServingError", "UnfinishedError", "raise_first",
+    "NotServedError", "OutputError", "PlanChangeConflictError", "PlanChangeError", "PlanningError",
+    "RefusalReason", "RefusedError", "ServingError", "UnfinishedError", "raise_first",
 ]  # fmt: skip
 
 
@@ -200,3 +201,7 @@ class PlanChangeError(ServingError):
 class PlanChangeConflictError(PlanChangeError):
     """Another change of plan is under way, came first, or took over; the message says which, and
     the nodes are the other one's."""
+
+
+class PlanningError(ServingError):
+    """Planning failed, died or took too long; the message says which. The plan in force stays."""

@@ -24,8 +24,11 @@ from serving.cli.inputs import load_labelled
 from serving.cli.output import save_result
 from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
-from serving.replan.decision import Decision, ReplanOptions
-from serving.replan.loop import ReplanLoop
+from serving.replan.decision_input import DecisionOptions
+from serving.replan.decision_log import DecisionLog
+from serving.replan.loop import LookReport, ReplanLoop
+from serving.replan.loop_state import LoopState
+from serving.replan.options import ReplanOptions
 from serving.report.claims import Claim, demo_claims
 from serving.report.compare import PolicyRow, comparison_table, policy_row
 from serving.report.examples import pick_examples
@@ -34,6 +37,7 @@ from serving.report.placement import build_placement
 from serving.report.regret import regret_of
 from serving.report.report import Report
 from serving.report.write import write_report
+from serving.rollout.execute import RolloutReport
 from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages
 from serving.traffic.schedule import Schedule, build_schedule
@@ -96,8 +100,8 @@ class _Stand:
     def schedule(self, phases: list[Phase]) -> Schedule:
         return build_schedule(phases, self.seed, len(self.images), self.images.labelled)
 
-    def apply(self, plan: Plan, phase: Phase) -> None:
-        self.fleet.apply(plan, self.setting, phase)
+    def apply(self, plan: Plan, phase: Phase) -> RolloutReport:
+        return self.fleet.apply(plan, self.setting, phase)
 
     def run(self, what: str, plan: Plan, schedule: Schedule, controller: ReplanLoop | None) -> Run:
         with self.out.progress(what) as advance:
@@ -153,7 +157,7 @@ def _measure(
                 solution.certificate,
             )
         )
-    live = _compare_live(stand, solutions[CHOSEN].plan, phases)
+    live = _compare_live(stand, folder, solutions[CHOSEN].plan, phases)
     plan, run = solutions[CHOSEN].plan, runs[CHOSEN]
     save_result(run.measurements.save, folder / "measurements.parquet")
     gallery = pick_examples(run.schedule, run.records, stand.images)
@@ -172,7 +176,7 @@ def _measure(
     )
 
 
-def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveComparison:
+def _compare_live(stand: _Stand, folder: Path, plan: Plan, phases: list[Phase]) -> LiveComparison:
     """The same traffic, with its mix flipped half-way, on the frozen plan and with the loop."""
     phases = [
         phase.model_copy(update={"duration_s": phase.duration_s * LIVE_SHARE}) for phase in phases
@@ -180,28 +184,29 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
     schedule = stand.schedule(phases)
     stand.apply(plan, phases[0])
     frozen = stand.run("6 flip the mix: frozen plan", plan, schedule, None)
-    stand.apply(plan, phases[0])
-    decisions: list[Decision] = []
+    in_force = stand.apply(plan, phases[0])
+    reports: list[LookReport] = []
     controller = ReplanLoop(
         stand.fleet,
-        plan,
+        LoopState(plan=plan.model_copy(update={"version": in_force.version})),
         stand.setting,
-        ReplanOptions(period_s=3.0, horizon_s=8.0, policy=CHOSEN, options=Options(seed=stand.seed)),
+        ReplanOptions(decision=DecisionOptions(seed=stand.seed)),
         clock=time.monotonic,
-        on_decision=decisions.append,
+        log=DecisionLog(folder / "decisions.jsonl"),
+        on_look=reports.append,
     )
     live = stand.run("7 flip the mix: live loop", plan, schedule, controller)
     if live.beside_fault:
         stand.out.say(f"[red]the live loop ended early[/]: {live.beside_fault}")
     changes = [
         PlanChange(
-            at_s=decision.at_s,
-            version=decision.plan.version,
-            predicted_accuracy=decision.proposed,
-            note=decision.reason,
+            at_s=report.look.at_s,
+            version=report.change.version,
+            predicted_accuracy=report.look.made.decision.proposed,
+            note=report.look.made.decision.reason,
         )
-        for decision in decisions
-        if decision.change is not None
+        for report in reports
+        if report.change and report.look.made and report.look.made.decision
     ]
     return compare_live(
         live.measurements,

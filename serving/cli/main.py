@@ -14,6 +14,7 @@ from cluster.providers.state import log_folder
 from serving.cli import (
     cluster_verbs,
     demo_verb,
+    live_verbs,
     logs_verb,
     plan_verbs,
     problem_verbs,
@@ -40,6 +41,7 @@ for verb in (
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
     *simulate_verb.VERBS,
+    *live_verbs.VERBS,
     *demo_verb.VERBS,
     *train_verb.VERBS,
     *problem_verbs.VERBS,

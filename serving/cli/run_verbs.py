@@ -1,9 +1,7 @@
-"""Verbs of the running system: deploy, drive, live, report, compare."""
+"""Verbs of the running system: deploy, drive, report, compare."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +30,7 @@ from serving.cli.inputs import (
     pick_traffic,
     state_problem,
 )
-from serving.cli.options import DURATION_S, PERIOD_S, PHASE, SHARE, number
+from serving.cli.options import DURATION_S, PHASE, SHARE, number
 from serving.cli.output import check_folder, check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.errors import ServingError
@@ -53,10 +51,9 @@ from serving.traffic.summary import say_measured, summarise_run
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
-    from serving.replan.loop import ReplanLoop
     from serving.traffic.session import Run
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "running_fleet"]
 
 COMPARED = ("baj3o", "all-local", "all-edge", "all-cloud", "random")
 """policies that are compared unless some are named"""
@@ -153,7 +150,7 @@ def drive(
     wanted = Plan.load(plan)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
-    fleet = _running(state)
+    fleet = running_fleet(state)
     beside = timeline_beside(timeline, state, fleet.change_link)
     from serving.traffic.session import run_traffic
 
@@ -281,58 +278,8 @@ def compare(
     local.disconnect()
 
 
-def live(
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    plan: PlanFile = Path("out/plan.json"),
-    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "baj3o",
-    period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 5.0,
-    duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
-    fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
-    as_json: Json = False,
-) -> None:
-    """Plan again as the load changes, from what the routers see. Drive traffic beside it."""
-    out = VerbOutput(as_json)
-    check_output(plan, "--plan")
-    find_policy(policy)
-    setting = load_setting(None, profiles)
-    present = Plan.load(plan)
-    fleet = _running(local.connect())
-    from serving.replan.decision import Decision, ReplanOptions
-    from serving.replan.loop import ReplanLoop
-
-    decisions: list[Decision] = []
-
-    def note(decision: Decision) -> None:
-        decisions.append(decision)
-        out.say(
-            f"{decision.at_s:6.1f} s  {decision.load_qps:5.1f} queries/s  present "
-            f"{decision.present:.3f}  proposed {decision.proposed:.3f}  "
-            + (f"[bold]version {decision.plan.version}[/]: {decision.reason}" if decision.reason
-               else "stays")
-        )  # fmt: skip
-
-    controller = ReplanLoop(
-        fleet,
-        present,
-        setting,
-        ReplanOptions(period_s=period, policy=policy, options=Options(fill=fill)),
-        clock=time.monotonic,
-        on_decision=note,
-    )
-    try:
-        asyncio.run(_for(controller, duration))
-    except KeyboardInterrupt:
-        out.say("the loop ends; the plan in force stays")
-    changed = [decision for decision in decisions if decision.reason]
-    if changed:
-        save_result(changed[-1].plan.save, plan)
-        out.wrote(plan)
-    out.result({"looks": len(decisions), "changes": len(changed)})
-    local.disconnect()
-
-
-def _running(state: ClusterState) -> Fleet:
-    """The fleet of the connected cluster. Raises `ClusterError` if no nodes were started."""
+def running_fleet(state: ClusterState) -> Fleet:
+    """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
@@ -378,12 +325,4 @@ def _running_or_launched(
         )
 
 
-async def _for(controller: ReplanLoop, duration_s: float | None) -> None:
-    try:
-        async with asyncio.timeout(duration_s):
-            await controller.run()
-    except TimeoutError:
-        return
-
-
-VERBS = (deploy, drive, live, report, compare)
+VERBS = (deploy, drive, report, compare)

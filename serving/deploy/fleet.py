@@ -148,6 +148,10 @@ class Fleet:
         """Counters of every node."""
         return asyncio.run(self._snapshots())
 
+    def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
+        """Counters of the nodes that answer within `limit_s`."""
+        return asyncio.run(self._snapshots_within(limit_s))
+
     def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
         """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
         return asyncio.run(self._log_lines(nodes, after_s))
@@ -251,6 +255,15 @@ class Fleet:
 
     async def _snapshots(self) -> dict[str, NodeSnapshot]:
         return await call_each({name: node.snapshot() for name, node in self._nodes.items()})
+
+    async def _snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
+        calls = [asyncio.wait_for(node.snapshot(), limit_s) for node in self._nodes.values()]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        return {
+            name: seen
+            for name, seen in zip(self._nodes, found, strict=True)
+            if isinstance(seen, NodeSnapshot)
+        }
 
     def _reached(self, client: str) -> list[tuple[str, str]]:
         return [(str(node.tier), node.name) for node in self.topology.reached_from(client)]

@@ -1,64 +1,209 @@
-"""Whether a new plan is worth a change: a pure function of the load and both plans."""
+"""Whether to change the plan, and to what: a pure function of what is known.
+
+An alternative must gain for sure. Its value and that of the plan in force are compared under the
+same loads, drawn within the estimate's errors, each from lull to burst; what it loses while models
+move is taken off; and it is chosen only if the gain, less `sureness` standard deviations over the
+draws, is worth an answer over the horizon. So there is no threshold to set: a load that is hardly
+known moves nothing, and a sure small gain without a move is taken.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from planner.evaluate import evaluate
+import numpy as np
+from pydantic import Field
+
+from cluster.document import FrozenModel
 from planner.plan import Plan
-from planner.policies import Options
-from planner.problem import Problem
-from serving.rollout.execute import RolloutReport
+from planner.problem import FloatArray, Problem
+from serving.replan.alternatives import Kind, PlanAlternative, find_alternatives
+from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
+from serving.replan.moving_cost import MovingCost, moving_cost
+from serving.replan.plan_value import RoutedPlan
+from serving.replan.scenarios import (
+    Moments,
+    draw_loads,
+    former_load,
+    mean_load,
+    moments_of,
+)
 
-__all__ = ["Decision", "ReplanOptions", "decide"]
-
-
-@dataclass(frozen=True)
-class ReplanOptions:
-    """How often to look, over how long to average, and what a change must gain (F1)."""
-
-    period_s: float = 5.0
-    horizon_s: float = 10.0
-    min_gain: float = 0.015
-    overload: float = 1.35
-    """use / budget above which the plan in force counts as broken by the load. Budgets are planned
-    with headroom (`fill`, `budget_share`), and a few seconds of Poisson arrivals scatter widely."""
-    max_failures: int = 5
-    """looks in a row that fail, at which the loop ends and says why"""
-    policy: str = "baj3o"
-    options: Options = field(default_factory=Options)
+__all__ = ["Decision", "JudgedAlternative", "decide"]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What one look at the load led to."""
+class JudgedAlternative(FrozenModel):
+    """One alternative, with the figures by which it was judged; gains are of F1 over the
+    horizon."""
 
-    at_s: float
-    load_qps: float
-    present: float
-    """objective of the plan in force under the load seen now"""
-    proposed: float
+    kind: Kind
+    room: float = Field(description="share of the links' budgets that it was planned with")
+    objective: float = Field(description="F1 from lull to burst, at the estimated load")
+    gain: float = Field(default=0.0, description="over the plan in force, less the cost")
+    sure_gain: float = Field(default=0.0, description="lower end of the gain")
+    cost: float = Field(default=0.0, description="F1 lost while models move (F16)")
+    delay_s: float = Field(default=0.0, description="until its routes are followed")
+    loads: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="node -> models to load"
+    )
+    planned_objective: float | None = Field(
+        default=None, description="F1 of the policy's own problem"
+    )
+    upper_bound: float | None = Field(default=None, description="of that problem (F10)")
+    gap: float | None = None
+
+
+class Decision(FrozenModel):
+    """What was decided, and between what."""
+
+    alternatives: tuple[JudgedAlternative, ...] = Field(description="the plan in force is first")
+    chosen: int = Field(ge=0, description="position among the alternatives")
     reason: str
-    """why the plan changes; empty if it stays"""
-    plan: Plan
-    """the plan in force after the decision"""
-    change: RolloutReport | None = None
+    plan: Plan | None = Field(default=None, description="the new plan; absent if it stays")
+
+    @property
+    def changes(self) -> bool:
+        """Whether another plan is to be put in force."""
+        return self.plan is not None
+
+    @property
+    def present(self) -> float:
+        """F1 of the plan in force, from lull to burst."""
+        return self.alternatives[0].objective
+
+    @property
+    def proposed(self) -> float:
+        """F1 of the alternative that was chosen, or of the best one that was not."""
+        others = self.alternatives[1:]
+        if self.chosen or not others:
+            return self.alternatives[self.chosen].objective
+        return max(others, key=lambda other: other.sure_gain).objective
 
 
-def decide(
-    problem: Problem, present: Plan, proposed: Plan, options: ReplanOptions
-) -> tuple[float, float, str]:
-    """(objective of the present plan, of the proposed one, reason to change or "").
+def decide(ground: Ground, given: DecisionInput) -> Decision:
+    """Choose between staying, new shares and new plans, for the load and the nodes that are seen.
 
-    Both are evaluated under the load of `problem` with full budgets.
+    Raises what the policy raises.
     """
-    now = evaluate(problem, present)
-    then = evaluate(problem, proposed)
-    gain = then.objective - now.objective
-    tightest = now.summary().tightest_by_constraint
-    broken = [label for label, use in tightest.items() if use > options.overload]
-    if broken:
-        return now.objective, then.objective, f"the load breaks {', '.join(sorted(broken))}"
-    if gain >= options.min_gain:
-        return now.objective, then.objective, f"gains {gain:+.3f}"
-    return now.objective, then.objective, ""
+    options, estimate = given.options, given.estimate
+    problem = without_nodes(ground.problem, given.absent)
+    spread = estimate.dispersion_over(float(problem.window_e.min()))
+    problem = replace(
+        problem,
+        load_ct=mean_load(problem, estimate),
+        dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),
+    )
+    capacity = without_nodes(ground.capacity, given.absent)
+    former_ct = former_load(problem, estimate)
+    stay, *others = find_alternatives(problem, former_ct, given.present, given.absent, options)
+    draws = draw_loads(problem, estimate, options.draws, options.seed)
+    grown_ct = np.divide(
+        former_ct, problem.load_ct, out=np.ones_like(former_ct), where=problem.load_ct > 0
+    )
+    times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
+    judge = _Judge(problem, capacity, ground, stay, options, moments_of(problem, estimate), times)
+    judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
+    one_answer = 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
+    best = max(range(len(judged)), key=lambda n: judged[n][1].sure_gain)
+    if judged[best][1].sure_gain <= one_answer:
+        best = 0
+    return Decision(
+        alternatives=tuple(figures for _, figures in judged),
+        chosen=best,
+        reason=_reason([figures for _, figures in judged], best, given.absent),
+        plan=judged[best][0].plan if best else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Compares alternatives with the plan in force under loads that are the same for all."""
+
+    problem: Problem
+    capacity: Problem
+    ground: Ground
+    stay: PlanAlternative
+    options: DecisionOptions
+    moments: Moments
+    times: Sequence[Sequence[FloatArray]]
+    """draws of the load now, and of the former one where that was larger"""
+
+    def best_of_each_kind(self, others: Sequence[PlanAlternative]) -> list[PlanAlternative]:
+        """Of the alternatives that differ only in the room they leave, the best one at the mean
+        load."""
+        found = []
+        for kind in (Kind.ROUTES, Kind.PLAN):
+            same = [other for other in others if other.kind is kind]
+            if same:
+                found.append(max(same, key=lambda other: self._gains(other, self._mean)[0]))
+        return found
+
+    def of(self, other: PlanAlternative) -> tuple[PlanAlternative, JudgedAlternative]:
+        """The alternative and its figures."""
+        cost, certificate = self._cost(other), other.certificate
+        value = self._routed(other).value(self.problem.load_ct, self.moments)
+        horizon_s = self.options.horizon_s
+        return other, JudgedAlternative(
+            kind=other.kind,
+            room=other.room,
+            objective=value.objective,
+            gain=self._gains(other, self._mean)[0],
+            sure_gain=min(self._sure_gain(other, draws) for draws in self.times),
+            cost=cost.right_answers / (max(value.load_qps, 1e-9) * horizon_s),
+            delay_s=cost.delay_s,
+            loads=dict(cost.loads),
+            planned_objective=certificate.objective if certificate else None,
+            upper_bound=certificate.upper_bound if certificate else None,
+            gap=certificate.gap if certificate else None,
+        )
+
+    @property
+    def _mean(self) -> list[FloatArray]:
+        return [self.problem.load_ct]
+
+    def _sure_gain(self, other: PlanAlternative, draws: Sequence[FloatArray]) -> float:
+        gains = self._gains(other, draws)
+        return float(np.mean(gains) - self.options.sureness * np.std(gains, ddof=1))
+
+    def _gains(self, other: PlanAlternative, loads: Sequence[FloatArray]) -> list[float]:
+        """Gains in F1 over the horizon, one for each load: from when the new routes are followed,
+        less what is lost until then."""
+        if other is self.stay:
+            return [0.0] * len(loads)
+        cost, horizon_s = self._cost(other), self.options.horizon_s
+        time_s = max(horizon_s - cost.delay_s, 0.0)
+        routed, staying = self._routed(other), self._routed(self.stay)
+        found = []
+        for load_ct in loads:
+            now = staying.value(load_ct, self.moments)
+            then = routed.value(load_ct, self.moments)
+            answers = (then.right_qps - now.right_qps) * time_s - cost.right_answers
+            found.append(answers / (max(now.load_qps, 1e-9) * horizon_s))
+        return found
+
+    def _routed(self, other: PlanAlternative) -> RoutedPlan:
+        return RoutedPlan(self.capacity, other.allocation, self.ground.spill_over)
+
+    def _cost(self, other: PlanAlternative) -> MovingCost:
+        stay = self.stay
+        return moving_cost(self.problem, stay.plan, stay.allocation, other.plan, self.ground.load_s)
+
+
+def _reason(judged: Sequence[JudgedAlternative], best: int, absent: Sequence[str]) -> str:
+    without = f"; planned without {', '.join(absent)}" if absent else ""
+    if best:
+        chosen = judged[best]
+        count = sum(map(len, chosen.loads.values()))
+        moves = f"{count} models move" if count else "nothing moves"
+        return (
+            f"gains {chosen.gain:+.3f}, at least {chosen.sure_gain:+.3f}, after costs of "
+            f"{chosen.cost:.3f}; {moves}{without}"
+        )
+    if len(judged) == 1:
+        return f"no other plan keeps the budgets{without}"
+    nearest = max(judged[1:], key=lambda other: other.sure_gain)
+    return (
+        f"no sure gain: {nearest.gain:+.3f}, at worst {nearest.sure_gain:+.3f}, after costs of "
+        f"{nearest.cost:.3f}{without}"
+    )

@@ -1,108 +1,250 @@
-"""The live loop: watch the load, plan again, and move to the new plan when it is worth it.
+"""The live loop: watch the load, decide, and move to another plan when that surely gains.
 
-Every period the routers' counters give the load per client and task; the policy plans for it; a
-plan that gains enough over the one in force, or replaces one that no longer keeps its budgets,
-goes out as the next version.
+Every period the nodes show their counters. Mostly that is all. When the load has moved beyond what
+was known of it, or nodes came or went, `serving.replan.decision` compares the plan in force with
+others, in a process of its own; one that surely gains goes out as the next version.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+from cluster.demand import Phase
+from cluster.providers.state import ClusterError
+from cluster.topology import Topology
 from planner.plan import Plan
-from planner.policies import solve
-from serving.replan.decision import Decision, ReplanOptions, decide
-from serving.replan.load_estimate import LoadEstimator
+from serving.node.snapshot import NodeSnapshot
+from serving.replan.decision import decide
+from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
+from serving.replan.loop_state import LoopState
+from serving.replan.options import ReplanOptions
+from serving.replan.planning_process import PlanningProcess
+from serving.replan.replanner import Look, Made, Planner, Replanner
+from serving.rollout.execute import RolloutReport
 from serving.setting.setting import Setting
 
-if TYPE_CHECKING:  # the decision needs no Ray
-    from serving.deploy.fleet import Fleet
-
-__all__ = ["ReplanLoop"]
+__all__ = ["LookReport", "ReplanLoop", "ReplannedFleet"]
 
 _log = logging.getLogger(__name__)
 
 
+class ReplannedFleet(Protocol):
+    """What the loop asks of the running nodes (`serving.deploy.fleet.Fleet`)."""
+
+    topology: Topology
+
+    def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
+        """Counters of the nodes that answer within `limit_s`."""
+        ...
+
+    def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
+        """Put `plan` in force."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LookReport:
+    """What a look led to, in the end."""
+
+    look: Look
+    plan: Plan
+    """in force now"""
+    change: RolloutReport | None = None
+
+
 class ReplanLoop:
-    """Runs beside traffic until cancelled."""
+    """Runs beside traffic until cancelled.
+
+    `state` has the plan in force, with its version. Without a `planner`, decisions are made in a
+    process of the loop's own. `log` and `state_path` may be left out.
+    """
 
     def __init__(
         self,
-        fleet: Fleet,
-        plan: Plan,
+        fleet: ReplannedFleet,
+        state: LoopState,
         setting: Setting,
         options: ReplanOptions,
         *,
         clock: Callable[[], float],
-        on_decision: Callable[[Decision], None] = lambda _: None,
+        planner: Planner | None = None,
+        log: DecisionLog | None = None,
+        state_path: Path | None = None,
+        spill_over: bool = False,
+        on_look: Callable[[LookReport], None] = lambda _: None,
     ) -> None:
         self._fleet = fleet
-        self._plan = plan
         self._setting = setting
         self._options = options
         self._clock = clock
-        self._on_decision = on_decision
-        self._rates = LoadEstimator(options.horizon_s, setting.tasks)
+        self._log = log
+        self._state_path = state_path
+        self._on_look = on_look
+        self._process = None
+        if planner is None:
+            planner = self._process = PlanningProcess(decide, options.planning_limit_s)
+        self._replanner = Replanner(
+            setting, state, options.decision, planner, spill_over=spill_over
+        )
+        self._asked = [node.name for node in fleet.topology.nodes]
         self._failures = 0
-        self._clients = [node.name for node in fleet.topology.clients]
+        self._broken_off = False
+        self._answered_s = clock()
+        self._saved_s = clock()
 
     async def run(self) -> None:
         """Look every period. A change that has begun is completed before cancellation ends it.
 
-        A look that fails, because a node gives no answer, say, is logged, and the plan in force
-        stays. Raises what the last of `max_failures` looks raised that failed one after another.
+        A look that fails is logged, and the plan in force stays. Raises what the last of
+        `max_failures` looks raised that failed one after another, and `ClusterError` when no node
+        has answered for `silence_limit_s`.
         """
-        started_s = self._clock()
-        while True:
-            step = asyncio.ensure_future(asyncio.to_thread(self._step, started_s))
-            try:
-                await asyncio.shield(step)
-            except asyncio.CancelledError:
-                await step
-                raise
-            await asyncio.sleep(self._options.period_s)
-
-    def _step(self, started_s: float) -> None:
+        started_s = self._answered_s = self._clock()
         try:
-            self._look(started_s)
+            while True:
+                began_s = self._clock()
+                step = asyncio.ensure_future(asyncio.to_thread(self._step, began_s - started_s))
+                try:
+                    await asyncio.shield(step)
+                except asyncio.CancelledError:
+                    await step
+                    raise
+                spent_s = self._clock() - began_s
+                await asyncio.sleep(max(0.0, self._options.period_s - spent_s))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the planning process and save the state."""
+        if self._process is not None:
+            self._process.close()
+        self._save()
+
+    def _step(self, at_s: float) -> None:
+        try:
+            self._look(at_s)
         except Exception:
             # Whatever it was, the nodes go on with the plan in force, and so does the loop.
             self._failures += 1
+            silent_s = self._clock() - self._answered_s
             if self._failures >= self._options.max_failures:
                 _log.exception("the live loop ends: %d looks in a row failed", self._failures)
+                raise
+            if silent_s > self._options.silence_limit_s:
+                _log.exception("the live loop ends: no node has answered for %.0f s", silent_s)
                 raise
             _log.exception("a look at the load failed; the plan in force stays")
         else:
             self._failures = 0
 
-    def _look(self, started_s: float) -> None:
-        snapshots = self._fleet.snapshots()
-        phase = self._rates.update({name: snapshots[name] for name in self._clients})
-        if phase is None:
-            return
-        problem = self._setting.problem(phase)
-        proposed = solve(problem, self._options.policy, self._options.options).plan
-        present_value, proposed_value, reason = decide(problem, self._plan, proposed, self._options)
-        _log.info(
-            "load %.1f queries/s; the plan in force reaches %.3f, a new one %.3f: %s",
-            phase.total_qps, present_value, proposed_value,
-            f"it changes: {reason}" if reason else "it stays",
-        )  # fmt: skip
-        change = None
-        if reason:
-            change = self._fleet.apply(proposed, self._setting, phase)
-            self._plan = proposed.model_copy(update={"version": change.version})
-        self._on_decision(
-            Decision(
-                at_s=self._clock() - started_s,
-                load_qps=phase.total_qps,
-                present=present_value,
-                proposed=proposed_value,
-                reason=reason,
-                plan=self._plan,
-                change=change,
+    def _look(self, at_s: float) -> None:
+        snapshots = self._fleet.snapshots_within(self._options.answer_limit_s)
+        if not snapshots:
+            raise ClusterError(
+                f"none of the {len(self._asked)} nodes answered within "
+                f"{self._options.answer_limit_s:g} s"
             )
+        self._answered_s = now_s = self._clock()
+        self._refuse_strange_version(snapshots)
+        look = self._replanner.look(self._asked, snapshots, now_s, at_s)
+        change = None
+        if look.made is not None:
+            self._note(look, look.made, self._clock() - now_s)
+            silent = sorted(set(self._asked) - set(snapshots))
+            change = self._change(look, look.made, silent)
+        if look.made is not None or now_s - self._saved_s >= self._options.save_s:
+            self._save()
+        self._on_look(LookReport(look, self._replanner.plan, change))
+
+    def _refuse_strange_version(self, snapshots: Mapping[str, NodeSnapshot]) -> None:
+        """Raise if another plan was put in force than the loop knows: its figures would be those
+        of a plan that nobody follows."""
+        seen = max(snapshot.plan_version for snapshot in snapshots.values())
+        known = self._replanner.plan.version
+        if self._broken_off:  # and undone, which takes a version too
+            self._broken_off = False
+            self._replanner.adopted(self._replanner.plan, max(seen, known))
+        elif seen > known:
+            raise ClusterError(
+                f"plan version {seen} is in force, and the loop put {known} there: somebody else "
+                "changes plans"
+            )
+
+    def _change(self, look: Look, made: Made, silent: Sequence[str]) -> RolloutReport | None:
+        """Put the plan of a decision in force, if it is another one.
+
+        A change needs every node, so it waits for those that are silent now: routers find ways
+        around them meanwhile, and when they are back it is decided anew.
+        """
+        plan = look.change_to
+        if plan is None or self._options.dry_run:
+            return None
+        if silent:
+            fault = f"not put in force: no answer of {', '.join(silent)}"
+            _log.warning("the plan of decision %d is %s", made.given.number, fault)
+            self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=fault)))
+            return None
+        try:
+            change = self._fleet.apply(plan, self._setting, look.phase)
+        except Exception as error:
+            self._broken_off = True
+            self._replanner.broken_off()
+            words = f"{type(error).__name__}: {error}"
+            self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=words)))
+            raise
+        self._replanner.adopted(plan, change.version)
+        line = ChangeLine(
+            number=made.given.number,
+            version=change.version,
+            total_s=change.total_s,
+            reaction_s=change.reaction_s,
         )
+        self._append(lambda log: log.change(line))
+        return change
+
+    def _note(self, look: Look, made: Made, took_s: float) -> None:
+        """Say what was decided, to people and to the decision log."""
+        assert look.estimate is not None
+        decision = made.decision
+        _log.info(
+            "load %.1f queries/s (%s): %s",
+            look.estimate.total_qps, made.why,
+            made.fault if decision is None
+            else f"the plan in force reaches {decision.present:.3f}, another one "
+            f"{decision.proposed:.3f}: "
+            + (f"it changes: {decision.reason}" if decision.changes
+               else f"it stays: {decision.reason}"),
+        )  # fmt: skip
+        line = DecisionLine(
+            digest=made.ground.problem.digest,
+            why=made.why,
+            given=made.given,
+            decision=decision,
+            fault=made.fault,
+            took_s=took_s,
+            dry_run=self._options.dry_run,
+        )
+        self._append(lambda log: log.decision(made.ground, line))
+
+    def _append(self, write: Callable[[DecisionLog], None]) -> None:
+        """A log that cannot be written must not cost the loop, which serves without it."""
+        if self._log is None:
+            return
+        try:
+            write(self._log)
+        except OSError as error:
+            _log.error("a line of the decision log is lost: %s", error)
+
+    def _save(self) -> None:
+        self._saved_s = self._clock()
+        if self._state_path is None:
+            return
+        try:
+            self._replanner.state.save(self._state_path, mode=0o600)
+        except OSError as error:
+            _log.error("the state of the live loop is not saved: %s", error)

@@ -1,153 +1,169 @@
-"""The live loop's parts: the rates it sees and the changes it decides on."""
+"""Whether to change the plan: surely better ones are taken, all others are left."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-import logging
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from planner.plan import Plan
-from planner.policies import Options, solve
 from planner.problem import Problem
-from serving.node.snapshot import NodeSnapshot
-from serving.replan.decision import ReplanOptions, decide
-from serving.replan.load_estimate import LoadEstimator
-from serving.replan.loop import ReplanLoop
-from serving.rollout.execute import RolloutReport
-from support.log_records import error_of
+from serving.replan.alternatives import Kind
+from serving.replan.decision import Decision, decide
+from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
+from serving.replan.estimate.load_estimate import LoadEstimate
+from serving.replan.moving_cost import moving_cost
+from serving.replan.need import Considered, why_decide
+from support.demo_setting import demo_demand, demo_setting
+from support.replan_cases import estimate, given, ground, plan_for, problem
+
+FOR_DEPTH = plan_for(problem(10, 1))
 
 
-def snapshot(node: str, taken_s: float, **arrived: int) -> NodeSnapshot:
-    return NodeSnapshot(node, taken_s, 0.0, 0, 0, (), 1, arrived, {}, {}, {})
+def decided(seen: LoadEstimate, **changes: object) -> Decision:
+    return decide(changes.pop("on", ground()), given(seen, FOR_DEPTH, **changes))  # type: ignore[arg-type]
 
 
-def test_rates_are_counted_over_the_horizon() -> None:
-    rates = LoadEstimator(10.0, ("depth", "edges"))
-    assert rates.update({"c": snapshot("c", 0.0, depth=5)}) is None
-    phase = rates.update({"c": snapshot("c", 5.0, depth=25)})
-    assert phase is not None
-    assert phase.rates_qps == {"c": {"depth": pytest.approx(4.1), "edges": pytest.approx(0.1)}}
-    phase = rates.update({"c": snapshot("c", 10.0, depth=55, edges=10)})
-    assert phase is not None
-    assert phase.rates_qps["c"]["depth"] == pytest.approx(5.05)
-    assert phase.rates_qps["c"]["edges"] == pytest.approx(1.05)
-    phase = rates.update({"c": snapshot("c", 15.0, depth=55, edges=60)})
-    assert phase is not None
-    assert phase.rates_qps["c"]["depth"] == pytest.approx(3.05)
-    assert phase.rates_qps["c"]["edges"] == pytest.approx(6.05)
+def test_a_flipped_mix_is_worth_a_new_plan() -> None:
+    decision = decided(estimate(1.0, 10.0))
+    chosen = decision.alternatives[decision.chosen]
+    assert chosen.kind is Kind.PLAN
+    assert chosen.loads == {"c": ("x",)}
+    assert decision.plan is not None
+    assert decision.plan.onloading["c"] == ("x",)
+    assert decision.present == pytest.approx(0.9 / 11)
+    assert decision.proposed == pytest.approx(0.8 * 10 / 11)
+    assert chosen.sure_gain <= chosen.gain
+    assert decision.reason.startswith("gains +0.6")
+    assert decision.reason.endswith("1 models move")
 
 
-def test_a_client_that_is_restarted_between_two_looks_has_asked_for_no_less() -> None:
-    """Its counters begin anew; the rates were negative, and the loop ended for good."""
-    rates = LoadEstimator(20.0, ("depth",))
-    rates.update({"c": snapshot("c", 0.0, depth=1_000)})
-    rates.update({"c": snapshot("c", 5.0, depth=1_050)})
-    phase = rates.update({"c": snapshot("c", 10.0, depth=30)})
-    assert phase is not None
-    assert phase.rates_qps == {"c": {"depth": pytest.approx((50 + 30 + 0.5) / 10)}}
-    phase = rates.update({"c": snapshot("c", 20.0, depth=70)})
-    assert phase is not None
-    assert phase.rates_qps == {"c": {"depth": pytest.approx((50 + 30 + 40 + 0.5) / 20)}}
+def test_a_steady_mix_is_not() -> None:
+    decision = decided(estimate(10.0, 1.0))
+    assert not decision.changes
+    assert decision.plan is None
+    assert decision.alternatives[0].kind is Kind.STAY
 
 
-def test_an_idle_system_is_left_alone() -> None:
-    rates = LoadEstimator(10.0, ("depth",))
-    for second in range(0, 60, 5):
-        assert rates.update({"c": snapshot("c", float(second), depth=second // 5)}) is None
+def test_a_load_that_is_hardly_known_moves_nothing() -> None:
+    """After a second of bursts nobody can say that the mix is another one."""
+    vague = estimate(5.0, 6.2, seconds=1.0)
+    clear = estimate(5.0, 6.2, seconds=600.0)
+    assert not decided(vague).changes
+    assert decided(clear).changes
 
 
-def problem(depth_qps: float, edges_qps: float) -> Problem:
-    """One client that holds one of two models, each good at one task; an edge with neither."""
-    one = np.ones
-    return Problem(
-        clients=("c",), edges=("e",), cloud="o", tasks=("depth", "edges"), models=("d", "x"),
-        edge_of_a=np.array([0]),
-        load_ct=np.array([[depth_qps, edges_qps]]),
-        accuracy_mt=np.array([[0.9, 0.0], [0.0, 0.8]]),
-        client_memory_c=one(1), edge_memory_e=0.5 * one(1),
-        client_model_bytes_cm=one((1, 2)), edge_model_bytes_em=one((1, 2)),
-        client_compute_c=one(1), edge_compute_e=one(1), window_e=one(1),
-        client_setup_cm=0.001 * one((1, 2)), client_marginal_cm=0.001 * one((1, 2)),
-        edge_setup_em=0.001 * one((1, 2)), edge_marginal_em=0.001 * one((1, 2)),
-        cloud_accuracy_t=np.zeros(2), cloud_model_t=np.array([-1, -1]), cloud_cost_t=np.zeros(2),
-        query_bytes_t=one(2), answer_bytes_t=one(2),
-        client_uplink_c=one(1), edge_uplink_e=one(1), cloud_compute=1.0,
-    )  # fmt: skip
+def test_a_gain_that_loading_eats_up_is_left() -> None:
+    seen = estimate(4.0, 10.0, seconds=600.0)
+    assert decided(seen, on=ground(load_s=1.0)).changes
+    dear = decided(seen, on=ground(load_s=59.0))
+    assert not dear.changes
+    assert dear.alternatives[-1].cost > 0
+    assert "no sure gain" in dear.reason
+    longer = DecisionOptions(horizon_s=6_000.0)
+    assert decided(seen, on=ground(load_s=59.0), options=longer).changes
 
 
-def plan_for(stated: Problem) -> Plan:
-    return solve(stated, "baj3o", Options()).plan
+def test_a_lull_moves_nothing_that_the_load_of_before_would_miss() -> None:
+    """The edge has the better model behind a narrow link. In a lull all queries could go there,
+    and at the load of before nearly all of them would find the link full."""
+    stated = replace(
+        problem(0.0, 0.0, link_qps=1.0),
+        accuracy_mt=np.array([[0.7, 0.0], [0.9, 0.0]]),
+        client_model_bytes_cm=np.array([[1.0, 5.0]]),
+        edge_memory_e=np.ones(1),
+    )
+    on = replace(ground(), problem=stated, capacity=stated)
+    present = plan_for(replace(stated, load_ct=np.array([[20.0, 0.0]])))
+    up = sum(route.share for route in present.routes if route.tier == "edge")
+    assert 0.0 < up < 0.06
+    lull = estimate(0.5, 0.0, seconds=600.0)
+    assert decide(on, given(lull, present)).changes
+    remembered = lull.model_copy(update={"former_qps": {"c": 20.0}})
+    assert not decide(on, given(remembered, present)).changes
 
 
-def test_a_flipped_mix_is_worth_a_new_plan_and_a_steady_one_is_not() -> None:
-    before, after = problem(10, 1), problem(1, 10)
-    present, proposed = plan_for(before), plan_for(after)
-    options = ReplanOptions()
-    assert decide(before, present, plan_for(before), options)[2] == ""
-    now, then, reason = decide(after, present, proposed, options)
-    assert reason == f"gains {then - now:+.3f}"
-    assert now == pytest.approx(0.9 * 1 / 11)
-    assert then == pytest.approx(0.8 * 10 / 11)
+def test_the_same_input_gives_the_same_decision() -> None:
+    seen = estimate(1.0, 10.0, dispersion=20.0)
+    assert decided(seen) == decided(seen)
 
 
-def test_a_small_gain_does_not_move_anything() -> None:
-    before, after = problem(10, 1), problem(1, 10)
-    options = ReplanOptions(min_gain=0.99)
-    assert decide(after, plan_for(before), plan_for(after), options)[2] == ""
+def test_the_plan_of_an_absent_edge_keeps_its_models_for_its_return() -> None:
+    present = FOR_DEPTH.model_copy(update={"onloading": {**FOR_DEPTH.onloading, "e": ("d",)}})
+    seen = given(estimate(1.0, 10.0), present, absent=("e",))
+    decision = decide(ground(edge_memory=1.0), seen)
+    assert decision.plan is not None
+    assert decision.plan.onloading["e"] == ("d",)
+    assert decision.reason.endswith("planned without e")
+    assert not any(route.node in ("e", "o") for route in decision.plan.routes)
 
 
-def test_a_load_that_breaks_the_plan_is_named() -> None:
-    before = problem(100, 1)
-    heavy = dataclasses.replace(before, load_ct=before.load_ct * 100)
-    reason = decide(heavy, plan_for(before), plan_for(heavy), ReplanOptions())[2]
-    assert "F5" in reason
+def test_without_an_edge_or_the_cloud_there_is_no_way_there() -> None:
+    stated = problem(1.0, 1.0)
+    no_edge, no_cloud = without_nodes(stated, ("e",)), without_nodes(stated, ("o",))
+    assert (no_edge.client_uplink_c[0], no_edge.edge_uplink_e[0]) == (0.0, 0.0)
+    assert (no_cloud.client_uplink_c[0], no_cloud.edge_uplink_e[0]) == (1.0, 0.0)
+    assert without_nodes(stated, ("c",)) is stated
 
 
-class FakeFleet:
-    """One client whose counters move as `counts` say, one entry a look; then it is gone."""
-
-    def __init__(self, *counts: dict[str, int]) -> None:
-        self.topology = SimpleNamespace(clients=[SimpleNamespace(name="c")])
-        self._counts = list(counts)
-        self._looks = 0
-
-    def snapshots(self) -> dict[str, NodeSnapshot]:
-        if not self._counts:
-            raise TimeoutError("node c gave no answer")
-        self._looks += 1
-        return {"c": snapshot("c", 10.0 * self._looks, **self._counts.pop(0))}
-
-    def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
-        return RolloutReport(version=2, total_s=0.1, reaction_s=0.1, drain_s=0.0)
+def test_moving_costs_the_answers_of_the_node_that_loads() -> None:
+    stated = problem(10.0, 1.0)
+    other = plan_for(problem(1.0, 10.0))
+    on = ground(load_s=2.0)
+    allocation = _allocation(stated)
+    cost = moving_cost(stated, FOR_DEPTH, allocation, other, on.load_s)
+    assert cost.loads == {"c": ("x",)}
+    assert cost.delay_s == 2.0
+    assert cost.right_answers == pytest.approx(2.0 * 9.0)
+    assert moving_cost(stated, FOR_DEPTH, allocation, FOR_DEPTH, on.load_s).right_answers == 0.0
 
 
-def test_each_look_and_the_error_that_ends_the_loop_are_logged(
-    caplog: pytest.LogCaptureFixture,
+def _allocation(stated: Problem):  # type: ignore[no-untyped-def]
+    from planner.plan import allocation_of
+
+    return allocation_of(stated, FOR_DEPTH)
+
+
+def considered(seen: LoadEstimate) -> Considered:
+    return Considered(estimate=seen, absent=())
+
+
+def test_nothing_is_decided_while_nothing_is_new() -> None:
+    before = considered(estimate(10.0, 1.0, seconds=60.0))
+    assert why_decide(estimate(10.2, 1.05, seconds=70.0), (), before) == ""
+
+
+@pytest.mark.parametrize(
+    ("seen", "absent", "why"),
+    [
+        (estimate(14.0, 1.0), (), "the rate of c/depth has moved"),
+        (estimate(10.0, 1.0, changes=1), (), "the load has changed"),
+        (estimate(10.0, 1.0, seconds=120.0), (), "the load is known better"),
+        (estimate(10.0, 1.0), ("e",), "nodes came or went"),
+    ],
+)
+def test_it_is_decided_again_when_the_answer_could_be_another(
+    seen: LoadEstimate, absent: tuple[str, ...], why: str
 ) -> None:
-    fleet: Any = FakeFleet(
-        {"depth": 0, "edges": 0}, {"depth": 100, "edges": 0}, {"depth": 100, "edges": 100}
-    )
-    setting: Any = SimpleNamespace(
-        tasks=("depth", "edges"),
-        problem=lambda phase: problem(phase.rates_qps["c"]["depth"], phase.rates_qps["c"]["edges"]),
-    )
-    options = ReplanOptions(period_s=0.01, horizon_s=5.0, options=Options())
-    loop = ReplanLoop(fleet, plan_for(problem(10.0, 0.05)), setting, options, clock=lambda: 0.0)
-    with caplog.at_level(logging.INFO, "serving"), pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(loop.run(), 30))
-    stays, changes, *failed, ended = [
-        record for record in caplog.records if record.name == "serving.replan.loop"
-    ]
-    assert stays.getMessage().startswith("load 10.1 queries/s; the plan in force reaches 0.896, ")
-    assert stays.getMessage().endswith(": it stays")
-    assert "it changes: " in changes.getMessage()
-    assert len(failed) == options.max_failures - 1
-    assert all("the plan in force stays" in record.getMessage() for record in failed)
-    assert ended.getMessage() == "the live loop ends: 5 looks in a row failed"
-    assert ended.levelname == "ERROR"
-    assert error_of(ended) is TimeoutError
+    assert why_decide(seen, absent, considered(estimate(10.0, 1.0))) == why
+
+
+def test_it_is_decided_again_when_a_former_load_is_forgotten() -> None:
+    before = considered(estimate(2.0, 1.0, former_qps=20.0))
+    assert why_decide(estimate(2.0, 1.0), (), before) == "a former load is forgotten"
+
+
+def test_at_first_it_is_decided() -> None:
+    assert why_decide(estimate(10.0, 1.0), (), None) == "nothing was decided yet"
+
+
+def test_a_ground_says_what_the_links_carry_beyond_their_budgets() -> None:
+    from serving.replan.decision_input import ground_of
+
+    stated = demo_setting()
+    on: Ground = ground_of(stated, demo_demand().phases[0], spill_over=True)
+    whole = [float(link.bandwidth) for link in stated.topology.links if link.target == "edge-0"]
+    assert on.capacity.client_uplink_c.tolist() == whole
+    assert on.problem.client_uplink_c.tolist() == [0.7 * bandwidth for bandwidth in whole]
+    assert on.problem.total_load_qps == 0.0
+    assert set(on.load_s) == {node.name for node in stated.topology.nodes}

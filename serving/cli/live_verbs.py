@@ -1,0 +1,207 @@
+"""Verbs of the live loop: live, and decide, which makes a logged decision again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from cluster.providers import local
+from cluster.providers.state import ClusterError, state_path
+from planner.plan import Plan
+from planner.policies import find_policy
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import Json, PlanFile, ProfilesFile, load_setting
+from serving.cli.options import DURATION_S, LINE, PERIOD_S, SHARE, TIME_LIMIT_S, number
+from serving.cli.output import check_output, save_result
+from serving.cli.run_verbs import running_fleet
+
+if TYPE_CHECKING:
+    from serving.replan.decision import Decision
+    from serving.replan.loop import LookReport, ReplanLoop
+
+__all__ = ["VERBS"]
+
+
+def live(
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    plan: PlanFile = Path("out/plan.json"),
+    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "certified",
+    period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 1.0,
+    duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
+    fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
+    horizon: Annotated[float, number(DURATION_S, help="time over which a change must pay")] = 60.0,
+    planning: Annotated[float, number(TIME_LIMIT_S, help="after which planning ends")] = 10.0,
+    log: Annotated[Path, typer.Option(help="file that decisions are added to")] = Path(
+        "out/decisions.jsonl"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="decide, and change nothing")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the plan as load and nodes change, where that surely gains. Drive traffic beside it.
+
+    It goes on from where a loop before it ended. Only one runs on a cluster.
+    """
+    out = VerbOutput(as_json)
+    check_output(plan, "--plan")
+    check_output(log, "--log")
+    find_policy(policy)
+    setting = load_setting(None, profiles)
+    present = Plan.load(plan)
+    fleet = running_fleet(local.connect())
+    from serving.replan.decision_input import DecisionOptions
+    from serving.replan.decision_log import DecisionLog
+    from serving.replan.loop import ReplanLoop
+    from serving.replan.loop_state import LoopState, hold_loop_lock, load_state, state_file
+    from serving.replan.options import ReplanOptions
+
+    folder = state_path().parent
+    reports: list[LookReport] = []
+
+    def note(report: LookReport) -> None:
+        if report.look.made is not None:
+            reports.append(report)
+            out.say(_words(report, dry_run))
+
+    with ExitStack() as held:
+        if not dry_run:
+            held.enter_context(hold_loop_lock(folder))
+        version = max(seen.plan_version for seen in fleet.snapshots().values())
+        state = load_state(state_file(folder), version)
+        if state is not None:
+            out.say(f"goes on from plan version {version}, with what was seen before")
+        loop = ReplanLoop(
+            fleet,
+            state or LoopState(plan=present.model_copy(update={"version": version})),
+            setting,
+            ReplanOptions(
+                period_s=period,
+                planning_limit_s=planning,
+                dry_run=dry_run,
+                decision=DecisionOptions(policy=policy, fill=fill, horizon_s=horizon),
+            ),
+            clock=time.monotonic,
+            log=DecisionLog(log),
+            state_path=None if dry_run else state_file(folder),
+            on_look=note,
+        )
+        try:
+            asyncio.run(_for(loop, duration))
+        except KeyboardInterrupt:
+            out.say("the loop ends; the plan in force stays")
+        except Exception as error:
+            # Whatever ended it, the caller must see that it ended, and by its exit code too.
+            raise ClusterError(
+                f"the live loop ended, the plan in force stays: {type(error).__name__}: {error}"
+            ) from error
+    changed = [report for report in reports if report.change is not None]
+    if changed:
+        save_result(changed[-1].plan.save, plan)
+        out.wrote(plan)
+    out.say(f"decisions: {log}")
+    out.result({"decisions": len(reports), "changes": len(changed), "log": str(log)})
+    local.disconnect()
+
+
+def decide(
+    log: Annotated[Path, typer.Option("--from", help="decisions.jsonl")] = Path(
+        "out/decisions.jsonl"
+    ),
+    line: Annotated[int | None, number(LINE, help="of the file; default: the last one")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="where to write the plan it led to")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a decision of the live loop again from its log, and say whether it comes out the same.
+
+    Needs no cluster. Exit code 1 if it differs.
+    """
+    from serving.replan.decision import decide as decide_again
+    from serving.replan.decision_log import read_decision
+    from serving.replan.reproduce import find_differences
+
+    out = VerbOutput(as_json)
+    if output is not None:
+        check_output(output)
+    read = read_decision(log, line)
+    given, logged = read.logged.given, read.logged.decision
+    with out.busy(f"decision {given.number}, {given.at_s:.1f} s after the start of its loop"):
+        again = decide_again(read.ground, given)
+    out.table(_alternatives(again))
+    out.say(again.reason)
+    if logged is None:
+        differences = [f"planning failed then: {read.logged.fault}"]
+    else:
+        differences = find_differences(logged, again)
+    for difference in differences:
+        out.say(f"[red]differs[/]: {difference}")
+    if not differences:
+        out.say(f"the same as on line {read.line} of {log}")
+    if output is not None and again.plan is not None:
+        save_result(again.plan.save, output)
+        out.wrote(output)
+    out.result(
+        {
+            "line": read.line,
+            "same": not differences,
+            "differences": differences,
+            "decision": again.model_dump(mode="json", exclude={"plan"}),
+        }
+    )
+    if differences:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _words(report: LookReport, dry_run: bool) -> str:
+    """One line about a decision."""
+    look = report.look
+    assert look.made is not None
+    assert look.estimate is not None
+    begin = f"{look.at_s:6.1f} s  {look.estimate.total_qps:5.1f} queries/s  "
+    decision = look.made.decision
+    if decision is None:
+        return f"{begin}[red]{look.made.fault}[/]; the plan stays"
+    figures = f"present {decision.present:.3f}  proposed {decision.proposed:.3f}  "
+    if not decision.changes:
+        return f"{begin}{figures}stays: {decision.reason}"
+    what = "would change" if dry_run else f"[bold]version {report.plan.version}[/]"
+    return f"{begin}{figures}{what}: {decision.reason}"
+
+
+def _alternatives(decision: Decision) -> Table:
+    table = Table("", "alternative", "room", "F1", "gain", "at least", "cost", "loads", "bound")
+    for position, other in enumerate(decision.alternatives):
+        table.add_row(
+            ">" if position == decision.chosen else "",
+            str(other.kind),
+            f"{other.room:g}",
+            f"{other.objective:.4f}",
+            f"{other.gain:+.4f}",
+            f"{other.sure_gain:+.4f}",
+            f"{other.cost:.4f}",
+            str(sum(map(len, other.loads.values()))),
+            "" if other.upper_bound is None else f"{other.upper_bound:.4f}",
+        )
+    return table
+
+
+async def _for(loop: ReplanLoop, duration_s: float | None) -> None:
+    """Run `loop` for so long. Raises what ends it before."""
+    running = asyncio.ensure_future(loop.run())
+    try:
+        await asyncio.wait({running}, timeout=duration_s)
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({running})  # a change that has begun is completed
+
+
+VERBS = (live, decide)

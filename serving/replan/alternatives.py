@@ -1,0 +1,151 @@
+"""The plans that a decision chooses from: the one in force, new shares for it, and new plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from planner.allocation import Allocation
+from planner.certificate import Certificate
+from planner.evaluate import evaluate
+from planner.plan import Plan, PlanError, allocation_of, plan_of
+from planner.policies import Options, solve, solve_shares
+from planner.problem import FloatArray, Problem
+from planner.solution import Solution
+from serving.replan.decision_input import DecisionOptions
+
+__all__ = ["Kind", "PlanAlternative", "find_alternatives", "routes_in_force"]
+
+
+class Kind(StrEnum):
+    """How far an alternative goes."""
+
+    STAY = "stay"
+    ROUTES = "routes"
+    """new shares for the models that the nodes hold: nothing is loaded or unloaded"""
+    PLAN = "plan"
+    """new models and shares"""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanAlternative:
+    """A plan that could be in force next."""
+
+    kind: Kind
+    room: float
+    """share of the links' budgets that it was planned with"""
+    plan: Plan
+    allocation: Allocation
+    certificate: Certificate | None = None
+    """of the problem that it was planned for"""
+
+
+def routes_in_force(problem: Problem, plan: Plan) -> Allocation:
+    """`plan` as arrays, without routes that the problem no longer knows (a model that the cloud
+    has given up, say): their queries are lost."""
+    try:
+        return allocation_of(problem, plan)
+    except PlanError:
+        known = [route for route in plan.routes if _is_known(problem, plan, route)]
+        return allocation_of(
+            problem, plan.model_copy(update={"routes": tuple(known), "onloading": {}})
+        )
+
+
+def _is_known(problem: Problem, plan: Plan, route: object) -> bool:
+    try:
+        allocation_of(problem, plan.model_copy(update={"routes": (route,), "onloading": {}}))
+    except PlanError:
+        return False
+    return True
+
+
+def find_alternatives(
+    problem: Problem,
+    former_ct: FloatArray,
+    present: Plan,
+    absent: tuple[str, ...],
+    options: DecisionOptions,
+) -> Iterator[PlanAlternative]:
+    """The present plan first, then what the policy finds, with and without moving models.
+
+    `problem` has the mean load, for which all shares are made. Models are chosen for it too, and
+    for `former_ct`, the load of before, where that was larger: a plan for a load that is too much
+    for it sheds a fixed share, in a lull as well, so only its models are taken. Each alternative
+    comes once for every entry of `options.rooms`. One that would break a budget under the mean
+    load is left out. Absent nodes keep the models that they had.
+    """
+    yield PlanAlternative(Kind.STAY, 1.0, present, routes_in_force(problem, present))
+    kept = _only_of(present, absent)
+    for room in options.rooms:
+        narrowed = _narrowed(problem, room)
+        found = [
+            (Kind.ROUTES, present, _shares(narrowed, present, options)),
+            (Kind.PLAN, kept, _solved(narrowed, present, options)),
+        ]
+        if not np.allclose(former_ct, problem.load_ct):
+            models = _solved(replace(narrowed, load_ct=former_ct), present, options).plan
+            found.append((Kind.PLAN, kept, _shares(narrowed, models, options)))
+        for kind, held, solution in found:
+            made = None if solution is None else _stated(problem, solution, held)
+            if solution is not None and made is not None:
+                yield PlanAlternative(kind, room, made, solution.allocation, solution.certificate)
+
+
+def _only_of(plan: Plan, nodes: tuple[str, ...]) -> Plan:
+    onloading = {node: plan.onloading[node] for node in nodes if node in plan.onloading}
+    return plan.model_copy(update={"onloading": onloading})
+
+
+def _narrowed(problem: Problem, room: float) -> Problem:
+    return replace(
+        problem,
+        client_uplink_c=problem.client_uplink_c * room,
+        uplink_a=problem.uplink_a * room,
+        edge_uplink_e=problem.edge_uplink_e * room,
+    )
+
+
+def _shares(problem: Problem, held: Plan, options: DecisionOptions) -> Solution | None:
+    """The best shares for the models of `held`; None if the problem knows or fits them no more."""
+    try:
+        return solve_shares(problem, held.onloading, _asked(options))
+    except PlanError:
+        return None
+
+
+def _solved(problem: Problem, present: Plan, options: DecisionOptions) -> Solution:
+    """The policy's plan, sought from the one in force where the problem still knows that."""
+    asked = _asked(options)
+    try:
+        return solve(problem, options.policy, replace(asked, warm_start=present))
+    except PlanError:
+        return solve(problem, options.policy, asked)
+
+
+def _asked(options: DecisionOptions) -> Options:
+    return Options(
+        fill=options.fill,
+        gap=options.gap,
+        seed=options.seed,
+        time_limit_s=options.solver_limit_s,
+    )
+
+
+def _stated(problem: Problem, found: Solution, kept: Plan) -> Plan | None:
+    """The plan of `found` with what `kept` holds beside it; None if it breaks a budget."""
+    evaluation = evaluate(problem, found.allocation)
+    if not evaluation.feasible:
+        return None
+    plan = plan_of(
+        problem,
+        found.allocation,
+        policy=found.policy,
+        fill=found.fill,
+        overrun=found.overrun,
+        predicted=evaluation.summary(),
+    )
+    return plan.model_copy(update={"onloading": {**plan.onloading, **kept.onloading}})

@@ -1,0 +1,101 @@
+"""All that a decision depends on, as data: the same input gives the same decision."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pydantic import Field
+
+from cluster.demand import Phase
+from cluster.document import FrozenModel
+from planner.plan import Plan
+from planner.problem import Problem
+from serving.replan.estimate.load_estimate import LoadEstimate
+from serving.setting.setting import Setting
+
+__all__ = ["DecisionInput", "DecisionOptions", "Ground", "ground_of", "without_nodes"]
+
+
+class DecisionOptions(FrozenModel):
+    """How alternatives are made and judged."""
+
+    policy: str = "certified"
+    fill: float = Field(default=0.6, gt=0, le=1)
+    horizon_s: float = Field(default=60.0, gt=0, description="for which a plan is made (F16)")
+    rooms: tuple[float, ...] = Field(
+        default=(1.0, 0.75),
+        min_length=1,
+        description="shares of the links' budgets that alternatives are planned with: less in the "
+        "mean leaves more for bursts",
+    )
+    draws: int = Field(default=12, ge=2, description="loads within the estimate's errors")
+    sureness: float = Field(
+        default=1.0, ge=0, description="standard deviations by which a gain must exceed 0"
+    )
+    gap: float = Field(default=2e-3, ge=0, lt=1, description="at which a policy may stop")
+    solver_limit_s: float = Field(default=3.0, gt=0)
+    seed: int = 0
+
+
+class DecisionInput(FrozenModel):
+    """What is known when a decision is made."""
+
+    number: int = Field(ge=1, description="of the decision, over the life of the loop")
+    at_s: float = Field(description="seconds since the loop was started")
+    estimate: LoadEstimate
+    absent: tuple[str, ...] = Field(description="nodes that are planned without")
+    present: Plan = Field(description="the plan in force")
+    options: DecisionOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What does not change with the load: budgets, whole capacities, and what loading costs."""
+
+    problem: Problem
+    """with the budgets that plans keep in the mean"""
+    capacity: Problem
+    """the same with every link's whole bandwidth: what a burst may take for a moment"""
+    load_s: Mapping[str, Mapping[str, float]]
+    """node -> model -> seconds from the request to the warm model"""
+    spill_over: bool
+    """whether a query whose way is full is answered by its own client where that can"""
+
+
+def ground_of(setting: Setting, phase: Phase, *, spill_over: bool) -> Ground:
+    """The ground of decisions about `phase`. Raises `ProblemError` as `Setting.problem` does."""
+    links = tuple(link.model_copy(update={"budget_share": 1.0}) for link in setting.topology.links)
+    whole = replace(setting, topology=setting.topology.model_copy(update={"links": links}))
+    load_s: dict[str, dict[str, float]] = {}
+    for profile in setting.profiles.profiles:
+        load_s.setdefault(profile.node, {})[profile.model] = profile.load_s
+    problem, capacity = (_without_load(each.problem(phase)) for each in (setting, whole))
+    return Ground(problem, capacity, load_s, spill_over)
+
+
+def _without_load(problem: Problem) -> Problem:
+    """The load is the estimate's; without it problems of different loads are the same."""
+    return replace(problem, load_ct=np.zeros_like(problem.load_ct))
+
+
+def without_nodes(problem: Problem, absent: Collection[str]) -> Problem:
+    """`problem` with no way to the absent edges, nor to an absent cloud.
+
+    An absent client changes nothing: its queries do not come, and its routes wait for it.
+    """
+    gone_e = np.array([edge in absent for edge in problem.edges])
+    gone_a = gone_e[problem.edge_of_a]
+    if not gone_e.any() and problem.cloud not in absent:
+        return problem
+    left_c = np.bincount(
+        problem.client_of_a, weights=np.where(gone_a, 0.0, 1.0), minlength=len(problem.clients)
+    )
+    no_backhaul_e = gone_e | (problem.cloud in absent)
+    return replace(
+        problem,
+        uplink_a=np.where(gone_a, 0.0, problem.uplink_a),
+        client_uplink_c=np.where(left_c > 0, problem.client_uplink_c, 0.0),
+        edge_uplink_e=np.where(no_backhaul_e, 0.0, problem.edge_uplink_e),
+    )

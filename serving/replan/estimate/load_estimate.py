@@ -1,0 +1,122 @@
+"""The load that the routers see: queries per second by client and task, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from pydantic import Field
+
+from cluster.demand import Phase
+from cluster.document import FrozenModel
+from serving.node.snapshot import NodeSnapshot
+from serving.replan.estimate.arrival_counts import ArrivalCounts
+from serving.replan.estimate.client_load import ClientLoad
+
+__all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
+
+FEWEST_QUERIES = 20
+"""seen in the long memory, below which there is no load to plan for"""
+FIRST_S = 10.0
+"""of looks before the first estimate"""
+
+
+class LoadEstimate(FrozenModel):
+    """Load by client and task with its standard errors, as far as it is known at one look."""
+
+    rates_qps: dict[str, dict[str, float]] = Field(description="client -> task -> queries/s")
+    mix_errors_qps: dict[str, dict[str, float]] = Field(
+        description="standard error of each rate for a given volume of its client"
+    )
+    volume_errors_qps: dict[str, float] = Field(
+        description="client -> standard error of its volume, dispersion included"
+    )
+    dispersion: dict[str, float] = Field(
+        description="client -> variance / mean of its queries between two looks"
+    )
+    short_qps: dict[str, float] = Field(description="client -> volume over the last seconds")
+    former_qps: dict[str, float] = Field(
+        description="client -> volume before its latest changes, where larger and not long ago"
+    )
+    look_s: float = Field(ge=0, description="seconds between two looks")
+    seen_s: float = Field(ge=0, description="seconds behind the least known client's rates")
+    changes: int = Field(ge=0, description="changes of the mean that were found so far")
+
+    @property
+    def volume_qps(self) -> dict[str, float]:
+        """Queries per second by client."""
+        return {client: sum(rates.values()) for client, rates in self.rates_qps.items()}
+
+    @property
+    def total_qps(self) -> float:
+        """Queries per second of all clients."""
+        return sum(self.volume_qps.values())
+
+    def dispersion_over(self, window_s: float) -> dict[str, float]:
+        """Variance / mean of each client's queries in `window_s`, for windows up to a look (F17).
+
+        Bursts that last longer than a look make up a share of the variance that falls with the
+        square of the window: over half a look's time there is half the excess over Poisson.
+        """
+        share = min(1.0, window_s / self.look_s) if self.look_s > 0 else 1.0
+        return {client: 1.0 + (value - 1.0) * share for client, value in self.dispersion.items()}
+
+    def phase(self) -> Phase:
+        """The mean load, as a phase of a demand."""
+        return Phase(duration_s=max(self.seen_s, 1e-3), rates_qps=self.rates_qps)
+
+    def error_qps(self, client: str, task: str) -> float:
+        """Standard error of one rate."""
+        rate, volume = self.rates_qps[client][task], self.volume_qps[client]
+        common = self.volume_errors_qps[client] * rate / volume if volume > 0 else 0.0
+        return float((common**2 + self.mix_errors_qps[client][task] ** 2) ** 0.5)
+
+
+class EstimatorState(FrozenModel):
+    """All that a `LoadEstimator` knows, to go on from."""
+
+    clients: dict[str, ClientLoad] = Field(default_factory=dict)
+
+
+class LoadEstimator:
+    """Keeps the state of every client's estimate, look by look."""
+
+    def __init__(self, tasks: Collection[str], state: EstimatorState | None = None) -> None:
+        self._counts = ArrivalCounts(tasks)
+        self._state = state or EstimatorState()
+
+    @property
+    def state(self) -> EstimatorState:
+        """What is known now."""
+        return self._state
+
+    def update(self, clients: Mapping[str, NodeSnapshot]) -> LoadEstimate | None:
+        """Take in the clients' counters; None until they show enough queries for long enough.
+
+        A client that gives no answer may be left out: what was known of it stays.
+        """
+        known = dict(self._state.clients)
+        for name, new in self._counts.update(clients).items():
+            known[name] = known.get(name, ClientLoad()).after(new)
+        self._state = EstimatorState(clients=known)
+        return self._state_estimate()
+
+    def _state_estimate(self) -> LoadEstimate | None:
+        known = {name: load for name, load in self._state.clients.items() if load.seconds > 0}
+        queries = sum(load.count for load in known.values())
+        if queries < FEWEST_QUERIES or min(load.seen_s for load in known.values()) < FIRST_S:
+            return None
+        return LoadEstimate(
+            rates_qps={name: load.rates_qps for name, load in known.items()},
+            mix_errors_qps={name: load.mix_errors_qps for name, load in known.items()},
+            volume_errors_qps={name: load.volume_error_qps for name, load in known.items()},
+            dispersion={name: load.dispersion.of_a_look for name, load in known.items()},
+            short_qps={name: load.short_qps for name, load in known.items()},
+            former_qps={
+                name: load.former_qps
+                for name, load in known.items()
+                if load.former_qps > load.volume_qps
+            },
+            look_s=max(load.look_s for load in known.values()),
+            seen_s=min(min(load.seconds, load.mix_seconds) for load in known.values()),
+            changes=sum(load.changes for load in known.values()),
+        )

@@ -1,0 +1,55 @@
+"""Whether there is anything new to decide about: most looks find nothing, and cost next to nothing.
+
+A decision is made again when its answer could be another: when the mean has changed, when a rate
+has left the errors that it was known with, when the errors have shrunk, when a former load is
+forgotten, or when nodes came or went.
+"""
+
+from __future__ import annotations
+
+from cluster.document import FrozenModel
+from serving.replan.estimate.load_estimate import LoadEstimate
+
+__all__ = ["Considered", "why_decide"]
+
+ERRORS_APART = 3.0
+"""standard errors between two estimates of a rate, beyond which it has moved"""
+BETTER_KNOWN = 2.0
+"""times as many seconds of load behind an estimate: its errors are smaller by the root of that"""
+
+
+class Considered(FrozenModel):
+    """What the latest decision was about."""
+
+    estimate: LoadEstimate
+    absent: tuple[str, ...]
+
+
+def why_decide(estimate: LoadEstimate, absent: tuple[str, ...], before: Considered | None) -> str:
+    """The reason to decide now, in a few words; "" if there is none."""
+    if before is None:
+        return "nothing was decided yet"
+    if absent != before.absent:
+        return "nodes came or went"
+    then = before.estimate
+    if estimate.changes > then.changes:
+        return "the load has changed"
+    if set(estimate.rates_qps) != set(then.rates_qps):
+        return "other clients are known"
+    if set(estimate.former_qps) < set(then.former_qps):
+        return "a former load is forgotten"
+    if estimate.seen_s >= BETTER_KNOWN * then.seen_s:
+        return "the load is known better"
+    moved = [
+        f"{client}/{task}"
+        for client, rates in estimate.rates_qps.items()
+        for task, rate in rates.items()
+        if abs(rate - then.rates_qps[client].get(task, 0.0))
+        > ERRORS_APART * _errors_qps(estimate, then, client, task)
+    ]
+    return f"the rate of {moved[0]} has moved" if moved else ""
+
+
+def _errors_qps(now: LoadEstimate, then: LoadEstimate, client: str, task: str) -> float:
+    before = then.error_qps(client, task) if task in then.rates_qps[client] else 0.0
+    return float((now.error_qps(client, task) ** 2 + before**2) ** 0.5)

@@ -1,0 +1,141 @@
+"""Planning in a process of its own, so that a solver that hangs or dies cannot end the loop.
+
+One worker process takes one task after another. It is started anew, by `spawn`, so that neither
+the threads of Ray nor a device of torch come along; it waits with its kernels compiled. A task that
+is not done by its deadline is given up: the worker is killed and another one started.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from serving.errors import PlanningError
+
+__all__ = ["PlanningProcess", "warm_kernels"]
+
+START_LIMIT_S = 90.0
+"""for imports, and for kernels that are compiled for the first time on a machine"""
+END_LIMIT_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+def warm_kernels() -> None:
+    """Solve a small problem, which compiles what `certified` runs on."""
+    from planner.instances import sample_problem
+    from planner.policies import Options, solve
+
+    solve(sample_problem("random", "mixed", edges=1, clients_per_edge=2), "certified", Options())
+
+
+class PlanningProcess:
+    """Calls `task` in the worker; callable like it. Use from one thread at a time.
+
+    `task` and `warm` must be functions of a module, since the worker imports them by name.
+    """
+
+    def __init__(
+        self,
+        task: Callable[..., Any],
+        deadline_s: float,
+        warm: Callable[[], None] = warm_kernels,
+    ) -> None:
+        self._task = task
+        self._deadline_s = deadline_s
+        self._warm = warm
+        self._worker: BaseProcess | None = None
+        self._connection: Connection[Any, Any] | None = None
+        self._ready = False
+        self.start()
+
+    def start(self) -> None:
+        """Start the worker if none runs; does not wait for it."""
+        if self._worker is not None:
+            return
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._worker = context.Process(
+            target=_work, args=(theirs, self._task, self._warm), name="planning", daemon=True
+        )
+        self._worker.start()
+        theirs.close()  # else the end of the worker would not show
+        self._ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id; None where none runs."""
+        return self._worker.pid if self._worker else None
+
+    def __call__(self, *arguments: object) -> Any:
+        """`task(*arguments)`. Raises `PlanningError` when the worker fails, dies or is too slow;
+        the next call finds a new one."""
+        self.start()
+        try:
+            if not self._ready:
+                self._receive(START_LIMIT_S, "did not start")
+                self._ready = True
+            assert self._connection is not None
+            self._connection.send(arguments)
+            done, outcome = self._receive(self._deadline_s, "found no plan")
+        except (EOFError, OSError):
+            code = self._end()
+            self.start()
+            raise PlanningError(f"the planning process died (exit code {code})") from None
+        if not done:
+            raise PlanningError(f"planning failed: {outcome}")
+        return outcome
+
+    def close(self) -> None:
+        """End the worker."""
+        self._end()
+
+    def _receive(self, limit_s: float, what: str) -> tuple[bool, Any]:
+        assert self._connection is not None
+        if not self._connection.poll(limit_s):
+            self._end()
+            self.start()
+            raise PlanningError(
+                f"the planning process {what} within {limit_s:g} s; it was killed and started anew"
+            )
+        answer: tuple[bool, Any] = self._connection.recv()
+        return answer
+
+    def _end(self) -> int | None:
+        """Kill the worker; its exit code."""
+        if self._worker is None:
+            return None
+        self._worker.kill()
+        self._worker.join(END_LIMIT_S)
+        code = self._worker.exitcode
+        if self._connection is not None:
+            self._connection.close()
+        self._worker = self._connection = None
+        return code
+
+
+def _work(
+    connection: Connection[Any, Any], task: Callable[..., Any], warm: Callable[[], None]
+) -> None:
+    """The worker's whole life: warm up, then answer until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the loop, which ends the worker
+    warm()
+    connection.send((True, None))
+    while True:
+        try:
+            arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = (True, task(*arguments))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the loop must hear of it
+            _log.exception("planning failed")
+            answer = (False, f"{type(error).__name__}: {error}")
+        try:
+            connection.send(answer)
+        except OSError:
+            return

@@ -1,0 +1,169 @@
+"""One look of the live loop after the other: what is seen goes in, what is to be done comes out.
+
+No node, clock or process is touched here, so that the loop that runs beside the cluster
+(`serving.replan.loop`) and the one in simulated time (`serving.simulation.live_run`) are the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from cluster.demand import Phase
+from planner.plan import Plan
+from serving.errors import PlanningError
+from serving.node.snapshot import NodeSnapshot
+from serving.replan.decision import Decision
+from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
+from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
+from serving.replan.loop_state import LoopState
+from serving.replan.need import Considered, why_decide
+from serving.setting.setting import Setting
+
+__all__ = ["Look", "Made", "Planner", "Replanner"]
+
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 120.0
+"""between tries to plan that fail one after another; each pause is twice the one before"""
+
+Planner = Callable[[Ground, DecisionInput], Decision]
+"""Decides, here or in another process. Raises `PlanningError`."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A decision and what it was made from."""
+
+    ground: Ground
+    given: DecisionInput
+    why: str
+    decision: Decision | None = None
+    fault: str = ""
+    """why planning failed"""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one look at the nodes led to."""
+
+    at_s: float
+    plan: Plan
+    """in force when the nodes were looked at"""
+    estimate: LoadEstimate | None = None
+    """None while too little is known"""
+    absent: tuple[str, ...] = ()
+    made: Made | None = None
+    """None where there was nothing to decide"""
+
+    @property
+    def change_to(self) -> Plan | None:
+        """The plan to put in force, if one is."""
+        decided = self.made.decision if self.made else None
+        return decided.plan if decided else None
+
+    @property
+    def phase(self) -> Phase:
+        """The load that it is planned for. Only where something was decided."""
+        assert self.estimate is not None
+        return self.estimate.phase()
+
+
+class Replanner:
+    """The loop's memory: the plan in force, the load, the nodes, and what was decided last."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        state: LoopState,
+        options: DecisionOptions,
+        planner: Planner,
+        *,
+        spill_over: bool = False,
+    ) -> None:
+        self._setting = setting
+        self._options = options
+        self._planner = planner
+        self._spill_over = spill_over
+        self._estimator = LoadEstimator(setting.tasks, state.estimator)
+        self._state = state
+        self._pause_s = 0.0
+        self._quiet_until_s = 0.0
+
+    @property
+    def state(self) -> LoopState:
+        """All that another loop needs to go on."""
+        return self._state.model_copy(update={"estimator": self._estimator.state})
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in force."""
+        return self._state.plan
+
+    def look(
+        self,
+        asked: Collection[str],
+        snapshots: Mapping[str, NodeSnapshot],
+        now_s: float,
+        at_s: float,
+    ) -> Look:
+        """Take in what those of the `asked` nodes that answered show, and decide if it is time.
+
+        `now_s` is the clock's, `at_s` is counted from the start of the loop. What follows from a
+        look is carried out by the caller, who says so by `adopted`.
+        """
+        clients = {node.name for node in self._setting.topology.clients}
+        estimate = self._estimator.update(
+            {name: seen for name, seen in snapshots.items() if name in clients}
+        )
+        nodes = self._state.nodes.after(asked, snapshots, now_s)
+        self._state = self._state.model_copy(update={"nodes": nodes})
+        absent = nodes.absent(now_s)
+        look = Look(at_s, self.plan, estimate, absent)
+        if estimate is None or now_s < self._quiet_until_s:
+            return look
+        why = why_decide(estimate, absent, self._state.considered)
+        return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
+
+    def adopted(self, plan: Plan, version: int) -> None:
+        """`plan` is in force as `version`."""
+        self._state = self._state.model_copy(
+            update={"plan": plan.model_copy(update={"version": version})}
+        )
+
+    def broken_off(self) -> None:
+        """The plan of the last look could not be put in force: it is decided again."""
+        self._state = self._state.model_copy(update={"considered": None})
+
+    def _decide(
+        self,
+        estimate: LoadEstimate,
+        absent: tuple[str, ...],
+        why: str,
+        now_s: float,
+        at_s: float,
+    ) -> Made:
+        number = self._state.decisions + 1
+        self._state = self._state.model_copy(update={"decisions": number})
+        given = DecisionInput(
+            number=number,
+            at_s=at_s,
+            estimate=estimate,
+            absent=absent,
+            present=self.plan,
+            options=self._options,
+        )
+        ground = ground_of(self._setting, estimate.phase(), spill_over=self._spill_over)
+        try:
+            decision = self._planner(ground, given)
+        except PlanningError as error:
+            self._pause_s = min(2.0 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+            self._quiet_until_s = now_s + self._pause_s
+            _log.error("%s; the plan in force stays, the next try is in %g s", error, self._pause_s)
+            return Made(ground, given, why, fault=str(error))
+        self._pause_s = 0.0
+        self._state = self._state.model_copy(
+            update={"considered": Considered(estimate=estimate, absent=absent)}
+        )
+        return Made(ground, given, why, decision)

@@ -1,0 +1,257 @@
+"""The loop on nodes that only show counters and take plans."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cluster.providers.state import ClusterError
+from planner.plan import Plan
+from serving.errors import PlanningError
+from serving.node.snapshot import NodeSnapshot
+from serving.replan import replanner
+from serving.replan.decision import Decision, decide
+from serving.replan.decision_input import DecisionInput, Ground
+from serving.replan.decision_log import DecisionLog, read_decision
+from serving.replan.loop import LookReport, ReplanLoop
+from serving.replan.loop_state import LoopState, load_state
+from serving.replan.options import ReplanOptions
+from serving.rollout.execute import RolloutReport
+from support.log_records import error_of
+from support.replan_cases import ground, plan_for, problem, setting, snapshot
+
+DEPTH, EDGES = {"depth": 10, "edges": 0}, {"depth": 0, "edges": 10}
+
+
+@pytest.fixture(autouse=True)
+def _small_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replanner, "ground_of", lambda *_, **__: ground())
+
+
+class FakeFleet:
+    """One client and one edge whose counters move at each look as `new` says; then they are gone.
+
+    `clock` advances by a second a look.
+    """
+
+    def __init__(self, *new: dict[str, int], fails: int = 0, edge_dies_s: float = 1e9) -> None:
+        nodes = [SimpleNamespace(name=name) for name in ("c", "e")]
+        self.topology: Any = SimpleNamespace(clients=nodes[:1], nodes=nodes)
+        self._new = list(new)
+        self._total = {"depth": 0, "edges": 0}
+        self._fails = fails
+        self._edge_dies_s = edge_dies_s
+        self.now_s = 0.0
+        self.version = 1
+        self.applied: list[Plan] = []
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
+        self.now_s += 1.0
+        if not self._new:
+            return {}
+        new = self._new.pop(0)
+        self._total = {task: count + new[task] for task, count in self._total.items()}
+        seen = {"c": snapshot("c", self.now_s, self.version, **self._total)}
+        if self.now_s < self._edge_dies_s:
+            seen["e"] = snapshot("e", self.now_s, self.version)
+        return seen
+
+    def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
+        if self._fails:
+            self._fails -= 1
+            self.version += 1  # it is undone, under a version of its own
+            raise ClusterError("node e gave no answer")
+        self.version += 1
+        self.applied.append(plan)
+        return RolloutReport(version=self.version, total_s=0.1, reaction_s=0.1, drain_s=0.0)
+
+
+def loop_on(fleet: FakeFleet, **changes: Any) -> ReplanLoop:
+    values: dict[str, Any] = {
+        "planner": decide, "clock": fleet.clock, "options": ReplanOptions(period_s=0.0),
+        "state": LoopState(plan=plan_for(problem(10, 0.1))),
+    }  # fmt: skip
+    values.update(changes)
+    return ReplanLoop(fleet, values.pop("state"), setting(), values.pop("options"), **values)
+
+
+def run(loop: ReplanLoop) -> None:
+    """Until the fleet's counters end, which ends the loop."""
+    with pytest.raises(ClusterError, match="none of the 2 nodes answered"):
+        asyncio.run(asyncio.wait_for(loop.run(), 60))
+
+
+def test_a_shift_of_the_mix_changes_the_plan_within_four_looks_and_nothing_else_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    reports: list[LookReport] = []
+    with caplog.at_level(logging.INFO, "serving"):
+        run(loop_on(fleet, on_look=reports.append))
+    changes = [report for report in reports if report.change]
+    assert [plan.onloading["c"] for plan in fleet.applied] == [("x",)]
+    assert changes[0].look.at_s - 30.0 <= 4.0
+    assert changes[0].plan.version == 2
+    said = [r.getMessage() for r in caplog.records if "queries/s" in r.getMessage()]
+    assert said[0].startswith("load 10.0 queries/s (nothing was decided yet): the plan in force")
+    assert any("it changes: gains" in words for words in said)
+
+
+def test_looks_that_find_nothing_new_decide_nothing() -> None:
+    asked: list[DecisionInput] = []
+
+    def counted(on: Ground, given: DecisionInput) -> Decision:
+        asked.append(given)
+        return decide(on, given)
+
+    run(loop_on(FakeFleet(*[DEPTH] * 300), planner=counted))
+    assert len(asked) <= 6  # at the first estimate, and each time that twice as much is known
+
+
+def test_the_errors_that_end_the_loop_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    options = ReplanOptions(period_s=0.0)
+    with caplog.at_level(logging.INFO, "serving"):
+        run(loop_on(FakeFleet(DEPTH), options=options))
+    *failed, ended = [r for r in caplog.records if r.name == "serving.replan.loop"]
+    assert len(failed) == options.max_failures - 1
+    assert all("the plan in force stays" in record.getMessage() for record in failed)
+    assert ended.getMessage() == "the live loop ends: 5 looks in a row failed"
+    assert ended.levelname == "ERROR"
+    assert error_of(ended) is ClusterError
+
+
+def test_nodes_that_are_silent_for_too_long_end_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = ReplanOptions(period_s=0.0, max_failures=10_000, silence_limit_s=120.0)
+    fleet = FakeFleet(DEPTH)
+    run(loop_on(fleet, options=options))
+    assert "no node has answered for 121 s" in caplog.text
+    assert fleet.now_s == pytest.approx(122.0)
+
+
+def test_a_dry_run_decides_and_changes_nothing(tmp_path: Path) -> None:
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    reports: list[LookReport] = []
+    log = tmp_path / "decisions.jsonl"
+    run(
+        loop_on(
+            fleet,
+            options=ReplanOptions(period_s=0.0, dry_run=True),
+            log=DecisionLog(log),
+            on_look=reports.append,
+        )
+    )
+    assert any(report.look.change_to is not None for report in reports)
+    assert fleet.applied == []
+    assert fleet.version == 1
+    assert read_decision(log).logged.dry_run
+
+
+def test_planning_that_fails_keeps_the_plan_and_is_tried_again_after_ever_longer_pauses(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    asked_s: list[float] = []
+
+    def hangs(on: Ground, given: DecisionInput) -> Decision:
+        asked_s.append(given.at_s)
+        raise PlanningError("the planning process found no plan within 10 s")
+
+    fleet = FakeFleet(*[DEPTH] * 60)
+    log = tmp_path / "decisions.jsonl"
+    run(loop_on(fleet, planner=hangs, log=DecisionLog(log)))
+    assert fleet.applied == []
+    pauses = [later - sooner for sooner, later in itertools.pairwise(asked_s)]
+    assert pauses == [5.0, 10.0, 20.0]
+    assert "the plan in force stays, the next try is in 5 s" in caplog.text
+    assert read_decision(log).logged.fault == "the planning process found no plan within 10 s"
+
+
+def test_a_change_that_breaks_off_is_decided_again_and_logged(tmp_path: Path) -> None:
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20, fails=1)
+    log = tmp_path / "decisions.jsonl"
+    run(loop_on(fleet, log=DecisionLog(log)))
+    assert [plan.onloading["c"] for plan in fleet.applied] == [("x",)]
+    assert '"fault":"ClusterError: node e gave no answer"' in log.read_text()
+
+
+def test_a_change_waits_for_a_node_that_is_silent_and_says_so(tmp_path: Path) -> None:
+    """It would hang there for two minutes, in which nothing is looked at."""
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20, edge_dies_s=20.0)
+    log = tmp_path / "decisions.jsonl"
+    run(loop_on(fleet, log=DecisionLog(log)))
+    assert fleet.applied == []
+    assert read_decision(log).logged.given.absent == ("e",)
+    assert '"fault":"not put in force: no answer of e"' in log.read_text()
+
+
+def test_a_plan_that_somebody_else_put_in_force_ends_the_loop() -> None:
+    fleet = FakeFleet(*[DEPTH] * 40)
+    fleet.version = 9
+    with pytest.raises(ClusterError, match="plan version 9 is in force, and the loop put 1 there"):
+        asyncio.run(loop_on(fleet).run())
+    assert fleet.applied == []
+
+
+def test_a_loop_that_is_killed_goes_on_from_the_plan_in_force_and_what_it_had_seen(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "live.json"
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    run(loop_on(fleet, state_path=path))
+    state = load_state(path, fleet.version)
+    assert state is not None
+    assert state.plan.onloading["c"] == ("x",)
+    again = FakeFleet(*[EDGES] * 5)
+    again.version = fleet.version
+    reports: list[LookReport] = []
+    run(loop_on(again, state=state, on_look=reports.append))
+    assert reports[0].look.estimate is not None  # at its first look
+    assert again.applied == []
+
+
+def test_a_log_and_a_state_that_cannot_be_written_do_not_end_the_loop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    monkeypatch.setattr(log, "_path", tmp_path / "gone" / "decisions.jsonl")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    run(loop_on(fleet, log=log, state_path=blocked / "live.json"))
+    assert len(fleet.applied) == 1
+    assert "a line of the decision log is lost" in caplog.text
+    assert "the state of the live loop is not saved" in caplog.text
+
+
+def test_a_change_that_has_begun_is_completed_before_the_loop_ends() -> None:
+    class SlowFleet(FakeFleet):
+        def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
+            began.set()
+            until.wait(30)
+            return super().apply(plan, setting, phase)
+
+    began, until = threading.Event(), threading.Event()
+    fleet = SlowFleet(*[DEPTH] * 30, *[EDGES] * 2_000)
+
+    async def cancelled() -> None:
+        running = asyncio.ensure_future(loop_on(fleet).run())
+        while not began.is_set():
+            await asyncio.sleep(0.01)
+        running.cancel()
+        until.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cancelled())
+    assert fleet.version == 2
