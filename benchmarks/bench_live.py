@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from serving.replan.options import ReplanOptions
-from serving.simulation.live_run import LiveRun, simulate_live
 
 from cluster.arrivals import FlashCrowd, PoissonArrivals, ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase, RatesQps
@@ -31,8 +29,10 @@ from planner.clairvoyant import Health
 from planner.plan import Plan
 from planner.policies import Options, solve
 from profiling.profile import Profiles
+from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of
 from serving.setting.setting import Setting
+from serving.simulation.live_run import LiveRun, simulate_live
 from serving.system import Outcome
 from serving.traffic.measurement import Measurements
 from serving_rows import print_rows, write_rows
@@ -215,7 +215,7 @@ def against_doing_nothing(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
 
 def dispersion(run: LiveRun) -> float:
     """Variance ÷ mean of the counts of a second."""
-    counts = np.bincount(run.schedule.scheduled_s_q.astype(int), minlength=int(RUN_S))
+    counts = np.bincount(run.measurements.scheduled_s.astype(int), minlength=int(RUN_S))
     return float(counts.var() / counts.mean())
 
 
@@ -224,8 +224,8 @@ def reaction(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     runs = [bench.run(bench.flip(), seed, ReplanOptions()) for seed in range(20)]
     delays_s = []
     for run in runs:
-        after = [at_s for at_s in run.changed_at_s if at_s >= FLIP_S]
-        delays_s.append(after[0] - FLIP_S if after else 2 * FLIP_S - FLIP_S)
+        after = [each.in_force_s for each in run.changes if each.in_force_s >= FLIP_S]
+        delays_s.append(after[0] - FLIP_S if after else FLIP_S)
     what = "flip of the mix to new routes in force, 20 seeds"
     rows = [
         row("L3.median", f"{what}: median", "s", delays_s),
@@ -338,8 +338,8 @@ def main() -> None:
     ):
         rows += found
         runs += made
-    errors = sum(record.answer.outcome is Outcome.ERROR for run in runs for record in run.records)
-    sent = sum(len(run.records) for run in runs)
+    errors = sum(int(np.sum(run.measurements.outcome == Outcome.ERROR)) for run in runs)
+    sent = sum(len(run.measurements) for run in runs)
     rows.append(row("L4", f"queries lost, of the {sent} of all these runs", "queries", [errors]))
     rows.sort(key=lambda each: str(each["id"]))
     provenance = collect_provenance("make bench-live", packages=("numpy", "highspy", "scipy"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from cluster.demand import Phase
 from cluster.errors import InputError
@@ -25,10 +27,13 @@ from serving.traffic.measurement import Measurements, bounds_by_tier, build_meas
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
 
-__all__ = ["simulate"]
+__all__ = ["Beside", "simulate", "simulate_beside"]
 
 IMAGES = 240
 """As many as `testbed drive` asks about. They have numbers only; nothing is drawn."""
+
+Beside = Callable[[SimulatedSystem], Coroutine[Any, Any, None]]
+"""what runs beside the traffic until that ends, such as a loop that changes the plan"""
 
 
 def simulate(
@@ -43,15 +48,33 @@ def simulate(
 ) -> Measurements:
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
 
-    Routing, batching, admission and links are those of the running system; a batch takes what
-    `setting.profiles` measured (F15). Queries arrive as with `testbed drive --seed`. Nothing is
-    computed on pictures: an answered query scores a_mt, the accuracy of its model's card. Two
-    calls with the same arguments give the same rows.
+    The nodes' code is that of the running system; a batch takes what `setting.profiles` measured
+    (F15). Queries arrive as with `testbed drive --seed`. Nothing is computed on pictures: an
+    answered query scores a_mt, the accuracy of its model's card. Two calls with the same arguments
+    give the same rows.
 
-    Raises `ProblemError` for a client or task of `phases` that the setting lacks, `ValueError` for
-    a route of `plan` by a model without card or without profile on its node, and `InputError` for
-    an event of `timeline` that names nobody, or that a `SimulatedSystem` cannot bring about.
+    Raises `ProblemError` for a client or task of `phases` that the setting lacks, and `InputError`
+    for a route of `plan` by a model without card or without profile on its node, or an event of
+    `timeline` that names nobody or that a `SimulatedSystem` cannot bring about.
     """
+    return simulate_beside(
+        setting, plan, phases, None, seed=seed, shared_passes=shared_passes,
+        spill_over=spill_over, timeline=timeline,
+    )  # fmt: skip
+
+
+def simulate_beside(
+    setting: Setting,
+    plan: Plan,
+    phases: Sequence[Phase],
+    beside: Beside | None,
+    *,
+    seed: int = 0,
+    shared_passes: bool = True,
+    spill_over: bool = True,
+    timeline: Sequence[TimelineEvent] = (),
+) -> Measurements:
+    """The same with something that runs `beside` the traffic; raises what that raises."""
     check_timeline(timeline, setting.topology)
     refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     for phase in phases:
@@ -67,11 +90,12 @@ def simulate(
         shared_passes=shared_passes,
         spill_over=spill_over,
         accuracy=setting.accuracy,
+        load_s=partial(_load_s, setting),
     )
-    driven = run_in_virtual_time(_drive(system, schedule, timeline))
+    driven = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(
         driven.schedule,
-        _score_by_cards(setting, driven.schedule, driven.records),
+        [_scored(setting, driven.schedule, record) for record in driven.records],
         policy=plan.policy,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
@@ -95,12 +119,16 @@ def _check_routes(setting: Setting, plan: Plan) -> None:
 
 
 async def _drive(
-    system: SimulatedSystem, schedule: Schedule, timeline: Sequence[TimelineEvent]
+    system: SimulatedSystem,
+    schedule: Schedule,
+    timeline: Sequence[TimelineEvent],
+    beside: Beside | None,
 ) -> Driven:
     loop = asyncio.get_running_loop()
-    faults = asyncio.create_task(
-        fire_timeline(timeline, SimulatedFaults(system), clock=loop.time, sleep=asyncio.sleep)
-    )
+    faults = fire_timeline(timeline, SimulatedFaults(system), clock=loop.time, sleep=asyncio.sleep)
+    companions = [asyncio.ensure_future(faults)]
+    if beside is not None:
+        companions.append(asyncio.ensure_future(beside(system)))
     try:
         return await drive_traffic(
             system,
@@ -112,23 +140,19 @@ async def _drive(
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )
     finally:
-        faults.cancel()
-        with suppress(asyncio.CancelledError):
-            await faults  # what went wrong with an event is raised here
+        for companion in companions:
+            companion.cancel()
+            with suppress(asyncio.CancelledError):
+                await companion  # what went wrong there is raised here
 
 
-def _score_by_cards(
-    setting: Setting, schedule: Schedule, records: Sequence[Record]
-) -> list[Record]:
-    cards = {card.name: card for card in setting.cards}
-    return [
-        replace(
-            record,
-            score=cards[record.answer.model].accuracy(
-                schedule.tasks[schedule.task_q[record.index]]
-            ),
-        )
-        if record.answer.outcome is Outcome.ANSWERED
-        else record
-        for record in records
-    ]
+def _load_s(setting: Setting, node: str, model: str) -> float:
+    profile = setting.profiles.find(node, model)
+    return 0.0 if profile is None else profile.load_s
+
+
+def _scored(setting: Setting, schedule: Schedule, record: Record) -> Record:
+    if record.answer.outcome is not Outcome.ANSWERED:
+        return record
+    task = schedule.tasks[schedule.task_q[record.index]]
+    return replace(record, score=setting.accuracy[record.answer.model].get(task, 0.0))
