@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster coverage soak check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +55,17 @@ coverage: setup ## which lines and branches the tests reach, by room; a floor is
 	$(PY) tests/support/coverage_by_room.py out/coverage.json
 	$(PY) -m coverage report
 
+fuzz: setup ## ten minutes of bytes that nobody meant, to everything that reads bytes (FUZZ_SECONDS, FUZZ_SEED)
+	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(PY) -m fuzz
+
+mutants: setup ## whether the fast tests notice 200 small changes (MUTANTS_SEED, MUTANTS_COUNT, MUTANTS_JOBS)
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(PY) -m mutants
+
 soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_SECONDS=600)
 	$(PY) -m pytest -s tests/soak -m slow
+
+drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
+	$(PY) -m pytest -s tests/drills -m slow
 
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
@@ -68,7 +77,10 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-gpu-check: setup ## the tests that only a CUDA device can answer
+gpu-drills: setup ## kill and stop every kind of process at every step of a change of plan (DRILLS_SEED=1)
+	$(PY) -m pytest -s tests/drills -m slow
+
+check: setup ## the tests that only a CUDA device can answer
 	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 

@@ -139,6 +139,9 @@ def main() -> None:
         ("C4", "queries lost while plans changed, of those sent", "share"): [
             float(np.mean([record.answer.outcome is Outcome.ERROR for record in records]))
         ],
+        ("C4.refused", "queries refused meanwhile, of those sent", "share"): [
+            float(np.mean([record.answer.outcome is Outcome.SHED for record in records]))
+        ],
         ("C4.sent", "queries sent meanwhile", "queries"): [float(len(records))],
     }
     rows = [median_row(*about, values) for about, values in found.items()]

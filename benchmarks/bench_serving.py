@@ -46,6 +46,7 @@ from serving_process import (
     MAX_BATCH,
     MODEL,
     TASK,
+    Way,
     in_node_process,
     one_hop,
     two_hops,
@@ -63,7 +64,9 @@ OVERLOAD_WINDOW_S = 0.25
 FLOOD_CONNECTIONS = 1_024
 SLICES = 3
 """of a load whose throughput is compared with the bare model's, which runs between them"""
-PACKAGES = ("torch", "ray", "uvloop", "httptools", "orjson")
+PACKAGES = ("torch", "ray", "uvloop", "httptools", "uvicorn", "orjson")
+DOORS: dict[Way, str] = {"own": "", "uvicorn": ".uvicorn"}
+"""what serves HTTP -> how its rows end"""
 T = TypeVar("T")
 D = TypeVar("D", bound=Door)
 
@@ -171,6 +174,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def _protocol_cost_s(images: np.ndarray, way: str) -> float:
+    return run(protocol_cost_s(images, way))
+
+
 def repeat(bench: Bench) -> None:
     """Every row once."""
     core = bench.server_core
@@ -181,10 +188,15 @@ def repeat(bench: Bench) -> None:
     if bench.generator_core is not None:
         with busy_neighbour(bench.generator_core):
             bench.note("S0.beside", bench.bare() / bare)
-    bench.note("S10", 1e3 * bench.at(core, lambda: run(protocol_cost_s(bench.images))))
-    rivals = {peer.name: seen for peer in PEERS if (seen := measure_peer(bench, peer)) is not None}
+    for way, suffix in DOORS.items():
+        cost_s = bench.at(core, partial(_protocol_cost_s, bench.images, way))
+        bench.note(f"S10{suffix}", 1e3 * cost_s)
+    measured = [(peer, measure_peer(bench, peer)) for peer in PEERS]
+    rivals = [(peer, rival) for peer, rival in measured if rival is not None]
     measure_one_hop(bench, bare, rivals)
-    measure_overload(bench)
+    measure_uvicorn(bench)
+    for way in DOORS:
+        measure_overload(bench, way)
     with two_hops(core) as port:
         load, near = bench.drive_ours(port, bench.closed_beside_bare)
     bench.note("S3", load.answered_qps / near)
@@ -207,7 +219,7 @@ class Rival:
 
 def measure_peer(bench: Bench, peer: Peer) -> Rival | None:
     """Peak, and p99 at 70 % of it; None where the peer is missing or fails, which is noted."""
-    row = "S4" if peer.name == "ray_serve" else f"S5.{peer.name}"
+    row = peer.row
 
     async def session(door: Door) -> Rival:
         peak = await bench.closed(door)
@@ -230,10 +242,9 @@ def measure_peer(bench: Bench, peer: Peer) -> Rival | None:
         return None
 
 
-def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None:
+def measure_one_hop(bench: Bench, bare: float, rivals: list[tuple[Peer, Rival]]) -> None:
     """S2, S4, S5, S6: our door under one load after another."""
-    named = {name: rival for name, rival in rivals.items() if name != "ray_serve"}
-    fastest = max(named.values(), key=lambda rival: rival.peak_qps, default=None)
+    fastest = max((rival for _, rival in rivals), key=lambda rival: rival.peak_qps, default=None)
 
     async def session(door: Door) -> tuple[Load, Load | None]:
         now = await bench.closed(door)  # as of the peers: the machine's speed changes
@@ -248,13 +259,12 @@ def measure_one_hop(bench: Bench, bare: float, rivals: dict[str, Rival]) -> None
     bench.note("S2", peak.answered_qps / near)
     bench.note("S2.p50", peak.quantile_ms(0.5))
     bench.note("S2.p99", peak.quantile_ms(0.99))
-    for name, rival in rivals.items():
-        if name == "ray_serve":
-            bench.note("S4", peak.answered_qps / rival.peak_qps)
-            bench.note("S4.ray_serve", rival.peak_qps / bare)
-        else:
-            bench.note(f"S5.{name}", peak.answered_qps / rival.peak_qps)
-            bench.note(f"S6.{name}", rival.calm_p99_ms)
+    for peer, rival in rivals:
+        bench.note(peer.row, peak.answered_qps / rival.peak_qps)
+        if peer.distribution == "ray":
+            bench.note(f"{peer.row}.bare", rival.peak_qps / bare)
+        if peer.name != "ray_serve_defaults":
+            bench.note(f"S6.{peer.name}", rival.calm_p99_ms)
     bench.note("S6.ours", calm.quantile_ms(0.99))
     if fastest and same:
         bench.note("S6.same_load", same.quantile_ms(0.99) / fastest.calm_p99_ms)
@@ -273,7 +283,14 @@ def calmest_peer_ratio(found: dict[str, list[float]]) -> list[float]:
     return [ours / theirs for ours, theirs in zip(found["S6.ours"], calmest, strict=True)]
 
 
-def measure_overload(bench: Bench) -> None:
+def measure_uvicorn(bench: Bench) -> None:
+    """S2.uvicorn: what the hand-written HTTP server is worth."""
+    with one_hop(bench.server_core, way="uvicorn") as port:
+        load, near = bench.drive_ours(port, bench.closed_beside_bare)
+    bench.note("S2.uvicorn", load.answered_qps / near)
+
+
+def measure_overload(bench: Bench, way: Way = "own") -> None:
     """S7: three times what the door answered a moment before, over connections that are open, and
     what it answers then over the mean of what it answers just before and just after."""
 
@@ -283,9 +300,11 @@ def measure_overload(bench: Bench) -> None:
         flood = await bench.arrivals(door, OVERLOAD * before)
         return (before + (await bench.closed(door)).answered_qps) / 2, flood
 
-    with one_hop(bench.server_core, OVERLOAD_WINDOW_S) as port:
+    with one_hop(bench.server_core, OVERLOAD_WINDOW_S, way) as port:
         peak_qps, flood = bench.drive_ours(port, session)
-    bench.note("S7", flood.within_qps(2 * OVERLOAD_WINDOW_S) / peak_qps)
+    bench.note(f"S7{DOORS[way]}", flood.within_qps(2 * OVERLOAD_WINDOW_S) / peak_qps)
+    if way != "own":
+        return
     bench.note("S7.refused", flood.refused / flood.sent)
     bench.note("S7.p99", flood.quantile_ms(0.99))
     bench.note("S7.lateness", 1e3 * flood.lateness_p99_s)

@@ -72,7 +72,9 @@ async def _live_scores(card: ModelCard, split: RenderedSplit, images: int) -> di
     await client.start()
     ways = tuple((Target(name, name, card.name), 0.5) for name in ("client", "edge"))
     client.route(RouteTable(1, dict.fromkeys(card.tasks, ways)))
-    doors = await open_doors(client, lambda body: decode_image(body, card.preprocessing), size)
+    doors = await open_doors(
+        client, lambda body, header: decode_image(body, card.preprocessing, header), size
+    )
     try:
         async with HttpSystem({"client": f"http://{HOST}:{doors.http_port}"}) as system:
             return {

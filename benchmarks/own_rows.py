@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,9 @@ from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from serving.traffic.driver import Floor, measure_floor
 from serving.traffic.schedule import build_schedule
-from serving_process import MAX_BATCH, MODEL, TASK, node
+from serving_process import MAX_BATCH, MODEL, TASK, Way, node
 from stolen import undisturbed
+from uvicorn_door import AsgiDoor, received, scope_of
 
 __all__ = [
     "bare_qps",
@@ -126,10 +128,13 @@ class Echo:
         """Nothing is held."""
 
 
-async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -> float:
+async def protocol_cost_s(
+    images: np.ndarray, way: Way = "own", bursts: int = 8, size: int = 64
+) -> float:
     """S10: CPU seconds a query spends in the HTTP application, router, executor and metrics.
 
-    No socket. Many at once, as under load, so that the hand-over to the device is shared.
+    No socket, and no parsing of HTTP. Many at once, as under load, so that the hand-over to the
+    device is shared. By way of "uvicorn" the application is called as ASGI.
     """
     what = node("client", Tier.CLIENT)
     shape = images.shape[1:]
@@ -139,7 +144,7 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     )  # fmt: skip
     await server.load((MODEL,))
     server.route(RouteTable(1, {TASK: ((Target("client", "client", MODEL), 1.0),)}))
-    app = HttpApi(Door(server, shape[:2]), lambda body: images[0])
+    app = HttpApi(Door(server, shape[:2]), lambda body, header: images[0])
     body, headers = tensor_request(images[0])
     head = Head(
         "POST", f"/v2/models/{TASK}/infer", b"",
@@ -147,16 +152,27 @@ async def protocol_cost_s(images: np.ndarray, bursts: int = 8, size: int = 64) -
     )  # fmt: skip
 
     begin = app.read(head)
+    asgi = AsgiDoor(app)
 
     async def exchange() -> int:
         begun = begin()
         return (await begun.answer(body) if isinstance(begun, Exchange) else begun).status
 
+    async def exchange_by_asgi() -> int:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await asgi(scope_of(head), received(body), send)
+        return int(sent[0]["status"])
+
+    ask = exchange if way == "own" else exchange_by_asgi
     statuses: Counter[int] = Counter()
 
     async def burst() -> float:
         begun_s = time.process_time()
-        statuses.update(await asyncio.gather(*(exchange() for _ in range(size))))
+        statuses.update(await asyncio.gather(*(ask() for _ in range(size))))
         return (time.process_time() - begun_s) / size
 
     await burst()

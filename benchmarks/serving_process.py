@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvloop
 from pydantic import ByteSize
@@ -19,17 +19,21 @@ from cluster.topology import Link, Node, Tier, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.runtime.model_runtime import ModelRuntime, decode_image
 from models.zoo.registry import find_model
+from serving.ingress.http_api import Page
+from serving.ingress.image_decoding import Decode
 from serving.ingress.listen import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.config import NodeConfig
 from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from uvicorn_door import Close, open_uvicorn_door
 
 __all__ = [
     "MAX_BATCH",
     "MODEL",
     "TASK",
+    "Way",
     "in_node_process",
     "node",
     "one_hop",
@@ -41,6 +45,8 @@ MODEL, TASK, MAX_BATCH = "domains-middle-all", "real", 32
 PATIENT_WINDOW_S = 1.0
 """T_b of nodes that are asked how fast they are, and should refuse nobody"""
 HOST, TOKEN = "127.0.0.1", "bench"
+Way = Literal["own", "uvicorn"]
+"""what serves HTTP before the same application"""
 T = TypeVar("T")
 
 
@@ -53,6 +59,7 @@ class _Role:
     uplink: Link | None = None
     peer_port: int | None = None
     target: Target | None = None
+    way: Way = "own"
 
 
 def node(name: str, tier: Tier, window_s: float = PATIENT_WINDOW_S) -> Node:
@@ -64,10 +71,12 @@ def node(name: str, tier: Tier, window_s: float = PATIENT_WINDOW_S) -> Node:
 
 
 @contextmanager
-def one_hop(core: int | None, window_s: float = PATIENT_WINDOW_S) -> Iterator[int]:
+def one_hop(
+    core: int | None, window_s: float = PATIENT_WINDOW_S, way: Way = "own"
+) -> Iterator[int]:
     """A client node that answers with its own model; gives its HTTP port."""
     client = node("client", Tier.CLIENT, window_s)
-    with _running(_Role(client, core, target=_at("client"))) as (port, _):
+    with _running(_Role(client, core, target=_at("client"), way=way)) as (port, _):
         yield port
 
 
@@ -178,17 +187,28 @@ async def _main(role: _Role, pipe: Connection) -> None:
         await server.load((MODEL,))
     peer_port = await server.start()
     http_port = 0
-    doors = None
+    close: Close = _nothing
     if role.target is not None:
         server.route(RouteTable(1, {TASK: ((role.target, 1.0),)}))
-        doors = await open_doors(
-            server, lambda body: decode_image(body, card.preprocessing), size,
-            pages={"/metrics": metrics.page},
-        )  # fmt: skip
-        http_port = doors.http_port
+        pages = {"/metrics": metrics.page}
+        open_door = open_uvicorn_door if role.way == "uvicorn" else open_own_door
+        http_port, close = await open_door(
+            server, lambda body, header: decode_image(body, card.preprocessing, header), size, pages
+        )
     pipe.send((http_port, peer_port))
     with suppress(EOFError):  # the benchmark's end of the pipe is closed when its turn is over
         await asyncio.to_thread(pipe.recv)
-    if doors is not None:
-        await doors.close()
+    await close()
     server.close()
+
+
+async def open_own_door(
+    server: NodeServer, decode: Decode, size: tuple[int, int], pages: Mapping[str, Page]
+) -> tuple[int, Close]:
+    """The doors that a node opens: the port of the one for HTTP, and what closes both."""
+    doors = await open_doors(server, decode, size, pages=pages)
+    return doors.http_port, doors.close
+
+
+async def _nothing() -> None:
+    """Nothing is open."""

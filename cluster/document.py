@@ -87,31 +87,50 @@ class Document(FrozenModel):
         except ValidationError as error:
             raise DocumentError(_describe(cls, data, error, source)) from None
 
-    def save(self, path: str | Path, *, mode: int = 0o644) -> Path:
-        """Write atomically, as JSON or YAML by the suffix; returns the path written."""
+    def save(self, path: str | Path, *, mode: int = 0o644, durable: bool = False) -> Path:
+        """Write atomically, as JSON or YAML by the suffix; returns the path written. `durable`: not
+        before it is on the disk."""
         path = Path(path)
         data = self.model_dump(mode="json", exclude_none=True)
         if path.suffix == ".json":
             text = json.dumps(data, indent=1) + "\n"
         else:
             text = yaml.safe_dump(data, sort_keys=False)
-        return write_atomically(path, text, mode)
+        return write_atomically(path, text, mode, durable=durable)
 
 
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Path:
-    """Write `content` beside `path` and rename, so that a reader never sees half a file."""
+def write_atomically(
+    path: Path, content: str | bytes, mode: int = 0o644, *, durable: bool = False
+) -> Path:
+    """Write `content` beside `path` and rename, so that a reader never sees half a file.
+
+    `durable`: return only once file and name would outlive a crash of the machine.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: str) -> str:
@@ -141,11 +160,11 @@ def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDe
     alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.7) for key in strange)
     if not keys or keys & data.keys() or not strange or alike:
         return ""
+    missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
     hint = getattr(cls, "made_by", "")
     return (
-        f"this is another kind of file: it has {_some(strange)} and lacks "
-        f"{_some([str(fault['loc'][0]) for fault in faults if fault['type'] == 'missing'])}"
-        f"{f'; {hint}' if hint else ''}"
+        f"{_some(strange)}: unknown key{'s' if len(strange) > 1 else ''}; this is another kind of "
+        f"file, it lacks {_some(missing)}{f'; {hint}' if hint else ''}"
     )
 
 

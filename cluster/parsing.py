@@ -19,7 +19,10 @@ DEEPEST = 64
 """lists and mappings within each other; the deepest file of the testbed has seven"""
 MOST_VALUES = 500_000
 """that the aliases of a YAML file may stand for, each counted as often as it is meant"""
+MOST_MERGED = 50_000
+"""keys that merges may bring into the mappings of a YAML file: each is made anew, and compared"""
 MERGE = "tag:yaml.org,2002:merge"
+NULL = "tag:yaml.org,2002:null"
 INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb\xbf": "UTF-8 with a mark"}
 
@@ -74,6 +77,7 @@ def parse_yaml(text: str) -> Any:
         if node is None:
             return None
         _values_meant(node, {}, 0)
+        _check_merges(node)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise TextError(" ".join(str(error).split())) from None
@@ -121,7 +125,13 @@ class _Loader(yaml.SafeLoader):
                 raise _fault(f"{node.value[:40]} is too large for a number", node)
         return number
 
+    def construct_null(self, node: yaml.Node) -> None:
+        """Nothing. Raises `ConstructorError` where something is tagged as nothing, and would go."""
+        if not isinstance(node, yaml.ScalarNode) or node.value.lower() not in ("", "~", "null"):
+            raise _fault("what is tagged as null is not empty", node)
 
+
+_Loader.add_constructor(NULL, _Loader.construct_null)
 _Loader.add_constructor(INTEGER, _Loader.construct_number)
 _Loader.add_constructor(FLOAT, _Loader.construct_number)
 
@@ -171,6 +181,46 @@ def _values_meant(node: yaml.Node, counted: dict[int, int], depth: int) -> int:
         raise TextError(f"its aliases stand for over {MOST_VALUES:,} values")
     counted[id(node)] = total
     return total
+
+
+def _check_merges(root: yaml.Node) -> None:
+    """Raise `TextError` where merges (`<<`) bring in more keys than a file can mean."""
+    keys: dict[int, int] = {}
+    """of each mapping, those of its merges included"""
+    merged = 0
+    for node in _inside_first(root):
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        keys[id(node)] = len(node.value)
+        for key, value in node.value:
+            if key.tag != MERGE:
+                continue
+            sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            brought = sum(keys.get(id(source), 0) for source in sources)
+            keys[id(node)] += brought
+            merged += brought
+            if merged > MOST_MERGED:
+                raise TextError(f"its merges stand for over {MOST_MERGED:,} keys")
+
+
+def _inside_first(root: yaml.Node) -> list[yaml.Node]:
+    """Every node once, those within it before it. No node is within itself, nor too deep."""
+    found: dict[int, yaml.Node] = {}
+
+    def visit(node: yaml.Node) -> None:
+        if id(node) in found:
+            return
+        if isinstance(node, yaml.SequenceNode):
+            for each in node.value:
+                visit(each)
+        elif isinstance(node, yaml.MappingNode):
+            for pair in node.value:
+                for each in pair:
+                    visit(each)
+        found[id(node)] = node
+
+    visit(root)
+    return list(found.values())
 
 
 def _depth(data: Any) -> int:

@@ -20,7 +20,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cluster.errors import InputError
 from planner.allocation import Allocation, merge
 from planner.attachments import by_edge, group_of_edges
 from planner.bound import relax_with
@@ -45,12 +44,12 @@ def plan_with_headroom(
     """Plan with `run` so that at most a share `options.overrun` of windows is overrun (F11).
 
     F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
-    bound is for F11 itself. Raises `InputError` for edges that do not batch.
+    bound is for F11 itself. Raises `ValueError` for edges that do not batch.
     """
     overrun = options.overrun
     assert isinstance(overrun, float)
     if options.edge_form == "unbatched":
-        raise InputError("overrun is about windows; it cannot be asked for with unbatched edges")
+        raise ValueError("overrun is about windows; it cannot be asked for with unbatched edges")
     begun_s = time.perf_counter()
     inner = replace(options, overrun=None)
     window_e = problem.edge_compute_e * problem.window_e

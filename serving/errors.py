@@ -7,7 +7,11 @@
     |-- FrameError         a node said what no honest node says: its connection is closed
     |-- BudgetError        a plan breaks a budget and is not deployed
     |-- UnfinishedError    something was changed before what was asked for turned out to be wrong
-    `-- OutputError        a result could not be written where it was wanted
+    |-- OutputError        a result could not be written where it was wanted
+    |-- ModelLoadError     a model did not load in time; the node goes on with those it has
+    |-- LeaseHeldError     somebody else does what only one may do at a time
+    `-- PlanChangeError    a change of plan broke off; the message says what holds now
+        `-- PlanChangeConflictError   another change is under way, or took over
 
 What a user got wrong is an `InputError` (`cluster.errors`), raised before anything is changed.
 
@@ -22,7 +26,8 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "BadQueryError", "BudgetError", "FrameError", "NotServedError", "OutputError", "RefusalReason",
+    "BadQueryError", "BudgetError", "FrameError", "LeaseHeldError", "ModelLoadError",
+    "NotServedError", "OutputError", "PlanChangeConflictError", "PlanChangeError", "RefusalReason",
     "RefusedError", "ServingError", "UnfinishedError", "raise_first",
 ]  # fmt: skip
 
@@ -108,19 +113,22 @@ class RefusedError(ServingError):
 
 
 def raise_first(outcomes: list[Any]) -> None:
-    """Raise the first error of `outcomes`, if there is one, and empty the list.
+    """Raise the first error of `outcomes`, if there is one, and empty the list. An error that no
+    part of the system means to raise goes first: it must be heard of, and not hide behind a
+    refusal.
 
     An exception refers to the frames that it passed, and a frame that refers to the exception in
     turn keeps both, with all that the frame holds, until the next collection of cycles: under
     overload these were the pictures of nearly every query that had been refused.
     """
-    error = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     outcomes.clear()
-    if error is not None:
+    if errors:
+        errors.sort(key=lambda error: isinstance(error, ServingError))  # which keeps their order
         try:
-            raise error
+            raise errors[0]
         finally:
-            del error
+            errors.clear()
 
 
 class NotServedError(ServingError):
@@ -141,6 +149,10 @@ class BadQueryError(ServingError):
 
 class FrameError(ServingError):
     """A frame that no honest peer sends; the message says what was expected."""
+
+
+class ModelLoadError(ServingError):
+    """A model did not load within the time that a load has."""
 
 
 class BudgetError(ServingError):
@@ -165,3 +177,26 @@ class UnfinishedError(ServingError):
 
 class OutputError(ServingError):
     """A result could not be written where it was wanted; the message says where it is instead."""
+
+
+class LeaseHeldError(ServingError):
+    """`name` can be held by one at a time, and `owner` holds it, for `left_s` unless renewed."""
+
+    def __init__(self, name: str, owner: str, left_s: float) -> None:
+        super().__init__(name, owner, left_s)
+        self.name, self.owner, self.left_s = name, owner, left_s
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.name} is held by {self.owner}; wait until it ends "
+            f"(if it was killed: {self.left_s:.0f} s)"
+        )
+
+
+class PlanChangeError(ServingError):
+    """A change of plan broke off. The message says why, and what the nodes hold now."""
+
+
+class PlanChangeConflictError(PlanChangeError):
+    """Another change of plan is under way, came first, or took over; the message says which, and
+    the nodes are the other one's."""

@@ -1,8 +1,8 @@
 """The peers: which environment each needs, how its server is started, how it is fed.
 
 Every peer serves the same frozen file at the same batch cap on one torch thread, fed the fastest
-`encoding` that it documents. `batch_timeout_s` was chosen once and not searched; docs/benchmarks.md
-says how each is set up.
+`encoding` that it documents, and is set up as the page `documentation` of its own authors advises.
+`batch_timeout_s` was chosen once and not searched; docs/benchmarks.md says how each is set up.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Peer:
     """A server to compare with."""
 
     name: str
+    row: str
+    """of the benchmark: our one hop divided by this server"""
     title: str
     distribution: str
     script: str
@@ -46,6 +48,10 @@ class Peer:
     batch_timeout_s: float
     make_door: Callable[[int, Iterable[np.ndarray]], Door]
     """port, images (h, w, 3) -> door"""
+    documentation: str
+    """the page of its own documentation that says how to serve fast, which was followed"""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """environment variables that the page advises"""
     own_environment: bool = True
     """whether it needs another environment than the benchmark's"""
     embeds_python: bool = False
@@ -119,20 +125,33 @@ def _tensor(port: int, images: Iterable[np.ndarray]) -> Door:
 
 PEERS = (
     Peer(
-        "ray_serve", "plain Ray Serve", "ray", "ray_serve_server.py",
-        "HTTP, raw bytes", 0.01, _raw_http("/"),
+        "ray_serve_optimised", "S4.optimised", "Ray Serve, optimised", "ray",
+        "ray_serve_server.py", "HTTP, raw bytes", 0.01, _raw_http("/"),
+        "https://docs.ray.io/en/master/kuberay/user-guides/serve-high-throughput.html",
+        # The second moves requests past Serve's Python proxy; HAProxy comes with `ray[serve]`.
+        {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
         own_environment=False,
     ),
     Peer(
-        "litserve", "LitServe", "litserve", "litserve_server.py",
+        "ray_serve_defaults", "S4.defaults", "Ray Serve, defaults", "ray",
+        "ray_serve_server.py", "HTTP, raw bytes", 0.01, _raw_http("/"),
+        "https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html",
+        own_environment=False,
+    ),
+    Peer(
+        "litserve", "S5.litserve", "LitServe", "litserve", "litserve_server.py",
         "HTTP, raw bytes", 0.01, _raw_http("/predict"),
+        "https://lightning.ai/docs/litserve/features/batching",
     ),
     Peer(
-        "mlserver", "MLServer", "mlserver", "mlserver_server.py",
+        "mlserver", "S5.mlserver", "MLServer", "mlserver", "mlserver_server.py",
         "gRPC, one BYTES element", 0.01, _bytes_element,
+        "https://docs.seldon.ai/mlserver/user-guide/adaptive-batching",
     ),
     Peer(
-        "pytriton", "pytriton", "nvidia-pytriton", "pytriton_server.py",
-        "gRPC, raw tensor", 0.0, _tensor, embeds_python=True,
+        "pytriton", "S5.pytriton", "pytriton", "nvidia-pytriton", "pytriton_server.py",
+        "gRPC, raw tensor", 0.0, _tensor,
+        "https://triton-inference-server.github.io/pytriton/latest/binding_configuration",
+        embeds_python=True,
     ),
 )  # fmt: skip

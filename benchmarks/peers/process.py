@@ -22,6 +22,7 @@ def running(peer: Peer, model: Path, batch: int, core: int | None, log: Path) ->
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "RAY_SERVE_LOG_TO_STDERR": "0",
+        **peer.settings,
     }  # fmt: skip
     environment.pop("PYTHONPATH", None)  # its environment is its own
     script = HERE / "servers" / peer.script

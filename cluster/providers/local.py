@@ -33,6 +33,7 @@ from cluster.providers import ray_private
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
+    control_folder,
     find_cluster,
     forget_cluster,
     log_folder,
@@ -112,14 +113,17 @@ def _from_nowhere(folder: str) -> Iterator[None]:
 
 
 @contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep the handler of SIGTERM that there is: `ray.init` sets one that exits with code 15."""
+def _own_signals() -> Iterator[None]:
+    """Leave SIGTERM to whoever handled it before: Ray's own handler ends the process at once, also
+    in the middle of a change of plan."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     former = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, former)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
 
 
 def up(
@@ -135,7 +139,8 @@ def up(
     chosen = _free_port() if port is None else _claim_port(port)
     prepare_state_folder()
     _warn_of_stale_addresses(say)
-    shutil.rmtree(log_folder(), ignore_errors=True)
+    for left in (log_folder(), control_folder()):
+        shutil.rmtree(left, ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     mark = secrets.token_hex(8)
     with ExitStack() as undo:
@@ -201,7 +206,7 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         try:
-            with _from_nowhere(state.temp_dir), _own_sigterm():
+            with _from_nowhere(state.temp_dir), _own_signals():
                 ray.init(
                     address=state.address,
                     namespace="testbed",

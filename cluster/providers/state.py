@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from cluster.private_folder import make_private
 from cluster.topology import Topology
 
 __all__ = [
-    "ClusterError", "ClusterState", "find_cluster", "forget_cluster", "log_folder",
-    "prepare_state_folder", "state_path",
+    "ClusterError", "ClusterState", "control_folder", "find_cluster", "forget_cluster",
+    "log_folder", "prepare_state_folder", "state_path",
 ]  # fmt: skip
 
 
@@ -88,6 +89,11 @@ def log_folder() -> Path:
     return state_path().with_name("logs")
 
 
+def control_folder() -> Path:
+    """Where the cluster keeps what its nodes were told; it goes with the cluster."""
+    return state_path().with_name("control")
+
+
 def find_cluster() -> ClusterState | None:
     """The recorded cluster, alive or not; None where none is recorded."""
     path = state_path()
@@ -100,5 +106,6 @@ def find_cluster() -> ClusterState | None:
 
 
 def forget_cluster() -> None:
-    """Remove the record."""
+    """Remove the record, and what the cluster's nodes were told."""
     state_path().unlink(missing_ok=True)
+    shutil.rmtree(control_folder(), ignore_errors=True)

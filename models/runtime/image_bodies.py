@@ -8,20 +8,24 @@ decoders are deprecated since 0.29, and its PNG decoder ends the process on a wr
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.runtime.picture_header import (
     WANTED,
+    ForCard,
     ImageError,
     PictureHeader,
     check_cost,
     png_without_extras,
     read_header,
 )
+from models.runtime.png_pixels import has_all_pixels
 from models.runtime.preprocessing import fit
-from models.runtime.resample import nearest
+from models.runtime.resample import nearest_places
 from models.zoo.cards import Preprocessing
 
 __all__ = ["FORMATS", "decode_image"]
@@ -41,26 +45,46 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF's orientation -> what makes the picture upright"""
+ROWS_TURNED, COLUMNS_TURNED = {3, 4, 6, 7}, {2, 3, 7, 8}
+"""orientations whose stored rows, or columns, run against those of the upright picture"""
 
 
-def decode_image(body: bytes, preprocessing: Preprocessing) -> np.ndarray:
+def decode_image(
+    body: bytes, preprocessing: Preprocessing, header: PictureHeader | None = None
+) -> np.ndarray:
     """(h, w, 3) uint8 RGB of an encoded picture, upright, stretched to the card's size by `fit`.
 
-    What it may cost is judged from the header, before any pixel is decoded. What is transparent
-    lies over white, of 16 bits the upper 8 count, of several frames the first. Raises `ImageError`.
+    What it may cost is judged from the header (`read_header` of the body, where the caller has it),
+    before any pixel is decoded. What is transparent lies over white, of 16 bits the upper 8 count,
+    of several frames the first. Raises `ImageError`.
     """
-    header = read_header(body)
-    check_cost(header, len(body))
+    header = header or read_header(body)
+    check_cost(header, len(body), _kept(header, preprocessing))
     try:
-        picture = _shrunk(_open(body, header, preprocessing), header, preprocessing)
+        picture = _open(body, header, preprocessing)
+        if preprocessing.interpolation == "nearest":
+            picture = _picked(picture, header, preprocessing)
+        else:
+            picture = _shrunk(picture, header, preprocessing)
         image = np.array(_upright(picture, header.orientation))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{WANTED}, the {header.format} is damaged: {error}") from None
-    size = (preprocessing.height, preprocessing.width)
-    nearest_pixels = preprocessing.interpolation == "nearest"
-    fitted_bhw3 = nearest(image[None], size) if nearest_pixels else fit(image[None], preprocessing)
-    fitted_hw3: np.ndarray = fitted_bhw3[0]
+    fitted_hw3: np.ndarray = fit(image[None], preprocessing)[0]
     return fitted_hw3
+
+
+def _kept(header: PictureHeader, preprocessing: Preprocessing) -> ForCard:
+    """What `_open` decodes, and `_shrunk` leaves of that."""
+    width, height = _wanted(header, preprocessing)
+    if preprocessing.interpolation == "nearest":
+        return ForCard(header.pixels, 0, width * height)
+    columns, rows = header.width, header.height
+    if header.format == "JPEG":
+        enough = min(columns // (GAP * width), rows // (GAP * height))
+        by = next((by for by in (8, 4, 2) if by <= enough), 1)
+        columns, rows = -(-columns // by), -(-rows // by)
+    across, down = max(1, columns // (GAP * width)), max(1, rows // (GAP * height))
+    return ForCard(columns * rows, -(-columns // across) * -(-rows // down), width * height)
 
 
 def _open(body: bytes, header: PictureHeader, preprocessing: Preprocessing) -> Image.Image:
@@ -73,6 +97,8 @@ def _open(body: bytes, header: PictureHeader, preprocessing: Preprocessing) -> I
         width, height = _wanted(header, preprocessing)
         picture.draft(None, (GAP * width, GAP * height))
     picture.load()
+    if header.format == "PNG" and not has_all_pixels(clean, header, picture):
+        raise ValueError("image file is truncated")  # the words of a JPEG that is
     return picture
 
 
@@ -85,25 +111,48 @@ def _wanted(header: PictureHeader, preprocessing: Preprocessing) -> tuple[int, i
 def _shrunk(
     picture: Image.Image, header: PictureHeader, preprocessing: Preprocessing
 ) -> Image.Image:
-    """RGB over white, averaged over whole pixels to at least `GAP` times the size wanted.
-
-    Strip by strip: no call holds the interpreter, and with it the event loop, for long, and no
-    second picture of the whole size is made.
-    """
-    across = down = 1
-    if preprocessing.interpolation != "nearest":
-        width, height = _wanted(header, preprocessing)
-        across = max(1, picture.width // (GAP * width))
-        down = max(1, picture.height // (GAP * height))
+    """RGB over white, averaged over whole pixels to at least `GAP` times the size wanted."""
+    width, height = _wanted(header, preprocessing)
+    across = max(1, picture.width // (GAP * width))
+    down = max(1, picture.height // (GAP * height))
     shrunk = Image.new("RGB", (-(-picture.width // across), -(-picture.height // down)))
-    rows = max(1, STRIP_PIXELS // (picture.width * down)) * down
-    for top in range(0, picture.height, rows):
-        box = (0, top, picture.width, min(top + rows, picture.height))
-        strip = _over_white(picture.crop(box))
+    for top, strip in _strips(picture, down):
         if (across, down) != (1, 1):
             strip = strip.reduce((across, down))
         shrunk.paste(strip, (0, top // down))
     return shrunk
+
+
+def _picked(
+    picture: Image.Image, header: PictureHeader, preprocessing: Preprocessing
+) -> Image.Image:
+    """RGB over white of the pixels that are `nearest` in the upright picture."""
+    width, height = _wanted(header, preprocessing)
+    rows = _places(picture.height, height, header.orientation in ROWS_TURNED)
+    columns = _places(picture.width, width, header.orientation in COLUMNS_TURNED)
+    picked = np.empty((height, width, 3), np.uint8)
+    for top, strip in _strips(picture, 1):
+        first, end = np.searchsorted(rows, (top, top + strip.height))
+        if first < end:
+            picked[first:end] = np.asarray(strip)[rows[first:end] - top][:, columns]
+    return Image.fromarray(picked)
+
+
+def _places(old: int, new: int, turned: bool) -> NDArray[np.intp]:
+    places = nearest_places(old, new)
+    return old - 1 - places[::-1] if turned else places
+
+
+def _strips(picture: Image.Image, rows_together: int) -> Iterator[tuple[int, Image.Image]]:
+    """RGB over white, as strips of a multiple of `rows_together` rows, with the first row of each.
+
+    So no call holds the interpreter, and with it the event loop, for long, and no second picture of
+    the whole size is made.
+    """
+    rows = max(1, STRIP_PIXELS // (picture.width * rows_together)) * rows_together
+    for top in range(0, picture.height, rows):
+        box = (0, top, picture.width, min(top + rows, picture.height))
+        yield top, _over_white(picture.crop(box))
 
 
 def _over_white(picture: Image.Image) -> Image.Image:

@@ -23,6 +23,9 @@ _MODES = {
     "bicubic": InterpolationMode.BICUBIC,
 }
 
+LARGE_PIXELS = 2**19
+"""from which on one colour after another is fitted: in float32 each takes four times its bytes"""
+
 
 def fit(image_bhw3: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """(b, h, w, 3) uint8 pictures at the card's height and width; the same array if they are.
@@ -35,9 +38,16 @@ def fit(image_bhw3: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     if image_bhw3.shape[1:3] == size:
         return image_bhw3
     mode = _MODES[preprocessing.interpolation]
-    picture = torch.from_numpy(image_bhw3).permute(0, 3, 1, 2).to(torch.float32)
-    fitted: Tensor = resize(picture, list(size), mode, antialias=True)
-    whole = fitted.round_().clamp_(0, 255).to(torch.uint8)
+    picture_b3hw = torch.from_numpy(image_bhw3).permute(0, 3, 1, 2)
+    together = 1 if picture_b3hw[:, 0].numel() > LARGE_PIXELS else 3
+    parts: list[Tensor] = [
+        resize(colours.to(torch.float32), list(size), mode, antialias=True)
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8)
+        for colours in picture_b3hw.split(together, dim=1)
+    ]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return whole.permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -100,8 +100,14 @@ def read_own_model(path: Path, sha256: str | None = None) -> OwnModel:
 def check_outputs(own: OwnModel, network: nn.Module) -> None:
     """Raise `OwnModelError` unless `network` gives one raw output of the right shape a task."""
     height, width = own.card.preprocessing.height, own.card.preprocessing.width
-    with torch.inference_mode():
-        outputs = network.eval()(torch.zeros(2, 3, height, width))
+    try:
+        with torch.inference_mode():
+            outputs = network.eval()(torch.zeros(2, 3, height, width))
+    except Exception as error:
+        raise OwnModelError(
+            f"{own.path}: forward() on two pictures of {height} x {width}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if not isinstance(outputs, tuple | list) or len(outputs) != len(own.card.tasks):
         raise OwnModelError(
             f"{own.path}: the network must return a tuple with one tensor for each of "

@@ -26,7 +26,8 @@ from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
 from serving.replan.decision import Decision, ReplanOptions
 from serving.replan.loop import ReplanLoop
-from serving.report.compare import PolicyRow, comparison_table, policy_row, rank
+from serving.report.claims import Claim, demo_claims
+from serving.report.compare import PolicyRow, comparison_table, policy_row
 from serving.report.examples import pick_examples
 from serving.report.live import LiveComparison, PlanChange, compare_live
 from serving.report.placement import build_placement
@@ -76,8 +77,7 @@ def run_demo(out: VerbOutput, folder: Path, *, seed: int, duration_s: float | No
         local.disconnect()
         local.down()
     out.table(comparison_table(report.policies or ()))
-    verdicts = _verdicts(report)
-    out.table(_verdict_table(verdicts))
+    out.table(_verdict_table(demo_claims(report, CHOSEN)))
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
     out.result(report.model_dump(mode="json"))
     return ExitCode.FAILED if report.measured.errors else ExitCode.OK
@@ -212,28 +212,8 @@ def _compare_live(stand: _Stand, plan: Plan, phases: list[Phase]) -> LiveCompari
     )
 
 
-def _verdicts(report: Report) -> list[tuple[str, str, bool]]:
-    """What the demo claims: (claim, figure, whether it holds)."""
-    measured, live = report.measured, report.live
-    difference = measured.accuracy - report.predicted.accuracy
-    met = measured.deadline_met_share or 0.0
-    best = rank(report.policies or ())[0].policy
-    claims = [
-        ("every query answered or refused", f"{measured.errors} errors", measured.errors == 0),
-        ("answers within the promised bound, at least 95 %", f"{met:.1%}", met >= 0.95),
-        ("accuracy as predicted, within 0.03", f"{difference:+.4f}", abs(difference) <= 0.03),
-        ("baj3o is the most accurate policy", best, best == CHOSEN),
-    ]
-    if live is not None:
-        gain = live.gain_after_flip
-        claims.append(("the live loop beats the frozen plan", f"{gain:+.3f}", gain > 0))
-        lost = live.live.errors
-        claims.append(("nothing is lost while plans change", f"{lost} errors", lost == 0))
-    return claims
-
-
-def _verdict_table(verdicts: list[tuple[str, str, bool]]) -> Table:
+def _verdict_table(claims: list[Claim]) -> Table:
     table = Table("claim", "measured", "holds")
-    for claim, figure, holds in verdicts:
-        table.add_row(claim, figure, "[green]yes[/]" if holds else "[red]no[/]")
+    for claim in claims:
+        table.add_row(claim.words, claim.figure, "[green]yes[/]" if claim.holds else "[red]no[/]")
     return table

@@ -34,7 +34,7 @@ from cluster.providers.state import ClusterError, log_folder
 from serving.cli.console import ExitCode
 from serving.errors import BudgetError, ServingError
 
-__all__ = ["Termination", "exit_code_of"]
+__all__ = ["exit_code_of"]
 
 # What typer raises for a command line that it cannot read. Its own name for it is private.
 USAGE_ERROR = typer.BadParameter.__bases__[0]
@@ -43,21 +43,10 @@ LONGEST = 400
 """characters of a foreign error's message that are shown"""
 
 
-class Termination(KeyboardInterrupt):
-    """A signal asks the process to end: what holds for Ctrl-C holds for it.
-
-    It is raised in the main thread, so that what has been begun is left in order.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = signal.Signals(number)
-
-
 def exit_code_of(command: Callable[[], object]) -> int:
     """Run `command`, say in one line what went wrong if anything did, and return the exit code."""
     with _raised_signals() as received:
-        code = _run(command)
+        code = _run(command, received)
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -71,7 +60,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     return code
 
 
-def _run(command: Callable[[], object]) -> int:
+def _run(command: Callable[[], object], received: list[int]) -> int:
     try:
         command()
     except typer.Exit as end:
@@ -80,12 +69,10 @@ def _run(command: Callable[[], object]) -> int:
         if isinstance(end.__context__, BrokenPipeError):  # rich ends a program this way
             return 128 + signal.SIGPIPE
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Termination as end:
-        _complain(f"ended by {end.number.name}")
-        return 128 + end.number
     except KeyboardInterrupt:
-        _complain("interrupted")
-        return 128 + signal.SIGINT
+        number = received[0] if received else signal.SIGINT
+        by = "interrupted" if not received else f"ended by {signal.Signals(number).name}"
+        return _complain(by, 128 + number)
     except Exception as error:  # noqa: BLE001
         if isinstance(error, BrokenPipeError) and _reader_left():  # and no peer of ours
             return 128 + signal.SIGPIPE
@@ -129,7 +116,7 @@ def _usage_fault(error: Exception) -> int:
     return _complain(f"{_one_line(words).rstrip('.')}; see `{path} --help`", ExitCode.BAD_INPUT)
 
 
-def _complain(words: str, code: ExitCode = ExitCode.FAILED) -> int:
+def _complain(words: str, code: int = ExitCode.FAILED) -> int:
     """Say it on stderr. What came from a file or an option cannot steer the terminal."""
     shown = "".join(
         sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in words
@@ -163,15 +150,18 @@ def _keep_traceback(error: Exception) -> str:
 
 @contextmanager
 def _raised_signals() -> Iterator[list[int]]:
-    """SIGTERM and SIGHUP raise `Termination` in here; yields the numbers of those received.
+    """SIGTERM and SIGHUP do in here what Ctrl-C does; yields the numbers of those received.
 
+    So whatever ends in order at Ctrl-C, an event loop for one, ends so at a service manager's stop.
     A signal that is ignored stays ignored (`nohup`).
     """
     received: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        raise Termination(number)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script's shell does with `&`
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     former = {}
     if threading.current_thread() is threading.main_thread():

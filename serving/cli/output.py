@@ -83,4 +83,5 @@ def _try_in(folder: Path) -> None:
 
 def _refusal(path: Path, option: str, error: OSError) -> InputError:
     reason = error.strerror or str(error)
-    return InputError(f"{option}: {path} cannot be written: {reason}; name another place")
+    then = "name another place" if option.startswith("--") else "run this in another folder"
+    return InputError(f"{option}: {path} cannot be written: {reason}; {then}")

@@ -91,7 +91,7 @@ def deploy(
     A plan that breaks a budget under its demand is never deployed.
     """
     out = VerbOutput(as_json)
-    check_folder(PROMETHEUS, "the folder for Prometheus")
+    check_folder(PROMETHEUS, "targets for Prometheus")
     door = read_door(listen, token_file, access_log)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles)

@@ -1,70 +1,120 @@
-"""What each node was last told, kept outside the nodes: a restarted replica takes it up again."""
+"""The cluster's store of assignments: an actor around `AssignmentStore`, and its client.
+
+The actor outlives drivers, and Ray starts it anew whenever it ends; what it was told stands in a
+file by then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from serving.routing.routes import RouteTable
+from cluster.providers.state import ClusterError
+from serving.deploy.assignment_record import AssignmentRecord, DoorPorts
+from serving.deploy.assignment_store import AssignmentStore
+from serving.deploy.lease import Lease
+from serving.rollout.assignment import Assignment
 
-__all__ = ["Assignment", "DoorPorts", "find_assignments", "open_assignments"]
+__all__ = ["AssignmentsClient", "find_assignments", "open_assignments"]
 
 NAME, NAMESPACE = "testbed-assignments", "testbed"
+ANSWER_TIMEOUT_S = 15.0
+"""for a call, the actor's restart included"""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A node's share of the plan in force."""
+class AssignmentsClient:
+    """`AssignmentStore` from any process of the cluster, and thereby its `LeaseStore`.
 
-    version: int
-    models: tuple[str, ...]
-    table: RouteTable | None
-    """routes, for client nodes"""
+    Its methods wait, so they are not to be called on an event loop. Each raises what the store
+    raises, and `ClusterError` if it gives no answer within `ANSWER_TIMEOUT_S`.
+    """
 
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
 
-@dataclass(frozen=True)
-class DoorPorts:
-    """Where a node listens for callers; a node without doors is only scraped, over HTTP."""
-
-    http: int
-    grpc: int = 0
-
-
-class _AssignmentStore:
-    """The actor: a dictionary that outlives replicas."""
-
-    def __init__(self) -> None:
-        self._assignments: dict[str, Assignment] = {}
-        self._ports: dict[str, DoorPorts] = {}
-
-    def assign(self, assignments: Mapping[str, Assignment]) -> None:
-        """Replace what the named nodes are told."""
-        self._assignments.update(assignments)
+    def record(self) -> AssignmentRecord:
+        """See `AssignmentStore.record`."""
+        return cast(AssignmentRecord, _answer(self._actor.record.remote()))
 
     def assignment(self, node: str) -> Assignment | None:
-        """What `node` was last told."""
-        return self._assignments.get(node)
+        """See `AssignmentStore.assignment`."""
+        return cast(Assignment | None, _answer(self._actor.assignment.remote(node)))
 
     def claim_ports(self, node: str, ports: DoorPorts) -> None:
-        """Remember where the node listens."""
-        self._ports[node] = ports
+        """See `AssignmentStore.claim_ports`."""
+        _answer(self._actor.claim_ports.remote(node, ports))
 
     def ports(self, node: str) -> DoorPorts | None:
-        """Where the node listened before, if it ran before."""
-        return self._ports.get(node)
+        """See `AssignmentStore.ports`."""
+        return cast(DoorPorts | None, _answer(self._actor.ports.remote(node)))
+
+    def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
+        """See `AssignmentStore.begin_change`."""
+        calling = self._actor.begin_change.remote(owner, expected_version)
+        return cast(AssignmentRecord, _answer(calling))
+
+    def assign(
+        self,
+        owner: str,
+        assignments: Mapping[str, Assignment],
+        if_abandoned: Mapping[str, Assignment] | None,
+    ) -> None:
+        """See `AssignmentStore.assign`."""
+        _answer(self._actor.assign.remote(owner, assignments, if_abandoned))
+
+    def acquire(self, name: str, owner: str, ttl_s: float) -> Lease:
+        """See `LeaseStore`."""
+        return cast(Lease, _answer(self._actor.acquire.remote(name, owner, ttl_s)))
+
+    def renew(self, name: str, owner: str) -> bool:
+        """See `LeaseStore`."""
+        return cast(bool, _answer(self._actor.renew.remote(name, owner)))
+
+    def release(self, name: str, owner: str) -> bool:
+        """See `LeaseStore`."""
+        return cast(bool, _answer(self._actor.release.remote(name, owner)))
 
 
-def open_assignments() -> Any:
-    """Handle of the cluster's store of assignments, which is started if there is none."""
-    actor = ray.remote(num_cpus=0)(_AssignmentStore)
-    return actor.options(
-        name=NAME, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, max_restarts=-1
-    ).remote()
+def open_assignments(folder: Path) -> AssignmentsClient:
+    """The cluster's store of assignments, which is started if there is none; its file is in
+    `folder`, an absolute path."""
+    actor = ray.remote(num_cpus=0)(AssignmentStore)
+    return AssignmentsClient(
+        actor.options(
+            name=NAME,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=-1,  # each of its methods may be called twice
+        ).remote(folder)
+    )
 
 
-def find_assignments() -> Any:
-    """Handle of the running store. Raises `ValueError` if there is none."""
-    return ray.get_actor(NAME, namespace=NAMESPACE)
+def find_assignments() -> AssignmentsClient:
+    """The running store. Raises `ClusterError` if there is none."""
+    try:
+        return AssignmentsClient(ray.get_actor(NAME, namespace=NAMESPACE))
+    except ValueError:
+        raise ClusterError(
+            "the cluster has no store of assignments; run `testbed deploy` first"
+        ) from None
+
+
+def _answer(calling: Any) -> Any:
+    try:
+        return ray.get(calling, timeout=ANSWER_TIMEOUT_S)
+    except GetTimeoutError:
+        raise ClusterError(
+            f"the store of assignments gave no answer within {ANSWER_TIMEOUT_S:g} s"
+        ) from None
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, Exception) else error) from None
+    except RayActorError as error:
+        raise ClusterError(
+            f"the store of assignments is gone: {' '.join(str(error).split())[:300]}"
+        ) from None

@@ -12,19 +12,20 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 
-import ray
 from ray import serve
 
 from cluster.demand import Phase
 from cluster.providers.local import resource_of
-from cluster.providers.state import ClusterError, log_folder
+from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
-from serving.deploy.assignments import Assignment, find_assignments, open_assignments
+from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
+from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
 from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
-from serving.errors import BudgetError
+from serving.deploy.signals import finish_first
+from serving.errors import BudgetError, LeaseHeldError, PlanChangeConflictError
 from serving.ingress.access import DoorConfig
 from serving.logs.line import Level, LogLine
 from serving.metrics.targets import ScrapeTarget
@@ -32,9 +33,10 @@ from serving.node.config import NodeConfig
 from serving.node.control import call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
-from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.refuges import refuges_of
-from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout
+from serving.rollout.stages import MemoryBudgets
+from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]
@@ -87,7 +89,7 @@ class Fleet:
         ]
         _quiet()
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
-        ray.get(open_assignments().assign.remote({}))
+        open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
         targets = [
             serve.RunTarget(
                 make_application(config, door or DoorConfig(), log, resource_of(config.node.name)),
@@ -155,11 +157,25 @@ class Fleet:
         on; 0 cuts it."""
         asyncio.run(self._nodes[source].change_link(target, share))
 
-    def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
+    def apply(
+        self,
+        plan: Plan,
+        setting: Setting,
+        phase: Phase,
+        *,
+        expected_version: int | None = None,
+        on_step: OnStep = no_step,
+    ) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.
 
-        Versions only ever rise. Raises `BudgetError`, and touches nothing, if the plan breaks a
-        constraint of `setting.problem(phase)`, and `PlanError` if it names what is not there.
+        Versions only ever rise, and one change is made at a time. A change that fails is undone.
+        SIGINT and SIGTERM wait until it is over. `expected_version` is that of the plan in force on
+        which `plan` is based, if it is based on one; `on_step` see `PlanTransition`.
+
+        Raises `BudgetError`, and touches nothing, if the plan breaks a constraint of
+        `setting.problem(phase)`; `PlanError` if it names what is not there;
+        `PlanChangeConflictError` if another change is under way or has come first; and
+        `PlanChangeError` if the change broke off, with what the nodes hold now.
         """
         started_s = time.monotonic()
         try:
@@ -167,8 +183,21 @@ class Fleet:
         except BudgetError as error:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
+        store = find_assignments()
+        owner = owner_of(f"a change to a plan of {plan.policy}")
         try:
-            change = asyncio.run(self._roll_out(plan, setting, started_s))
+            with (
+                finish_first("a change of plan"),
+                hold_lease(store, PLAN_CHANGE, owner, CHANGE_TTL_S),
+            ):
+                change = asyncio.run(
+                    self._change(store, owner, plan, setting, expected_version, on_step, started_s)
+                )
+        except LeaseHeldError as held:
+            raise PlanChangeConflictError(
+                f"another change of plan is under way: {held.owner}. Nothing was touched; "
+                f"try again when it is over (if it was killed, in {held.left_s:.0f} s)"
+            ) from None
         except Exception:
             _log.exception("the change to a plan of %s broke off", plan.policy)
             raise
@@ -180,22 +209,34 @@ class Fleet:
         )  # fmt: skip
         return change
 
-    async def _roll_out(self, plan: Plan, setting: Setting, started_s: float) -> RolloutReport:
-        now = await self._snapshots()
-        clients = [node.name for node in self.topology.clients]
-        stages = plan_rollout(
-            plan,
-            next_version(now),
-            await call_each({name: self._nodes[name].table() for name in clients}),
-            {name: frozenset(snapshot.models) for name, snapshot in now.items()},
-            MemoryBudgets(
-                setting.model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
+    async def _change(
+        self,
+        store: AssignmentsClient,
+        owner: str,
+        plan: Plan,
+        setting: Setting,
+        expected_version: int | None,
+        on_step: OnStep,
+        started_s: float,
+    ) -> RolloutReport:
+        record = await asyncio.to_thread(store.begin_change, owner, expected_version)
+        known = {name: told for name, told in record.nodes.items() if name in self._nodes}
+        change = PlanTransition(
+            self._nodes,
+            known,
+            record.version,
+            ClusterFacts(
+                MemoryBudgets(
+                    setting.model_bytes,
+                    {node.name: int(node.memory) for node in self.topology.nodes},
+                ),
+                {node.name: self._reached(node.name) for node in self.topology.clients},
             ),
-            {name: self._reached(name) for name in clients},
-            {model: tasks for snapshot in now.values() for model, tasks in snapshot.tasks.items()},
-            refuges_of(self.topology, plan, setting.accuracy),
+            lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
+            on_step,
         )
-        return await execute_rollout(stages, self._nodes, _remember, started_s=started_s)
+        refuges = refuges_of(self.topology, plan, setting.accuracy)
+        return await change.run(plan, started_s, refuges)
 
     async def _log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
         calls = [
@@ -213,15 +254,6 @@ class Fleet:
 
     def _reached(self, client: str) -> list[tuple[str, str]]:
         return [(str(node.tier), node.name) for node in self.topology.reached_from(client)]
-
-
-async def _remember(stage: Stage, version: int) -> None:
-    """Write down what a node that is started anew has to take up."""
-    assignments = {
-        node: Assignment(version, tuple(sorted(models)), stage.routes.get(node))
-        for node, models in stage.keep.items()
-    }
-    await find_assignments().assign.remote(assignments)
 
 
 def _quiet() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from cluster.providers.state import ClusterError
+from ray.exceptions import RayActorError
+
+from serving.deploy.calls import call_until_answered
 from serving.deploy.replica import Endpoint
 from serving.logs.line import LogLine
 from serving.node.snapshot import NodeSnapshot
@@ -21,7 +22,9 @@ R = TypeVar("R")
 class RemoteNode:
     """`NodeControl` of a node that runs as a Serve application; `handle` is the application's.
 
-    Every call raises `ClusterError` if the node gives no answer within `CALL_TIMEOUT_S`.
+    Every call raises `ClusterError` if the node gives no answer within `CALL_TIMEOUT_S`. Within
+    that time Serve replaces a node that was killed or hangs, and each of these calls may be made
+    twice; so one that was lost with the node's process is made again.
     """
 
     def __init__(self, name: str, handle: Any) -> None:
@@ -30,26 +33,29 @@ class RemoteNode:
 
     async def load(self, models: tuple[str, ...]) -> dict[str, float]:
         """See `NodeControl.load`."""
-        times_s: dict[str, float] = await self._answer("load", self._handle.load.remote(models))
+        times_s: dict[str, float] = await self._answer(
+            "load", lambda: self._handle.load.remote(models)
+        )
         return times_s
 
     async def route(self, table: RouteTable) -> None:
         """See `NodeControl.route`."""
-        await self._answer("route", self._handle.route.remote(table))
+        await self._answer("route", lambda: self._handle.route.remote(table))
 
     async def table(self) -> RouteTable:
         """See `NodeControl.table`."""
-        table: RouteTable = await self._answer("table", self._handle.table.remote())
+        table: RouteTable = await self._answer("table", self._handle.table.remote)
         return table
 
     async def drained(self, version: int) -> None:
         """See `NodeControl.drained`."""
-        await self._answer("drained", self._handle.drained.remote(version))
+        await self._answer("drained", lambda: self._handle.drained.remote(version))
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """See `NodeControl.retire`."""
-        calling = self._handle.retire.remote(version, keep)
-        times_s: dict[str, float] = await self._answer("retire", calling)
+        times_s: dict[str, float] = await self._answer(
+            "retire", lambda: self._handle.retire.remote(version, keep)
+        )
         return times_s
 
     async def change_link(self, target: str, share: float) -> None:
@@ -58,25 +64,25 @@ class RemoteNode:
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
-        seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote())
+        seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote)
         return seen
 
     async def log_lines(self, after_s: float) -> list[LogLine]:
         """See `NodeControl.log_lines`."""
-        calling = self._handle.log_lines.remote(after_s)
-        lines: list[LogLine] = await self._answer("log_lines", calling)
+        lines: list[LogLine] = await self._answer(
+            "log_lines", lambda: self._handle.log_lines.remote(after_s)
+        )
         return lines
 
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""
-        endpoint: Endpoint = await self._answer("endpoint", self._handle.endpoint.remote())
+        endpoint: Endpoint = await self._answer("endpoint", self._handle.endpoint.remote)
         return endpoint
 
-    async def _answer(self, method: str, response: Awaitable[R]) -> R:
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await response
-        except TimeoutError:
-            raise ClusterError(
-                f"node {self.name} gave no answer to `{method}` within {CALL_TIMEOUT_S:g} s"
-            ) from None
+    async def _answer(self, method: str, call: Callable[[], Awaitable[R]]) -> R:
+        return await call_until_answered(
+            call,
+            f"node {self.name} gave no answer to `{method}`",
+            RayActorError,
+            timeout_s=CALL_TIMEOUT_S,
+        )

@@ -6,9 +6,10 @@ replica's own sockets. Serve carries only the control plane, as method calls on 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,10 @@ from ray import serve
 
 from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
-from serving.deploy.assignments import Assignment, DoorPorts, find_assignments
+from serving.deploy.assignment_record import DoorPorts
+from serving.deploy.assignments import find_assignments
+from serving.deploy.kept_ports import open_at
+from serving.deploy.peer_finder import PeerFinder
 from serving.ingress.access import DoorConfig, is_wildcard
 from serving.logs.file import OpenLog
 from serving.logs.line import Level
@@ -30,9 +34,14 @@ from serving.node.control import ServerControl
 from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
 from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
+from serving.rollout.assignment import Assignment
+from serving.rollout.mend import keep_assignment, mend
 
 __all__ = ["Endpoint", "LogConfig", "NodeReplica", "application_of", "make_application"]
 
+HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 10.0
+"""Serve replaces a node that gives no answer to three looks in a row: a node that hangs is started
+anew within 45 s"""
 _log = logging.getLogger(__name__)
 
 
@@ -138,27 +147,36 @@ class NodeReplica(ServerControl):
             return find_model(model).tasks
 
         metrics = NodeMetrics(node, config.bounds_s)
-        server = NodeServer(config, load, image_shape, self._find_peer, tasks_of, observer=metrics)
+        find_peer = PeerFinder(_open_endpoint).find
+        server = NodeServer(config, load, image_shape, find_peer, tasks_of, observer=metrics)
         super().__init__(server, log_folder)
         metrics.watch(lambda: _read(server.snapshot(), held_bytes))
         self._config = config
         assignments = find_assignments()
-        await self._take_up(await assignments.assignment.remote(node.name))
+
+        async def read_assignment() -> Assignment | None:
+            return await asyncio.to_thread(assignments.assignment, node.name)
+
+        await self._take_up(await read_assignment())
         peer_port = await server.start()
         # Callers keep their addresses when a replica is restarted.
-        former: DoorPorts = await assignments.ports.remote(node.name) or DoorPorts(0)
+        former = await asyncio.to_thread(assignments.ports, node.name)
         if node.tier is Tier.CLIENT:
             from serving.ingress.listen import open_doors
 
             preprocessing = input_of(zoo, config.tasks)
-            self._doors = await open_doors(
-                server,
-                lambda body: decode_image(body, preprocessing),
-                (preprocessing.height, preprocessing.width),
-                door,
-                http_port=former.http,
-                grpc_port=former.grpc,
-                pages={METRICS_PATH: metrics.page},
+            self._doors = await open_at(
+                former,
+                lambda at: open_doors(
+                    server,
+                    lambda body, header: decode_image(body, preprocessing, header),
+                    (preprocessing.height, preprocessing.width),
+                    door,
+                    http_port=at.http,
+                    grpc_port=at.grpc,
+                    pages={METRICS_PATH: metrics.page},
+                ),
+                node.name,
             )
             ports = DoorPorts(self._doors.http_port, self._doors.grpc_port)
             reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
@@ -167,45 +185,69 @@ class NodeReplica(ServerControl):
                 config.host, peer_port, ports, reached, door.token, metrics_address=scraped
             )
         else:
-            self._page = PageServer(metrics.page, former.http, node.name)
-            await self._page.start()
+
+            async def serve_page(at: DoorPorts) -> PageServer:
+                page = PageServer(metrics.page, at.http, node.name)
+                await page.start()
+                return page
+
+            self._page = await open_at(former, serve_page, node.name)
             ports = DoorPorts(self._page.port)
             self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
-        await assignments.claim_ports.remote(node.name, ports)
+        await asyncio.to_thread(assignments.claim_ports, node.name, ports)
+        self._changing = asyncio.Lock()
+        self._keeping = asyncio.create_task(
+            keep_assignment(ServerControl(server), read_assignment, self._changing, node.name)
+        )
         self._log.info(
             "the node runs: process %d, device %s, metrics at %s",
             os.getpid(), node.device, self._endpoint.metrics_address,
         )  # fmt: skip
 
     async def check_health(self) -> None:
-        """Serve asks every few seconds; a device that fails batch after batch is started anew."""
+        """Serve asks every few seconds; a node whose device is broken is started anew."""
         if self._server.failing:
-            self._log.limited(
-                logging.ERROR, "failing", "the device fails batch after batch; Serve ends the node"
-            )
-            raise RuntimeError(f"{self._config.node.name}: its device fails batch after batch")
+            health = self._server.snapshot().device
+            self._log.limited(logging.ERROR, health, "%s; Serve ends the node", health.sentence)
+            raise RuntimeError(f"{self._config.node.name}: {health.sentence}")
+        if self._keeping.done():
+            raise RuntimeError(f"{self._config.node.name}: it does not look after itself any more")
+
+    async def load(self, models: tuple[str, ...]) -> dict[str, float]:
+        """See `NodeControl.load`."""
+        async with self._changing:
+            return await super().load(models)
+
+    async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
+        """See `NodeControl.retire`."""
+        async with self._changing:
+            return await super().retire(version, keep)
 
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""
         return self._endpoint
 
-    async def _find_peer(self, node: str) -> tuple[str, int]:
-        handle = serve.get_app_handle(application_of(node))
-        endpoint: Endpoint = await handle.endpoint.remote()
-        return endpoint.host, endpoint.peer_port
-
     async def _take_up(self, assignment: Assignment | None) -> None:
-        """Do what the node was told before its replica was restarted."""
+        """Do what the node was told before its replica was restarted. What fails is tried again by
+        and by: meanwhile the node does what it can."""
         if assignment is None:
             return
         self._log.warning(
             "the node was started anew; it takes up plan version %d with %s",
             assignment.version, ", ".join(assignment.models) or "no model",
         )  # fmt: skip
-        await self._server.load(assignment.models)
-        await self._server.retire(assignment.version, frozenset(assignment.models))
-        if assignment.table is not None:
-            self._server.route(assignment.table)
+        try:
+            await mend(ServerControl(self._server), assignment)
+        except Exception:  # noqa: BLE001 - whatever it was, it is tried again
+            self._log.exception("the node could not take up its assignment; it tries again")
+
+
+def _open_endpoint(node: str) -> Callable[[], Awaitable[Endpoint]]:
+    """The call that asks a node where it listens."""
+    ask: Callable[[], Awaitable[Endpoint]] = serve.get_app_handle(
+        application_of(node)
+    ).endpoint.remote
+    return ask
 
 
 def make_application(
@@ -216,7 +258,8 @@ def make_application(
         name="node",
         num_replicas=1,
         max_ongoing_requests=1_000,
-        health_check_period_s=5,
+        health_check_period_s=HEALTH_PERIOD_S,
+        health_check_timeout_s=HEALTH_TIMEOUT_S,
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={

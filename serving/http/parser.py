@@ -6,6 +6,7 @@ piece with its body, is not parsed again: its bytes say which it is.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,6 +27,9 @@ ONCE = frozenset({
     b"x-deadline-ms",
 })  # fmt: skip
 """headers that mean one thing; of two of them a proxy before the door might believe the other"""
+LINE = re.compile(rb"[\r\n]*(\S+) +(\S+) +HTTP/")
+LINE_BELOW = re.compile(rb"(?:\A|\n)(\S+) +(\S+) +HTTP/")
+HEAD_END = re.compile(rb"\n\r?\n")
 LENGTH_DIGITS = 19
 OVERHEAD_PER_BYTE = 9
 """bytes of a chunked body for each byte that it carries, where chunks are as small as can be"""
@@ -114,9 +118,10 @@ class RequestParser:
     out."""
 
     __slots__ = (
-        "_between", "_body_fed", "_body_seen", "_cached", "_fault", "_header_bytes",
-        "_header_count", "_headers", "_limits", "_parser", "_repeated", "_resuming", "_url",
-        "cycles", "ended", "head_bytes", "heads", "in_body", "in_head",
+        "_behind_chunks", "_between", "_body_fed", "_body_seen", "_cached", "_fault",
+        "_header_bytes", "_header_count", "_headers", "_limits", "_line_at", "_lines", "_parser",
+        "_repeated", "_resuming", "_url", "cycles", "ended", "head_bytes", "heads", "in_body",
+        "in_head",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, cached: HeadCache) -> None:
@@ -143,6 +148,11 @@ class RequestParser:
         """a header that came twice and means one thing"""
         self._resuming = False
         """whether the parser is shown a head once more, behind an offer that is not taken up"""
+        self._lines = b""
+        """bytes in which the next head's first line stands"""
+        self._line_at = 0
+        """where in them, or from where on, `_behind_chunks` of a body of unknown length"""
+        self._behind_chunks = False
 
     def feed(self, data: bytes) -> None:
         """Raises `BadQueryError` for what is no request, or has too long a head."""
@@ -160,11 +170,14 @@ class RequestParser:
 
     def _parse(self, data: bytes) -> None:
         unfinished, heads, in_body = self.in_head, self.heads, self.in_body
+        self._lines, self._line_at = self._lines[self._line_at :] + data, 0
         try:
             self._feed(data)
         except httptools.HttpParserError:
             if not self.ended:
                 raise self._fault from None
+        if not self.in_head:
+            self._lines = b""
         if self.in_head:
             # Of a chunk in which the head began, some bytes are the end of the request before it.
             self.head_bytes = self.head_bytes + len(data) if unfinished else 0
@@ -248,6 +261,8 @@ class RequestParser:
         version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise self._refuse(f"expected HTTP/1.1, got HTTP/{version}")
+        if not self._names_http(parser.get_method()):
+            raise self._refuse("expected HTTP/1.1, got another protocol's version")
         if version == "1.1" and b"host" not in headers:
             raise self._refuse("expected a header `host`")
         length = headers.get(b"content-length", b"0")
@@ -263,6 +278,8 @@ class RequestParser:
     def on_body(self, body: bytes) -> None:
         """httptools: a piece of a request's body."""
         self._body_seen += len(body)
+        if not self._behind_chunks:
+            self._line_at += len(body)
         cycle = self.cycles[-1]
         if cycle.response is None:
             cycle.parts.append(body)
@@ -276,6 +293,20 @@ class RequestParser:
         cycle.whole = True
         if not cycle.keep_alive:
             self.ended = True
+
+    def _names_http(self, method: bytes) -> bool:
+        """Whether the head's first line ends with HTTP's name. The parser takes RTSP's and ICE's as
+        well, and does not say which it was."""
+        line = LINE.match(self._lines, self._line_at)
+        if self._behind_chunks:
+            lines = LINE_BELOW.finditer(self._lines, self._line_at)
+            line = next((one for one in lines if one.groups() == (method, self._url)), None)
+        if line is None or line.groups() != (method, self._url):
+            return False
+        end = HEAD_END.search(self._lines, line.end())
+        self._line_at = end.end() if end else len(self._lines)
+        self._behind_chunks = b"transfer-encoding" in self._headers
+        return True
 
     def _refuse(self, message: str, status: int = 400) -> BadQueryError:
         """What is wrong, to be raised here and, the parser having swallowed it, once more."""

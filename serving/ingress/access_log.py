@@ -26,7 +26,7 @@ from serving.ingress.inference_protocol import InferenceRequest, InferenceRespon
 from serving.logs.file import ACCESS
 from serving.logs.logger import NodeLogger
 
-__all__ = ["AccessLog", "LoggedDoor"]
+__all__ = ["AccessLog", "LoggedDoor", "client_of"]
 
 MAX_SIGNS = 128
 """of a path, or a name that a caller gave"""
@@ -81,7 +81,7 @@ class AccessLog:
                 what = f"{method} {_shown(model)}" if model else method
                 peer = context.peer().partition(":")[2]
                 spent_s = time.monotonic() - began_s
-                self._write("grpc", peer, _shown(_client_of(request)), what, status, spent_s)
+                self._write("grpc", peer, _shown(client_of(request)), what, status, spent_s)
 
         return watched
 
@@ -96,7 +96,8 @@ class AccessLog:
         )
 
 
-def _client_of(request: Any) -> str:
+def client_of(request: Any) -> str:
+    """The name that the caller of a `ModelInferRequest` gave itself; empty if none."""
     parameters = getattr(request, "parameters", {})
     return parameters["client_id"].string_param if "client_id" in parameters else ""
 

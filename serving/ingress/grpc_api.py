@@ -14,9 +14,9 @@ import grpc
 
 from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError
 from serving.ingress.access import DoorConfig
-from serving.ingress.access_log import AccessLog
+from serving.ingress.access_log import AccessLog, client_of
 from serving.ingress.door import Door
-from serving.ingress.grpc_message import MessageReceiver
+from serving.ingress.grpc_message import MessageReceiver, head_of, parse_message
 from serving.ingress.oip_protobuf import (
     encode_response,
     encode_statistics,
@@ -118,12 +118,27 @@ class GrpcApi:
             try:
                 if self._config.token is not None:
                     self._check_token(context)
-                asked = await self._receiver.receive(messages, request)
-            except BadQueryError as error:
+                raw = await self._receiver.receive(messages)
+                if name == "ModelInfer":
+                    asked = head_of(raw, request)
+                    self._refuse_early(asked)
+                asked = parse_message(raw, request)
+            except (BadQueryError, RefusedError) as error:
                 respond = partial(_refuse, error.with_traceback(None))
             return await self._logged(name, self._guarded(respond, response))(asked, context)
 
         return handle
+
+    def _refuse_early(self, head: Any) -> None:
+        """Raise the `RefusedError` that a request with this head meets whatever else it says.
+
+        Its tensors need not be read for that, which under overload is most of the door's work.
+        """
+        self._door.check_model(head.model_name, head.model_version)
+        standing = self._door.refuse_early(head.model_name, client_of(head)[:128])
+        if standing is not None:
+            again = standing.refusal
+            raise RefusedError(again.reason, again.message, again.retry_after_s)
 
     def _logged(self, method: str, handler: Handler) -> Handler:
         return handler if self._access_log is None else self._access_log.watch(method, handler)
@@ -196,7 +211,7 @@ class GrpcApi:
         return encode_statistics(self._door.statistics(request.name))
 
 
-async def _refuse(error: BadQueryError, request: Any, context: Any) -> Any:
+async def _refuse(error: BadQueryError | RefusedError, request: Any, context: Any) -> Any:
     raise error
 
 

@@ -13,6 +13,7 @@ router itself.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -20,7 +21,6 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serving.errors import BadQueryError, NotServedError, RefusedError
 from serving.http.exchange import Begin, Body, Exchange, Head, Headers, Response
@@ -28,9 +28,9 @@ from serving.http.responses import content, error_response, json_content
 from serving.ingress.access import DoorConfig
 from serving.ingress.door import Door
 from serving.ingress.http_responses import HEADER_LENGTH, prediction, tensors
-from serving.ingress.image_decoding import PictureDecoder
+from serving.ingress.image_decoding import Decode, PictureDecoder
 from serving.ingress.inference_protocol import InferenceRequest, read_timeout_s
-from serving.ingress.oip_json import encode_response, parse_request
+from serving.ingress.oip_json import encode_in_slices, parse_request
 from serving.ingress.oip_names import ALL
 from serving.routing.early_refusal import StandingRefusal
 
@@ -90,13 +90,13 @@ class _Inference:
 
 
 class HttpApi:
-    """The application of one client node's HTTP door. `decode` raises `ValueError` for a bad image;
-    `pages` maps further paths to what GET finds there."""
+    """The application of one client node's HTTP door. `decode` makes an array of a picture, `pages`
+    maps further paths to what GET finds there."""
 
     def __init__(
         self,
         door: Door,
-        decode: Callable[[bytes], NDArray[np.uint8]],
+        decode: Decode,
         config: DoorConfig | None = None,
         pages: Mapping[str, Page] | None = None,
     ) -> None:
@@ -159,7 +159,14 @@ class HttpApi:
                 body, query.header_bytes, self._door.size, self._config.limits
             ).within(query.timeout_s, query.caller)
             answer = await self._door.answer(query.model, request)
-        return tensors(*encode_response(request, answer), answer_headers)
+        work = encode_in_slices(request, answer)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                written, header_bytes = done.value
+                return tensors(written, header_bytes, answer_headers)
+            await asyncio.sleep(0)  # numbers of many pictures: others have their turn
 
     def _tell(self, head: Head, parts: tuple[str, ...], answer_headers: Headers) -> Response:
         answer_headers = list(answer_headers)

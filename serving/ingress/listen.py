@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from serving.http.server import BACKLOG, HttpServer
 from serving.ingress.access import DoorConfig
@@ -16,6 +13,7 @@ from serving.ingress.access_log import AccessLog, LoggedDoor
 from serving.ingress.door import Door
 from serving.ingress.grpc_api import GrpcApi
 from serving.ingress.http_api import HttpApi, Page
+from serving.ingress.image_decoding import Decode
 from serving.ingress.openapi import describe_pages
 from serving.logs.logger import NodeLogger
 from serving.node.server import NodeServer
@@ -42,7 +40,7 @@ class Doors:
 
 async def open_doors(
     node: NodeServer,
-    decode: Callable[[bytes], NDArray[np.uint8]],
+    decode: Decode,
     size: tuple[int, int],
     config: DoorConfig | None = None,
     *,
@@ -52,9 +50,8 @@ async def open_doors(
 ) -> Doors:
     """Listen for HTTP and gRPC on the configured host, on free ports unless they are given.
 
-    `decode` makes (h, w, 3) uint8 of a PNG or JPEG and raises `ValueError`; `size` is the (height,
-    width) of the images that the models take; `pages` are further paths of the HTTP door. Raises
-    `OSError` if a port is taken.
+    `decode` makes an array of a PNG or JPEG; `size` is the (height, width) of the images that the
+    models take; `pages` are further paths of the HTTP door. Raises `OSError` if a port is taken.
     """
     config = config or DoorConfig()
     name = node.config.node.name

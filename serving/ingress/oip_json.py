@@ -7,7 +7,7 @@ Tensors are JSON numbers, or raw bytes behind the JSON header, whose length then
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -30,12 +30,14 @@ from serving.ingress.inference_protocol import (
 )
 from serving.ingress.oip_names import INPUT, VERSION
 
-__all__ = ["encode_response", "parse_request"]
+__all__ = ["encode_in_slices", "parse_request"]
 
 
 MOST_CONTAINERS = 16_384
 """lists and objects of a request: a picture of 96 x 96 as rows of pixels has 9,313. Python's
 collector of cycles goes through each of them while the event loop waits"""
+SLICE = 16_384
+"""numbers of an answer that are written at once, in a millisecond or so"""
 REMEMBERED_BYTES = 1_024
 """the longest JSON header that is kept: callers send the same one with every raw tensor"""
 
@@ -123,37 +125,42 @@ def _read_asked(text: bytes | memoryview, size: tuple[int, int], most_images: in
 _read_again = lru_cache(maxsize=256)(_read_asked)
 
 
-def encode_response(
+def encode_in_slices(
     request: InferenceRequest, response: InferenceResponse
-) -> tuple[bytes, int | None]:
-    """The answer's body, and the length of its JSON header if raw tensors follow it."""
-    described, raws = [], []
-    for output in response.outputs:
+) -> Generator[None, None, tuple[bytes, int | None]]:
+    """The answer's body, and the length of its JSON header if raw tensors follow it.
+
+    Stops after every `SLICE` numbers, so that others may have their turn. Numbers that JSON cannot
+    say (infinity, NaN) are null.
+    """
+    about: dict[str, Any] = {
+        "model_name": response.model,
+        "model_version": VERSION,
+        "id": request.request_id,
+    }
+    parts, raws = [orjson.dumps(about)[:-1], b',"outputs":['], []
+    for place, output in enumerate(response.outputs):
         values = output.values
-        tensor: dict[str, Any] = {
-            "name": output.name,
-            "datatype": datatype_of(values),
-            "shape": values.shape,
-        }
+        about = {"name": output.name, "datatype": datatype_of(values), "shape": values.shape}
+        parts += (b"," if place else b"", orjson.dumps(about)[:-1])
         parameters: Mapping[str, str | int | float] = output.parameters
         if request.binary is True or (request.binary and output.name in request.binary):
             raws.append(values.tobytes())
             parameters = {**parameters, "binary_data_size": len(raws[-1])}
         else:
-            tensor["data"] = values.ravel().tolist()  # JSON has no infinity and no NaN: null
-        tensor["parameters"] = parameters
-        described.append(tensor)
-    header = orjson.dumps(
-        {
-            "model_name": response.model,
-            "model_version": VERSION,
-            "id": request.request_id,
-            "outputs": described,
-        }
-    )
+            parts.append(b',"data":[')
+            numbers = values.ravel()
+            for start in range(0, len(numbers), SLICE):
+                if start:
+                    yield
+                    parts.append(b",")
+                parts.append(orjson.dumps(numbers[start : start + SLICE].tolist())[1:-1])
+            parts.append(b"]")
+        parts += (b',"parameters":', orjson.dumps(parameters), b"}")
+    parts.append(b"]}")
     if not raws:
-        return header, None
-    return b"".join((header, *raws)), len(header)
+        return b"".join(parts), None
+    return b"".join((*parts, *raws)), sum(map(len, parts))
 
 
 def _only_input(header: Any) -> dict[str, Any]:

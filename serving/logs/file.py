@@ -30,8 +30,11 @@ class LogFile(WatchedFileHandler):
 
     The file is made, with mode 0600, when there is a first line. Several processes may write to it
     at once (a node and the one that replaces it): each reopens it when another has set it aside.
-    A file that cannot be written costs its lines and nothing else.
+    A file that cannot be written costs its lines and nothing else; `lost` counts them, of all files
+    of this process.
     """
+
+    lost = 0
 
     def __init__(self, path: Path, process: str, max_bytes: int = LOG_BYTES) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
@@ -49,6 +52,12 @@ class LogFile(WatchedFileHandler):
             super().emit(record)
         except OSError:
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """logging: a record could not be written. The first time, standard error says why."""
+        LogFile.lost += 1
+        if LogFile.lost == 1:
+            super().handleError(record)
 
     def _set_aside(self) -> None:
         try:

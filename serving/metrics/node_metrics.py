@@ -24,7 +24,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cluster.topology import Node
+from serving.logs.file import LogFile
 from serving.metrics.tallies import TallyCounter, TallyHistogram
+from serving.node.device.device_watch import DeviceHealth
 from serving.routing.routes import RouteTable, Target
 
 __all__ = ["NodeMetrics", "Reading"]
@@ -89,6 +91,14 @@ class NodeMetrics:
         self._link_bytes = self._counter("link_bytes", "Bytes sent up a link.", "target")
         self._loads = self._summary("model_load_seconds", "Loads of a model.", "model")
         self._unloads = self._summary("model_unload_seconds", "Unloads of a model.", "model")
+        self._healthy = self._gauge(
+            "device_healthy", "1 while the device answers; 0 once it fails, hangs or is gone."
+        )
+        self._healthy.labels(self._node).set(1)
+        self._faults = self._counter("device_faults", "Times the device broke.", "fault")
+        for health in DeviceHealth:
+            if health is not DeviceHealth.WELL:
+                self._faults.add((node.name, health), 0)
         self._plan = self._gauge("plan_version", "Version of the plan in force.")
         self._plan.labels(self._node).set(0)
         self._share = self._gauge(
@@ -144,6 +154,13 @@ class NodeMetrics:
     def on_unload(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""
         self._unloads.labels(self._node, model).observe(spent_s)
+
+    def on_device(self, health: DeviceHealth) -> None:
+        """See `NodeObserver`."""
+        well = health is DeviceHealth.WELL
+        self._healthy.labels(self._node).set(well)
+        if not well:
+            self._faults.add((self._node, health))
 
     def on_link(self, target: str, spent_s: float, size_bytes: int) -> None:
         """See `NodeObserver`."""
@@ -216,6 +233,11 @@ class _Scraped(Collector):
         )
         busy.add_metric([self._node], now.busy_s)
         yield busy
+        lost = CounterMetricFamily(
+            "testbed_lost_log_lines", "Lines that no log file could take.", None, ["node"]
+        )
+        lost.add_metric([self._node], LogFile.lost)
+        yield lost
 
     def _by_model(
         self, name: str, documentation: str, values: Mapping[str, int]

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from serving.errors import raise_first
 from serving.logs.line import LogLine
 from serving.logs.read import log_files_of, read_lines
 from serving.node.node_core import NodeCore
@@ -42,7 +43,8 @@ class NodeControl(Protocol):
         ...
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
-        """Unload every model not in `keep`, once its queries are done; seconds by model."""
+        """Unload every model not in `keep`, once its queries are done; seconds by model. Nothing is
+        unloaded for a plan `version` older than the present."""
         ...
 
     async def change_link(self, target: str, share: float) -> None:
@@ -103,6 +105,10 @@ class ServerControl:
 
 
 async def call_each(calls: Mapping[str, Awaitable[R]]) -> dict[str, R]:
-    """Await the calls of several nodes at once; results by node. The first error is raised."""
-    results = await asyncio.gather(*calls.values())
+    """Await the calls of several nodes at once; results by node. The first error is raised when all
+    have ended, so that none is still under way then."""
+    outcomes = await asyncio.gather(*calls.values(), return_exceptions=True)
+    results = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    if len(results) < len(outcomes):
+        raise_first(outcomes)
     return dict(zip(calls, results, strict=True))

@@ -17,6 +17,7 @@ from serving.errors import NotServedError, RefusalReason, RefusedError, raise_fi
 from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
 from serving.node.device.device import Device
+from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
 from serving.node.links.messages import AskOutcome
@@ -133,8 +134,8 @@ class NodeCore:
 
     @property
     def failing(self) -> bool:
-        """Whether the device fails batch after batch: the node should be started anew."""
-        return self._device.failing
+        """Whether the device fails, hangs or is gone: the node should be started anew."""
+        return self._device.health is not DeviceHealth.WELL
 
     def change_link(self, target: str, share: float) -> None:
         """Let `share` of the bandwidth of the link to `target` be there from now on; 0 cuts it.
@@ -145,7 +146,10 @@ class NodeCore:
         self._uplinks[target].change(share)
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
-        """Unload every model not in `keep`, once its queries are done; returns seconds by model."""
+        """Unload every model not in `keep`, once its queries are done; returns seconds by model.
+        Nothing is unloaded for a plan `version` older than the present."""
+        if version < self._plan_version:
+            return {}
         self._plan_version = max(self._plan_version, version)
         self._prepare_uplinks()
         gone = [model for model in self._device.models if model not in keep]
@@ -231,6 +235,7 @@ class NodeCore:
             loads_s=dict(self._loads_s),
             waiting=self._device.waiting,
             in_flight=self._in_flight.total(),
+            device=self._device.health,
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
         )
 

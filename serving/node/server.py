@@ -14,7 +14,8 @@ import numpy as np
 from cluster.topology import Link, Node
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
-from serving.node.device.executor import Executor, Runtime
+from serving.node.device.executor import Executor
+from serving.node.device.served import Runtime
 from serving.node.links.pacer import pacer_of
 from serving.node.links.peer_connection import PeerConnection
 from serving.node.links.peer_server import PeerServer

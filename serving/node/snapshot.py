@@ -1,7 +1,7 @@
 """The counters of a node at one moment.
 
 Nothing is restored from them: what a restarted node takes up again is its assignment
-(`serving.deploy.assignments`).
+(`serving.rollout.assignment`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.errors import RefusalReason
+from serving.node.device.device_watch import DeviceHealth
 
 __all__ = ["NodeSnapshot"]
 
@@ -41,3 +42,5 @@ class NodeSnapshot:
     """queries that arrived here and are not answered yet (client nodes)"""
     spilled: Mapping[RefusalReason, int] = field(default_factory=dict)
     """queries answered on another way than their plan's, by what that one refused them with"""
+    device: DeviceHealth = DeviceHealth.WELL
+    """whether the device answers"""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from cluster.demand import Phase
 from cluster.document import FrozenModel
+from cluster.errors import InputError
 from planner.clairvoyant import Health, LeastWork, clairvoyant_bound
 from planner.latency_bound import latency_bounds_s
 from planner.problem import FloatArray, Problem
@@ -103,7 +104,7 @@ def _index(names_q: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
     place = {name: index for index, name in enumerate(known)}
     strange = sorted({str(name) for name in names_q} - place.keys())
     if strange:
-        raise ValueError(
+        raise InputError(
             f"the measurements name {strange[0]!r}, which the topology lacks; give the profiles "
             "and the topology that they were made with"
         )

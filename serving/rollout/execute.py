@@ -6,13 +6,26 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from serving.node.control import NodeControl, call_each
 from serving.rollout.stages import Stage
 
-__all__ = ["RolloutReport", "execute_rollout"]
+__all__ = ["OnStep", "RolloutReport", "Step", "execute_rollout"]
 
 _log = logging.getLogger(__name__)
+
+
+class Step(StrEnum):
+    """What a stage does, in this order."""
+
+    LOAD = "load"
+    ROUTE = "route"
+    DRAIN = "drain"
+    UNLOAD = "unload"
+
+
+OnStep = Callable[[Step, Stage, int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -31,37 +44,43 @@ class RolloutReport:
     """node -> model -> seconds, the wait for its last queries included"""
     stages: int = 1
     """1 unless a crowded node had to unload before it could load"""
+    mended: Mapping[str, str] = field(default_factory=dict)
+    """node -> what it lacked after all, and was given"""
 
 
 async def execute_rollout(
     stages: Sequence[Stage],
     nodes: Mapping[str, NodeControl],
-    on_routed: Callable[[Stage, int], Awaitable[None]],
+    on_step: OnStep,
     *,
     started_s: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> RolloutReport:
-    """Do what `stages` say. `on_routed(stage, version)` is called when a stage's routes are in
-    force and what they do not need may go; `started_s` is when the change was decided."""
+    """Do what `stages` say. `on_step(step, stage, version)` is awaited before each step is begun:
+    what a node that is started anew has to take up must be written by then. `started_s` is when
+    the change was decided."""
     loads_s: dict[str, dict[str, float]] = {}
     unloads_s: dict[str, dict[str, float]] = {}
     reaction_s, loading_s, drain_s, version = 0.0, 0.0, 0.0, 0
     for number, stage in enumerate(stages):
         version = max(table.version for table in stage.routes.values())
         loaded_s = clock()
+        await on_step(Step.LOAD, stage, version)
         loads = {node: nodes[node].load(models) for node, models in stage.load.items() if models}
         for node, times_s in (await call_each(loads)).items():
             loads_s.setdefault(node, {}).update(times_s)
         spent_loading_s = clock() - loaded_s
         loading_s += spent_loading_s
+        await on_step(Step.ROUTE, stage, version)
         await call_each({client: nodes[client].route(t) for client, t in stage.routes.items()})
         routed_s = clock()
         if number == 0:
             reaction_s = routed_s - started_s - loading_s
+        await on_step(Step.DRAIN, stage, version)
         await call_each({client: nodes[client].drained(version) for client in stage.routes})
         drained_s = clock()
         drain_s += drained_s - routed_s
-        await on_routed(stage, version)
+        await on_step(Step.UNLOAD, stage, version)
         gone = {node: nodes[node].retire(version, keep) for node, keep in stage.keep.items()}
         for node, times_s in (await call_each(gone)).items():
             unloads_s.setdefault(node, {}).update(times_s)

@@ -19,7 +19,10 @@ from serving.rollout.interim_routes import Capabilities, Held, Path, interim_tab
 from serving.rollout.refuges import Refuges
 from serving.routing.routes import RouteTable, Target
 
-__all__ = ["MemoryBudgets", "Stage", "next_version", "plan_rollout", "route_tables", "target_of"]
+__all__ = [
+    "Goal", "MemoryBudgets", "Stage", "next_version", "plan_rollout", "plan_stages",
+    "route_tables", "target_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,25 @@ class Stage:
     """client -> routes to follow once they are loaded"""
     keep: Held
     """node -> models it keeps once queries of older routes are done"""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where a change leads: a plan's models and routes, or those of the plan before."""
+
+    models: Held
+    tables: Mapping[str, RouteTable]
+    """client -> routes; their version is that of the change's first stage"""
+
+    def share(self, node: str, model: str) -> float:
+        """Share of queries that go to `model` on `node`, summed over clients and tasks."""
+        return sum(
+            share
+            for table in self.tables.values()
+            for targets in table.routes.values()
+            for target, share in targets
+            if (target.node, target.model) == (node, model)
+        )
 
 
 def target_of(route: Route) -> Target:
@@ -76,23 +98,35 @@ def plan_rollout(
     serves: Mapping[str, Collection[str]],
     refuges: Mapping[str, Refuges] | None = None,
 ) -> tuple[Stage, ...]:
-    """The stages to `plan`, from what the nodes hold and the clients follow now.
+    """The stages to `plan`, with what its clients' `refuges` are; see `plan_stages`."""
+    goal = Goal(
+        {node: frozenset(plan.onloading.get(node, ())) for node in held},
+        route_tables(plan, version, tuple(old_routes), refuges),
+    )
+    return plan_stages(goal, version, old_routes, held, costs, paths, serves)
+
+
+def plan_stages(
+    goal: Goal,
+    version: int,
+    old_routes: Mapping[str, RouteTable],
+    held: Held,
+    costs: MemoryBudgets,
+    paths: Mapping[str, Path],
+    serves: Mapping[str, Collection[str]],
+) -> tuple[Stage, ...]:
+    """The stages to `goal`, from what the nodes hold and the clients follow now.
 
     `paths` are the (tier, node) pairs that each client reaches, the cloud last, `serves` the tasks
-    of models as far as they are known besides those that routes name, `refuges` where each client's
-    queries go whose way is full. The first stage's routes are `version`, and each further stage's
-    one more. Raises `ValueError` for a plan that does not fit.
+    of models as far as they are known besides those that routes name. The first stage's routes are
+    `version`, and each further stage's one more. Raises `ValueError` for a plan that does not fit.
     """
-    wanted = {node: frozenset(plan.onloading.get(node, ())) for node in held}
-    final = route_tables(plan, version, tuple(old_routes), refuges)
+    wanted, final = goal.models, goal.tables
     able = Capabilities.known((*old_routes.values(), *final.values()), serves)
     present, tables = dict(held), dict(old_routes)
     stages: list[Stage] = []
     while True:
-        load = {
-            node: _that_fit(node, models, wanted[node], plan, costs)
-            for node, models in present.items()
-        }
+        load = {node: _that_fit(node, models, goal, costs) for node, models in present.items()}
         present = {node: models | set(load[node]) for node, models in present.items()}
         if all(wanted[node] <= models for node, models in present.items()):
             routes = {
@@ -169,15 +203,13 @@ def _step_down(present: Held, wanted: Held, costs: MemoryBudgets, ways: _Ways) -
 
 
 def _that_fit(
-    node: str, models: frozenset[str], wanted: frozenset[str], plan: Plan, costs: MemoryBudgets
+    node: str, models: frozenset[str], goal: Goal, costs: MemoryBudgets
 ) -> tuple[str, ...]:
     """New models that fit beside `models`, the most used first."""
-    shares = {
-        model: sum(r.share for r in plan.routes if (r.node, r.model) == (node, model))
-        for model in wanted
-    }
     fitting: list[str] = []
-    for model in sorted(wanted - models, key=lambda name: (-shares[name], name)):
+    for model in sorted(
+        goal.models[node] - models, key=lambda name: (-goal.share(node, name), name)
+    ):
         if costs.used_bytes(node, (*models, *fitting, model)) <= costs.memory_bytes[node]:
             fitting.append(model)
     return tuple(fitting)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cluster.demand import Phase
+from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
@@ -88,9 +89,9 @@ def _check_routes(setting: Setting, plan: Plan) -> None:
     for position, route in enumerate(plan.routes):
         where = f"routes.{position}: {route.model!r}"
         if route.model not in carded:
-            raise ValueError(f"{where} has no card in the setting")
+            raise InputError(f"{where} has no card in the setting")
         if setting.profiles.find(route.node, route.model) is None:
-            raise ValueError(f"{where} was not profiled on {route.node!r}")
+            raise InputError(f"{where} was not profiled on {route.node!r}")
 
 
 async def _drive(

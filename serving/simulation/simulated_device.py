@@ -18,6 +18,7 @@ from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
+from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 
@@ -97,9 +98,9 @@ class SimulatedDevice:
         return tuple(model for model in self._models if model not in self._leaving)
 
     @property
-    def failing(self) -> bool:
-        """See `Device.failing`; a simulated device never is."""
-        return False
+    def health(self) -> DeviceHealth:
+        """See `Device.health`; a simulated device is always well."""
+        return DeviceHealth.WELL
 
     @property
     def waiting(self) -> dict[str, int]:

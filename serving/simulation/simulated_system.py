@@ -30,11 +30,11 @@ from serving.rollout.execute import RolloutReport, execute_rollout
 from serving.rollout.refuges import Accuracy, refuges_of
 from serving.rollout.stages import (
     MemoryBudgets,
-    Stage,
     next_version,
     plan_rollout,
     route_tables,
 )
+from serving.rollout.transition import no_step
 from serving.routing.routes import RouteTable
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
@@ -118,7 +118,7 @@ class SimulatedSystem:
         )
         self.plan = plan
         return await execute_rollout(
-            stages, controls, _forget, started_s=started_s, clock=loop.time
+            stages, controls, no_step, started_s=started_s, clock=loop.time
         )
 
     def kill(self, name: str) -> None:
@@ -214,10 +214,6 @@ def _models_of(plan: Plan) -> dict[str, set[str]]:
     for route in plan.routes:
         found.setdefault(route.node, set()).add(route.model)
     return found
-
-
-async def _forget(stage: Stage, version: int) -> None:
-    """A simulated node is never started anew, so nobody need know what it was told."""
 
 
 def _answer(routed: Routed) -> Answer:

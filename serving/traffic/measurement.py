@@ -273,4 +273,6 @@ def _from_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
     if kind == _TEXT:
         return np.array(column.cast(pa.string()).to_pylist(), dtype=np.str_)
     values: NDArray[Any] = column.cast(kind).to_numpy()
+    if kind == pa.float64() and not np.isfinite(values).all():
+        raise ValueError("a column has a number that is not finite")
     return values.astype(_numpy_type(kind))

@@ -41,8 +41,8 @@ class Cost:
 class MeteredDoor:
     """The door process; ends with the context."""
 
-    def __init__(self, token: str | None = None) -> None:
-        arguments = [sys.executable, "-m", "support.metered_door", token or ""]
+    def __init__(self, token: str | None = None, interpolation: str = "bilinear") -> None:
+        arguments = [sys.executable, "-m", "support.metered_door", token or "", interpolation]
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             cwd=ROOT / "tests", env=_environment(),
@@ -136,7 +136,7 @@ class _Meter:
         }
 
 
-async def _serve(token: str | None) -> None:
+async def _serve(token: str | None, interpolation: Any) -> None:
     import numpy as np
     from numpy.typing import NDArray
 
@@ -160,7 +160,9 @@ async def _serve(token: str | None) -> None:
         def close(self) -> None:
             """Holds nothing."""
 
-    card = Preprocessing(height=SIZE, width=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3)
+    card = Preprocessing(
+        height=SIZE, width=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation=interpolation
+    )
     place = Node(name="client", tier=Tier.CLIENT, memory=1, compute=0.5, window_s=30.0)  # type: ignore[arg-type]
     server = NodeServer(
         NodeConfig(place, (), ("depth",), "token", {"client": 0.2}),
@@ -172,7 +174,7 @@ async def _serve(token: str | None) -> None:
     server.route(RouteTable(3, {"depth": ((Target("client", "client", "m"), 1.0),)}))
     doors = await open_doors(
         server,
-        lambda body: decode_image(body, card),
+        lambda body, header: decode_image(body, card, header),
         (SIZE, SIZE),
         DoorConfig(token=token) if token else None,
     )
@@ -196,4 +198,4 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(sys.argv[1] or None))
+        runner.run(_serve(sys.argv[1] or None, sys.argv[2]))

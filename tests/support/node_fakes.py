@@ -14,7 +14,7 @@ from pydantic import ByteSize
 
 from cluster.topology import Link, Node, Tier
 from serving.node.config import NodeConfig
-from serving.node.device.executor import Runtime
+from serving.node.device.served import Runtime
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target

@@ -18,6 +18,7 @@ from PIL import Image
 from pydantic import ByteSize
 
 from cluster.topology import Node, Tier
+from models.runtime.picture_header import PictureHeader
 from serving.ingress.access import DoorConfig
 from serving.ingress.listen import open_doors
 from serving.node.config import NodeConfig
@@ -76,7 +77,7 @@ class Served:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=10)
 
 
-def decode(body: bytes) -> np.ndarray:
+def decode(body: bytes, header: PictureHeader) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(body)).convert("RGB")
     except OSError:

@@ -8,7 +8,10 @@ from typing import Any
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.batching import Batcher
 
-__all__ = ["find_refusal"]
+__all__ = ["find_refusal", "may_probe"]
+
+PROBE_S = 1.0
+"""so often one query of a model is taken that by its estimate could never be answered in time"""
 
 
 def find_refusal(
@@ -35,3 +38,16 @@ def find_refusal(
         message = f"the answer would come {done_s - deadline_s:.3f} s after the query's deadline"
         return RefusedError(RefusalReason.DEADLINE, message, done_s - deadline_s)
     return None
+
+
+def may_probe(
+    refusal: RefusedError | None, batcher: Batcher[Any], model: str, since_s: float
+) -> bool:
+    """Whether a query of `model` is taken in spite of its `refusal`, `since_s` after the last.
+
+    So it is where its batches are taken to be too long for any query. Else an estimate that a few
+    stalls spoilt would stand for ever: no batch would correct it any more.
+    """
+    if refusal is None or refusal.reason is not RefusalReason.OVERLOADED:
+        return False
+    return since_s > PROBE_S and not batcher.waiting(model) and batcher.never_fits(model)

@@ -91,12 +91,20 @@ class Batcher(Protocol[Item]):
         busy until `free_s`."""
         ...
 
+    def never_fits(self, model: str) -> bool:
+        """Whether one query of `model` alone would not be answered in time, by what is known."""
+        ...
+
     def answered(self, spent_s: float) -> None:
         """A batch's oldest query had its answer `spent_s` after it arrived."""
         ...
 
     def remove(self, item: Item) -> bool:
         """Take a queued item out (its caller has gone); False if it is queued no more."""
+        ...
+
+    def take_all(self) -> list[Item]:
+        """Take out everything that is queued: no batch will come of it."""
         ...
 
 
@@ -140,6 +148,14 @@ class _Queues(ABC, Generic[Item]):
                     return True
         return False
 
+    def take_all(self) -> list[Item]:
+        """Take out everything that is queued."""
+        items = [entry.item for _, queue in self._queues() for entry in queue]
+        for _, queue in self._queues():
+            queue.clear()
+        self._count = 0
+        return items
+
     def take_late(self, now_s: float) -> list[Item]:
         """Take out the queued items that could not make their deadline even alone."""
         late: list[Item] = []
@@ -153,6 +169,10 @@ class _Queues(ABC, Generic[Item]):
                 late.append(entry.item)
         self._count -= len(late)
         return late
+
+    def never_fits(self, model: str) -> bool:
+        """Whether one query of `model` alone takes longer than may be filled of the promise."""
+        return self.latency_model.batch_s(model, 1) > self._margin.share * self._promised_s
 
     def answered(self, spent_s: float) -> None:
         """Correct how much of the promise may be filled."""

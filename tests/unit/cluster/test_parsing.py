@@ -31,6 +31,9 @@ phases:
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
+MERGES = f"base: &base {{{', '.join(f'k{n}: {n}' for n in range(400))}}}\n" + "".join(
+    f"o{n}: {{<<: *base}}\n" for n in range(500)
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,9 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("d.yaml", b"a: 1.0e+999\n", "1.0e+999 is too large for a number"),
         ("d.yaml", b"a: 0_17\n", "octal"),
         ("d.yaml", b"<<: {a: 1}\n<<: {a: 2}\n", "named twice"),
+        ("d.yaml", b"name: !!null abc\n", "what is tagged as null is not empty"),
+        ("d.yaml", b"name: !!null [1]\n", "what is tagged as null is not empty"),
+        ("d.yaml", MERGES.encode(), "its merges stand for over 50,000 keys"),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused_by_its_name(
@@ -115,6 +121,21 @@ def test_merge_keys_keep_working() -> None:
     assert found["list"] == {"a": 9, "b": 2}
 
 
+@pytest.mark.parametrize("nothing", ["", "~", "null", "Null", "NULL", "!!null", "!!null ''"])
+def test_what_is_empty_is_nothing(nothing: str) -> None:
+    assert parse_yaml(f"a: {nothing}\nb: 1\n") == {"a": None, "b": 1}
+
+
+def test_merges_of_merges_are_counted_with_all_that_they_bring() -> None:
+    chain = "a0: &a0 {" + ", ".join(f"k{n}: 1" for n in range(300)) + "}\n"
+    chain += "".join(f"a{n}: &a{n} {{<<: *a{n - 1}, x{n}: 1}}\n" for n in range(1, 160))
+    with pytest.raises(TextError, match="merges"):
+        parse_yaml(chain)
+    assert parse_yaml("a: &a {x: 1}\nb: &b {<<: *a}\nc: {<<: [*a, *b], y: 2}\n")["c"] == {
+        "x": 1, "y": 2,
+    }  # fmt: skip
+
+
 def test_every_file_that_ships_is_read_as_before() -> None:
     shipped = [*SPECS.glob("*.yaml")]
     assert shipped
@@ -156,7 +177,7 @@ def test_a_file_of_another_kind_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         Topology.load(path)
     assert str(caught.value) == (
-        f"{path}: this is another kind of file: it has phases and lacks nodes, links; "
+        f"{path}: phases: unknown key; this is another kind of file, it lacks nodes, links; "
         "docs/formats.md says what stands in it; cluster/specs has some"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -198,3 +199,11 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     record(os.getpid(), 0.0)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_the_handler_of_sigterm_outlives_rays() -> None:
+    """`ray.init` sets one of its own, which ends a process with code 15 instead of 143."""
+    before = signal.getsignal(signal.SIGTERM)
+    with local._own_signals():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -8,7 +8,7 @@ import pickle
 import orjson
 import pytest
 
-from serving.errors import RefusalReason, RefusedError
+from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 
 
 def test_faults_of_a_node_are_told_from_decisions() -> None:
@@ -43,3 +43,17 @@ def test_a_reason_is_its_word_on_every_way_out(reason: RefusalReason) -> None:
 def test_a_word_that_is_no_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="'bad_image' is no reason for a refusal"):
         RefusalReason.parse("bad_image")
+
+
+def test_an_error_that_nobody_means_to_raise_is_not_hidden_by_a_refusal() -> None:
+    refusal, bug = RefusedError(RefusalReason.SHED), ZeroDivisionError("a bug")
+    outcomes: list[object] = [1, refusal, NotServedError(), bug, KeyError("a second one")]
+    with pytest.raises(ZeroDivisionError):
+        raise_first(outcomes)
+    assert not outcomes
+
+
+def test_of_errors_that_are_meant_the_first_is_raised() -> None:
+    with pytest.raises(NotServedError):
+        raise_first([1, NotServedError(), RefusedError(RefusalReason.SHED)])
+    raise_first([1, 2])

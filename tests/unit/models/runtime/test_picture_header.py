@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from models.runtime.picture_header import (
     MAX_PARTS,
     ImageError,
     check_cost,
+    picture_memory_bytes,
     png_without_extras,
     read_header,
 )
@@ -87,6 +89,60 @@ def test_ordinary_pictures_pass(kind: str, size: tuple[int, int]) -> None:
     assert (header.format, header.width, header.height) == (kind, *size)
     assert (header.scans > 1) is (kind == "JPEG")
     check_cost(header, len(body))
+
+
+def scans_of(body: bytes) -> int:
+    return read_header(body).scans
+
+
+def test_scans_are_those_of_the_first_picture_and_no_bytes_that_look_like_one() -> None:
+    noise = Image.fromarray(np.random.default_rng(4).integers(0, 256, (90, 90, 3), np.uint8))
+    stream = io.BytesIO()
+    noise.save(stream, "JPEG", progressive=True, restart_marker_blocks=4)
+    body = stream.getvalue()
+    assert scans_of(body) == 10
+    looks_like = b"\xff\xe2\x00\x0c" + b"\xff\xda" * 5  # in a segment before the pixels
+    assert scans_of(body[:2] + looks_like + body[2:]) == 10
+    assert scans_of(body + body) == 10  # a second picture behind the first
+    assert scans_of(with_scans(body, 30)) == 40
+
+
+def test_a_scan_behind_a_segment_that_holds_an_end_is_counted() -> None:
+    """Else a comment would hide hours of work."""
+    body = saved((64, 64), "JPEG", progressive=True)
+    start = body.rindex(b"\xff\xda")
+    comment = b"\xff\xfe\x00\x06\xff\xd9\xff\xd9"
+    hidden = body[:start] + comment + body[start:-2] * 1 + body[start:-2] * 20 + body[-2:]
+    assert scans_of(hidden) == 30
+
+
+def test_one_scan_of_all_colours_is_the_last_that_a_decoder_reads() -> None:
+    body = with_scans(saved((800, 800), "JPEG"), 500)
+    assert scans_of(body) == 1
+    check_cost(read_header(body), len(body))
+    picture = Image.open(io.BytesIO(body))
+    started_s = time.process_time()
+    with pytest.raises(OSError, match="broken data stream"):  # the second is no part of a JPEG
+        picture.load()
+    assert time.process_time() - started_s < 1.0  # 500 of them would take many seconds
+
+
+def test_scans_of_one_colour_each_are_counted_and_their_coefficients_weighed() -> None:
+    """A JPEG may have them without being progressive; Pillow does not write such."""
+    whole = saved((1_500, 1_500), "JPEG")
+    scan = whole.rindex(b"\xff\xda")
+    (size,) = struct.unpack_from(">H", whole, scan + 2)
+    single = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + whole[scan + 2 + size : -2]
+    header = read_header(whole[:scan] + single * 3 + whole[-2:])
+    assert (header.scans, header.whole_scans, header.progressive) == (3, False, False)
+    assert picture_memory_bytes(header) == 1_500 * 1_500 * 2 * 3
+
+
+def test_markers_without_end_are_refused_in_little_time() -> None:
+    body = saved((64, 64), "JPEG", progressive=True)[:-2] + b"\xff\x01" * 500_000
+    started_s = time.process_time()
+    assert "segments" in refusal_of(body)
+    assert time.process_time() - started_s < 0.1
 
 
 def test_text_of_a_png_does_not_reach_the_decoder() -> None:

@@ -155,7 +155,7 @@ def test_a_fault_on_a_node_is_no_bad_input(capsys: pytest.CaptureFixture[str]) -
     """Ray raises what a node raised as an error of its own and of the class of the cause."""
     told = type("RayTaskError", (InputError,), {"__module__": "ray.exceptions"})
     error = told("remote traceback\nof many lines")
-    error.cause = InputError("no model\n'x'")
+    vars(error)["cause"] = InputError("no model\n'x'")
     assert exit_code_of(raising(error)) == 1
     assert capsys.readouterr().err.startswith("testbed: Ray: no model 'x'; the traceback is in ")
 
@@ -174,6 +174,15 @@ def test_signals_are_as_they_were_afterwards() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As under `nohup`, which ignores the hang-up for what it starts."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert exit_code_of(lambda: os.kill(os.getpid(), signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
     left = []
 
@@ -186,6 +195,20 @@ def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
 
     assert exit_code_of(command) == 143
     assert left == ["in order"]
+
+
+def test_sigterm_ends_a_command_whose_shell_ignores_ctrl_c_for_it() -> None:
+    """As a script's shell does for what it starts with `&`."""
+
+    def command() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert exit_code_of(command) == 143
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def test_sigterm_in_an_event_loop_lets_its_tasks_clean_up(

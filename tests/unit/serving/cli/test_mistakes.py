@@ -41,8 +41,9 @@ MISTAKES = [
     Mistake("plan --demand no.yaml", 2, "no.yaml", "No such file", "docs/formats.md"),
     Mistake("evaluate folder", 2, "folder", "Is a directory", "`testbed plan`"),
     Mistake("report --measurements plan.json", 2, "plan.json", "not a parquet file", "drive"),
-    Mistake("plan --problem plan.json", 2, "plan.json", "another kind of file", "lacks clients"),
-    Mistake("up demand.yaml", 2, "demand.yaml", "has phases", "lacks nodes, links"),
+    Mistake("plan --problem plan.json", 2, "plan.json", "unknown keys",
+            "another kind of file, it lacks clients"),
+    Mistake("up demand.yaml", 2, "demand.yaml", "phases: unknown key", "lacks nodes, links"),
     Mistake("up typo.yaml", 2, "typo.yaml: nodes.0.memroy", "unknown key", "mean memory?"),
     Mistake("plan --demand broken.yaml", 2, "broken.yaml", "not valid yaml", "line 2"),
     # files that do not belong together

@@ -8,8 +8,9 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def a_pipe(work: Path) -> Path:
     return work / "pipe"
 
 
-PLACES = [
+PLACES: list[tuple[Callable[[Path], Path], str]] = [
     (a_folder, "it is a folder; name a file in it"),
     (below_a_file, "file is no folder"),
     (below_a_dangling_link, "link is no folder"),
@@ -66,7 +67,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("make", "words"), PLACES)
 def test_a_place_that_takes_no_file_is_refused_before_the_work(
-    tmp_path: Path, make, words: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, make: Callable[[Path], Path], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = make(tmp_path / "work")
     before = sorted(tmp_path.rglob("*"))
@@ -139,10 +140,10 @@ def test_a_plan_does_not_overwrite_its_problem(
 @pytest.fixture
 def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is found to be full when the result comes, and not before."""
-    real = tempfile.mkstemp
+    real: Callable[..., tuple[int, str]] = tempfile.mkstemp
     folder = tmp_path / "work" / "full"
 
-    def mkstemp(*arguments, dir=None, **more):
+    def mkstemp(*arguments: Any, dir: Any = None, **more: Any) -> tuple[int, str]:
         if dir is not None and Path(dir) == folder.relative_to(Path.cwd()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dir))
         return real(*arguments, dir=dir, **more)

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from serving.errors import RefusalReason
 from serving.ingress.access import DoorConfig
+from serving.ingress.protobuf_types import SERVICE, message
 from support.open_door import Served, picture, serve_node
 
 PASS_S, WINDOW_S = 1.0, 0.7  # one query can be answered within 2 T_b, a second behind it cannot
@@ -91,6 +94,52 @@ def test_other_tasks_are_read_even_then(task: str, status: int, reason: str) -> 
         url = f"{served.url}/v2/models/{task}/infer"
         reply = httpx.post(url, content=picture(), headers={"content-type": "image/png"})
         assert (reply.status_code, reply.json()["reason"]) == (status, reason)
+
+
+def ask_by_grpc(served: Served, request: Any, *, token: str = "") -> tuple[str, str]:
+    """Status and reason of a call that is answered with an error."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    with grpc.insecure_channel(f"127.0.0.1:{served.grpc}") as channel:
+        call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request.SerializeToString(), timeout=10, metadata=metadata)
+    error: Any = refused.value
+    return error.code().name, dict(error.trailing_metadata()).get("reason", "")
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "expected"),
+    [
+        ("depth", "", ("UNAVAILABLE", "overloaded")),  # once read: INVALID_ARGUMENT
+        ("depth", "1", ("UNAVAILABLE", "overloaded")),
+        ("depth", "7", ("NOT_FOUND", "")),
+        ("nothing", "", ("NOT_FOUND", "")),
+        ("edges", "", ("INVALID_ARGUMENT", "")),
+    ],
+)
+def test_a_message_is_not_decoded_only_to_be_refused(
+    model: str, version: str, expected: tuple[str, str]
+) -> None:
+    request = message("ModelInferRequest")(model_name=model, model_version=version)
+    with full_node() as (served, _):
+        before = served.node.snapshot()
+        assert ask_by_grpc(served, request) == expected
+        after = served.node.snapshot()
+        early = expected[0] == "UNAVAILABLE"
+        assert after.refused[FULL] == before.refused[FULL] + early
+        assert after.arrived[model] == before.arrived.get(model, 0) + early if early else True
+
+
+def test_a_caller_by_grpc_is_counted_by_its_name_and_asked_for_its_token() -> None:
+    request = message("ModelInferRequest")(model_name="depth")
+    request.parameters["client_id"].string_param = "ann"
+    request.raw_input_contents.append(bytes(2**20))
+    with full_node(DoorConfig(token="secret" * 6)) as (served, token):
+        secret = token["authorization"].partition(" ")[2]
+        assert ask_by_grpc(served, request) == ("UNAUTHENTICATED", "")
+        assert ask_by_grpc(served, request, token=secret) == ("UNAVAILABLE", "overloaded")
+        counted = httpx.get(f"{served.url}/v2/callers", headers=token).json()
+        assert counted == {"callers": {"ann": {"refused": 1}}}
 
 
 def test_pages_are_read_even_then() -> None:

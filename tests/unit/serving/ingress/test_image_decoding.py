@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.runtime.picture_header import PictureHeader, read_header
 from serving.errors import BadQueryError, RefusedError
 from serving.http.limits import Limits
 from serving.ingress.image_decoding import PictureDecoder, is_heavy
@@ -33,13 +34,13 @@ def encoded(kind: str, side: int, **options: int | bool) -> bytes:
     ],
 )
 def test_a_glance_tells_large_pictures(body: bytes, heavy: bool) -> None:
-    assert is_heavy(body) is heavy
+    assert is_heavy(read_header(body)) is heavy
 
 
 def test_large_pictures_leave_the_loop_and_small_ones_stay() -> None:
     places = []
 
-    def decode(body: bytes) -> np.ndarray:
+    def decode(body: bytes, header: PictureHeader) -> np.ndarray:
         places.append(threading.current_thread().name)
         return np.zeros((1, 1, 3), np.uint8)
 
@@ -56,7 +57,7 @@ def test_large_pictures_leave_the_loop_and_small_ones_stay() -> None:
 def test_no_more_large_pictures_wait_than_may_and_the_rest_are_refused() -> None:
     go_on = threading.Event()
 
-    def decode(body: bytes) -> np.ndarray:
+    def decode(body: bytes, header: PictureHeader) -> np.ndarray:
         go_on.wait(10)
         return np.zeros((1, 1, 3), np.uint8)
 
@@ -78,7 +79,7 @@ def test_no_more_large_pictures_wait_than_may_and_the_rest_are_refused() -> None
 
 @pytest.mark.parametrize("error", [EOFError("end"), KeyError("k"), MemoryError(), ValueError("no")])
 def test_every_fault_of_a_decoder_is_the_bodys(error: Exception) -> None:
-    def decode(body: bytes) -> np.ndarray:
+    def decode(body: bytes, header: PictureHeader) -> np.ndarray:
         raise error
 
     with pytest.raises(BadQueryError) as caught:

@@ -36,6 +36,24 @@ def request(
     return {"inputs": [{**tensor, **more}]}
 
 
+def encode(request: InferenceRequest, response: InferenceResponse) -> tuple[bytes, int | None]:
+    """The whole answer, and the length of its header."""
+    return encode_counting(request, response)[:2]
+
+
+def encode_counting(
+    request: InferenceRequest, response: InferenceResponse
+) -> tuple[bytes, int | None, int]:
+    """The same, and how often others could have their turn."""
+    work, turns = oip.encode_in_slices(request, response), 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return (*done.value, turns)
+        turns += 1
+
+
 def parse(header: dict[str, Any], raw: bytes | None = None) -> InferenceRequest:
     body = json.dumps(header).encode()
     length = None if raw is None else len(body)
@@ -83,7 +101,7 @@ def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
     depth = OutputTensor("depth", np.arange(6, dtype=np.float16).reshape(SIZE), {"node": "edge-0"})
     edges = OutputTensor("edges", np.arange(6, dtype=np.uint8).reshape(SIZE), {})
     plain = parse({**request((2, 3, 3)), "id": "a7"})
-    body, header_bytes = oip.encode_response(plain, InferenceResponse("all", (depth,)))
+    body, header_bytes = encode(plain, InferenceResponse("all", (depth,)))
     answer = json.loads(body)
     assert header_bytes is None
     assert answer["id"] == "a7"
@@ -95,7 +113,7 @@ def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
     outputs = [{"name": "depth"}, {"name": "edges", "parameters": {"binary_data": True}}]
     mixed = parse({**request(), "outputs": outputs})
     assert mixed.outputs == ("depth", "edges")
-    body, header_bytes = oip.encode_response(mixed, InferenceResponse("all", (depth, edges)))
+    body, header_bytes = encode(mixed, InferenceResponse("all", (depth, edges)))
     assert header_bytes is not None
     tensors = json.loads(body[:header_bytes])["outputs"]
     assert tensors[0]["data"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
@@ -103,16 +121,38 @@ def test_an_answer_comes_back_in_the_form_that_was_asked_for() -> None:
     assert body[header_bytes:] == edges.values.tobytes()
 
     both = parse({**request(), "parameters": {"binary_data_output": True}})
-    body, header_bytes = oip.encode_response(both, InferenceResponse("all", (depth, edges)))
+    body, header_bytes = encode(both, InferenceResponse("all", (depth, edges)))
     assert body[header_bytes:] == depth.values.tobytes() + edges.values.tobytes()
 
 
 def test_what_json_cannot_say_comes_back_as_null() -> None:
     values = np.array([np.nan, np.inf, 1.0], np.float16)
-    body, _ = oip.encode_response(
-        parse(request()), InferenceResponse("depth", (OutputTensor("p", values, {}),))
-    )
+    body, _ = encode(parse(request()), InferenceResponse("depth", (OutputTensor("p", values, {}),)))
     assert json.loads(body, parse_constant=pytest.fail)["outputs"][0]["data"] == [None, None, 1.0]
+
+
+@pytest.mark.parametrize("count", [1, oip.SLICE, oip.SLICE + 1, 3 * oip.SLICE, 100_000])
+@pytest.mark.parametrize("kind", ["float16", "uint8", "int8"])
+def test_an_answer_in_slices_is_the_one_in_a_piece(count: int, kind: str) -> None:
+    values = (np.arange(count) % 100).astype(kind).reshape(1, count)
+    values[0, 0] = np.nan if kind == "float16" else 0
+    outputs = tuple(OutputTensor(name, values, {"node": "a"}) for name in ("depth", "edges"))
+    asked = InferenceRequest(np.zeros((1, 1, 1, 3), np.uint8), binary=frozenset({"edges"}))
+    body, header_bytes, turns = encode_counting(asked, InferenceResponse("all", outputs))
+    assert turns == (count - 1) // oip.SLICE
+    told = json.loads(body[:header_bytes])
+    numbers = values.ravel().tolist()
+    assert told["outputs"][0]["data"] == [None if n != n else n for n in numbers]
+    assert list(told["outputs"][0]) == ["name", "datatype", "shape", "data", "parameters"]
+    assert "data" not in told["outputs"][1]
+    assert body[header_bytes:] == values.tobytes()
+
+
+def test_an_answer_of_no_numbers_is_an_empty_list() -> None:
+    nothing = OutputTensor("depth", np.zeros((1, 0), np.float16), {})
+    asked = InferenceRequest(np.zeros((1, 1, 1, 3), np.uint8))
+    body, _ = encode(asked, InferenceResponse("depth", (nothing,)))
+    assert json.loads(body)["outputs"][0]["data"] == []
 
 
 def test_time_outs_and_names_of_callers_are_read_from_parameters() -> None:
@@ -277,5 +317,5 @@ def check_soundness(parse_it: Callable[[], InferenceRequest]) -> None:
     reply = InferenceResponse(
         "depth", (OutputTensor("prediction", np.zeros(SIZE, np.float16), {}),)
     )
-    body, length = oip.encode_response(question, reply)
+    body, length = encode(question, reply)
     json.loads(body[:length])

@@ -127,8 +127,11 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
     (tmp_path / "logs").write_text("a file where the folder should be")
+    before = LogFile.lost
     with opened(tmp_path / "logs"):
         OWN.error("lost")
+        OWN.error("and another")
+    assert LogFile.lost == before + 2
 
 
 def test_requests_have_a_file_of_their_own(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ async def scrape_both() -> str:
     client_metrics.on_spill(TASK, "link_full")
     pages = {METRICS_PATH: client_metrics.page}
     doors = await open_doors(
-        client, lambda body: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
+        client, lambda body, header: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
     )
     page = PageServer(edge_metrics.page)
     await page.start()

@@ -8,6 +8,7 @@ from pydantic import ByteSize
 
 from cluster.topology import Node, Tier
 from serving.metrics.node_metrics import NodeMetrics, Reading
+from serving.node.device.device_watch import DeviceHealth
 from serving.routing.routes import RouteTable, Target
 
 HERE = Target("client", "c", "small")
@@ -97,6 +98,19 @@ def test_a_scrape_reads_the_node_as_it_is_then(metrics: NodeMetrics) -> None:
     assert value(metrics, "memory_budget_bytes") == 1_000
     assert value(metrics, "compute_budget") == 0.5
     assert value(metrics, "window_seconds") == 0.2
+
+
+def test_a_device_that_breaks_is_seen_and_counted_until_it_answers_again(
+    metrics: NodeMetrics,
+) -> None:
+    assert value(metrics, "device_healthy") == 1
+    assert value(metrics, "device_faults_total", fault="hung") == 0
+    metrics.on_device(DeviceHealth.HUNG)
+    assert value(metrics, "device_healthy") == 0
+    metrics.on_device(DeviceHealth.WELL)
+    assert value(metrics, "device_healthy") == 1
+    assert value(metrics, "device_faults_total", fault="hung") == 1
+    assert value(metrics, "device_faults_total", fault="dead") == 0
 
 
 def test_nodes_of_one_process_do_not_mix(metrics: NodeMetrics) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from serving.errors import RefusedError
+from serving.node.links.messages import AskOutcome
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable
@@ -138,6 +139,26 @@ def test_a_runtime_with_too_few_answers_fails_its_batch_and_nothing_else(said: S
 
     assert asyncio.run(scenario()) == 1
     assert len(said("edge", "failed on a batch")) == 1
+
+
+def test_a_fault_in_the_nodes_own_code_is_logged_and_its_query_answered_elsewhere(
+    said: Said, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without an answer the node below would wait for its time-out."""
+
+    async def broken(*_: object) -> list[AskOutcome]:
+        raise ZeroDivisionError("a bug")
+
+    async def scenario() -> str:
+        async with hierarchy(models()) as (client, servers):
+            await put_in_force(servers, routes=ONLY_EDGE)
+            servers["edge"]._peers._handler = broken
+            return (await client.answer("depth", image(1))).target.node
+
+    assert asyncio.run(scenario()) == "client"
+    assert said("edge", "failed") == [("ERROR", "a query of a node below failed")]
+    (record,) = [found for found in caplog.records if found.levelname == "ERROR"]
+    assert error_of(record) is ZeroDivisionError
 
 
 def test_a_lost_link_and_its_return_are_one_line_each(said: Said) -> None:

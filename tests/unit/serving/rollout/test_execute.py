@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from planner.plan import Plan, Route, TierName
 from serving.errors import RefusedError
 from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
 from serving.node.snapshot import NodeSnapshot
-from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.execute import RolloutReport, Step, execute_rollout
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
+from serving.rollout.transition import no_step
 from serving.routing.routes import RouteTable
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, hierarchy, image
 
@@ -80,9 +83,6 @@ def change_under_traffic(
 
             nodes = {name: ServerControl(server) for name, server in servers.items()}
 
-            async def forget(stage: Stage, version: int) -> None:
-                """No node is started anew here."""
-
             async def apply(plan: Plan) -> RolloutReport:
                 started_s = time.monotonic()
                 now = await call_each({name: node.snapshot() for name, node in nodes.items()})
@@ -95,7 +95,7 @@ def change_under_traffic(
                     PATHS,
                     {model: TASKS for snapshot in now.values() for model in snapshot.tasks},
                 )
-                return await execute_rollout(stages, nodes, forget, started_s=started_s)
+                return await execute_rollout(stages, nodes, no_step, started_s=started_s)
 
             outcomes: Counter[str] = Counter()
 
@@ -228,10 +228,11 @@ def test_nothing_is_unloaded_before_the_last_query_of_older_routes_is_answered()
         {"edge": ("m1",)}, {"client": table}, {"edge": frozenset(), "client": frozenset()}
     )
 
-    async def routed(stage: Stage, version: int) -> None:
-        told.append(("assignments", f"version {version}"))
+    async def before_step(step: Step, stage: Stage, version: int) -> None:
+        if step is Step.UNLOAD:
+            told.append(("assignments", f"version {version}"))
 
-    asyncio.run(execute_rollout([stage], nodes, routed, started_s=0.0))
+    asyncio.run(execute_rollout([stage], nodes, before_step, started_s=0.0))
     assert told[:5] == [
         ("edge", "load"),
         ("client", "route"),
@@ -240,6 +241,25 @@ def test_nothing_is_unloaded_before_the_last_query_of_older_routes_is_answered()
         ("assignments", "version 7"),
     ]
     assert set(told[5:]) == {("edge", "retire"), ("client", "retire")}
+
+
+def test_calls_of_other_nodes_have_ended_when_the_error_of_one_is_raised() -> None:
+    """Else what undoes a change would meet calls that are still under way."""
+    ended: list[str] = []
+
+    async def fails() -> None:
+        raise ConnectionError("gone")
+
+    async def takes_long() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("edge")
+
+    async def scenario() -> None:
+        with pytest.raises(ConnectionError, match="gone"):
+            await call_each({"client": fails(), "edge": takes_long()})
+        assert ended == ["edge"]
+
+    asyncio.run(scenario())
 
 
 def test_versions_rise_above_that_of_every_node() -> None:

@@ -72,6 +72,11 @@ def broken_metadata(folder: Path, measurements: Measurements) -> Path:
     return path
 
 
+def endless(folder: Path, measurements: Measurements) -> Path:
+    columns: dict[str, Any] = {"done_s": np.full(len(measurements), np.inf)}
+    return replace(measurements, **columns).save(folder / "endless.parquet")
+
+
 def test_what_is_not_a_measurement_file_is_refused_in_one_line(
     measurements: Measurements, tmp_path: Path
 ) -> None:
@@ -84,6 +89,7 @@ def test_what_is_not_a_measurement_file_is_refused_in_one_line(
         (other_table(tmp_path), "metadata key"),
         (broken_columns(tmp_path, measurements), "columns are missing: node, score"),
         (broken_metadata(tmp_path, measurements), "schema_version"),
+        (endless(tmp_path, measurements), "a number that is not finite"),
     ]
     for path, message in cases:
         with pytest.raises(DocumentError, match=message) as caught:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
+import pytest
+
+from serving.logs.logger import NodeLogger
 from serving.node.device.loop_lag import LoopLag
 
 
@@ -25,6 +29,23 @@ def test_a_loop_that_was_held_up_knows_by_how_much_and_forgets() -> None:
     assert calm_s < held_up_s
     assert 0.25 < held_up_s < 1.0
     assert later_s < held_up_s / 2
+
+
+def test_a_loop_that_was_held_for_long_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.node.device.loop_lag.HELD_S", 0.1)
+
+    async def main() -> None:
+        lag = LoopLag(NodeLogger(logging.getLogger("serving.test"), "edge"))
+        for _ in range(2):
+            time.sleep(0.2)  # noqa: ASYNC251 - what no callback should do
+            await asyncio.sleep(0.03)
+        lag.stop()
+
+    asyncio.run(main())
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("nobody was heard for 0.")
 
 
 def test_stopped_it_leaves_the_loop_alone() -> None:

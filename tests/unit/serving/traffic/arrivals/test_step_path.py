@@ -38,8 +38,8 @@ def test_times_are_where_the_integral_has_grown_so_far(path: StepPath, shares: l
 
 def test_a_rate_next_to_nothing_puts_no_arrival_beyond_its_step() -> None:
     path = StepPath(np.array([0.0, 10.0, 20.0]), np.array([50.0, 1e-14, 50.0]), 30.0)
-    passed = (
-        500.0 + np.arange(4, dtype=np.float64) * 2.0**-43
+    passed = np.asarray(
+        500.0 + np.arange(4) * 2.0**-43, dtype=np.float64
     )  # neighbours of 500 among the numbers there are
     assert np.all(np.diff(path.times_s(passed)) >= 0)
 

@@ -1,0 +1,47 @@
+"""`assignments.json`: what the cluster's nodes were told, and who is changing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from cluster.document import Document, FrozenModel
+from serving.rollout.assignment import Assignment
+
+__all__ = ["AssignmentRecord", "ChangeRecord", "DoorPorts", "LeaseRecord"]
+
+
+@dataclass(frozen=True)
+class DoorPorts:
+    """Where a node listens for callers; a node without doors is only scraped, over HTTP."""
+
+    http: int
+    grpc: int = 0
+
+
+class LeaseRecord(FrozenModel):
+    """A lease, without the time that is left of it (`serving.deploy.lease`)."""
+
+    owner: str
+    ttl_s: float
+
+
+class ChangeRecord(FrozenModel):
+    """A change of plan that is under way."""
+
+    owner: str
+    if_abandoned: dict[str, Assignment]
+    """what the nodes have to hold should `owner` vanish: the plan before, or the new one once all
+    of its models are loaded"""
+
+
+class AssignmentRecord(Document):
+    """The file. `nodes` is what each node has to hold now, also in the middle of a change."""
+
+    version: int = Field(default=0, ge=0)
+    """the highest plan version that any node was told"""
+    nodes: dict[str, Assignment] = Field(default_factory=dict)
+    ports: dict[str, DoorPorts] = Field(default_factory=dict)
+    leases: dict[str, LeaseRecord] = Field(default_factory=dict)
+    change: ChangeRecord | None = None
