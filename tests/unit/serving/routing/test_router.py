@@ -35,6 +35,15 @@ def test_halves_alternate() -> None:
     assert all(a != b for a, b in itertools.pairwise(picks))
 
 
+def test_the_order_in_which_tasks_are_named_means_nothing() -> None:
+    ways = ((LOCAL, 0.5), (EDGE, 0.5))
+    router = Router(RouteTable(1, {"depth": ways, "edges": ways}))
+    (first,), (second,) = (
+        router.pick_all(tasks) for tasks in (("depth", "edges"), ("edges", "depth"))
+    )
+    assert {first.target, second.target} == {LOCAL, EDGE}
+
+
 def test_the_share_that_is_left_is_shed() -> None:
     router = Router(RouteTable(1, {"depth": ((EDGE, 0.75),)}))
     assert follow(router, "depth", 400) == {EDGE: 300, "shed": 100}
