@@ -174,6 +174,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def protocol_cost(images: np.ndarray, way: Way) -> float:
+    """S10, in seconds."""
+    return run(protocol_cost_s(images, way))
+
+
 def repeat(bench: Bench) -> None:
     """Every row once."""
     core = bench.server_core
@@ -185,7 +190,7 @@ def repeat(bench: Bench) -> None:
         with busy_neighbour(bench.generator_core):
             bench.note("S0.beside", bench.bare() / bare)
     for way, suffix in DOORS.items():
-        cost_s = bench.at(core, lambda way=way: run(protocol_cost_s(bench.images, way)))
+        cost_s = bench.at(core, partial(protocol_cost, bench.images, way))
         bench.note(f"S10{suffix}", 1e3 * cost_s)
     measured = [(peer, measure_peer(bench, peer)) for peer in PEERS]
     rivals = [(peer, rival) for peer, rival in measured if rival is not None]

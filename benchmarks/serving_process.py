@@ -185,7 +185,8 @@ async def _main(role: _Role, pipe: Connection) -> None:
     if role.target is None or role.target.node == role.node.name:
         await server.load((MODEL,))
     peer_port = await server.start()
-    http_port, close = 0, _nothing
+    http_port = 0
+    close: Close = _nothing
     if role.target is not None:
         server.route(RouteTable(1, {TASK: ((role.target, 1.0),)}))
         pages = {"/metrics": metrics.page}

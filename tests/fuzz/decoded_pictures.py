@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def check(body: bytes) -> None:
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", UserWarning)  # so Pillow calls what is odd but readable
             image = bounded(
-                lambda card=card: decode_image(body, card),
+                partial(decode_image, body, card),
                 most_s=most_s,
                 most_bytes=MEMORY_PER_BYTE * len(body) + MEMORY_FREE_BYTES,
             )

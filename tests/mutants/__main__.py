@@ -158,7 +158,8 @@ def try_all(sample: Sequence[Mutant], reach: Reach, copies: Sequence[Path]) -> l
 def _try(worker: Worker, mutant: Mutant, reach: Reach) -> Result:
     begun_s = time.monotonic()
     source = mutant.source()
-    tests, tests_s = [], 0.0
+    tests: list[str] = []
+    tests_s = 0.0
     for test in reach.tests_of(mutant.path, mutant.lines):
         tests_s += reach.seconds.get(test, 0.0)
         if tests and tests_s > MOST_S:
