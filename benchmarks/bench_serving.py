@@ -174,7 +174,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def _protocol_cost_s(images: np.ndarray, way: Way) -> float:
+def protocol_cost(images: np.ndarray, way: Way) -> float:
+    """S10, in seconds."""
     return run(protocol_cost_s(images, way))
 
 
@@ -189,7 +190,7 @@ def repeat(bench: Bench) -> None:
         with busy_neighbour(bench.generator_core):
             bench.note("S0.beside", bench.bare() / bare)
     for way, suffix in DOORS.items():
-        cost_s = bench.at(core, partial(_protocol_cost_s, bench.images, way))
+        cost_s = bench.at(core, partial(protocol_cost, bench.images, way))
         bench.note(f"S10{suffix}", 1e3 * cost_s)
     measured = [(peer, measure_peer(bench, peer)) for peer in PEERS]
     rivals = [(peer, rival) for peer, rival in measured if rival is not None]

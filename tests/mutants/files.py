@@ -48,6 +48,7 @@ TESTS = (
     "tests/unit/serving/routing",
     "tests/unit/serving/traffic",
     "tests/unit/serving/http",
+    "tests/unit/docs/test_protocol_page.py",
 )
 """where the tests of these files are; of each mutant only those run that reach its line"""
 

@@ -89,14 +89,21 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
     finder = _Finder()
     wrapper.visit(finder)
     lines = wrapper.resolve(PositionProvider)
+    parents = wrapper.resolve(ParentNodeProvider)
     found: list[Mutant] = []
     for node, changed, operator in finder.changes():
-        # Of an `if` only the condition changes.
-        place = lines[node.test if isinstance(node, cst.If | cst.While) else node]
-        reached = range(place.start.line, place.end.line + 1)
+        # Of an `if` only the condition changes. What stands in a later line of a statement is known
+        # to coverage by the statement's first.
+        end = lines[node.test if isinstance(node, cst.If | cst.While) else node].end.line
+        statement = node
+        while not isinstance(statement, cst.BaseStatement | cst.SimpleStatementLine):
+            statement = parents[statement]
+        start = lines[statement].start.line
+        if not isinstance(statement, cst.SimpleStatementLine):  # a block's head, not its body
+            start = lines[node].start.line
         found.append(
-            Mutant(path, len(found), operator, reached, wrapper.module, node, changed)
-        )  # fmt: skip
+            Mutant(path, len(found), operator, range(start, end + 1), wrapper.module, node, changed)
+        )
     return found
 
 

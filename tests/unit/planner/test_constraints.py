@@ -94,6 +94,12 @@ def test_f1_counts_shed_queries_as_wrong() -> None:
     assert found.utilization_by_node["c0"] == pytest.approx(7 * 0.05)
 
 
+def test_a_task_that_nobody_asks_has_accuracy_zero() -> None:
+    found = evaluate(one_client(load_ct=[[6.0, 0.0]]), _all_local_big())
+    assert found.accuracy_t.tolist() == pytest.approx([0.8, 0.0])
+    assert found.objective == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize(
     ("label", "changes"),
     [

@@ -90,6 +90,22 @@ def test_the_row_of_the_bound_lies_below_every_window_that_keeps_it(overrun: flo
         assert work_e <= problem.edge_compute_e * problem.window_e * (1 + 1e-9)
 
 
+def test_the_row_of_the_bound_by_hand() -> None:
+    """Without set-ups, c n + z c sqrt(n) <= W gives sqrt(v) <= r, where r = sqrt(h^2 + c W) - h and
+    h = z c / 2, and each query costs c + z c^2 / r of the window."""
+    problem = one_client(edge_setup_em=[[0.0, 0.0, 0.0]])
+    z, window_s = 1.6448536, 1.0 * 0.5
+    half = 0.5 * z * 0.003  # the largest c is big's
+    root = np.sqrt(half**2 + 0.003 * window_s) - half
+    expected = [c + z * c**2 / root for c in (0.001, 0.001, 0.003)]
+    assert headroom_cost(problem, 0.05).marginal_em[0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_its_certificate_says_how_its_bound_was_found() -> None:
+    certificate = solve(one_client(), "baj3o", Options(overrun=0.05)).certificate
+    assert certificate.bound_method == "linear relaxation (F11, linear under-estimate)"
+
+
 def test_it_is_refused_where_there_are_no_windows_and_out_of_range() -> None:
     with pytest.raises(ValueError, match="overrun is about windows"):
         solve(one_client(), "j3o", Options(overrun=0.05, edge_form="unbatched"))

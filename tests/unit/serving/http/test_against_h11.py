@@ -86,6 +86,20 @@ def test_a_body_is_not_kept_for_the_sake_of_the_next_head() -> None:
         assert not parser._lines
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "host", "authorization", "content-type", "content-encoding", "expect",
+        "inference-header-content-length", "x-request-id", "x-client-id", "x-deadline-ms",
+    ],
+)  # fmt: skip
+def test_a_header_that_means_one_thing_may_come_once(name: str) -> None:
+    host = "" if name == "host" else "host: x\r\n"
+    once = f"GET / HTTP/1.1\r\n{host}{name}: 3\r\n"
+    assert by_us([f"{once}\r\n".encode()]).requests
+    assert by_us([f"{once}{name}: 3\r\n\r\n".encode()]) == Reading((), True)
+
+
 def test_what_follows_a_body_in_chunks_replaces_no_header() -> None:
     parser = RequestParser(Limits(), HeadCache())
     parser.feed(

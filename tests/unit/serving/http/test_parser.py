@@ -135,3 +135,11 @@ def test_what_is_no_request_is_refused_after_a_known_one_too() -> None:
     assert parser.find_cached(HEADS[4]) is not None
     with pytest.raises(BadQueryError, match="not HTTP"):
         parser.feed(b"nonsense\r\n\r\n")
+
+
+def test_every_head_is_counted() -> None:
+    """A connection ends its wait for a head when the count rises."""
+    parser = RequestParser(Limits(), HeadCache())
+    for count in (1, 2, 3):
+        parser.feed(HEADS[0] + BODIES[0])
+        assert parser.heads == count

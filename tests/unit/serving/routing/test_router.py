@@ -35,6 +35,28 @@ def test_halves_alternate() -> None:
     assert all(a != b for a, b in itertools.pairwise(picks))
 
 
+def test_the_order_in_which_tasks_are_named_means_nothing() -> None:
+    ways = ((LOCAL, 0.5), (EDGE, 0.5))
+    router = Router(RouteTable(1, {"depth": ways, "edges": ways}))
+    (first,), (second,) = (
+        router.pick_all(tasks) for tasks in (("depth", "edges"), ("edges", "depth"))
+    )
+    assert {first.target, second.target} == {LOCAL, EDGE}
+
+
+def test_of_the_other_ways_that_of_the_largest_share_is_tried_first() -> None:
+    other = Target("edge", "f", "middle")
+    ways = ((CLOUD, 0.1), (LOCAL, 0.2), (other, 0.3), (EDGE, 0.4))
+    router = Router(RouteTable(1, {"depth": ways}))
+    assert router.others("depth", EDGE) == (other, LOCAL, CLOUD)
+    assert router.others("edges", EDGE) == ()
+
+
+def test_a_table_says_which_models_it_needs_where() -> None:
+    table = RouteTable(1, {"depth": ((LOCAL, 0.5), (EDGE, 0.5)), "edges": ((EDGE, 1.0),)})
+    assert table.models == {"c": {"small"}, "e": {"middle"}}
+
+
 def test_the_share_that_is_left_is_shed() -> None:
     router = Router(RouteTable(1, {"depth": ((EDGE, 0.75),)}))
     assert follow(router, "depth", 400) == {EDGE: 300, "shed": 100}

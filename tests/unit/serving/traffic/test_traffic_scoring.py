@@ -60,7 +60,8 @@ def test_a_score_outside_its_range_or_a_failing_metric_is_an_error(
     def failing(task: str, answer: object, label: object) -> float:
         raise ValueError("odd dtype")
 
-    for scorer, reason in [(failing, "odd dtype"), (lambda *_: float("nan"), "outside [0, 1]")]:
+    outside = [lambda *_, s=score: s for score in (float("nan"), 1.01, -0.01)]
+    for scorer, reason in [(failing, "odd dtype"), *((each, "outside [0, 1]") for each in outside)]:
         scored = score_records(schedule, [records[1]], LABELS, scorer=scorer)[0]
         assert scored.answer.outcome is Outcome.ERROR
         assert reason in scored.answer.reason

@@ -309,3 +309,10 @@ def test_a_node_that_is_full_again_and_again_is_asked_less_and_less() -> None:
     assert holds == [0.002, 0.004, 0.008, 0.016, 0.02, 0.02]
     backoff.note("edge", RefusedError(RefusalReason.OVERLOADED, "", 0.002), now_s + 1.0)
     assert hold_s(backoff, now_s + 1.0) == pytest.approx(0.002)
+
+
+def test_the_first_batch_is_expected_to_take_as_long_again() -> None:
+    model = LatencyModel()
+    model.learn("m", 4, 0.2)
+    assert model.batch_s("m", 4) == pytest.approx(0.2)
+    assert 0.2 < model.batch_s("m", 8) < 0.4
