@@ -17,10 +17,10 @@ from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from serving.replan.decision_input import DecisionOptions
 
-__all__ = ["Kind", "PlanAlternative", "find_alternatives", "routes_in_force"]
+__all__ = ["AlternativeKind", "PlanAlternative", "find_alternatives", "routes_in_force"]
 
 
-class Kind(StrEnum):
+class AlternativeKind(StrEnum):
     """How far an alternative goes."""
 
     STAY = "stay"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 class PlanAlternative:
     """A plan that could be in force next."""
 
-    kind: Kind
+    kind: AlternativeKind
     room: float
     """share of the links' budgets that it was planned with"""
     plan: Plan
@@ -78,17 +78,17 @@ def find_alternatives(
     comes once for every entry of `options.rooms`. One that would break a budget under the mean
     load is left out. Absent nodes keep the models that they had.
     """
-    yield PlanAlternative(Kind.STAY, 1.0, present, routes_in_force(problem, present))
+    yield PlanAlternative(AlternativeKind.STAY, 1.0, present, routes_in_force(problem, present))
     kept = _only_of(present, absent)
     for room in options.rooms:
         narrowed = _narrowed(problem, room)
         found = [
-            (Kind.ROUTES, present, _shares(narrowed, present, options)),
-            (Kind.PLAN, kept, _solved(narrowed, present, options)),
+            (AlternativeKind.ROUTES, present, _shares(narrowed, present, options)),
+            (AlternativeKind.PLAN, kept, _solved(narrowed, present, options)),
         ]
         if not np.allclose(former_ct, problem.load_ct):
             models = _solved(replace(narrowed, load_ct=former_ct), present, options).plan
-            found.append((Kind.PLAN, kept, _shares(narrowed, models, options)))
+            found.append((AlternativeKind.PLAN, kept, _shares(narrowed, models, options)))
         for kind, held, solution in found:
             made = None if solution is None else _stated(problem, solution, held)
             if solution is not None and made is not None:

@@ -18,7 +18,7 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
-from serving.replan.alternatives import Kind, PlanAlternative, find_alternatives
+from serving.replan.alternatives import AlternativeKind, PlanAlternative, find_alternatives
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
 from serving.replan.moving_cost import MovingCost, moving_cost
 from serving.replan.plan_value import RoutedPlan
@@ -37,7 +37,7 @@ class JudgedAlternative(FrozenModel):
     """One alternative, with the figures by which it was judged; gains are of F1 over the
     horizon."""
 
-    kind: Kind
+    kind: AlternativeKind
     room: float = Field(description="share of the links' budgets that it was planned with")
     objective: float = Field(description="F1 from lull to burst, at the estimated load")
     gain: float = Field(default=0.0, description="over the plan in force, less the cost")
@@ -133,7 +133,7 @@ class _Judge:
         """Of the alternatives that differ only in the room they leave, the best one at the mean
         load."""
         found = []
-        for kind in (Kind.ROUTES, Kind.PLAN):
+        for kind in (AlternativeKind.ROUTES, AlternativeKind.PLAN):
             same = [other for other in others if other.kind is kind]
             if same:
                 found.append(max(same, key=lambda other: self._gains(other, self._mean)[0]))

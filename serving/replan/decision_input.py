@@ -32,7 +32,7 @@ class DecisionOptions(FrozenModel):
     )
     draws: int = Field(default=12, ge=2, description="loads within the estimate's errors")
     sureness: float = Field(
-        default=1.0, ge=0, description="standard deviations by which a gain must exceed 0"
+        default=1.64, ge=0, description="standard deviations by which a gain must exceed 0"
     )
     gap: float = Field(default=2e-3, ge=0, lt=1, description="at which a policy may stop")
     solver_limit_s: float = Field(default=3.0, gt=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.problem import Problem
-from serving.replan.alternatives import Kind
+from serving.replan.alternatives import AlternativeKind
 from serving.replan.decision import Decision, decide
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate
@@ -27,7 +27,7 @@ def decided(seen: LoadEstimate, **changes: object) -> Decision:
 def test_a_flipped_mix_is_worth_a_new_plan() -> None:
     decision = decided(estimate(1.0, 10.0))
     chosen = decision.alternatives[decision.chosen]
-    assert chosen.kind is Kind.PLAN
+    assert chosen.kind is AlternativeKind.PLAN
     assert chosen.loads == {"c": ("x",)}
     assert decision.plan is not None
     assert decision.plan.onloading["c"] == ("x",)
@@ -42,7 +42,7 @@ def test_a_steady_mix_is_not() -> None:
     decision = decided(estimate(10.0, 1.0))
     assert not decision.changes
     assert decision.plan is None
-    assert decision.alternatives[0].kind is Kind.STAY
+    assert decision.alternatives[0].kind is AlternativeKind.STAY
 
 
 def test_a_load_that_is_hardly_known_moves_nothing() -> None:
