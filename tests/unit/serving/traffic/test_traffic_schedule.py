@@ -121,3 +121,8 @@ def test_a_task_is_asked_only_of_images_that_have_its_label() -> None:
         assert set(schedule.image_q[schedule.task_q == t]) == set(labelled[task])
     with pytest.raises(ValueError, match="6 labelled images has a label of 'depth'"):
         build_schedule([phase(rates, 10.0)], 0, 6, {"normals": [1]})
+
+
+def test_rare_queries_come_too() -> None:
+    built = build_schedule([phase({"c1": {"depth": 0.05}}, 10_000.0)], 3, 1)
+    assert 400 < len(built) < 600
