@@ -42,8 +42,10 @@ class ReplannedFleet(Protocol):
         """Counters of the nodes that answer within `limit_s`."""
         ...
 
-    def apply(self, plan: Plan, setting: Setting, phase: Phase) -> RolloutReport:
-        """Put `plan` in force."""
+    def apply(
+        self, plan: Plan, setting: Setting, phase: Phase, *, expected_version: int | None = None
+    ) -> RolloutReport:
+        """Put `plan` in force, unless another version than `expected_version` is in force now."""
         ...
 
 
@@ -75,7 +77,7 @@ class ReplanLoop:
         planner: Planner | None = None,
         log: DecisionLog | None = None,
         state_path: Path | None = None,
-        spill_over: bool = False,
+        spill_over: bool = True,
         on_look: Callable[[LookReport], None] = lambda _: None,
     ) -> None:
         self._fleet = fleet
@@ -190,7 +192,8 @@ class ReplanLoop:
             self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=fault)))
             return None
         try:
-            change = self._fleet.apply(plan, self._setting, look.phase)
+            known = self._replanner.plan.version
+            change = self._fleet.apply(plan, self._setting, look.phase, expected_version=known)
         except Exception as error:
             self._broken_off = True
             self._replanner.broken_off()

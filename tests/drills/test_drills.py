@@ -211,6 +211,38 @@ def go_on(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+def begin(worker: Worker, plan: str) -> str:
+    """Begin a change; the first thing heard of it. The lease of one that was killed may have to run
+    out before."""
+    ends_s = time.monotonic() + CHANGE_TTL_S + 5
+    while True:
+        worker.say(f"apply {plan}")
+        heard = worker.hear()
+        if not heard.startswith("failed PlanChangeConflict") or time.monotonic() > ends_s:
+            return heard
+        time.sleep(1)
+
+
+def act(
+    drill: Drill, cluster: DrillCluster, worker: Worker, chance: random.Random, stack: ExitStack
+) -> None:
+    """Do to the victim what the drill says, in the middle of a change by `worker`."""
+    if drill.victim == "rival":
+        with pytest.raises(PlanChangeConflictError, match="Nothing was touched"):
+            cluster.put_in_force("one")
+        return
+    if drill.victim == "changer":
+        pid = worker.process.pid
+    elif drill.victim == "generator":
+        pid = start_generator(cluster, stack).process.pid
+    else:
+        pid = cluster.pid(drill.victim)
+    send(drill, pid, chance, stack)
+    if drill.sign == "HANG":
+        assert cluster.wait_until_settled(WITHIN_S) == []
+        go_on(pid)
+
+
 def in_a_change(
     drill: Drill,
     cluster: DrillCluster,
@@ -223,32 +255,24 @@ def in_a_change(
     may be in force then)."""
     after = "two" if before == "one" else "one"
     worker = changer.worker()
-    worker.say(f"apply {cluster.plan_path(after)}")
     wanted = drill.step.replace("loading", "load")
-    while (heard := worker.hear()) and not heard.startswith(("done", "failed")):
-        if heard == f"step {wanted}":
+    acted = False
+    heard = begin(worker, cluster.plan_path(after))
+    while heard and not heard.startswith(("done", "failed")):
+        here = heard == f"step {wanted}"
+        if not here or drill.step.startswith("loading"):
+            worker.say("go")
+        if here:
+            acted = True
             if drill.step.startswith("loading"):
-                worker.say("go")
                 time.sleep(chance.uniform(0.02, 0.2))
-            if drill.victim == "rival":
-                with pytest.raises(PlanChangeConflictError, match="Nothing was touched"):
-                    cluster.put_in_force(before)
-                worker.say("go")
-                continue
-            if drill.victim == "changer":
-                pid = worker.process.pid
-            elif drill.victim == "generator":
-                pid = start_generator(cluster, stack).process.pid
-            else:
-                pid = cluster.pid(drill.victim)
-            send(drill, pid, chance, stack)
+            act(drill, cluster, worker, chance, stack)
             if drill.sign == "HANG":
-                assert cluster.wait_until_settled(WITHIN_S) == []
-                assert cluster.in_force() == after  # the routes were written
-                go_on(pid)
-            if drill.step.startswith("loading"):
-                continue
-        worker.say("go")
+                assert cluster.in_force() == after  # its routes had been written
+            if not drill.step.startswith("loading"):
+                worker.say("go")
+        heard = worker.hear()
+    assert acted, heard
     if heard.startswith("done"):
         assert not (drill.victim == "changer" and drill.sign == "KILL")
         return heard, {after}

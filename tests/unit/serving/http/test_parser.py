@@ -143,3 +143,15 @@ def test_every_head_is_counted() -> None:
     for count in (1, 2, 3):
         parser.feed(HEADS[0] + BODIES[0])
         assert parser.heads == count
+
+
+def test_within_a_head_no_known_head_is_looked_for() -> None:
+    """Its bytes belong to the head that has begun, whatever they look like."""
+    known, cache = HEADS[0] + BODIES[0], HeadCache()
+    first = RequestParser(Limits(), cache)
+    first.feed(known)
+    cache.keep(first.cycles[0], begin)
+    assert RequestParser(Limits(), cache).find_cached(known) is not None
+    within = RequestParser(Limits(), cache)
+    within.feed(b"GET /z HTTP/1.1\r\nx: ")
+    assert within.find_cached(known) is None

@@ -66,7 +66,9 @@ class FakeFleet:
             seen["e"] = snapshot("e", self.now_s, self.version)
         return seen
 
-    def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
+    def apply(
+        self, plan: Plan, setting: object, phase: object, *, expected_version: int | None = None
+    ) -> RolloutReport:
         if self._fails:
             self._fails -= 1
             self.version += 1  # it is undone, under a version of its own
@@ -236,7 +238,9 @@ def test_a_log_and_a_state_that_cannot_be_written_do_not_end_the_loop(
 
 def test_a_change_that_has_begun_is_completed_before_the_loop_ends() -> None:
     class SlowFleet(FakeFleet):
-        def apply(self, plan: Plan, setting: object, phase: object) -> RolloutReport:
+        def apply(
+            self, plan: Plan, setting: object, phase: object, *, expected_version: int | None = None
+        ) -> RolloutReport:
             began.set()
             until.wait(30)
             return super().apply(plan, setting, phase)

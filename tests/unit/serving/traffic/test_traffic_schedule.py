@@ -165,3 +165,8 @@ def test_the_report_can_say_how_a_trace_was_scaled(tmp_path: Path) -> None:
     (how,) = build_schedule([asked], 1, 5).replayed
     assert how.startswith("phase 0, all clients: ")
     assert "thinned: 1.5 of each recorded arrival" in how
+
+
+def test_rare_queries_come_too() -> None:
+    built = build_schedule([phase({"c1": {"depth": 0.05}}, 10_000.0)], 3, 1)
+    assert 400 < len(built) < 600
