@@ -100,6 +100,20 @@ def test_a_task_that_nobody_asks_has_accuracy_zero() -> None:
     assert found.objective == pytest.approx(0.8)
 
 
+def test_a_plan_is_worth_the_same_however_little_is_asked() -> None:
+    found = evaluate(one_client(load_ct=[[0.06, 0.04]]), _all_local_big())
+    assert found.objective == pytest.approx(0.8)
+    assert found.share_by_tier["client"] == pytest.approx(1.0)
+
+
+def test_f13_counts_what_the_cloud_cannot_answer_in_time() -> None:
+    plan = Allocation.empty(one_client())
+    plan.cloud_at[0, 0] = 0.5
+    late = evaluate(one_client(deadline_t=[0.001, np.inf]), plan).usages["F13"]
+    assert late.use_n.tolist() == pytest.approx([0.5])
+    assert evaluate(one_client(), plan).usages["F13"].use_n.tolist() == [0.0]
+
+
 @pytest.mark.parametrize(
     ("label", "changes"),
     [
