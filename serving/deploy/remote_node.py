@@ -60,7 +60,7 @@ class RemoteNode:
 
     async def change_link(self, target: str, share: float) -> None:
         """See `NodeControl.change_link`."""
-        await self._answer("change_link", self._handle.change_link.remote(target, share))
+        await self._answer("change_link", lambda: self._handle.change_link.remote(target, share))
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
