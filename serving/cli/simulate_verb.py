@@ -41,6 +41,9 @@ def simulate(
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
     ] = None,
     seed: Seed = 1,
+    spill: Annotated[
+        bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
+    ] = True,
     find_peak: FindPeak = False,
     share: PeakShare = 0.99,
     within: PeakWithin = None,
@@ -62,7 +65,9 @@ def simulate(
     phases, timeline = pick_traffic(out, demand, phase, duration)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
-        return simulate_run(setting, wanted, asked, seed=chosen, timeline=timeline)
+        return simulate_run(
+            setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill
+        )
 
     if find_peak:
         tell_peak(
