@@ -42,16 +42,8 @@ class RouteTable:
     def ways(self, task: str) -> tuple[Target, ...]:
         """Every target of `task`: its refuges, then those of its routes by share, each once."""
         by_share = sorted(self.routes.get(task, ()), key=lambda entry: -entry[1])
-        return (*self.refuges.get(task, ()), *(target for target, _ in by_share))
-
-    @property
-    def models(self) -> dict[str, frozenset[str]]:
-        """node -> models this table sends queries to."""
-        found: dict[str, set[str]] = {}
-        for targets in self.routes.values():
-            for target, _ in targets:
-                found.setdefault(target.node, set()).add(target.model)
-        return {node: frozenset(models) for node, models in found.items()}
+        routed = (target for target, _ in by_share)
+        return tuple(dict.fromkeys((*self.refuges.get(task, ()), *routed)))
 
 
 def next_hop(target: Target, above: Collection[str]) -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.cli import main as command
 from serving.cli.console import ExitCode
+from serving.cli.exits import exit_code_of
 from serving.errors import (
     LeaseHeldError,
     PlanChangeConflictError,
@@ -34,8 +34,5 @@ def test_it_is_one_line_and_the_systems_failure(
         raise error
 
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr(command, "app", fail)
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    assert ended.value.code == ExitCode.FAILED
+    assert exit_code_of(fail) == ExitCode.FAILED
     assert capsys.readouterr().err == f"testbed: {error}\n"

@@ -229,7 +229,8 @@ def test_sigterm_in_an_event_loop_lets_its_tasks_clean_up(
 
 
 WAITING = (
-    "import sys, time; from serving.cli.exits import exit_code_of\n"
+    "import signal, sys, time; from serving.cli.exits import exit_code_of\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored, if a shell's background
     "sys.exit(exit_code_of(lambda: (print('ready', flush=True), time.sleep(60))))"
 )
 

@@ -12,6 +12,7 @@ from support.paths import ROOT
 
 WORK = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
 from serving.cli.exits import exit_code_of
 from serving.deploy.signals import finish_first
 

@@ -44,17 +44,13 @@ def test_the_order_in_which_tasks_are_named_means_nothing() -> None:
     assert {first.target, second.target} == {LOCAL, EDGE}
 
 
-def test_of_the_other_ways_that_of_the_largest_share_is_tried_first() -> None:
+def test_the_ways_of_a_task_are_its_refuges_then_its_routes_by_share() -> None:
     other = Target("edge", "f", "middle")
     ways = ((CLOUD, 0.1), (LOCAL, 0.2), (other, 0.3), (EDGE, 0.4))
-    router = Router(RouteTable(1, {"depth": ways}))
-    assert router.others("depth", EDGE) == (other, LOCAL, CLOUD)
-    assert router.others("edges", EDGE) == ()
-
-
-def test_a_table_says_which_models_it_needs_where() -> None:
-    table = RouteTable(1, {"depth": ((LOCAL, 0.5), (EDGE, 0.5)), "edges": ((EDGE, 1.0),)})
-    assert table.models == {"c": {"small"}, "e": {"middle"}}
+    assert RouteTable(1, {"depth": ways}).ways("depth") == (EDGE, other, LOCAL, CLOUD)
+    table = RouteTable(1, {"depth": ways}, {"depth": (CLOUD, LOCAL)})
+    assert table.ways("depth") == (CLOUD, LOCAL, EDGE, other)
+    assert table.ways("edges") == ()
 
 
 def test_the_share_that_is_left_is_shed() -> None:
