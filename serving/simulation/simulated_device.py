@@ -16,7 +16,7 @@ import numpy as np
 from cluster.topology import Node
 from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
-from serving.node.device.admission import find_refusal
+from serving.node.device.admission import find_refusal, may_probe
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
@@ -86,6 +86,7 @@ class SimulatedDevice:
         self._running: Batch[_Job] | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._free_s = 0.0
+        self._pushed_s: dict[str, float] = {}
         self._stopped = False
         self.slowdown = 1.0
         self.busy_s = 0.0
@@ -144,9 +145,12 @@ class SimulatedDevice:
             )
         if self._stopped:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
-        return find_refusal(
-            self._batcher, model, _now_s(), self._free_s, deadline_s, self._max_waiting
+        now_s = _now_s()
+        refusal = find_refusal(
+            self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting
         )
+        since_s = now_s - self._pushed_s.get(model, -inf)
+        return None if may_probe(refusal, self._batcher, model, since_s) else refusal
 
     async def submit_all(
         self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None
@@ -157,7 +161,10 @@ class SimulatedDevice:
         if refusal is not None:
             raise refusal
         job = _Job(tasks, asyncio.get_running_loop().create_future())
-        self._batcher.push(model, job, _now_s(), latest_s)
+        if self._batcher.never_fits(model):  # a probe is to be run
+            latest_s = inf
+        now_s = self._pushed_s[model] = _now_s()
+        self._batcher.push(model, job, now_s, latest_s)
         self._look()
         try:
             return await job.future

@@ -42,6 +42,12 @@ class SimulatedTransport:
             raise RefusedError(RefusalReason.PEER_LOST)
         return outcomes
 
+    def refusal(self) -> RefusedError | None:
+        """See `Transport.refusal`: a node that is down closes its connections, which is seen."""
+        if self._is_cut or self._far() is None:
+            return RefusedError(RefusalReason.PEER_UNREACHABLE)
+        return None
+
     def prepare(self) -> None:
         """See `Transport.prepare`."""
 

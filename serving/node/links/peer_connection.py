@@ -30,6 +30,7 @@ from serving.routing.routes import Ask
 
 __all__ = ["PeerConnection", "UplinkTimeouts"]
 
+CUT = "the link to the node above is cut"
 FindPeer = Callable[[], Awaitable[tuple[str, int]]]
 
 
@@ -98,6 +99,15 @@ class PeerConnection:
         self._calls: dict[int, _Call] = {}
         self._numbers = count()
 
+    def refusal(self) -> RefusedError | None:
+        """See `Transport.refusal`."""
+        if self._is_cut:
+            return RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
+        if self._failed is None or (self._connection is not None and self._connection.connected):
+            return None
+        recently = self._clock() < self._attempted_s + self._timeouts.again_s
+        return _copy(self._failed) if recently else None
+
     def prepare(self) -> None:
         """See `Transport.prepare`."""
         if self._connection is None and (self._attempt is None or self._attempt.done()):
@@ -141,7 +151,7 @@ class PeerConnection:
         on_sent: Callable[[], None],
     ) -> list[AskOutcome]:
         if self._is_cut:
-            raise RefusedError(RefusalReason.PEER_UNREACHABLE, "the link to the node above is cut")
+            raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         connection = self._connection
         if connection is None or not connection.connected:
             connection = await self._connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from serving.errors import RefusedError
 from serving.node.device.served import Image
 from serving.node.links.messages import AskOutcome
 from serving.routing.routes import Ask
@@ -28,6 +29,11 @@ class Transport(Protocol):
         when the image has been given to the link. Raises `RefusedError` if the far node cannot be
         reached, goes away or stays silent.
         """
+        ...
+
+    def refusal(self) -> RefusedError | None:
+        """Why nothing can be sent now, where that is known without trying: queries then go
+        elsewhere at once, before they wait for bandwidth. None where it is to be tried."""
         ...
 
     def prepare(self) -> None:

@@ -64,6 +64,9 @@ class Uplink:
             refusal = self._backoff.refusal(ask.target.node, now_s)
             if refusal is not None:
                 return refusal
+        unreachable = self._transport.refusal()
+        if unreachable is not None:
+            return unreachable
         if self._in_flight >= self._max_in_flight:
             message = f"{self._in_flight} queries are on the link"
             return RefusedError(RefusalReason.LINK_FULL, message)

@@ -152,3 +152,21 @@ def test_a_device_that_is_closed_refuses(run: Run[Counter[str]]) -> None:
         return Counter(refused)
 
     assert run(scenario) == {RefusalReason.STOPPING: 3}
+
+
+def test_the_simulated_device_tries_a_model_again_whose_estimate_a_stall_spoilt() -> None:
+    async def main() -> list[str]:
+        device = SimulatedDevice(NODE, lambda node, model, size: BATCH_S, MAX_WAITING)
+        device.slowdown = 1_000.0
+        await device.load("m")
+        device.slowdown = 1.0
+        first, second = await asyncio.gather(outcome_of(device), outcome_of(device))
+        later = []
+        for _ in range(20):
+            await asyncio.sleep(1.5)
+            later.append(await outcome_of(device))
+        return [first, second, *later]
+
+    outcomes = run_in_virtual_time(main())
+    assert outcomes[:2] == ["answered", "overloaded"]  # one a second is tried
+    assert set(outcomes[2:]) == {"answered"}
