@@ -65,7 +65,7 @@ soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_S
 	$(PY) -m pytest -s tests/soak -m slow
 
 drills: setup ## kill and stop every kind of process at each step of a change of plan (DRILLS_SEED=1)
-	$(PY) -m pytest -s tests/drills -m slow
+	$(PY) -m pytest -s tests/drills tests/e2e -m slow
 
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .

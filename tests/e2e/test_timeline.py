@@ -75,6 +75,7 @@ def test_a_timeline_that_names_nobody_changes_nothing(walked: Testbed) -> None:
     assert not rows_path.exists()
 
 
+@pytest.mark.slow  # `make drills` runs it; a peak costs a run for every factor that is tried
 def test_the_peak_of_the_running_system_is_found(walked: Testbed) -> None:
     options = ["--share", "0.5", "--seeds", "1", "--tolerance", "1", "--duration", "4", "--json"]
     found = walked.run("drive", "--find-peak", *options)
