@@ -169,8 +169,9 @@ def test_budgets_and_routes_hold_at_every_stage(old: Plan, new: Plan, spare: int
         assert all(used(present)[node] <= budget[node] for node in NODES)
         table = stage.routes["c"]
         assert table.version == 2 + number
-        for node, named in table.models.items():
-            assert named <= stage.keep[node] <= present[node]
+        for target in {target for targets in table.routes.values() for target, _ in targets}:
+            assert target.model in stage.keep[target.node]
+        assert all(stage.keep[node] <= present[node] for node in NODES)
         for task, targets in table.routes.items():
             assert sum(share for _, share in targets) <= 1 + 1e-9
             ways = open_ways(task, RouteTable(1, final), able, stage.keep, PATHS["c"])
