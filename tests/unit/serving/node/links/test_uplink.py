@@ -1,0 +1,128 @@
+"""A link's budget: what a query that is not sent after all leaves to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from serving.errors import RefusalReason, RefusedError
+from serving.node.device.served import Image
+from serving.node.links.messages import AskOutcome, AskReply
+from serving.node.links.pacer import LinkPacer
+from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
+from serving.routing.routes import Ask, Target
+from serving.simulation.virtual_time import run_in_virtual_time
+
+TARGET = Target("edge", "edge", "m")
+ASKS = (Ask(TARGET, ("depth",)),)
+IMAGE: Image = np.zeros((4, 1, 1), np.uint8)
+SIZE = IMAGE.nbytes + QUERY_OVERHEAD_BYTES
+
+
+class FakeTransport:
+    """Answers after `answer_s`, unless `gone` says why nothing can be sent."""
+
+    def __init__(self, answer_s: float = 0.0) -> None:
+        self.answer_s = answer_s
+        self.known_gone: RefusedError | None = None
+        self.found_gone: RefusedError | None = None
+        self.is_cut = False
+        self.sent = 0
+
+    async def exchange(
+        self,
+        asks: tuple[Ask, ...],
+        image: Image,
+        latest_s: float | None,
+        on_sent: Callable[[], None],
+    ) -> list[AskOutcome]:
+        if self.found_gone is not None:
+            raise self.found_gone
+        self.sent += 1
+        on_sent()
+        await asyncio.sleep(self.answer_s)
+        return [AskReply(ask.target, {}, 0.0) for ask in asks]
+
+    def refusal(self) -> RefusedError | None:
+        return self.known_gone
+
+    def prepare(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def cut(self, cut: bool) -> None:
+        self.is_cut = cut
+
+
+def link(transport: FakeTransport) -> tuple[Uplink, LinkPacer]:
+    """One query a second; two may wait."""
+    pacer = LinkPacer(bandwidth_bytes_per_s=SIZE, rtt_s=0.0, max_backlog_s=2.0)
+    return Uplink(pacer, transport, clock=lambda: asyncio.get_running_loop().time()), pacer
+
+
+def test_a_query_that_is_sent_counts_and_takes_its_time() -> None:
+    async def scenario() -> tuple[float, int, tuple[int, int]]:
+        uplink, pacer = link(FakeTransport())
+        await uplink.call(ASKS, IMAGE)
+        return asyncio.get_running_loop().time(), pacer.sent_bytes, uplink.in_flight
+
+    assert run_in_virtual_time(scenario()) == (1.0, SIZE, (0, 0))
+
+
+def test_a_query_whose_caller_leaves_before_it_is_sent_frees_its_turn() -> None:
+    async def scenario() -> tuple[float, int]:
+        uplink, pacer = link(FakeTransport())
+        first = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        second = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        await asyncio.sleep(0.25)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        third = uplink.call(ASKS, IMAGE)
+        await asyncio.gather(first, third)
+        return asyncio.get_running_loop().time(), pacer.sent_bytes
+
+    assert run_in_virtual_time(scenario()) == (2.0, 2 * SIZE)
+
+
+def test_a_query_that_finds_nobody_counts_as_nothing() -> None:
+    async def scenario() -> tuple[int, tuple[int, int]]:
+        transport = FakeTransport()
+        transport.found_gone = RefusedError(RefusalReason.PEER_UNREACHABLE)
+        uplink, pacer = link(transport)
+        with pytest.raises(RefusedError):
+            await uplink.call(ASKS, IMAGE)
+        return pacer.sent_bytes, uplink.in_flight
+
+    assert run_in_virtual_time(scenario()) == (0, (0, 0))
+
+
+def test_where_nobody_is_known_to_be_at_the_far_end_no_query_waits_for_its_turn() -> None:
+    async def scenario() -> tuple[float, float]:
+        transport = FakeTransport()
+        uplink, pacer = link(transport)
+        transport.known_gone = RefusedError(RefusalReason.PEER_UNREACHABLE)
+        for _ in range(5):
+            with pytest.raises(RefusedError) as refused:
+                await uplink.call(ASKS, IMAGE)
+            assert refused.value.reason is RefusalReason.PEER_UNREACHABLE
+        return asyncio.get_running_loop().time(), pacer.free_at_s
+
+    assert run_in_virtual_time(scenario()) == (0.0, 0.0)
+
+
+def test_a_link_is_cut_slowed_and_restored() -> None:
+    async def scenario() -> list[float]:
+        transport = FakeTransport()
+        uplink, pacer = link(transport)
+        seen = []
+        for share in (0.5, 0.0, 1.0):
+            uplink.change(share)
+            seen += [pacer.bandwidth_bytes_per_s / SIZE, float(transport.is_cut)]
+        return seen
+
+    assert run_in_virtual_time(scenario()) == [0.5, 0.0, 0.5, 1.0, 1.0, 0.0]
