@@ -7,6 +7,9 @@ no cost and in halves, and a batch is never small: whatever a planner, a router 
 each of their answers is possible here. So its optimum, and every dual bound of it, is at least what
 any of them scores.
 
+A plan is in force for whole periods, and answers what arrives in its own: of models that take turns
+within one period the program knows nothing.
+
 Work and bytes need not end with their period. Each device and link has a backlog that goes over
 into the next one, and may be at most what a query may wait, `wait_s`: a query that is answered in
 time has left every queue by then.

@@ -40,6 +40,9 @@ def live(
     log: Annotated[Path, typer.Option(help="file that decisions are added to")] = Path(
         "out/decisions.jsonl"
     ),
+    spill: Annotated[
+        bool, typer.Option("--spill/--no-spill", help="as the nodes were deployed")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="decide, and change nothing")] = False,
     as_json: Json = False,
 ) -> None:
@@ -88,6 +91,7 @@ def live(
             clock=time.monotonic,
             log=DecisionLog(log),
             state_path=None if dry_run else state_file(folder),
+            spill_over=spill,
             on_look=note,
         )
         try:

@@ -18,6 +18,7 @@ from cluster.demand import Phase
 from cluster.providers.state import ClusterError
 from cluster.topology import Topology
 from planner.plan import Plan
+from serving.errors import PlanChangeConflictError
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.decision import decide
 from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
@@ -195,7 +196,8 @@ class ReplanLoop:
             known = self._replanner.plan.version
             change = self._fleet.apply(plan, self._setting, look.phase, expected_version=known)
         except Exception as error:
-            self._broken_off = True
+            # After a conflict nothing was touched, and what is in force now is another's plan.
+            self._broken_off = not isinstance(error, PlanChangeConflictError)
             self._replanner.broken_off()
             words = f"{type(error).__name__}: {error}"
             self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=words)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field
 
@@ -48,8 +50,7 @@ def regret_of(
     if not len(measurements):
         return None
     clients = [node.name for node in setting.topology.clients]
-    rates = {client: dict.fromkeys(setting.tasks, 1.0) for client in clients}
-    problem = setting.problem(Phase(duration_s=1.0, rates_qps=rates))
+    problem = _all_there_is(setting)
     periods = max(1, int(np.ceil(measurements.run.duration_s / period_s - 1e-9)))
     arrivals_kct = np.zeros((periods, len(problem.clients), len(problem.tasks)), dtype=np.int64)
     k_q = np.minimum((measurements.scheduled_s / period_s).astype(int), periods - 1)
@@ -76,6 +77,30 @@ def regret_of(
         clairvoyant_bound=bound.accuracy,
         reached=score / bound.score if bound.score else 1.0,
         period_s=period_s,
+    )
+
+
+def _all_there_is(setting: Setting) -> Problem:
+    """The problem with everything that a run can use: the whole bandwidth of every link, of which
+    plans leave a part free, and for every task the best model that the cloud could hold."""
+    links = tuple(link.model_copy(update={"budget_share": 1.0}) for link in setting.topology.links)
+    whole = replace(setting, topology=setting.topology.model_copy(update={"links": links}))
+    clients = [node.name for node in setting.topology.clients]
+    rates = {client: dict.fromkeys(setting.tasks, 1.0) for client in clients}
+    problem = whole.problem(Phase(duration_s=1.0, rates_qps=rates))
+    cloud = setting.topology.cloud
+    fits_m = np.array(
+        [
+            setting.model_bytes.get((cloud.name, model), np.inf) <= float(cloud.memory)
+            for model in problem.models
+        ]
+    )
+    accuracy_mt = np.where(fits_m[:, None], problem.accuracy_mt, 0.0)
+    best_t = accuracy_mt.max(axis=0, initial=0.0)
+    return replace(
+        problem,
+        cloud_accuracy_t=best_t,
+        cloud_model_t=np.where(best_t > 0, accuracy_mt.argmax(axis=0), -1),
     )
 
 

@@ -50,8 +50,7 @@ def find_mending(assignment: Assignment, seen: NodeSnapshot, table: RouteTable) 
     """
     wanted = assignment.table
     turns = wanted is not None and (
-        table.version < wanted.version
-        or (table.version == wanted.version and table.routes != wanted.routes)
+        table.version < wanted.version or (table.version == wanted.version and table != wanted)
     )
     return Mending(
         wanted if turns else None,

@@ -115,7 +115,11 @@ async def _replan(
         looks.append(look)
         if look.made is not None:
             await asyncio.sleep(PLANNING_S)
-        if look.change_to is not None:
+        if look.change_to is None:
+            continue
+        if set(system.snapshots()) != set(nodes):  # as live: a change needs every node
+            replanner.broken_off()
+        else:
             change = await system.follow(look.change_to, setting.model_bytes)
             replanner.adopted(look.change_to, change.version)
             changes.append(Change(look, clock()))

@@ -175,9 +175,12 @@ class SimulatedSystem:
             shared_passes=self.shared_passes,
             spill_over=self.spill_over,
         )
+        former = self._devices.get(node.name)
         device = self._devices[node.name] = SimulatedDevice(
             node, self.latency_s, config.max_waiting, partial(self.load_s, node.name)
         )
+        if former is not None:
+            device.log = former.log  # of the node, whichever process ran its batches
         uplinks = {
             link.target: Uplink(
                 pacer_of(link, node),

@@ -57,16 +57,15 @@ class LinkPacer:
         """Count a message that went over the link."""
         self.sent_bytes += size_bytes
 
-    def give_back(self, now_s: float, size_bytes: int, left_s: float) -> None:
-        """Free what is still to come of the time that was reserved for a message until `left_s`:
-        its caller has gone, or it found nobody at the far end.
+    def give_back(self, now_s: float, took_s: float, left_s: float) -> None:
+        """Free what is still to come of the `took_s` that were reserved for a message until
+        `left_s`: its caller has gone, or it found nobody at the far end.
 
         Messages behind it keep their times. For example 2 of 3 messages that take 1 s each wait
         when the first is cancelled: they leave at 2 s and 3 s as they were told, and the next one
         at 3 s instead of 4 s.
         """
-        began_s = left_s - size_bytes / self.bandwidth_bytes_per_s
-        self.free_at_s -= max(0.0, left_s - max(now_s, began_s))
+        self.free_at_s -= max(0.0, left_s - max(now_s, left_s - took_s))
 
 
 def pacer_of(link: Link, node: Node) -> LinkPacer:

@@ -156,6 +156,8 @@ class PeerConnection:
         if connection is None or not connection.connected:
             connection = await self._connect()
         await connection.drain()
+        if self._is_cut:  # while it was made
+            raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         if not connection.connected:
             raise RefusedError(RefusalReason.PEER_LOST, "the node above went away")
         number = next(self._numbers)

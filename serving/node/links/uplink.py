@@ -96,6 +96,7 @@ class Uplink:
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
         left_s = self._pacer.reserve(called_s, size, deadline_s)
+        took_s = size / self._pacer.bandwidth_bytes_per_s  # as of now: it may change meanwhile
         up_s = left_s - called_s + self._pacer.rtt_s / 2
         self._in_flight += 1
         self._in_flight_bytes += size
@@ -121,7 +122,7 @@ class Uplink:
             raise RefusedError(RefusalReason.DEADLINE, "the deadline passed on the link") from None
         finally:
             if not sent:
-                self._pacer.give_back(self._clock(), size, left_s)
+                self._pacer.give_back(self._clock(), took_s, left_s)
             self._in_flight -= 1
             self._in_flight_bytes -= size
         link_s = up_s + self._pacer.rtt_s / 2

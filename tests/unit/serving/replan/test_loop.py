@@ -14,7 +14,7 @@ import pytest
 
 from cluster.providers.state import ClusterError
 from planner.plan import Plan
-from serving.errors import PlanningError
+from serving.errors import PlanChangeConflictError, PlanningError
 from serving.node.snapshot import NodeSnapshot
 from serving.replan import replanner
 from serving.replan.decision import Decision, decide
@@ -259,3 +259,18 @@ def test_a_change_that_has_begun_is_completed_before_the_loop_ends() -> None:
 
     asyncio.run(cancelled())
     assert fleet.version == 2
+
+
+def test_a_plan_that_somebody_else_put_in_force_is_not_taken_for_the_loops_own() -> None:
+    class ContestedFleet(FakeFleet):
+        def apply(
+            self, plan: Plan, setting: object, phase: object, *, expected_version: int | None = None
+        ) -> RolloutReport:
+            assert expected_version == self.version
+            self.version += 1  # a `deploy` came first
+            raise PlanChangeConflictError("plan version 2 is in force, and not 1")
+
+    fleet = ContestedFleet(*[DEPTH] * 30, *[EDGES] * 60)
+    with pytest.raises(ClusterError, match="somebody else changes plans"):
+        asyncio.run(asyncio.wait_for(loop_on(fleet).run(), 60))
+    assert fleet.applied == []

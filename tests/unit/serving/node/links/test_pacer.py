@@ -26,16 +26,16 @@ def test_messages_leave_one_after_another() -> None:
 def test_a_message_that_is_given_up_leaves_its_time_to_the_next() -> None:
     link = pacer()
     first_s, second_s = link.reserve(0.0, 100), link.reserve(0.0, 100)
-    link.give_back(0.0, 100, second_s)
+    link.give_back(0.0, 1.0, second_s)
     assert link.reserve(0.0, 100) == second_s
-    link.give_back(0.0, 100, first_s)
+    link.give_back(0.0, 1.0, first_s)
     assert link.free_at_s == 1.0
 
 
 def test_of_a_message_given_up_half_way_half_is_given_back() -> None:
     link = pacer()
     left_s = link.reserve(0.0, 100)
-    link.give_back(0.5, 100, left_s)
+    link.give_back(0.5, 1.0, left_s)
     assert link.free_at_s == 0.5
 
 
@@ -43,5 +43,5 @@ def test_nothing_is_given_back_of_a_time_that_has_passed() -> None:
     link = pacer()
     left_s = link.reserve(0.0, 100)
     link.reserve(1.0, 100)
-    link.give_back(1.5, 100, left_s)
+    link.give_back(1.5, 1.0, left_s)
     assert link.free_at_s == 2.0
