@@ -53,7 +53,7 @@ def test_the_bound_is_near_what_a_good_plan_reaches_under_a_steady_load(setting:
     plan = solve(setting.problem(phase), "certified", Options()).plan
     regret = regret_of(simulate(setting, plan, [phase], seed=3), setting)
     assert regret is not None
-    assert regret.reached >= 0.9
+    assert regret.reached >= 0.8  # a plan leaves three tenths of every link free for bursts
 
 
 def test_late_answers_and_refusals_score_nothing(setting: Setting) -> None:
@@ -68,3 +68,25 @@ def test_late_answers_and_refusals_score_nothing(setting: Setting) -> None:
     assert some is not None
     assert some.accuracy == 0.0
     assert some.clairvoyant_bound == regret.clairvoyant_bound
+
+
+def test_the_bound_knows_of_the_whole_link_and_not_of_what_plans_leave_free(
+    setting: Setting,
+) -> None:
+    """A plan that fills the links has to stay below it as well."""
+
+    def with_share(budget_share: float) -> Setting:
+        links = tuple(
+            link.model_copy(update={"budget_share": budget_share})
+            for link in setting.topology.links
+        )
+        topology = setting.topology.model_copy(update={"links": links})
+        return Setting(topology, setting.cards, setting.profiles)
+
+    phase = bursty(10.0, 2.0)
+    full, sparing = with_share(1.0), with_share(0.4)
+    plan = solve(full.problem(phase), "certified", Options()).plan
+    rows = simulate(full, plan, [phase], seed=4)
+    bounds = [regret_of(rows, each) for each in (full, sparing)]
+    assert all(bound is not None and bound.reached <= 1.0 + 1e-9 for bound in bounds)
+    assert bounds[0] == bounds[1]
