@@ -150,14 +150,14 @@ class HeldLease:
         """Renew no more and give the lease up. A store that gives no answer lets it run out."""
         self._ended.set()
         self._renewing.join()
-        with suppress(ClusterError):
+        with suppress(ClusterError, OSError):  # it is over, whatever becomes of the lease
             self._store.release(self.lease.name, self.lease.owner)
 
     def _renew(self) -> None:
         while not self._ended.wait(self.lease.ttl_s / RENEWALS):
             try:
                 renewed = self._store.renew(self.lease.name, self.lease.owner)
-            except ClusterError as error:
+            except (ClusterError, OSError) as error:
                 _log.warning("the lease %s was not renewed: %s", self.lease.name, error)
                 continue
             if not renewed:

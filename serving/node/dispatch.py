@@ -72,19 +72,25 @@ class Dispatcher:
         So has one whose way was full (spill-over), if `spill_since_s` says when the query arrived:
         the promise that was made then holds on the other way too.
         """
+        why: list[RefusalReason | None] = [None]
         if len(asks) == 1:  # as nearly always: no task of its own
             outcomes = await self._send(asks, image, deadline_s)
         else:
-            outcomes = await self._send_parts(asks, image, deadline_s, spill_since_s is not None)
+            settled = self._settle(asks, deadline_s, spill_since_s is not None)
+            if isinstance(settled, RefusedError):
+                return [settled] * len(asks)
+            asks, why = tuple(ask for ask, _ in settled), [reason for _, reason in settled]
+            outcomes = await self._send_parts(asks, image, deadline_s)
         for index, outcome in enumerate(outcomes):
-            if not isinstance(outcome, RefusedError):
-                continue
-            reason = outcome.reason
-            if reason.is_fault:
-                outcomes[index] = await self._detour(asks[index], image, deadline_s, outcome)
-            elif reason.is_full and spill_since_s is not None:
-                ask = asks[index]
-                outcomes[index] = await self._spill(ask, image, deadline_s, outcome, spill_since_s)
+            if isinstance(outcome, RefusedError):
+                ask, reason = asks[index], outcome.reason
+                if reason.is_fault:
+                    outcome = await self._detour(ask, image, deadline_s, outcome)
+                elif reason.is_full and spill_since_s is not None:
+                    outcome = await self._spill(ask, image, deadline_s, outcome, spill_since_s)
+            if why[index] is not None and isinstance(outcome, AskReply):
+                outcome = outcome._replace(spilled=why[index])
+            outcomes[index] = outcome
         return outcomes
 
     def refusal(self, target: Target) -> RefusedError | None:
@@ -111,26 +117,32 @@ class Dispatcher:
         ]
         return (target for target in dict.fromkeys(ways) if target != own)
 
-    async def _send_parts(
-        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None, spills: bool
-    ) -> list[AskOutcome]:
-        """Each model here gets its ask; all that go up a link share one image there, unless passes
-        are not shared. Nothing is begun if one of them is known to be refused everywhere."""
-        settled: list[Ask] = []
-        spilled: dict[Ask, RefusalReason] = {}
+    def _settle(
+        self, asks: tuple[Ask, ...], deadline_s: float | None, spills: bool
+    ) -> list[tuple[Ask, RefusalReason | None]] | RefusedError:
+        """Asks of which none is known to be refused, and why one is not the router's own: what
+        would be refused here goes another way that has room. A refusal if one has none: then
+        nothing is begun of the others."""
+        settled: list[tuple[Ask, RefusalReason | None]] = []
         for ask in asks:
             refusal = self._known_refusal(ask, deadline_s)
             if refusal is None or refusal.reason.is_fault:
-                settled.append(ask)
+                settled.append((ask, None))
                 continue
             open_ways = self._with_room(self.besides(ask.tasks, ask.target), ask.tasks)
             other = next(open_ways, None) if spills and refusal.reason.is_full else None
             if other is None:
-                return [refusal] * len(asks)
-            settled.append(Ask(other, ask.tasks))
-            spilled[settled[-1]] = refusal.reason
-        parts: list[tuple[Ask, ...]] = [(ask,) for ask in settled if ask.target.node == self._node]
-        above = [ask for ask in settled if ask.target.node != self._node]
+                return refusal
+            settled.append((Ask(other, ask.tasks), refusal.reason))
+        return settled
+
+    async def _send_parts(
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
+    ) -> list[AskOutcome]:
+        """Each model here gets its ask; all that go up a link share one image there, unless passes
+        are not shared."""
+        parts: list[tuple[Ask, ...]] = [(ask,) for ask in asks if ask.target.node == self._node]
+        above = [ask for ask in asks if ask.target.node != self._node]
         parts += frames_up(above, self._uplinks, self._shared_passes)
         done = await asyncio.gather(
             *(self._send(part, image, deadline_s) for part in parts), return_exceptions=True
@@ -140,11 +152,7 @@ class Dispatcher:
             if isinstance(outcomes, BaseException):  # not a refusal: a mistake of ours
                 raise outcomes
             by_ask.update(zip(part, outcomes, strict=True))
-        for ask, reason in spilled.items():
-            outcome = by_ask[ask]
-            if isinstance(outcome, AskReply):
-                by_ask[ask] = outcome._replace(spilled=reason)
-        return [by_ask[ask] for ask in settled]
+        return [by_ask[ask] for ask in asks]
 
     def _known_refusal(self, ask: Ask, deadline_s: float | None) -> RefusedError | None:
         """What the device here would refuse `ask` with; None for what goes up a link."""

@@ -138,3 +138,32 @@ def test_a_node_above_leaves_it_to_the_client_where_else_to_go() -> None:
     assert set(nodes) == {"client", "edge"}
     assert edge.served == {"two": nodes["edge"]}
     assert edge.sent_bytes == 0
+
+
+def test_tasks_that_find_their_own_model_full_take_other_ways_each_and_are_counted() -> None:
+    """Two models at home, one of them busy: its task goes up, the other's stays."""
+
+    async def scenario() -> tuple[Counter[tuple[str, str]], NodeSnapshot]:
+        runtimes = models()
+        runtimes["one"].batch_s = 0.15
+        async with hierarchy(runtimes) as (client, servers):
+            await client.load(("one", "three"))
+            await servers["edge"].load(("two",))
+            mine, other = HERE, Target("client", "client", "three")
+            routes = {"depth": ((mine, 1.0),), "edges": ((other, 1.0),)}
+            client.route(RouteTable(1, routes, {"depth": (mine, EDGE)}))
+            found: Counter[tuple[str, str]] = Counter()
+            for answers in await asyncio.gather(
+                *(client.answer_all(TASKS, image(1)) for _ in range(250)), return_exceptions=True
+            ):
+                if isinstance(answers, dict):
+                    found.update((task, routed.target.model) for task, routed in answers.items())
+                    spilled = answers["depth"].spilled
+                    assert (spilled is None) == (answers["depth"].target == mine)
+                else:
+                    assert isinstance(answers, RefusedError)
+            return found, client.snapshot()
+
+    found, seen = asyncio.run(scenario())
+    assert found["depth", "two"] > 0
+    assert sum(seen.spilled.values()) >= found["depth", "two"]
