@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.attachments import components
 from planner.edge_cost import EdgeCost, edge_cost
+from planner.fits import TOLERANCE
 from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
 from planner.prices import Prices
@@ -64,7 +65,10 @@ def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Opt
         best = _solve(scaled, cost_of, options, 0.0)
     else:
         best = _price_search(scaled, cost_of, options, free)
-    bound_qps = min(best.bound_qps, free.bound_qps, trivial_bound_qps(problem))
+    # A plan may take `room` of each budget, a share of TOLERANCE more than the program allows. With
+    # every right side and every column's limit so much larger, its optimum would be so much larger.
+    linear_qps = min(best.bound_qps, free.bound_qps) * (1 + TOLERANCE)
+    bound_qps = min(linear_qps, trivial_bound_qps(problem))
     return replace(best, bound_qps=bound_qps)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
-from planner.fits import room
+from planner.fits import TOLERANCE, room
 from planner.offloading import Tiers, route
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
@@ -62,6 +62,26 @@ def test_a_setup_as_long_as_the_window_fits_it(policy: str) -> None:
     full = replace(problem, edge_setup_em=np.array([[0.3, 0.3, 0.01]]))
     found = solve(full, policy, Options(overrun=None, fill=1.0))
     assert found.objective == pytest.approx(0.6 * 0.9)  # one of them alone, for 6 of 10 queries
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_no_policy_scores_above_its_bound_within_the_tolerance(policy: str, share: float) -> None:
+    """What fits by the tolerance alone must fit in the bound too: a memory, and a window."""
+    memory = replace(two_models(), client_memory_c=np.array([0.3 / (1 + share * TOLERANCE)]))
+    assert _certified(memory, policy) <= 0.9 * (1 + 2 * TOLERANCE)
+    window = one_client(
+        window_e=[0.3 / (1 + share * TOLERANCE)], client_memory_c=[0.0],
+        accuracy_mt=[[0.9, 0.0], [0.0, 0.9], [0.5, 0.5]],
+        cloud_accuracy_t=[0.0, 0.0], cloud_model_t=[-1, -1],
+        edge_setup_em=[[0.1, 0.2, 0.01]], edge_marginal_em=[[0.0, 0.0, 0.001]],
+    )  # fmt: skip
+    assert _certified(window, policy) <= 0.9 * (1 + 2 * TOLERANCE)
+
+
+def _certified(problem: Problem, policy: str) -> float:
+    """The upper bound; solving raises where the plan's own value is above it."""
+    return solve(problem, policy, Options(overrun=None, fill=1.0)).certificate.upper_bound
 
 
 @FEW
