@@ -26,6 +26,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from planner.attachments import best_by_client, by_edge
+from planner.fits import room
 from planner.problem import FloatArray, Problem
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import LinearProgram, SolverLimits
@@ -223,7 +224,7 @@ class _Builder:
     def _held(self, bytes_nm: FloatArray, memory_n: FloatArray) -> NDArray[np.bool_]:
         """Models that serve something and fit their node's memory alone."""
         useful_m = (self.problem.accuracy_mt > 0).any(axis=1)
-        return np.asarray(useful_m & np.isfinite(bytes_nm) & (bytes_nm <= memory_n[:, None]))
+        return np.asarray(useful_m & np.isfinite(bytes_nm) & (bytes_nm <= room(memory_n)[:, None]))
 
     def _columns(self, objective_v: FloatArray, upper_v: FloatArray) -> IntArray:
         columns = np.arange(self.column_count, self.column_count + len(upper_v))
@@ -262,7 +263,7 @@ class _Builder:
         periods = len(self.arrivals_kct)
         size = np.maximum(mu_n, 1.0)
         rows = k * len(mu_n) + n
-        self._rows(np.tile(mu_n / size, periods), (held, rows, bytes_nm[n, m] / size[n]))
+        self._rows(np.tile(room(mu_n) / size, periods), (held, rows, bytes_nm[n, m] / size[n]))
 
     def _backlog(
         self,

@@ -11,6 +11,7 @@ from cluster.demand import Phase
 from cluster.document import FrozenModel
 from cluster.errors import InputError
 from planner.clairvoyant import Health, LeastWork, clairvoyant_bound
+from planner.fits import room
 from planner.latency_bound import latency_bounds_s
 from planner.problem import FloatArray, Problem
 from serving.setting.setting import Setting
@@ -91,7 +92,7 @@ def _all_there_is(setting: Setting) -> Problem:
     cloud = setting.topology.cloud
     fits_m = np.array(
         [
-            setting.model_bytes.get((cloud.name, model), np.inf) <= float(cloud.memory)
+            setting.model_bytes.get((cloud.name, model), np.inf) <= room(float(cloud.memory))
             for model in problem.models
         ]
     )

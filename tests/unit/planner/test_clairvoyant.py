@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.clairvoyant import Health, LeastWork, clairvoyant_bound, least_work
+from planner.fits import TOLERANCE
 from planner.instances.sample import sample_problem
 from planner.policies import Options, solve
 from planner.problem import Problem
@@ -80,6 +81,16 @@ def test_without_memory_for_a_model_its_half_counts_half() -> None:
     assert clairvoyant_bound(half, counts(8), 1.0, 0.5).score == pytest.approx(8 * 0.6)
     both = problem(client_memory=1.0, uplink=0.0)
     assert clairvoyant_bound(both, counts(8), 1.0, 0.5).score == pytest.approx(8 * 0.6)
+
+
+def test_what_a_plan_may_hold_by_the_tolerance_the_bound_holds_too() -> None:
+    """A sum of floats may lie this little above a memory that it fills exactly (`fits.room`)."""
+    within = 1.0 - 0.9 * TOLERANCE
+    full = problem(client_memory=within, edge_memory=2.0 * within)
+    light = replace(full, load_ct=np.array([[5.0]]))
+    assert solve(light, "certified", Options(overrun=None)).plan.onloading["e"] == ("large",)
+    found = clairvoyant_bound(full, counts(20), 1.0, 0.5)
+    assert found.score == pytest.approx(15 * 0.9 + 5 * 0.6, rel=1e-9)
 
 
 def test_nodes_and_links_that_are_gone_answer_nothing() -> None:
