@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
+from typing import TypeVar
 
 from ray import serve
 
@@ -35,12 +36,12 @@ from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.refuges import refuges_of
-from serving.rollout.stages import MemoryBudgets
 from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]
 
+A = TypeVar("A")
 LOG_TIMEOUT_S = 10.0
 _log = logging.getLogger(__name__)
 
@@ -146,15 +147,17 @@ class Fleet:
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Counters of every node."""
-        return asyncio.run(self._snapshots())
+        return asyncio.run(call_each({name: node.snapshot() for name, node in self._nodes.items()}))
 
     def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
         """Counters of the nodes that answer within `limit_s`."""
-        return asyncio.run(self._snapshots_within(limit_s))
+        calls = {name: node.snapshot() for name, node in self._nodes.items()}
+        return asyncio.run(_answers_within(limit_s, calls))
 
     def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
         """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
-        return asyncio.run(self._log_lines(nodes, after_s))
+        calls = {name: self._nodes[name].log_lines(after_s) for name in nodes}
+        return asyncio.run(_answers_within(LOG_TIMEOUT_S, calls))
 
     def change_link(self, source: str, target: str, share: float) -> None:
         """Let `share` of the bandwidth of the link from `source` up to `target` be there from now
@@ -229,44 +232,23 @@ class Fleet:
             self._nodes,
             known,
             record.version,
-            ClusterFacts(
-                MemoryBudgets(
-                    setting.model_bytes,
-                    {node.name: int(node.memory) for node in self.topology.nodes},
-                ),
-                {node.name: self._reached(node.name) for node in self.topology.clients},
-            ),
+            ClusterFacts.of(self.topology, setting.model_bytes),
             lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
             on_step,
         )
         refuges = refuges_of(self.topology, plan, setting.accuracy)
         return await change.run(plan, started_s, refuges)
 
-    async def _log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
-        calls = [
-            asyncio.wait_for(self._nodes[name].log_lines(after_s), LOG_TIMEOUT_S) for name in nodes
-        ]
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        return {
-            name: lines
-            for name, lines in zip(nodes, found, strict=True)
-            if not isinstance(lines, BaseException)
-        }
 
-    async def _snapshots(self) -> dict[str, NodeSnapshot]:
-        return await call_each({name: node.snapshot() for name, node in self._nodes.items()})
-
-    async def _snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
-        calls = [asyncio.wait_for(node.snapshot(), limit_s) for node in self._nodes.values()]
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        return {
-            name: seen
-            for name, seen in zip(self._nodes, found, strict=True)
-            if isinstance(seen, NodeSnapshot)
-        }
-
-    def _reached(self, client: str) -> list[tuple[str, str]]:
-        return [(str(node.tier), node.name) for node in self.topology.reached_from(client)]
+async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> dict[str, A]:
+    """The answers of the nodes that give one within `limit_s`."""
+    waiting = [asyncio.wait_for(call, limit_s) for call in calls.values()]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    return {
+        name: answer
+        for name, answer in zip(calls, found, strict=True)
+        if not isinstance(answer, BaseException)
+    }
 
 
 def _quiet() -> None:

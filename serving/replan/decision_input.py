@@ -66,13 +66,10 @@ class Ground:
 
 def ground_of(setting: Setting, phase: Phase, *, spill_over: bool) -> Ground:
     """The ground of decisions about `phase`. Raises `ProblemError` as `Setting.problem` does."""
-    links = tuple(link.model_copy(update={"budget_share": 1.0}) for link in setting.topology.links)
-    whole = replace(setting, topology=setting.topology.model_copy(update={"links": links}))
-    load_s: dict[str, dict[str, float]] = {}
-    for profile in setting.profiles.profiles:
-        load_s.setdefault(profile.node, {})[profile.model] = profile.load_s
-    problem, capacity = (_without_load(each.problem(phase)) for each in (setting, whole))
-    return Ground(problem, capacity, load_s, spill_over)
+    problem, capacity = (
+        _without_load(each.problem(phase)) for each in (setting, setting.with_whole_links)
+    )
+    return Ground(problem, capacity, setting.load_s, spill_over)
 
 
 def _without_load(problem: Problem) -> Problem:

@@ -69,7 +69,7 @@ def regret_of(
         problem, arrivals_kct, period_s, max(waits_s), work=least_work_of(setting, problem),
         health=health,
     )  # fmt: skip
-    in_time_q = measurements.answered & (measurements.latency_s <= measurements.bound_s)
+    in_time_q = measurements.in_time
     accuracy = {(m, t): a for m, by_task in setting.accuracy.items() for t, a in by_task.items()}
     pairs = zip(measurements.model[in_time_q], measurements.task[in_time_q], strict=True)
     score = sum(accuracy.get((str(model), str(task)), 0.0) for model, task in pairs)
@@ -84,11 +84,9 @@ def regret_of(
 def _all_there_is(setting: Setting) -> Problem:
     """The problem with everything that a run can use: the whole bandwidth of every link, of which
     plans leave a part free, and for every task the best model that the cloud could hold."""
-    links = tuple(link.model_copy(update={"budget_share": 1.0}) for link in setting.topology.links)
-    whole = replace(setting, topology=setting.topology.model_copy(update={"links": links}))
     clients = [node.name for node in setting.topology.clients]
     rates = {client: dict.fromkeys(setting.tasks, 1.0) for client in clients}
-    problem = whole.problem(Phase(duration_s=1.0, rates_qps=rates))
+    problem = setting.with_whole_links.problem(Phase(duration_s=1.0, rates_qps=rates))
     cloud = setting.topology.cloud
     fits_m = np.array(
         [

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import PlanChangeConflictError, PlanChangeError
 from serving.node.control import NodeControl, call_each
@@ -59,6 +60,19 @@ class ClusterFacts:
     costs: MemoryBudgets
     paths: Mapping[str, Path]
     """client -> the (tier, node) pairs that it reaches, the cloud last"""
+
+    @classmethod
+    def of(cls, topology: Topology, model_bytes: Mapping[tuple[str, str], int]) -> ClusterFacts:
+        """Of a hierarchy on which models take `model_bytes`, by (node, model)."""
+        return cls(
+            MemoryBudgets(model_bytes, {node.name: int(node.memory) for node in topology.nodes}),
+            {
+                client.name: [
+                    (str(node.tier), node.name) for node in topology.reached_from(client.name)
+                ]
+                for client in topology.clients
+            },
+        )
 
 
 class PlanTransition:

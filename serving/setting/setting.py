@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cluster.demand import Phase
@@ -36,6 +36,12 @@ class Setting:
         )
 
     @property
+    def with_whole_links(self) -> Setting:
+        """The same with every link's whole bandwidth, of which plans leave a part free."""
+        links = tuple(link.model_copy(update={"budget_share": 1.0}) for link in self.topology.links)
+        return replace(self, topology=self.topology.model_copy(update={"links": links}))
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """Every task some model serves, in the order of the cards."""
         return tuple(query_bytes_of(self.cards))
@@ -57,3 +63,11 @@ class Setting:
             (profile.node, profile.model): profile.resident_bytes
             for profile in self.profiles.profiles
         }
+
+    @cached_property
+    def load_s(self) -> dict[str, dict[str, float]]:
+        """Seconds from the request to the warm model, by node and model."""
+        found: dict[str, dict[str, float]] = {}
+        for profile in self.profiles.profiles:
+            found.setdefault(profile.node, {})[profile.model] = profile.load_s
+        return found

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from cluster.demand import Phase
@@ -90,7 +89,7 @@ def simulate_beside(
         shared_passes=shared_passes,
         spill_over=spill_over,
         accuracy=setting.accuracy,
-        load_s=partial(_load_s, setting),
+        load_s=setting.load_s,
     )
     driven = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(
@@ -144,11 +143,6 @@ async def _drive(
             companion.cancel()
             with suppress(asyncio.CancelledError):
                 await companion  # what went wrong there is raised here
-
-
-def _load_s(setting: Setting, node: str, model: str) -> float:
-    profile = setting.profiles.find(node, model)
-    return 0.0 if profile is None else profile.load_s
 
 
 def _scored(setting: Setting, schedule: Schedule, record: Record) -> Record:

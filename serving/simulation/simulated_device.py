@@ -6,9 +6,10 @@ A batch takes what its profile measured (F15: linear between the measured batch 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from cluster.topology import Node
 from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
-from serving.node.device.admission import find_refusal, may_probe
+from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
@@ -65,8 +66,9 @@ class _Job(NamedTuple):
 class SimulatedDevice:
     """`Device` on the clock of the running event loop.
 
-    `latency_s` says what a batch takes, `load_s` what loading a model takes, in seconds. `slowdown`
-    may be changed at any time: batches that begin then take so many times as long.
+    `latency_s` says what a batch takes, `load_s` what loading each model takes, in seconds: one
+    that is not named takes none. `slowdown` may be changed at any time: batches that begin then
+    take so many times as long.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class SimulatedDevice:
         node: Node,
         latency_s: BatchLatency,
         max_waiting: int,
-        load_s: Callable[[str], float] = lambda model: 0.0,
+        load_s: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._node = node
         self._latency_s = latency_s
@@ -120,7 +122,7 @@ class SimulatedDevice:
             await asyncio.sleep(0.01)
         if model in self._models:
             return 0.0
-        spent_s = self._load_s(model)
+        spent_s = self._load_s.get(model, 0.0)
         await asyncio.sleep(spent_s)
         self.hold(model)
         return spent_s
@@ -146,11 +148,10 @@ class SimulatedDevice:
         if self._stopped:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
         now_s = _now_s()
-        refusal = find_refusal(
-            self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting
-        )
         since_s = now_s - self._pushed_s.get(model, -inf)
-        return None if may_probe(refusal, self._batcher, model, since_s) else refusal
+        return find_refusal(
+            self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting, since_s
+        )
 
     async def submit_all(
         self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None

@@ -8,7 +8,7 @@ of the plan are the code that runs live. Run it with `run_in_virtual_time`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,13 +28,8 @@ from serving.node.observer import SILENT
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, execute_rollout
 from serving.rollout.refuges import Accuracy, refuges_of
-from serving.rollout.stages import (
-    MemoryBudgets,
-    next_version,
-    plan_rollout,
-    route_tables,
-)
-from serving.rollout.transition import no_step
+from serving.rollout.stages import next_version, plan_rollout, route_tables
+from serving.rollout.transition import ClusterFacts, no_step
 from serving.routing.routes import RouteTable
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
@@ -48,7 +43,7 @@ class SimulatedSystem:
     """`SharingSystem` for a plan on a topology. Answers carry no prediction, only way and time.
 
     `query_bytes` is b_t by task, framing included; `accuracy` has model -> task -> a_mt, by which
-    a query whose way is full chooses another; `load_s` is what loading a model takes on a node.
+    a query whose way is full chooses another; `load_s` has node -> model -> what loading takes.
     Use on a `VirtualTimeLoop`.
     """
 
@@ -60,7 +55,7 @@ class SimulatedSystem:
     shared_passes: bool = True
     spill_over: bool = True
     accuracy: Accuracy = field(default_factory=dict)
-    load_s: Callable[[str, str], float] = lambda node, model: 0.0
+    load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
     _devices: dict[str, SimulatedDevice] = field(init=False, default_factory=dict)
     _lost: dict[str, tuple[tuple[str, ...], RouteTable]] = field(init=False, default_factory=dict)
@@ -101,18 +96,14 @@ class SimulatedSystem:
         controls = {name: ServerControl(node) for name, node in self._nodes.items()}
         now = self.snapshots()
         clients = [node.name for node in self.topology.clients]
+        facts = ClusterFacts.of(self.topology, model_bytes)
         stages = plan_rollout(
             plan,
             next_version(now),
             {name: self._nodes[name].table for name in clients},
             {name: frozenset(seen.models) for name, seen in now.items()},
-            MemoryBudgets(
-                model_bytes, {node.name: int(node.memory) for node in self.topology.nodes}
-            ),
-            {
-                name: [(str(node.tier), node.name) for node in self.topology.reached_from(name)]
-                for name in clients
-            },
+            facts.costs,
+            facts.paths,
             {model: self._tasks_of(model) for seen in now.values() for model in seen.models},
             refuges_of(self.topology, plan, self.accuracy),
         )
@@ -177,7 +168,7 @@ class SimulatedSystem:
         )
         former = self._devices.get(node.name)
         device = self._devices[node.name] = SimulatedDevice(
-            node, self.latency_s, config.max_waiting, partial(self.load_s, node.name)
+            node, self.latency_s, config.max_waiting, self.load_s.get(node.name, {})
         )
         if former is not None:
             device.log = former.log  # of the node, whichever process ran its batches

@@ -17,7 +17,7 @@ from math import inf
 
 from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
-from serving.node.device.admission import find_refusal, may_probe
+from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
 from serving.node.device.device_watch import (
     LOOK_S,
@@ -199,11 +199,10 @@ class Executor:
             if self._stopped:
                 return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
             now_s = self._clock()
-            refusal = find_refusal(
-                self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting
-            )
             since_s = now_s - self._pushed_s.get(model, -inf)
-            return None if may_probe(refusal, self._batcher, model, since_s) else refusal
+            return find_refusal(
+                self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting, since_s
+            )
 
     async def submit(
         self, model: str, task: str, image: Image, deadline_s: float | None = None

@@ -57,7 +57,7 @@ def system(
         {"depth": QUERY_BYTES},
         spill_over=spill_over,
         accuracy=ACCURACY,
-        load_s=lambda node, model: load_s,
+        load_s={node: dict.fromkeys(ACCURACY, load_s) for node in ("c", "e", "o")},
     )
 
 
