@@ -138,11 +138,6 @@ class Bench:
         return phase.model_copy(update={"rates_qps": scaled(share * low)})
 
 
-def in_time(rows: Measurements) -> np.ndarray:
-    """Which queries were answered within their promised bound."""
-    return np.asarray(rows.answered & (rows.latency_s <= rows.bound_s))
-
-
 def row(identity: str, what: str, unit: str, values: Sequence[float], pick: str = "median") -> Row:
     """One row: `pick` is median, max or low (the lower end of the 95 % interval of the mean)."""
     picks: dict[str, Callable[[Sequence[float]], float]] = {
@@ -201,7 +196,7 @@ def against_doing_nothing(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
         row("L2.drift", f"{what}: drifting mix", "ratio", [p.ratio for p in drift], "low"),
         row("L2.bursts", f"{what}: bursts", "ratio", [p.ratio for p in bursts], "low"),
     ]
-    within = [float(in_time(pair.live.measurements).mean()) for pair in bursts]
+    within = [float(pair.live.measurements.in_time.mean()) for pair in bursts]
     kept = [b.live.accuracy / p.live.accuracy for b, p in zip(bursts, poisson, strict=True)]
     rows += [
         row("L7.within", "bursts, loop: share answered within the bound", "share", within),
@@ -265,7 +260,7 @@ def in_time_again_s(rows: Measurements) -> float:
     for begin_s in np.arange(KILL_S, RUN_S, IN_TIME_STEP_S):
         inside = (rows.scheduled_s >= begin_s) & (rows.scheduled_s < begin_s + 1.0)
         answered = inside & rows.answered
-        if answered.any() and in_time(rows)[answered].mean() >= IN_TIME:
+        if answered.any() and rows.in_time[answered].mean() >= IN_TIME:
             return float(begin_s - KILL_S)
     return RUN_S - KILL_S
 
@@ -282,7 +277,7 @@ def recovery_s(bench: Bench, run: LiveRun) -> float:
     )
     assert regret is not None
     rows, wanted = run.measurements, RECOVERED * regret.clairvoyant_bound
-    score_q = np.where(in_time(rows), rows.score, 0.0)
+    score_q = np.where(rows.in_time, rows.score, 0.0)
     for begin_s in np.arange(KILL_S, RUN_S - 5.0, GOODPUT_BIN_S):
         inside = (rows.scheduled_s >= begin_s) & (rows.scheduled_s < begin_s + 5.0)
         if score_q[inside].mean() >= wanted:

@@ -130,6 +130,12 @@ class Measurements:
         return self.done_s - self.scheduled_s
 
     @property
+    def in_time(self) -> NDArray[np.bool_]:
+        """Mask (q) of the queries that were answered within the bound of their path."""
+        in_time_q: NDArray[np.bool_] = self.answered & (self.latency_s <= self.bound_s)
+        return in_time_q
+
+    @property
     def lateness_s(self) -> NDArray[np.float64]:
         """Seconds (q) by which the generator itself sent too late."""
         return self.sent_s - self.scheduled_s

@@ -132,6 +132,8 @@ def wilson_interval(hits: int, tried: int) -> tuple[float, float]:
 
 def count_within(measurements: Measurements, within_s: float | None = None) -> tuple[int, int]:
     """Queries answered within `within_s` seconds (the bound of their path, if None), and all."""
-    bound_s = measurements.bound_s if within_s is None else within_s
-    within = measurements.answered & (measurements.latency_s <= bound_s)
+    if within_s is None:
+        within = measurements.in_time
+    else:
+        within = measurements.answered & (measurements.latency_s <= within_s)
     return int(within.sum()), len(measurements)

@@ -121,7 +121,7 @@ def summarise(
     count = int(answered.sum())
     shed = int((measurements.outcome == Outcome.SHED).sum())
     errors = int((measurements.outcome == Outcome.ERROR).sum())
-    within = latency_s <= measurements.bound_s[answered]
+    within = measurements.in_time[answered]
     lateness_s = measurements.lateness_s
     return RunSummary(
         accuracy=float(score.mean()),
