@@ -242,13 +242,14 @@ class NodeCore:
     def _refusal(self, task: str) -> RefusedError | None:
         """What every way of `task` refuses now, the ways that it could spill over to among them."""
         refusal = None
-        for target, _ in self._router.table.routes.get(task, ()):
+        own = [target for target, _ in self._router.table.routes.get(task, ())]
+        for target in own:
             refusal = self._dispatcher.refusal(target)
             if refusal is None:
                 return None
         if refusal is not None and self.config.spill_over:
             for target in self._dispatcher.besides((task,)):
-                if self._dispatcher.refusal(target) is None:
+                if target not in own and self._dispatcher.refusal(target) is None:
                     return None
         return refusal
 
