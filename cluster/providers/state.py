@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import psutil
@@ -12,15 +11,12 @@ import psutil
 from cluster.document import Document, DocumentError
 from cluster.private_folder import make_private
 from cluster.topology import Topology
+from cluster.writable import try_writing
 
 __all__ = [
     "ClusterError", "ClusterState", "control_folder", "find_cluster", "forget_cluster",
     "log_folder", "prepare_state_folder", "state_path",
 ]  # fmt: skip
-
-
-PROBE_BYTES = 2**16
-"""more than the files of the state folder take together"""
 
 
 class ClusterError(RuntimeError):
@@ -71,8 +67,7 @@ def prepare_state_folder() -> Path:
     folder = state_path().parent
     try:
         make_private(folder)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(PROBE_BYTES))
+        try_writing(folder)
     except OSError as error:
         raise ClusterError(
             f"the state folder {folder} cannot be written: {error.strerror or error}; let "

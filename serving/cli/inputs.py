@@ -30,7 +30,7 @@ from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
-    "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Seed", "TopologyFile",
+    "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Seed", "Spill", "TopologyFile",
     "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase", "pick_traffic",
     "state_problem",
 ]  # fmt: skip
@@ -38,6 +38,9 @@ __all__ = [
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 PlanFile = Annotated[Path, typer.Option(help="plan.json")]
 Seed = Annotated[int, number(SEED, help="seed of the traffic")]
+Spill = Annotated[
+    bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
+]
 ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]

@@ -14,12 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.errors import InputError
+from cluster.writable import try_writing
 from serving.errors import OutputError
 
 __all__ = ["check_folder", "check_output", "save_result"]
-
-PROBE_BYTES = 2**16
-"""written to see that there is room at all"""
 
 
 def check_output(path: Path, option: str = "--output") -> None:
@@ -76,8 +74,7 @@ def _try_in(folder: Path) -> None:
         if os.path.lexists(place):
             if not place.is_dir():
                 raise OSError(errno.ENOTDIR, f"{place} is no folder")
-            with tempfile.TemporaryFile(dir=place) as probe:
-                probe.write(bytes(PROBE_BYTES))
+            try_writing(place)
             return
 
 

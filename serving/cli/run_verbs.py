@@ -23,6 +23,7 @@ from serving.cli.inputs import (
     PlanFile,
     ProfilesFile,
     Seed,
+    Spill,
     load_labelled,
     load_setting,
     naming_plan,
@@ -74,9 +75,7 @@ def deploy(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
     ] = True,
-    spill: Annotated[
-        bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
-    ] = True,
+    spill: Spill = True,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
     ] = False,
@@ -279,7 +278,7 @@ def compare(
 
 
 def running_fleet(state: ClusterState) -> Fleet:
-    """The fleet of the connected cluster. Raises `ValueError` if no nodes were started."""
+    """The fleet of the connected cluster. Raises `ClusterError` if no nodes were started."""
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)

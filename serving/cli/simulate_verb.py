@@ -18,6 +18,7 @@ from serving.cli.inputs import (
     PlanFile,
     ProfilesFile,
     Seed,
+    Spill,
     TopologyFile,
     load_setting,
     pick_traffic,
@@ -41,9 +42,7 @@ def simulate(
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
     ] = None,
     seed: Seed = 1,
-    spill: Annotated[
-        bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
-    ] = True,
+    spill: Spill = True,
     find_peak: FindPeak = False,
     share: PeakShare = 0.99,
     within: PeakWithin = None,

@@ -1,9 +1,9 @@
 """Leases: one holder of a name at a time, and none for ever.
 
-Who may change plans, or run the live loop, holds the lease of that name. It is renewed while its
-holder lives. A holder that was killed renews no more, so after `ttl_s` the name is free again.
+Who changes a plan holds the lease of that name. It is renewed while its holder lives. A holder that
+was killed renews no more, so after `ttl_s` the name is free again.
 
-    with hold_lease(store, LIVE_LOOP, owner_of("testbed live"), ttl_s=15.0) as held:
+    with hold_lease(store, PLAN_CHANGE, owner_of("testbed deploy"), CHANGE_TTL_S) as held:
         while True:
             held.check()    # raises LeaseHeldError once it was lost: stopped for longer than ttl_s
             ...
@@ -28,7 +28,7 @@ from cluster.providers.state import ClusterError
 from serving.errors import LeaseHeldError
 
 __all__ = [
-    "CHANGE_TTL_S", "LIVE_LOOP", "PLAN_CHANGE", "HeldLease", "Lease", "LeaseStore", "LeaseTable",
+    "CHANGE_TTL_S", "PLAN_CHANGE", "HeldLease", "Lease", "LeaseStore", "LeaseTable",
     "hold_lease", "owner_of",
 ]  # fmt: skip
 
@@ -36,8 +36,6 @@ PLAN_CHANGE = "plan-change"
 """held by whoever puts a plan in force, from its first look at the nodes to its last call"""
 CHANGE_TTL_S = 15.0
 """after which a change of plan whose process was killed is ended by the store of assignments"""
-LIVE_LOOP = "live-loop"
-"""held by the one live loop of a cluster"""
 RENEWALS = 3
 """within the time that a lease lasts, so that one or two may be late"""
 _log = logging.getLogger(__name__)
