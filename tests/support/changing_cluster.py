@@ -24,7 +24,9 @@ from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
 from serving.routing.routes import RouteTable
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, Servers, hierarchy, image
 
-__all__ = ["CROWDED", "NEW", "OLD", "ROOMY", "Cluster", "cluster", "traffic"]
+__all__ = [
+    "BYTES", "CROWDED", "NEW", "OLD", "PATHS", "ROOMY", "Cluster", "cluster", "plan_of", "traffic",
+]  # fmt: skip
 
 MODELS = ("m0", "m1", "m2", "m3")
 BYTES = {(node, model): 1 + index for node in ABOVE for index, model in enumerate(MODELS)}
@@ -37,6 +39,7 @@ CROWDED = {"client": 2, "edge": 3, "cloud": 4}
 def plan_of(
     onloading: dict[str, tuple[str, ...]], *routes: tuple[str, TierName, str, float]
 ) -> Plan:
+    """Routes of the one client: (task, node, model, share); each node bears its tier's name."""
     return Plan(
         problem_digest="d",
         policy="p",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.allocation import Allocation
 from planner.problem import Problem
 
 
@@ -92,3 +93,15 @@ def random_problem(
         uplink_a=np.where(rng.random(C * reach) < 0.5, np.inf, rng.uniform(2, 20, C * reach)),
         rtt_a=rng.uniform(0, 0.02, C * reach),
     )
+
+
+def drawn_edge_routes(problem: Problem, rng: np.random.Generator) -> Allocation:
+    """Routes to some of the models that the one edge can hold, no more than the uplinks carry."""
+    plan = Allocation.empty(problem)
+    plan.edge_atm[:] = rng.random(plan.edge_atm.shape) * (rng.random(len(problem.models)) < 0.4)
+    plan.edge_atm[:] *= problem.edge_model_bytes_em[0] <= problem.edge_memory_e[0]
+    plan.edge_atm[:] /= np.maximum(plan.edge_atm.sum(axis=2, keepdims=True), 1.0)
+    sent_at = problem.query_bytes_t * problem.load_ct * plan.edge_atm.sum(axis=2)
+    carried_a = problem.client_uplink_c / np.maximum(sent_at.sum(axis=1), 1e-9)
+    plan.edge_atm[:] *= np.minimum(carried_a, 1.0)[:, None, None]
+    return plan

@@ -17,7 +17,7 @@ from planner.instances import sample_problem
 from planner.link_share import carried_bytes_per_s, tolerated_overflow_c, with_link_headroom
 from planner.policies import POLICIES, Options, solve
 from planner.problem import FloatArray, Problem, ProblemError
-from support.planner_cases import one_client, random_problem
+from support.planner_cases import drawn_edge_routes, one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=20, deadline=None, derandomize=True, database=None)
@@ -101,14 +101,7 @@ def test_the_row_of_the_bound_lies_below_every_window_that_keeps_f11(
         problem = random_problem(seed, edges=1)
         problem = replace(problem, dispersion_c=drawn_dispersion(kind, rng, len(problem.clients)))
         row = headroom_cost(problem, overrun)
-        plan = Allocation.empty(problem)
-        plan.edge_atm[:] = rng.random(plan.edge_atm.shape) * (rng.random(len(problem.models)) < 0.4)
-        plan.edge_atm[:] *= problem.edge_model_bytes_em[0] <= problem.edge_memory_e[0]
-        plan.edge_atm[:] /= np.maximum(plan.edge_atm.sum(axis=2, keepdims=True), 1.0)
-        sent_at = problem.query_bytes_t * problem.load_ct * plan.edge_atm.sum(axis=2)
-        carried_a = problem.client_uplink_c / np.maximum(sent_at.sum(axis=1), 1e-9)
-        plan.edge_atm[:] *= np.minimum(carried_a, 1.0)[:, None, None]
-        plan = thin(problem, plan, overrun)
+        plan = thin(problem, drawn_edge_routes(problem, rng), overrun)
         queries_em = problem.window_e[:, None] * plan.edge_rate_em(problem)
         work_e = (row.marginal_em * queries_em).sum(axis=1)
         assert work_e <= problem.edge_compute_e * problem.window_e * (1 + 1e-9)

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from planner.plan import Plan, Route, TierName
+from planner.plan import Plan
 from serving.errors import RefusedError
 from serving.logs.line import LogLine
 from serving.node.control import ServerControl, call_each
@@ -19,11 +19,9 @@ from serving.rollout.execute import RolloutReport, Step, execute_rollout
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
 from serving.rollout.transition import no_step
 from serving.routing.routes import RouteTable
-from support.node_fakes import ABOVE, TASKS, FakeRuntime, hierarchy, image
+from support.changing_cluster import BYTES, PATHS, plan_of
+from support.node_fakes import TASKS, FakeRuntime, hierarchy, image
 
-MODELS = ("m0", "m1", "m2", "m3")
-BYTES = {(node, model): 1 + index for node in ABOVE for index, model in enumerate(MODELS)}
-PATHS = {"client": [("client", "client"), ("edge", "edge"), ("cloud", "cloud")]}
 LOAD_S = 0.1
 
 
@@ -54,20 +52,6 @@ class Memory:
 
     def _let_go(self, node: str, model: str) -> None:
         self.held[node] -= BYTES[node, model]
-
-
-def plan_of(
-    onloading: dict[str, tuple[str, ...]], *routes: tuple[str, TierName, str, float]
-) -> Plan:
-    return Plan(
-        problem_digest="d",
-        policy="p",
-        onloading=onloading,
-        routes=tuple(
-            Route(client="client", task=task, tier=node, node=node, model=model, share=share)
-            for task, node, model, share in routes
-        ),
-    )
 
 
 def change_under_traffic(
