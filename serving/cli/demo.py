@@ -20,7 +20,7 @@ from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.solution import Solution
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import load_labelled
+from serving.cli.inputs import load_labelled, load_setting
 from serving.cli.output import save_result
 from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
@@ -55,13 +55,22 @@ LIVE_SHARE = 2 / 3
 """the live half runs each phase of the demand for this share of its time"""
 
 
-def run_demo(out: VerbOutput, folder: Path, *, seed: int, duration_s: float | None) -> ExitCode:
+def run_demo(
+    out: VerbOutput,
+    folder: Path,
+    *,
+    seed: int,
+    duration_s: float | None,
+    profiles: Path | None = None,
+) -> ExitCode:
     """Run all stages into `folder` and take the cluster down again.
 
-    `duration_s` replaces the length of the demand's phases. Raises what the stages raise.
+    `duration_s` replaces the length of the demand's phases. With `profiles`, a file that
+    `testbed profile` wrote, nothing is profiled anew. Raises what the stages raise.
     """
     started_s = time.monotonic()
     topology = Topology.load(SPECS / "demo.yaml")
+    known = None if profiles is None else load_setting(SPECS / "demo.yaml", profiles)
     phases = list(Demand.load(SPECS / "demo-demand.yaml").phases)
     if duration_s is not None:
         phases = [phase.model_copy(update={"duration_s": duration_s}) for phase in phases]
@@ -69,7 +78,8 @@ def run_demo(out: VerbOutput, folder: Path, *, seed: int, duration_s: float | No
         state = local.up(topology, say=out.say)
     try:
         local.connect()
-        setting = _profile(out, folder, topology)
+        setting = known or _profile(out, folder, topology)
+        save_result(setting.profiles.save, folder / "profiles.json")
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
             fleet = Fleet.launch(
@@ -121,7 +131,6 @@ def _profile(out: VerbOutput, folder: Path, topology: Topology) -> Setting:
     cards = list_models(BENCHMARK)
     with out.progress("2 profile") as advance:
         profiles = profile_cluster(topology, cards, target_s=PROFILE_S, on_progress=advance)
-    save_result(profiles.save, folder / "profiles.json")
     return Setting(topology, cards, profiles)
 
 

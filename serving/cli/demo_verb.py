@@ -23,6 +23,10 @@ def demo(
     duration: Annotated[
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
     ] = None,
+    profiles: Annotated[
+        Path | None,
+        typer.Option("--profiles", help="what `profile` measured; default: measured now"),
+    ] = None,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
@@ -32,7 +36,7 @@ def demo(
     from serving.cli.demo import run_demo
 
     out = VerbOutput(as_json)
-    code = run_demo(out, out_dir, seed=seed, duration_s=duration)
+    code = run_demo(out, out_dir, seed=seed, duration_s=duration, profiles=profiles)
     if code:
         raise typer.Exit(code)
 

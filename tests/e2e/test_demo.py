@@ -8,15 +8,30 @@ from pathlib import Path
 import pytest
 
 from planner.plan import Plan
+from profiling.profile import Profiles
 from serving.report.report import Report
 from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
 
 
-def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "profiled_before",
+    [
+        True,
+        # `make drills` runs it: it measures what `testbed profile` of the README has measured.
+        pytest.param(False, marks=pytest.mark.slow),
+    ],
+)
+def test_the_demo_runs_from_up_to_report_and_cleans_up(
+    walked: Testbed, tmp_path: Path, profiled_before: bool
+) -> None:
     testbed = Testbed(tmp_path)
-    done = testbed.run("demo", "--duration", "7", "--out", "demo", "--json", timeout_s=420)
+    measured = walked.folder / "out" / "profiles.json"
+    options = ["--profiles", str(measured)] if profiled_before else []
+    done = testbed.run(
+        "demo", "--duration", "5", "--out", "demo", "--json", *options, timeout_s=420
+    )
     assert done.returncode == 0, done.stderr
     report = Report.load(testbed.folder / "demo" / "report.json")
     assert json.loads(done.stdout)["measured"]["queries"] == report.measured.queries
@@ -31,6 +46,8 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(tmp_path: Path) -> None:
     assert report.live.live.errors == report.live.frozen.errors == 0
     for policy in report.policies:
         assert policy.predicted_objective <= report.certificate.upper_bound + 1e-6
+    profiles = Profiles.load(testbed.folder / "demo" / "profiles.json")
+    assert (profiles == Profiles.load(measured)) is profiled_before
     plan = Plan.load(testbed.folder / "demo" / "plan.json")
     assert plan.certificate == report.certificate
     assert (testbed.folder / "demo" / "report.html").stat().st_size > 50_000

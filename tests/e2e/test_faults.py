@@ -23,7 +23,13 @@ from support.testbed_process import Testbed
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.parametrize("victim", ["edge-0", "cloud"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "edge-0",
+        pytest.param("cloud", marks=pytest.mark.slow),  # `make drills`; test_timeline kills it too
+    ],
+)
 def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(
     walked: Testbed, victim: str
 ) -> None:

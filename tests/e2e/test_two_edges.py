@@ -24,7 +24,8 @@ from serving.traffic.schedule import build_schedule
 from support.paths import ROOT
 from support.testbed_process import Testbed
 
-pytestmark = pytest.mark.cluster
+# A cluster of its own takes two minutes: `make drills` runs it.
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 MODELS = ("rooms-small-depth", "rooms-small-normals", "rooms-middle-geometry", "rooms-large-all")
 SPECS = ROOT / "cluster" / "specs"

@@ -105,6 +105,11 @@ def _resident_bytes(field: str) -> int:
     raise AssertionError(f"no {field} in /proc/self/status")
 
 
+def _waited_for_core_s() -> float:
+    """How long the calling thread has been ready to run without a core, since it began."""
+    return 1e-9 * int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+
+
 class _Meter:
     def __init__(self) -> None:
         self.late_s = 0.0
@@ -113,13 +118,15 @@ class _Meter:
     async def beat(self) -> None:
         """Turns of the loop, as close as timers allow; how late each is.
 
-        A beat that comes late because another process had the core is not the door's doing: no
-        more counts than this process worked meanwhile, on any of its threads.
+        A beat that comes late because another process had the core is not the door's doing: the
+        time in which the loop's thread was ready and had no core is taken off, and no more counts
+        than this process worked meanwhile, on any of its threads.
         """
         while True:
             asked_s, worked_s = time.perf_counter(), time.process_time()
+            waited_s = _waited_for_core_s()
             await asyncio.sleep(BEAT_S)
-            late_s = time.perf_counter() - asked_s - BEAT_S
+            late_s = time.perf_counter() - asked_s - BEAT_S - (_waited_for_core_s() - waited_s)
             self.late_s = max(self.late_s, min(late_s, time.process_time() - worked_s))
 
     def reset(self) -> None:
