@@ -21,6 +21,7 @@ from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
 from serving.deploy.assignment_record import DoorPorts
 from serving.deploy.assignments import find_assignments
+from serving.deploy.health_checks import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S
 from serving.deploy.kept_ports import open_at
 from serving.deploy.peer_finder import PeerFinder
 from serving.ingress.access import DoorConfig, is_wildcard
@@ -39,9 +40,6 @@ from serving.rollout.mend import keep_assignment, mend
 
 __all__ = ["Endpoint", "LogConfig", "NodeReplica", "application_of", "make_application"]
 
-HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 10.0
-"""Serve replaces a node that gives no answer to three looks in a row: a node that hangs is started
-anew within 45 s"""
 _log = logging.getLogger(__name__)
 
 

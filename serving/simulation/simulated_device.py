@@ -87,9 +87,14 @@ class SimulatedDevice:
         self._leaving: set[str] = set()
         self._running: Batch[_Job] | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._finishing: asyncio.TimerHandle | None = None
+        self._left_s: float | None = None
+        """of the batch that runs, while the process stands still"""
         self._free_s = 0.0
         self._pushed_s: dict[str, float] = {}
+        self._started_s = 0.0
         self._stopped = False
+        self._stands = False
         self.slowdown = 1.0
         self.busy_s = 0.0
         self.batches = 0
@@ -173,11 +178,27 @@ class SimulatedDevice:
             self._batcher.remove(job)
             raise
 
+    def stand_still(self) -> None:
+        """Compute nothing until `go_on`, as when the process is stopped: a batch that runs is
+        finished so much later."""
+        self._stands = True
+        self._cancel_wake()
+        if self._finishing is not None:
+            self._left_s = self._finishing.when() - _now_s()
+            self._finishing.cancel()
+
+    def go_on(self) -> None:
+        """Compute again."""
+        self._stands = False
+        if self._running is not None and self._left_s is not None:
+            self._finish_in(self._left_s)
+        self._left_s = None
+        self._look()
+
     def close(self) -> None:
         """See `Device.close`."""
         self._stopped = True
-        if self._wake is not None:
-            self._wake.cancel()
+        self._cancel_wake()
         while (batch := self._batcher.pop(inf)) is not None:
             _refuse(batch.items, RefusalReason.STOPPING)
 
@@ -186,11 +207,9 @@ class SimulatedDevice:
 
     def _look(self) -> None:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""
-        if self._running is not None or self._stopped:
+        if self._running is not None or self._stopped or self._stands:
             return
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
+        self._cancel_wake()
         now_s = _now_s()
         _refuse(self._batcher.take_late(now_s), RefusalReason.DEADLINE)
         batch = self._batcher.pop(now_s)
@@ -204,19 +223,30 @@ class SimulatedDevice:
     def _start(self, batch: Batch[_Job]) -> None:
         now_s, size = _now_s(), len(batch.items)
         spent_s = self._batch_s(batch.model, size)
-        self._running = batch
+        self._running, self._started_s = batch, now_s
         self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
         self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
-        asyncio.get_running_loop().call_later(spent_s, self._finish, batch, now_s, spent_s)
+        self._finish_in(spent_s)
 
-    def _finish(self, batch: Batch[_Job], started_s: float, spent_s: float) -> None:
-        self._running = None
-        self._free_s = started_s + spent_s
+    def _finish_in(self, delay_s: float) -> None:
+        self._finishing = asyncio.get_running_loop().call_later(delay_s, self._finish)
+
+    def _cancel_wake(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
+    def _finish(self) -> None:
+        batch, started_s = self._running, self._started_s
+        assert batch is not None
+        self._running = self._finishing = None
+        self._free_s = _now_s()
+        spent_s = self._free_s - started_s
         self.busy_s += spent_s
         self.batches += 1
         size = len(batch.items)
         self._batcher.latency_model.learn(batch.model, size, spent_s)
-        self._batcher.answered(started_s + spent_s - batch.arrived_s[0])
+        self._batcher.answered(self._free_s - batch.arrived_s[0])
         batch_wait_s = max(0.0, started_s - batch.closed_s)
         for job, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
             if not job.future.done():  # else its caller has gone

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 
+from serving.deploy.health_checks import HANG_S
 from serving.simulation.simulated_system import SimulatedSystem
 
 __all__ = ["SimulatedFaults"]
@@ -15,14 +17,20 @@ Ray Serve looks after its replicas every few seconds, and a new process imports 
 
 class SimulatedFaults:
     """`FaultInjector` of a `SimulatedSystem`; a node that is killed is started anew after
-    `restart_s` seconds. A node that stands still is not simulated."""
+    `restart_s` seconds, one that stands still for `HANG_S` is killed."""
 
-    supported = frozenset({"cut_link", "restore_link", "slow_link", "kill_node", "slow_node"})
+    supported = frozenset(
+        {
+            "cut_link", "restore_link", "slow_link", "kill_node", "stop_node", "resume_node",
+            "slow_node",
+        }
+    )  # fmt: skip
 
     def __init__(self, system: SimulatedSystem, restart_s: float = RESTART_S) -> None:
         self._system = system
         self._restart_s = restart_s
-        self._restarts: set[asyncio.Task[None]] = set()
+        self._later: set[asyncio.Task[None]] = set()
+        self._hangs: dict[str, asyncio.Task[None]] = {}
 
     async def cut_link(self, source: str, target: str) -> None:
         """Queries on it are refused."""
@@ -38,22 +46,40 @@ class SimulatedFaults:
 
     async def kill_node(self, node: str) -> None:
         """What it holds and does is lost."""
+        self._forget_hang(node)
         self._system.kill(node)
-        restart = asyncio.create_task(self._restart(node))
-        self._restarts.add(restart)
-        restart.add_done_callback(self._restarts.discard)
+        self._later.add(self._begin(self._restart(node)))
 
     async def stop_node(self, node: str) -> None:
-        """Not simulated. Raises `NotImplementedError`; `supported` says so beforehand."""
-        raise NotImplementedError(f"a node that stands still is not simulated: {node}")
+        """It stands still, and is taken for dead after `HANG_S`."""
+        self._system.stand_still(node)
+        self._forget_hang(node)
+        hang = self._begin(self._take_for_dead(node))
+        self._later.add(hang)
+        self._hangs[node] = hang
 
     async def resume_node(self, node: str) -> None:
-        """Not simulated. Raises `NotImplementedError`; `supported` says so beforehand."""
-        raise NotImplementedError(f"a node that stands still is not simulated: {node}")
+        """It goes on."""
+        self._forget_hang(node)
+        self._system.go_on(node)
 
     async def slow_node(self, node: str, factor: float) -> None:
         """Batches that begin from now on take `factor` times as long."""
         self._system.slow(node, factor)
+
+    def _begin(self, act: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(act)
+        task.add_done_callback(self._later.discard)
+        return task
+
+    def _forget_hang(self, node: str) -> None:
+        if hang := self._hangs.pop(node, None):
+            hang.cancel()
+
+    async def _take_for_dead(self, node: str) -> None:
+        await asyncio.sleep(HANG_S)
+        del self._hangs[node]
+        await self.kill_node(node)
 
     async def _restart(self, node: str) -> None:
         await asyncio.sleep(self._restart_s)

@@ -31,6 +31,7 @@ from serving.rollout.refuges import Accuracy, refuges_of
 from serving.rollout.stages import next_version, plan_rollout, route_tables
 from serving.rollout.transition import ClusterFacts, no_step
 from serving.routing.routes import RouteTable
+from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
 from serving.system import Answer, Outcome, Query, Timing
@@ -58,12 +59,15 @@ class SimulatedSystem:
     load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
     _devices: dict[str, SimulatedDevice] = field(init=False, default_factory=dict)
+    _processes: dict[str, Process] = field(init=False)
+    """one for each node, whichever process serves as it now"""
     _lost: dict[str, tuple[tuple[str, ...], RouteTable]] = field(init=False, default_factory=dict)
     """models and routes of each node that was killed"""
     _images: dict[str, Image] = field(init=False)
 
     def __post_init__(self) -> None:
         self._images = {task: _image(size) for task, size in self.query_bytes.items()}
+        self._processes = {node.name: Process() for node in self.topology.nodes}
         for node in self.topology.nodes:
             self._nodes[node.name] = self._make(node)
         for name, models in _models_of(self.plan).items():
@@ -79,8 +83,12 @@ class SimulatedSystem:
         return self._devices[node].log
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
-        """Counters of every node that is up."""
-        return {name: node.snapshot() for name, node in self._nodes.items()}
+        """Counters of every node that is up and does not stand still."""
+        return {
+            name: node.snapshot()
+            for name, node in self._nodes.items()
+            if not self._processes[name].stands
+        }
 
     def node(self, name: str) -> NodeCore:
         """The node of that name. Raises `KeyError` while it is down."""
@@ -120,6 +128,21 @@ class SimulatedSystem:
         node = self._nodes.pop(name)
         self._lost[name] = (self._devices[name].models, node.table)
         node.close()
+        self._processes[name].go_on()  # who waited for it finds that it is gone
+
+    def stand_still(self, name: str) -> None:
+        """Have a node's process stand still (SIGSTOP): it holds its connections and what is sent to
+        it, and answers nothing. What a client has begun goes on, but is answered only once it goes
+        on. Raises `KeyError` while the node is down."""
+        self.node(name)
+        self._devices[name].stand_still()
+        self._processes[name].stop()
+
+    def go_on(self, name: str) -> None:
+        """Let a node that stands still go on (SIGCONT); nothing if it runs, or is down."""
+        if self._processes[name].stands:
+            self._devices[name].go_on()
+            self._processes[name].go_on()
 
     async def restart(self, name: str) -> None:
         """Start a node that was killed: it loads its models, which takes its time, and follows the
@@ -143,11 +166,14 @@ class SimulatedSystem:
         now_s = asyncio.get_running_loop().time()
         deadline_s = None if query.within_s is None else now_s + query.within_s
         image = max((self._images.get(task, EMPTY) for task in tasks), key=lambda i: i.nbytes)
+        process = self._processes[query.client]
+        await process.running()
         client = self._nodes.get(query.client)
         if client is None:
             return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
+            await process.running()
         except RefusedError as refusal:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
         except NotServedError:
@@ -175,7 +201,9 @@ class SimulatedSystem:
         uplinks = {
             link.target: Uplink(
                 pacer_of(link, node),
-                SimulatedTransport(partial(self._nodes.get, link.target)),
+                SimulatedTransport(
+                    partial(self._nodes.get, link.target), self._processes[link.target]
+                ),
                 clock=_clock,
             )
             for link in links

@@ -82,7 +82,6 @@ def test_events_outside_of_what_is_driven_are_counted_aloud(
     ("timeline", "words"),
     [
         ([{"at_s": 2, "kill_node": "edge-9"}], "no node is named 'edge-9'; did you mean edge-0?"),
-        ([{"at_s": 2, "stop_node": "edge-0"}], "the simulator cannot bring about stop_node"),
         (
             [{"at_s": 4, "kill_node": "cloud"}, {"at_s": 2, "kill_node": "cloud"}],
             "timeline.1: goes backwards, to 2 s after 4 s",
