@@ -21,6 +21,7 @@ from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
+from serving.blocking import run_blocking
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
@@ -128,7 +129,9 @@ class Fleet:
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Where every node listens now."""
-        return asyncio.run(call_each({name: node.endpoint() for name, node in self._nodes.items()}))
+        return run_blocking(
+            call_each({name: node.endpoint() for name, node in self._nodes.items()})
+        )
 
     def urls(self) -> dict[str, str]:
         """client -> base URL of its HTTP door."""
@@ -147,22 +150,24 @@ class Fleet:
 
     def snapshots(self) -> dict[str, NodeSnapshot]:
         """Counters of every node."""
-        return asyncio.run(call_each({name: node.snapshot() for name, node in self._nodes.items()}))
+        return run_blocking(
+            call_each({name: node.snapshot() for name, node in self._nodes.items()})
+        )
 
     def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
         """Counters of the nodes that answer within `limit_s`."""
         calls = {name: node.snapshot() for name, node in self._nodes.items()}
-        return asyncio.run(_answers_within(limit_s, calls))
+        return run_blocking(_answers_within(limit_s, calls))
 
     def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
         """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
         calls = {name: self._nodes[name].log_lines(after_s) for name in nodes}
-        return asyncio.run(_answers_within(LOG_TIMEOUT_S, calls))
+        return run_blocking(_answers_within(LOG_TIMEOUT_S, calls))
 
     def change_link(self, source: str, target: str, share: float) -> None:
         """Let `share` of the bandwidth of the link from `source` up to `target` be there from now
         on; 0 cuts it."""
-        asyncio.run(self._nodes[source].change_link(target, share))
+        run_blocking(self._nodes[source].change_link(target, share))
 
     def apply(
         self,
@@ -197,7 +202,7 @@ class Fleet:
                 finish_first("a change of plan"),
                 hold_lease(store, PLAN_CHANGE, owner, CHANGE_TTL_S),
             ):
-                change = asyncio.run(
+                change = run_blocking(
                     self._change(store, owner, plan, setting, expected_version, on_step, started_s)
                 )
         except LeaseHeldError as held:

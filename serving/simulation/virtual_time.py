@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from serving.blocking import run_blocking
 
 __all__ = ["VirtualTimeLoop", "run_in_virtual_time"]
 
@@ -50,14 +51,4 @@ def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
 
     In a notebook a loop runs already, and a thread has one running loop: `main` gets another.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run(main)
-    with ThreadPoolExecutor(1, "virtual time") as thread:
-        return thread.submit(_run, main).result()
-
-
-def _run(main: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+    return run_blocking(main, VirtualTimeLoop)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
+from serving.blocking import run_blocking
 from serving.node.snapshot import NodeSnapshot
 from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.images import LabelledImages
@@ -58,7 +59,7 @@ def run_traffic(
     traffic flows (the live controller) and is cancelled when it ends.
     """
     before = fleet.snapshots()
-    driven, fault = asyncio.run(_drive(fleet, schedule, images, on_progress, beside))
+    driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside))
     after = fleet.snapshots()
     scored = score_records(driven.schedule, driven.records, images.labels)
     measurements = build_measurements(

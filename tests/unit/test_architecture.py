@@ -221,6 +221,14 @@ def test_two_windows_are_promised_in_one_place() -> None:
     assert files_with(twice) == {"planner/latency_bound.py"}
 
 
+def test_functions_wait_for_coroutines_in_one_way() -> None:
+    """`asyncio.run` fails in a notebook. Commands, which run in none, may call it."""
+    callers = files_with(r"\basyncio\.(run|Runner)\(")
+    assert {path for path in callers if not path.startswith("serving/cli/")} == {
+        "serving/blocking.py"
+    }
+
+
 def test_reasons_of_refusals_are_words_of_one_enum() -> None:
     assert files_with(r"RefusedError\(\s*f?['\"]") == set()
     own = {"serving/errors.py"}

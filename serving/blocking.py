@@ -1,0 +1,36 @@
+"""Waiting for a coroutine in a function that is not one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["run_blocking"]
+
+T = TypeVar("T")
+
+
+def run_blocking(
+    main: Coroutine[Any, Any, T],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
+    """Run `main` to its end on an event loop of its own; returns and raises what it does.
+
+    Also where a loop runs already, as in a notebook: a thread has one running loop, so `main` gets
+    another thread, and the loop that runs stands still meanwhile.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(main, loop_factory)
+    with ThreadPoolExecutor(1, "blocking") as thread:
+        return thread.submit(_run, main, loop_factory).result()
+
+
+def _run(
+    main: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> T:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main)
