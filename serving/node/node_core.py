@@ -72,7 +72,11 @@ class NodeCore:
         self._observer = observer
         self._tasks_of = tasks_of
         self._clock = clock
-        self._router = Router(RouteTable(version=0, routes={}), config.shared_passes)
+        self._router = Router(
+            RouteTable(version=0, routes={}),
+            config.shared_passes,
+            lambda target, task: self._dispatcher.queue_state(target, task),
+        )
         self._device = device
         self._uplinks = uplinks
         self._served: Counter[str] = Counter()

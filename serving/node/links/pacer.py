@@ -25,6 +25,11 @@ class LinkPacer:
     sent_bytes: int = 0
     free_at_s: float = 0.0
 
+    def backlog_share(self, now_s: float) -> float:
+        """Backlog / what it may be."""
+        backlog_s = max(0.0, self.free_at_s - now_s)
+        return backlog_s / self.max_backlog_s if self.max_backlog_s > 0 else 1.0
+
     def check(self, now_s: float) -> None:
         """Raise the `RefusedError` that a message would meet at `now_s`."""
         refusal = self.refusal(now_s)
