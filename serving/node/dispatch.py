@@ -114,8 +114,15 @@ class Dispatcher:
         if uplink is None or uplink.room((Ask(target, (task,)),)) is not None:
             return None
         share = uplink.pacer.backlog_share(self._clock())
-        backlog_s = share * uplink.pacer.max_backlog_s
+        backlog_s = share * uplink.pacer.limit_s
         return QueueState(share, bound_s + backlog_s, seen=target.node in self._uplinks)
+
+    def answered(self, target: Target, spent_s: float, bound_s: float) -> None:
+        """Take in that `target` answered a query of this client `spent_s` after it came, which was
+        promised within `bound_s`."""
+        uplink = None if target.node == self._node else self._uplink_to(target)
+        if uplink is not None:
+            uplink.pacer.answered(spent_s, bound_s)
 
     def besides(self, tasks: tuple[str, ...], own: Target | None = None) -> Iterator[Target]:
         """Every way that all of `tasks` can take together but their `own`, each once: those of the

@@ -199,6 +199,8 @@ class NodeCore:
         for ask, reply in zip(asks, replies, strict=True):
             ways = (ask.target.node, reply.target.node)  # which differ after a detour
             bound_s = max(self.config.bounds_s.get(node, 0.0) for node in ways)
+            if bound_s > 0:
+                self._dispatcher.answered(reply.target, spent_s, bound_s)
             for task, served in reply.served.items():
                 forwarded = Forwarded(served, reply.link_s)
                 answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)
