@@ -2,9 +2,10 @@
 
 Run with `make bench-live`. The demo's hierarchy and demand in simulated time, on what
 `testbed profile` measured on this machine: the nodes' own code and the loop's own decisions on a
-virtual clock, so that one seed of a run takes seconds. Each seed is run twice on the same arrivals,
-with the plan frozen and with the loop; both have spill-over. docs/benchmarks.md says what each row
-means.
+virtual clock, so that one seed of a run takes seconds. A decision takes as much simulated time as
+it took on this machine. Each seed is run on the same arrivals with the plan frozen and with the
+loop, beside which routers follow their queues (`RoutingMode.PENALTY`); all have spill-over.
+docs/benchmarks.md says what each row means.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from planner.policies import Options, solve
 from profiling.profile import Profiles
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving.system import Outcome
@@ -53,12 +55,20 @@ class Pair:
     """One seed: the same arrivals on the frozen plan and with the loop."""
 
     frozen: LiveRun
+    """plan and shares as they were made"""
+    routed: LiveRun
+    """the plan's models as they were, and routers that follow their queues"""
     live: LiveRun
 
     @property
     def ratio(self) -> float:
         """Accuracy with the loop / on the frozen plan."""
         return self.live.accuracy / self.frozen.accuracy
+
+    @property
+    def loop_alone(self) -> float:
+        """The same where routers follow their queues on either side: what the loop adds to that."""
+        return self.live.accuracy / self.routed.accuracy
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ class Bench:
     def pairs(self, phases: Sequence[Phase]) -> list[Pair]:
         """Every seed on the frozen plan and with the loop."""
         return [
-            Pair(self.run(phases, seed, None), self.run(phases, seed, ReplanOptions()))
+            Pair(
+                self.run(phases, seed, None, routing=RoutingMode.SHARES),
+                self.run(phases, seed, None),
+                self.run(phases, seed, ReplanOptions()),
+            )
             for seed in self.seeds
         ]
 
@@ -107,9 +121,12 @@ class Bench:
         seed: int,
         options: ReplanOptions | None,
         timeline: Sequence[TimelineEvent] = (),
+        routing: RoutingMode = RoutingMode.PENALTY,
     ) -> LiveRun:
         """One run."""
-        return simulate_live(self.setting, self.plan, phases, options, seed=seed, timeline=timeline)
+        return simulate_live(
+            self.setting, self.plan, phases, options, seed=seed, timeline=timeline, routing=routing
+        )
 
     def reached(self, run: LiveRun, health: Health | None = None) -> float:
         """Accuracy in time / what any sequence of plans could have reached (F21)."""
@@ -191,11 +208,17 @@ def against_doing_nothing(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     poisson = bench.pairs([bench.phase()])
     drift, bursts = bench.pairs(bench.drift()), bench.pairs([bench.bursty])
     what = "loop / frozen plan, lower end of the paired 95 % interval"
-    rows = [
-        row("L2.poisson", f"{what}: Poisson", "ratio", [p.ratio for p in poisson], "low"),
-        row("L2.drift", f"{what}: drifting mix", "ratio", [p.ratio for p in drift], "low"),
-        row("L2.bursts", f"{what}: bursts", "ratio", [p.ratio for p in bursts], "low"),
-    ]
+    alone = "the same, with queues followed on the frozen plan too"
+    rows = []
+    for name, kind, pairs in (
+        ("poisson", "Poisson", poisson), ("drift", "drifting mix", drift),
+        ("bursts", "bursts", bursts),
+    ):  # fmt: skip
+        rows += [
+            row(f"L2.{name}", f"{what}: {kind}", "ratio", [p.ratio for p in pairs], "low"),
+            row(f"L2.{name}.loop", f"{alone}: {kind}", "ratio",
+                [p.loop_alone for p in pairs], "low"),
+        ]  # fmt: skip
     within = [float(pair.live.measurements.in_time.mean()) for pair in bursts]
     kept = [b.live.accuracy / p.live.accuracy for b, p in zip(bursts, poisson, strict=True)]
     rows += [
@@ -207,7 +230,7 @@ def against_doing_nothing(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     ]  # fmt: skip
     for each in rows:
         say(each)
-    return rows, [run for p in (*poisson, *drift, *bursts) for run in (p.frozen, p.live)]
+    return rows, [run for p in (*poisson, *drift, *bursts) for run in (p.frozen, p.routed, p.live)]
 
 
 def dispersion(run: LiveRun) -> float:
@@ -227,7 +250,9 @@ def reaction(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     rows = [
         row("L3.median", f"{what}: median", "s", delays_s),
         row("L3.worst", f"{what}: worst", "s", delays_s, "max"),
-    ]
+        row("L3.decision", "wall time of a decision in these runs", "s",
+            [spent_s for run in runs for spent_s in run.decisions_s]),
+    ]  # fmt: skip
     for each in rows:
         say(each)
     return rows, runs

@@ -26,13 +26,14 @@ from profiling.profile import Profiles
 from serving.cli.console import VerbOutput
 from serving.cli.options import IMAGES, SEED, number
 from serving.errors import BudgetError
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
-    "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Seed", "Spill", "TopologyFile",
-    "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase", "pick_traffic",
-    "state_problem",
+    "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Routes", "Seed", "Spill",
+    "TopologyFile", "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase",
+    "pick_traffic", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -40,6 +41,10 @@ PlanFile = Annotated[Path, typer.Option(help="plan.json")]
 Seed = Annotated[int, number(SEED, help="seed of the traffic")]
 Spill = Annotated[
     bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
+]
+Routes = Annotated[
+    RoutingMode,
+    typer.Option("--routing", help="choose ways by the plan's shares, or by what is queued"),
 ]
 ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]

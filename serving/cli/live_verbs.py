@@ -16,10 +16,11 @@ from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
 from planner.policies import find_policy
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json, PlanFile, ProfilesFile, load_setting
+from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, load_setting
 from serving.cli.options import DURATION_S, LINE, PERIOD_S, SHARE, TIME_LIMIT_S, number
 from serving.cli.output import check_output, save_result
 from serving.cli.run_verbs import running_fleet
+from serving.routing.routes import RoutingMode
 
 if TYPE_CHECKING:
     from serving.replan.decision import Decision
@@ -43,6 +44,7 @@ def live(
     spill: Annotated[
         bool, typer.Option("--spill/--no-spill", help="as the nodes were deployed")
     ] = True,
+    routing: Routes = RoutingMode.PENALTY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="decide, and change nothing")] = False,
     as_json: Json = False,
 ) -> None:
@@ -92,6 +94,7 @@ def live(
             log=DecisionLog(log),
             state_path=None if dry_run else state_file(folder),
             spill_over=spill,
+            routing=routing,
             on_look=note,
         )
         try:

@@ -22,6 +22,7 @@ from serving.cli.inputs import (
     Json,
     PlanFile,
     ProfilesFile,
+    Routes,
     Seed,
     Spill,
     load_labelled,
@@ -44,6 +45,7 @@ from serving.report.placement import build_placement
 from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.rollout.budget_check import refuse_broken_budgets
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.measurement import Measurements
@@ -76,6 +78,7 @@ def deploy(
         bool, typer.Option("--share/--no-share", help="one pass for all tasks of an image (F14)")
     ] = True,
     spill: Spill = True,
+    routing: Routes = RoutingMode.SHARES,
     access_log: Annotated[
         bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
     ] = False,
@@ -95,7 +98,7 @@ def deploy(
         refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
     fleet = _running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
     with out.busy("loading models and routing", changes=True):
-        change = fleet.apply(wanted, setting, pick_phase(demand, phase))
+        change = fleet.apply(wanted, setting, pick_phase(demand, phase), routing=routing)
     urls = fleet.urls()
     out.say(
         f"plan version {change.version} is in force after {change.total_s:.1f} s; "

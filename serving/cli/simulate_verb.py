@@ -17,6 +17,7 @@ from serving.cli.inputs import (
     Json,
     PlanFile,
     ProfilesFile,
+    Routes,
     Seed,
     Spill,
     TopologyFile,
@@ -26,6 +27,7 @@ from serving.cli.inputs import (
 from serving.cli.options import DURATION_S, PHASE, number
 from serving.cli.output import check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
+from serving.routing.routes import RoutingMode
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import say_measured, summarise_run
 
@@ -43,6 +45,7 @@ def simulate(
     ] = None,
     seed: Seed = 1,
     spill: Spill = True,
+    routing: Routes = RoutingMode.SHARES,
     find_peak: FindPeak = False,
     share: PeakShare = 0.99,
     within: PeakWithin = None,
@@ -65,8 +68,9 @@ def simulate(
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
         return simulate_run(
-            setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill
-        )
+            setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill,
+            routing=routing,
+        )  # fmt: skip
 
     if find_peak:
         tell_peak(

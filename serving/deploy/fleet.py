@@ -36,8 +36,9 @@ from serving.node.control import call_each
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
-from serving.rollout.refuges import refuges_of
+from serving.rollout.refuges import QueueRouting, refuges_of
 from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
 __all__ = ["Fleet"]
@@ -176,9 +177,12 @@ class Fleet:
         phase: Phase,
         *,
         expected_version: int | None = None,
+        routing: RoutingMode = RoutingMode.SHARES,
         on_step: OnStep = no_step,
     ) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.
+
+        From then on clients choose among its ways by `routing`.
 
         Versions only ever rise, and one change is made at a time. A change that fails is undone.
         SIGINT and SIGTERM wait until it is over. `expected_version` is that of the plan in force on
@@ -203,7 +207,9 @@ class Fleet:
                 hold_lease(store, PLAN_CHANGE, owner, CHANGE_TTL_S),
             ):
                 change = run_blocking(
-                    self._change(store, owner, plan, setting, expected_version, on_step, started_s)
+                    self._change(
+                        store, owner, plan, setting, expected_version, routing, on_step, started_s
+                    )
                 )
         except LeaseHeldError as held:
             raise PlanChangeConflictError(
@@ -228,6 +234,7 @@ class Fleet:
         plan: Plan,
         setting: Setting,
         expected_version: int | None,
+        routing: RoutingMode,
         on_step: OnStep,
         started_s: float,
     ) -> RolloutReport:
@@ -242,7 +249,8 @@ class Fleet:
             on_step,
         )
         refuges = refuges_of(self.topology, plan, setting.accuracy)
-        return await change.run(plan, started_s, refuges)
+        queues = QueueRouting.of(routing, setting.accuracy)
+        return await change.run(plan, started_s, refuges, queues)
 
 
 async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> dict[str, A]:

@@ -16,6 +16,7 @@ from serving.node.device.device import Device
 from serving.node.device.served import Image
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.uplink import Uplink
+from serving.routing.queue_routing import QueueState
 from serving.routing.router import Router
 from serving.routing.routes import Ask, Target, frames_up, next_hop
 
@@ -101,6 +102,27 @@ class Dispatcher:
             return None if uplink is None else uplink.refusal(target.node)
         refusal = self._device.refusal(target.model)
         return None if refusal is None or refusal.reason.is_fault else refusal
+
+    def queue_state(self, target: Target, task: str) -> QueueState | None:
+        """What a query of `task` would meet on its way to `target` now, as far as is known here;
+        None if it would be refused."""
+        bound_s = self._bounds_s.get(target.node, inf)
+        if target.node == self._node:
+            refusal = self._device.refusal(target.model)
+            return QueueState(0.0, bound_s, seen=True) if refusal is None else None
+        uplink = self._uplink_to(target)
+        if uplink is None or uplink.room((Ask(target, (task,)),)) is not None:
+            return None
+        share = uplink.pacer.backlog_share(self._clock())
+        backlog_s = share * uplink.pacer.limit_s
+        return QueueState(share, bound_s + backlog_s, seen=target.node in self._uplinks)
+
+    def answered(self, target: Target, spent_s: float, bound_s: float) -> None:
+        """Take in that `target` answered a query of this client `spent_s` after it came, which was
+        promised within `bound_s`."""
+        uplink = None if target.node == self._node else self._uplink_to(target)
+        if uplink is not None:
+            uplink.pacer.answered(spent_s, bound_s)
 
     def besides(self, tasks: tuple[str, ...], own: Target | None = None) -> Iterator[Target]:
         """Every way that all of `tasks` can take together but their `own`, each once: those of the

@@ -72,7 +72,11 @@ class NodeCore:
         self._observer = observer
         self._tasks_of = tasks_of
         self._clock = clock
-        self._router = Router(RouteTable(version=0, routes={}), config.shared_passes)
+        self._router = Router(
+            RouteTable(version=0, routes={}),
+            config.shared_passes,
+            lambda target, task: self._dispatcher.queue_state(target, task),
+        )
         self._device = device
         self._uplinks = uplinks
         self._served: Counter[str] = Counter()
@@ -195,6 +199,8 @@ class NodeCore:
         for ask, reply in zip(asks, replies, strict=True):
             ways = (ask.target.node, reply.target.node)  # which differ after a detour
             bound_s = max(self.config.bounds_s.get(node, 0.0) for node in ways)
+            if bound_s > 0:
+                self._dispatcher.answered(reply.target, spent_s, bound_s)
             for task, served in reply.served.items():
                 forwarded = Forwarded(served, reply.link_s)
                 answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)

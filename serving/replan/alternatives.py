@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,8 +16,12 @@ from planner.policies import Options, solve, solve_shares
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from serving.replan.decision_input import DecisionOptions
+from serving.replan.home_models import with_better_homes
+from serving.replan.scenarios import Moments
 
-__all__ = ["AlternativeKind", "PlanAlternative", "find_alternatives", "routes_in_force"]
+__all__ = [
+    "AlternativeKind", "PlanAlternative", "better_homes", "find_alternatives", "routes_in_force",
+]  # fmt: skip
 
 
 class AlternativeKind(StrEnum):
@@ -93,6 +97,40 @@ def find_alternatives(
             made = None if solution is None else _stated(problem, solution, held)
             if solution is not None and made is not None:
                 yield PlanAlternative(kind, room, made, solution.allocation, solution.certificate)
+
+
+def better_homes(
+    problem: Problem,
+    capacity: Problem,
+    known: Sequence[PlanAlternative],
+    moments: Moments,
+    load_s: Mapping[str, Mapping[str, float]],
+    absent: tuple[str, ...],
+    options: DecisionOptions,
+) -> list[PlanAlternative]:
+    """Other models on clients for the plan in force and the new plans of `known`, where clients
+    follow their queues; see `with_better_homes`. `capacity` has the load of `problem`."""
+    present = known[0].plan
+    found = []
+    for other in known:
+        if other.kind is AlternativeKind.ROUTES:
+            continue
+        held = with_better_homes(capacity, other.allocation, moments, load_s, options.horizon_s)
+        if held is other.allocation:
+            continue
+        clients = {
+            name: tuple(np.array(problem.models)[held.onloaded_cm[c]].tolist())
+            for c, name in enumerate(problem.clients)
+            if name not in absent
+        }
+        models = other.plan.model_copy(update={"onloading": {**other.plan.onloading, **clients}})
+        solution = _shares(problem, models, options)
+        made = None if solution is None else _stated(problem, solution, _only_of(present, absent))
+        if solution is not None and made is not None:
+            found.append(
+                PlanAlternative(AlternativeKind.PLAN, other.room, made, solution.allocation)
+            )
+    return found
 
 
 def _only_of(plan: Plan, nodes: tuple[str, ...]) -> Plan:

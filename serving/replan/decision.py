@@ -5,6 +5,11 @@ same loads, drawn within the estimate's errors, each from lull to burst; what it
 move is taken off; and it is chosen only if the gain, less `sureness` standard deviations over the
 draws, is worth an answer over the horizon. So there is no threshold to set: a load that is hardly
 known moves nothing, and a sure small gain without a move is taken.
+
+Where clients follow their queues (`RoutingMode.PENALTY`), models are judged by what they are worth
+there (`queue_value`), and new shares, which then decide little and cost nothing, as ever. While the
+models of a new plan load, new shares for those that are held may be followed: loading takes
+seconds, routes turn at once.
 """
 
 from __future__ import annotations
@@ -18,10 +23,16 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
-from serving.replan.alternatives import AlternativeKind, PlanAlternative, find_alternatives
+from serving.replan.alternatives import (
+    AlternativeKind,
+    PlanAlternative,
+    better_homes,
+    find_alternatives,
+)
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
 from serving.replan.moving_cost import MovingCost, moving_cost
 from serving.replan.plan_value import RoutedPlan
+from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import (
     Moments,
     draw_loads,
@@ -29,6 +40,7 @@ from serving.replan.scenarios import (
     mean_load,
     moments_of,
 )
+from serving.routing.routes import RoutingMode
 
 __all__ = ["Decision", "JudgedAlternative", "decide"]
 
@@ -61,6 +73,11 @@ class Decision(FrozenModel):
     chosen: int = Field(ge=0, description="position among the alternatives")
     reason: str
     plan: Plan | None = Field(default=None, description="the new plan; absent if it stays")
+    meanwhile: Plan | None = Field(
+        default=None,
+        description="new shares for the models that are held, to be followed while those of `plan` "
+        "load; absent where they gain nothing for sure",
+    )
 
     @property
     def changes(self) -> bool:
@@ -96,24 +113,38 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
     )
     capacity = without_nodes(ground.capacity, given.absent)
     former_ct = former_load(problem, estimate)
+    moments = moments_of(problem, estimate)
     stay, *others = find_alternatives(problem, former_ct, given.present, given.absent, options)
+    if ground.routing is RoutingMode.PENALTY:
+        capacity = replace(capacity, load_ct=problem.load_ct)
+        others += better_homes(
+            problem, capacity, [stay, *others], moments, ground.load_s, given.absent, options
+        )
     draws = draw_loads(problem, estimate, options.draws, options.seed)
     grown_ct = np.divide(
         former_ct, problem.load_ct, out=np.ones_like(former_ct), where=problem.load_ct > 0
     )
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
-    judge = _Judge(problem, capacity, ground, stay, options, moments_of(problem, estimate), times)
+    judge = _Judge(problem, capacity, ground, stay, options, moments, times)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
     one_answer = 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
-    best = max(range(len(judged)), key=lambda n: judged[n][1].sure_gain)
-    if judged[best][1].sure_gain <= one_answer:
-        best = 0
+    sure = [n for n, (_, figures) in enumerate(judged) if figures.sure_gain > one_answer]
+    best = max(sure, key=lambda n: _rank(judged[n][1], ground.routing), default=0)
+    shares = [n for n in sure if n != best and judged[n][1].kind is AlternativeKind.ROUTES]
     return Decision(
         alternatives=tuple(figures for _, figures in judged),
         chosen=best,
         reason=_reason([figures for _, figures in judged], best, given.absent),
         plan=judged[best][0].plan if best else None,
+        meanwhile=judged[shares[0]][0].plan if shares and judged[best][1].delay_s else None,
     )
+
+
+def _rank(figures: JudgedAlternative, routing: RoutingMode) -> tuple[bool, float]:
+    """By sure gain. Where clients follow their queues, the gain of new shares is one by the plan
+    only: models that gain go before."""
+    models = routing is RoutingMode.PENALTY and figures.kind is AlternativeKind.PLAN
+    return models, figures.sure_gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +173,8 @@ class _Judge:
     def of(self, other: PlanAlternative) -> tuple[PlanAlternative, JudgedAlternative]:
         """The alternative and its figures."""
         cost, certificate = self._cost(other), other.certificate
-        value = self._routed(other).value(self.problem.load_ct, self.moments)
+        by_queues = self._by_queues and other.kind is not AlternativeKind.ROUTES
+        value = self._routed(other, by_queues).value(self.problem.load_ct, self.moments)
         horizon_s = self.options.horizon_s
         return other, JudgedAlternative(
             kind=other.kind,
@@ -173,7 +205,8 @@ class _Judge:
             return [0.0] * len(loads)
         cost, horizon_s = self._cost(other), self.options.horizon_s
         time_s = max(horizon_s - cost.delay_s, 0.0)
-        routed, staying = self._routed(other), self._routed(self.stay)
+        by_queues = self._by_queues and other.kind is not AlternativeKind.ROUTES
+        routed, staying = self._routed(other, by_queues), self._routed(self.stay, by_queues)
         found = []
         for load_ct in loads:
             now = staying.value(load_ct, self.moments)
@@ -182,7 +215,13 @@ class _Judge:
             found.append(answers / (max(now.load_qps, 1e-9) * horizon_s))
         return found
 
-    def _routed(self, other: PlanAlternative) -> RoutedPlan:
+    @property
+    def _by_queues(self) -> bool:
+        return self.ground.routing is RoutingMode.PENALTY
+
+    def _routed(self, other: PlanAlternative, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
+        if by_queues:
+            return QueueRoutedPlan(self.capacity, other.allocation)
         return RoutedPlan(self.capacity, other.allocation, self.ground.spill_over)
 
     def _cost(self, other: PlanAlternative) -> MovingCost:

@@ -13,6 +13,7 @@ from cluster.document import FrozenModel
 from planner.plan import Plan
 from planner.problem import Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
 __all__ = ["DecisionInput", "DecisionOptions", "Ground", "ground_of", "without_nodes"]
@@ -62,14 +63,18 @@ class Ground:
     """node -> model -> seconds from the request to the warm model"""
     spill_over: bool
     """whether a query whose way is full is answered by its own client where that can"""
+    routing: RoutingMode = RoutingMode.SHARES
+    """how clients choose among their ways"""
 
 
-def ground_of(setting: Setting, phase: Phase, *, spill_over: bool) -> Ground:
+def ground_of(
+    setting: Setting, phase: Phase, *, spill_over: bool, routing: RoutingMode = RoutingMode.SHARES
+) -> Ground:
     """The ground of decisions about `phase`. Raises `ProblemError` as `Setting.problem` does."""
     problem, capacity = (
         _without_load(each.problem(phase)) for each in (setting, setting.with_whole_links)
     )
-    return Ground(problem, capacity, setting.load_s, spill_over)
+    return Ground(problem, capacity, setting.load_s, spill_over, routing)
 
 
 def _without_load(problem: Problem) -> Problem:

@@ -22,6 +22,7 @@ from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
+from serving.routing.routes import RoutingMode
 
 __all__ = ["ChangeLine", "DecisionLine", "DecisionLog", "LoggedDecision", "read_decision"]
 
@@ -37,6 +38,7 @@ class ProblemLine(FrozenModel):
     capacity: ProblemFile
     load_s: dict[str, dict[str, float]]
     spill_over: bool
+    routing: RoutingMode = RoutingMode.SHARES
 
 
 class DecisionLine(FrozenModel):
@@ -96,6 +98,7 @@ class DecisionLog:
                     capacity=_stored(ground.capacity),
                     load_s={node: dict(models) for node, models in ground.load_s.items()},
                     spill_over=ground.spill_over,
+                    routing=ground.routing,
                 )
             )
             self._digest = line.digest
@@ -140,6 +143,7 @@ def read_decision(path: Path, line: int | None = None) -> LoggedDecision:
         Problem(**stored.capacity.fields()),
         stored.load_s,
         stored.spill_over,
+        stored.routing,
     )
     return LoggedDecision(number, ground, logged)
 

@@ -27,6 +27,7 @@ from serving.replan.options import ReplanOptions
 from serving.replan.planning_process import PlanningProcess
 from serving.replan.replanner import Look, Made, Planner, Replanner
 from serving.rollout.execute import RolloutReport
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
 __all__ = ["LookReport", "ReplanLoop", "ReplannedFleet"]
@@ -44,9 +45,16 @@ class ReplannedFleet(Protocol):
         ...
 
     def apply(
-        self, plan: Plan, setting: Setting, phase: Phase, *, expected_version: int | None = None
+        self,
+        plan: Plan,
+        setting: Setting,
+        phase: Phase,
+        *,
+        expected_version: int | None = None,
+        routing: RoutingMode = RoutingMode.SHARES,
     ) -> RolloutReport:
-        """Put `plan` in force, unless another version than `expected_version` is in force now."""
+        """Put `plan` in force, unless another version than `expected_version` is in force now;
+        clients choose among its ways by `routing`."""
         ...
 
 
@@ -79,6 +87,7 @@ class ReplanLoop:
         log: DecisionLog | None = None,
         state_path: Path | None = None,
         spill_over: bool = True,
+        routing: RoutingMode = RoutingMode.SHARES,
         on_look: Callable[[LookReport], None] = lambda _: None,
     ) -> None:
         self._fleet = fleet
@@ -88,11 +97,12 @@ class ReplanLoop:
         self._log = log
         self._state_path = state_path
         self._on_look = on_look
+        self._routing = routing
         self._process = None
         if planner is None:
             planner = self._process = PlanningProcess(decide, options.planning_limit_s)
         self._replanner = Replanner(
-            setting, state, options.decision, planner, spill_over=spill_over
+            setting, state, options.decision, planner, spill_over=spill_over, routing=routing
         )
         self._asked = [node.name for node in fleet.topology.nodes]
         self._failures = 0
@@ -193,8 +203,9 @@ class ReplanLoop:
             self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=fault)))
             return None
         try:
-            known = self._replanner.plan.version
-            change = self._fleet.apply(plan, self._setting, look.phase, expected_version=known)
+            for step in look.steps[:-1]:
+                self._put_in_force(step, look)
+            change = self._put_in_force(plan, look)
         except Exception as error:
             # After a conflict nothing was touched, and what is in force now is another's plan.
             self._broken_off = not isinstance(error, PlanChangeConflictError)
@@ -202,7 +213,6 @@ class ReplanLoop:
             words = f"{type(error).__name__}: {error}"
             self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=words)))
             raise
-        self._replanner.adopted(plan, change.version)
         line = ChangeLine(
             number=made.given.number,
             version=change.version,
@@ -210,6 +220,14 @@ class ReplanLoop:
             reaction_s=change.reaction_s,
         )
         self._append(lambda log: log.change(line))
+        return change
+
+    def _put_in_force(self, plan: Plan, look: Look) -> RolloutReport:
+        known = self._replanner.plan.version
+        change = self._fleet.apply(
+            plan, self._setting, look.phase, expected_version=known, routing=self._routing
+        )
+        self._replanner.adopted(plan, change.version)
         return change
 
     def _note(self, look: Look, made: Made, took_s: float) -> None:

@@ -19,6 +19,7 @@ from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.loop_state import LoopState
 from serving.replan.need import Considered, why_decide
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
 __all__ = ["Look", "Made", "Planner", "Replanner"]
@@ -64,6 +65,13 @@ class Look:
         return decided.plan if decided else None
 
     @property
+    def steps(self) -> tuple[Plan, ...]:
+        """What to put in force, one after the other: `change_to` is the last, if there is one."""
+        decided = self.made.decision if self.made else None
+        found = (decided.meanwhile, decided.plan) if decided else ()
+        return tuple(plan for plan in found if plan is not None)
+
+    @property
     def phase(self) -> Phase:
         """The load that it is planned for. Only where something was decided."""
         assert self.estimate is not None
@@ -81,11 +89,13 @@ class Replanner:
         planner: Planner,
         *,
         spill_over: bool = False,
+        routing: RoutingMode = RoutingMode.SHARES,
     ) -> None:
         self._setting = setting
         self._options = options
         self._planner = planner
         self._spill_over = spill_over
+        self._routing = routing
         self._estimator = LoadEstimator(setting.tasks, state.estimator)
         self._state = state
         self._pause_s = 0.0
@@ -154,7 +164,9 @@ class Replanner:
             present=self.plan,
             options=self._options,
         )
-        ground = ground_of(self._setting, estimate.phase(), spill_over=self._spill_over)
+        ground = ground_of(
+            self._setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
+        )
         try:
             decision = self._planner(ground, given)
         except PlanningError as error:

@@ -67,7 +67,7 @@ def interim_table(
         task: tuple(way for way in ways if way.model in ready.get(way.node, frozenset()))
         for task, ways in final.refuges.items()
     }
-    return RouteTable(version, routes, refuges)
+    return RouteTable(version, routes, refuges, final.routing, final.accuracy)
 
 
 def open_ways(

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from cluster.topology import Topology
 from planner.plan import Plan
-from serving.routing.routes import Target
+from serving.routing.routes import RoutingMode, Target
 
-__all__ = ["Accuracy", "Refuges", "refuges_of"]
+__all__ = ["FIXED_SHARES", "Accuracy", "QueueRouting", "Refuges", "refuges_of"]
 
 Accuracy = Mapping[str, Mapping[str, float]]
 """model -> task -> a_mt, only of the tasks that the model serves"""
 Refuges = Mapping[str, tuple[Target, ...]]
 """task -> targets, the most accurate first"""
+
+
+@dataclass(frozen=True)
+class QueueRouting:
+    """How clients choose among their ways, and the accuracies by which they weigh them."""
+
+    routing: RoutingMode = RoutingMode.SHARES
+    accuracy: Accuracy = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, routing: RoutingMode, accuracy: Accuracy) -> QueueRouting:
+        """Accuracies are sent to the clients only where they are asked for."""
+        return cls(routing, accuracy if routing is RoutingMode.PENALTY else {})
+
+
+FIXED_SHARES = QueueRouting()
 
 
 def refuges_of(topology: Topology, plan: Plan, accuracy: Accuracy) -> dict[str, Refuges]:

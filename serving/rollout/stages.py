@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from planner.plan import Plan, Route
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.interim_routes import Capabilities, Held, Path, interim_table, open_ways
-from serving.rollout.refuges import Refuges
+from serving.rollout.refuges import FIXED_SHARES, QueueRouting, Refuges
 from serving.routing.routes import RouteTable, Target
 
 __all__ = [
@@ -66,8 +66,9 @@ def route_tables(
     version: int,
     clients: tuple[str, ...],
     refuges: Mapping[str, Refuges] | None = None,
+    queues: QueueRouting = FIXED_SHARES,
 ) -> dict[str, RouteTable]:
-    """Each client's routes in `plan`, and its `refuges`."""
+    """Each client's routes in `plan`, its `refuges`, and whether it follows its queues."""
     tables: dict[str, dict[str, list[tuple[Target, float]]]] = {name: {} for name in clients}
     for route in plan.routes:
         targets = tables[route.client].setdefault(route.task, [])
@@ -77,6 +78,8 @@ def route_tables(
             version,
             {task: tuple(targets) for task, targets in routes.items()},
             (refuges or {}).get(client, {}),
+            queues.routing,
+            queues.accuracy,
         )
         for client, routes in tables.items()
     }
@@ -97,11 +100,12 @@ def plan_rollout(
     paths: Mapping[str, Path],
     serves: Mapping[str, Collection[str]],
     refuges: Mapping[str, Refuges] | None = None,
+    queues: QueueRouting = FIXED_SHARES,
 ) -> tuple[Stage, ...]:
     """The stages to `plan`, with what its clients' `refuges` are; see `plan_stages`."""
     goal = Goal(
         {node: frozenset(plan.onloading.get(node, ())) for node in held},
-        route_tables(plan, version, tuple(old_routes), refuges),
+        route_tables(plan, version, tuple(old_routes), refuges, queues),
     )
     return plan_stages(goal, version, old_routes, held, costs, paths, serves)
 

@@ -25,7 +25,7 @@ from serving.rollout.assignment import Assignment, find_mending, with_version
 from serving.rollout.execute import OnStep, RolloutReport, Step, execute_rollout
 from serving.rollout.interim_routes import Path
 from serving.rollout.mend import mend_all
-from serving.rollout.refuges import Refuges
+from serving.rollout.refuges import FIXED_SHARES, QueueRouting, Refuges
 from serving.rollout.stages import (
     Goal,
     MemoryBudgets,
@@ -99,7 +99,11 @@ class PlanTransition:
         self._on_step = on_step
 
     async def run(
-        self, plan: Plan, started_s: float, refuges: Mapping[str, Refuges] | None = None
+        self,
+        plan: Plan,
+        started_s: float,
+        refuges: Mapping[str, Refuges] | None = None,
+        queues: QueueRouting = FIXED_SHARES,
     ) -> RolloutReport:
         """Put `plan` in force, with the `refuges` of its clients.
 
@@ -120,7 +124,7 @@ class PlanTransition:
         self._version = max(self._version, next_version(now) - 1)
         goal = Goal(
             {node: frozenset(plan.onloading.get(node, ())) for node in now},
-            route_tables(plan, self._version + 1, tuple(tables), refuges),
+            route_tables(plan, self._version + 1, tuple(tables), refuges, queues),
         )
         stages = self._stages(goal, now, tables)
         try:

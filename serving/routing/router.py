@@ -3,6 +3,9 @@
 A request may ask for several tasks of one image. Its tasks take their ways together, each still
 by its own shares: as much as these allow, tasks that one model serves meet there in one pass (F14),
 and what the plan sheds of each is shed at once.
+
+A table may ask for a query of one task to follow the queues instead
+(`serving.routing.queue_routing`); requests for several tasks keep to their shares.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from math import inf
 from operator import itemgetter
 
 from serving.errors import NotServedError, RefusalReason, RefusedError
-from serving.routing.routes import Ask, RouteTable, Target
+from serving.routing.queue_routing import Queues, follow_queues
+from serving.routing.routes import Ask, RouteTable, RoutingMode, Target
 
 __all__ = ["Router"]
 
@@ -51,12 +55,16 @@ class _WeightedRoundRobin:
 class Router:
     """Follows the shares of a `RouteTable` as closely as whole requests can.
 
-    Without `shared_passes` every task of a request takes a way of its own.
+    Without `shared_passes` every task of a request takes a way of its own. `queues` is asked where
+    the table has a `routing` by queues; without it all tables are followed by their shares.
     """
 
-    def __init__(self, table: RouteTable, shared_passes: bool = True) -> None:
+    def __init__(
+        self, table: RouteTable, shared_passes: bool = True, queues: Queues | None = None
+    ) -> None:
         self._table = table
         self._shared_passes = shared_passes
+        self._queues = queues
         self._sequences: dict[tuple[str, ...], _WeightedRoundRobin] = {}
 
     @property
@@ -81,6 +89,28 @@ class Router:
         """
         if len(tasks) > 1 and not self._shared_passes:
             return tuple(ask for task in tasks for ask in self.pick_all((task,)))
+        by_queues = self._table.routing is not RoutingMode.SHARES
+        if by_queues and len(tasks) == 1 and self._queues is not None:
+            return self._by_queues(tasks[0], self._queues)
+        return self._by_shares(tasks)
+
+    def _by_queues(self, task: str, queues: Queues) -> Way:
+        """The way of a query of `task` by what is queued now; by the shares if all are full. Its
+        turn in the shares is taken either way, so that they are kept where queues do not differ."""
+        refused: RefusedError | NotServedError | None = None
+        planned: Way = ()
+        try:
+            planned = self._by_shares((task,))
+        except (RefusedError, NotServedError) as refusal:
+            refused = refusal
+        found = follow_queues(self._table, task, planned[0].target if planned else None, queues)
+        if found is not None:
+            return (Ask(found, (task,)),)
+        if refused is not None:
+            raise refused
+        return planned
+
+    def _by_shares(self, tasks: tuple[str, ...]) -> Way:
         key = tasks if len(tasks) == 1 else tuple(sorted(set(tasks)))
         sequence = self._sequences.get(key)
         if sequence is None:

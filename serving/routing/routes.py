@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Ask", "RouteTable", "Target", "frames_up", "next_hop"]
+__all__ = ["Ask", "RouteTable", "RoutingMode", "Target", "frames_up", "next_hop"]
 
 
 class Target(NamedTuple):
@@ -26,6 +27,17 @@ class Ask(NamedTuple):
     tasks: tuple[str, ...]
 
 
+class RoutingMode(StrEnum):
+    """How a client chooses among the ways of a task (`serving.routing.queue_routing`)."""
+
+    SHARES = "shares"
+    """by the plan's shares, whatever is queued"""
+    SHORTER = "shorter"
+    """the way of the plan whose promise is the shorter now"""
+    PENALTY = "penalty"
+    """the most accurate way in reach, less a price on the backlog before it"""
+
+
 @dataclass(frozen=True)
 class RouteTable:
     """The routes of one client in one plan version: task -> ((target, share), ...).
@@ -38,6 +50,9 @@ class RouteTable:
     refuges: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     """task -> every model that the client reaches and that serves it, the most accurate first:
     where a query goes whose own way is full (spill-over) or gone"""
+    routing: RoutingMode = RoutingMode.SHARES
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """model -> task -> a_mt of the models in reach; needed for `RoutingMode.PENALTY` only"""
 
     def ways(self, task: str) -> tuple[Target, ...]:
         """Every target of `task`: its refuges, then those of its routes by share, each once."""

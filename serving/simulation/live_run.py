@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
-from serving.replan.decision import decide
+from serving.replan.decision import Decision, decide
+from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.replan.replanner import Look, Planner, Replanner
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
 from serving.simulation.simulated_system import SimulatedSystem
@@ -20,15 +23,13 @@ from serving.traffic.measurement import Measurements
 
 __all__ = ["Change", "LiveRun", "simulate_live"]
 
-PLANNING_S = 0.5
-"""that a decision takes, in simulated time"""
-
 
 @dataclass(frozen=True, eq=False)
 class Change:
     """A change of plan that the loop made."""
 
     look: Look
+    plan: Plan
     in_force_s: float
     """when its last routes were in force, what they replaced drained and unloaded"""
 
@@ -41,6 +42,8 @@ class LiveRun:
     looks: list[Look]
     """empty without a loop"""
     changes: list[Change]
+    decisions_s: list[float]
+    """simulated time that each decision took"""
 
     @property
     def accuracy(self) -> float:
@@ -56,7 +59,11 @@ class LiveRun:
     @property
     def models_moved(self) -> int:
         """Models that were loaded over the run, on all nodes."""
-        decided = [each.look.made.decision for each in self.changes if each.look.made is not None]
+        decided = [
+            each.look.made.decision
+            for each in self.changes
+            if each.look.made is not None and each.plan is each.look.change_to
+        ]
         return sum(
             len(models)
             for decision in decided
@@ -73,35 +80,61 @@ def simulate_live(
     *,
     seed: int = 0,
     spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
     timeline: Sequence[TimelineEvent] = (),
     planner: Planner = decide,
+    planning_s: float | None = None,
 ) -> LiveRun:
     """Drive the traffic of `phases` into the simulated system, which starts with `plan`.
 
-    With `options` the live loop runs beside it; without them the plan stays. Two calls with the
-    same arguments give the same rows. Raises what `simulate` raises.
+    With `options` the live loop runs beside it; without them the plan stays. A decision takes as
+    much simulated time as `planner` took on this machine's clock, or `planning_s` seconds if that
+    is given: then two calls with the same arguments give the same rows. Raises what `simulate`
+    raises.
     """
     looks: list[Look] = []
     changes: list[Change] = []
     beside = None
+    planning = _Timed(planner, planning_s)
     if options is not None:
         period_s = options.period_s
         state = LoopState(plan=plan)
-        replanner = Replanner(setting, state, options.decision, planner, spill_over=spill_over)
+        replanner = Replanner(
+            setting, state, options.decision, planning, spill_over=spill_over, routing=routing
+        )
 
         async def beside(system: SimulatedSystem) -> None:
-            await _replan(setting, system, replanner, period_s, looks, changes)
+            await _replan(setting, system, replanner, planning, period_s, looks, changes)
 
     rows = simulate_beside(
-        setting, plan, phases, beside, seed=seed, spill_over=spill_over, timeline=timeline
-    )
-    return LiveRun(rows, looks, changes)
+        setting, plan, phases, beside, seed=seed, spill_over=spill_over, routing=routing,
+        timeline=timeline,
+    )  # fmt: skip
+    return LiveRun(rows, looks, changes, planning.spent_s)
+
+
+class _Timed:
+    """A planner, and how long each of its decisions took by this machine's clock, or always."""
+
+    def __init__(self, planner: Planner, fixed_s: float | None) -> None:
+        self._planner = planner
+        self._fixed_s = fixed_s
+        self.spent_s: list[float] = []
+
+    def __call__(self, ground: Ground, given: DecisionInput) -> Decision:
+        begun_s = time.perf_counter()
+        try:
+            return self._planner(ground, given)
+        finally:
+            spent_s = time.perf_counter() - begun_s
+            self.spent_s.append(spent_s if self._fixed_s is None else self._fixed_s)
 
 
 async def _replan(
     setting: Setting,
     system: SimulatedSystem,
     replanner: Replanner,
+    planning: _Timed,
     period_s: float,
     looks: list[Look],
     changes: list[Change],
@@ -114,12 +147,11 @@ async def _replan(
         look = replanner.look(nodes, system.snapshots(), clock(), clock())
         looks.append(look)
         if look.made is not None:
-            await asyncio.sleep(PLANNING_S)
-        if look.change_to is None:
-            continue
-        if set(system.snapshots()) != set(nodes):  # as live: a change needs every node
+            await asyncio.sleep(planning.spent_s[-1])
+        if look.steps and set(system.snapshots()) != set(nodes):  # a change needs every node
             replanner.broken_off()
-        else:
-            change = await system.follow(look.change_to, setting.model_bytes)
-            replanner.adopted(look.change_to, change.version)
-            changes.append(Change(look, clock()))
+            continue
+        for step in look.steps:
+            change = await system.follow(step, setting.model_bytes)
+            replanner.adopted(step, change.version)
+            changes.append(Change(look, step, clock()))

@@ -13,6 +13,7 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
+from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
 from serving.simulation.simulated_device import profiled_latency
@@ -43,6 +44,7 @@ def simulate(
     seed: int = 0,
     shared_passes: bool = True,
     spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
     timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
@@ -58,7 +60,7 @@ def simulate(
     """
     return simulate_beside(
         setting, plan, phases, None, seed=seed, shared_passes=shared_passes,
-        spill_over=spill_over, timeline=timeline,
+        spill_over=spill_over, routing=routing, timeline=timeline,
     )  # fmt: skip
 
 
@@ -71,6 +73,7 @@ def simulate_beside(
     seed: int = 0,
     shared_passes: bool = True,
     spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
     timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """The same with something that runs `beside` the traffic; raises what that raises."""
@@ -88,6 +91,7 @@ def simulate_beside(
         version=plan.version,
         shared_passes=shared_passes,
         spill_over=spill_over,
+        routing=routing,
         accuracy=setting.accuracy,
         load_s=setting.load_s,
     )

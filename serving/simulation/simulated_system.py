@@ -27,10 +27,10 @@ from serving.node.node_core import NodeCore, Routed
 from serving.node.observer import SILENT
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, execute_rollout
-from serving.rollout.refuges import Accuracy, refuges_of
+from serving.rollout.refuges import Accuracy, QueueRouting, refuges_of
 from serving.rollout.stages import next_version, plan_rollout, route_tables
 from serving.rollout.transition import ClusterFacts, no_step
-from serving.routing.routes import RouteTable
+from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
@@ -55,6 +55,7 @@ class SimulatedSystem:
     version: int = 1
     shared_passes: bool = True
     spill_over: bool = True
+    routing: RoutingMode = RoutingMode.SHARES
     accuracy: Accuracy = field(default_factory=dict)
     load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
@@ -75,7 +76,8 @@ class SimulatedSystem:
                 self._devices[name].hold(model)
         clients = tuple(node.name for node in self.topology.clients)
         refuges = refuges_of(self.topology, self.plan, self.accuracy)
-        for name, table in route_tables(self.plan, self.version, clients, refuges).items():
+        tables = route_tables(self.plan, self.version, clients, refuges, self._queue_routing)
+        for name, table in tables.items():
             self._nodes[name].route(table)
 
     def batches(self, node: str) -> list[BatchLog]:
@@ -114,6 +116,7 @@ class SimulatedSystem:
             facts.paths,
             {model: self._tasks_of(model) for seen in now.values() for model in seen.models},
             refuges_of(self.topology, plan, self.accuracy),
+            self._queue_routing,
         )
         self.plan = plan
         return await execute_rollout(
@@ -179,6 +182,10 @@ class SimulatedSystem:
         except NotServedError:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED))
         return {task: _answer(routed[task]) for task in tasks}
+
+    @property
+    def _queue_routing(self) -> QueueRouting:
+        return QueueRouting.of(self.routing, self.accuracy)
 
     def _make(self, node: Node) -> NodeCore:
         largest = max(self.query_bytes.values(), default=0.0)

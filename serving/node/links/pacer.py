@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.topology import Link, Node
 from serving.errors import RefusalReason, RefusedError
+from serving.node.device.admission_margin import AdmissionMargin
 
 __all__ = ["LinkPacer", "pacer_of"]
+
+RETREAT, ADVANCE = 0.9, 0.001
+"""of the backlog that is taken, at each answer that was late, and at each that was not: it settles
+where one answer in a hundred is late"""
+LEAST_BACKLOG = 0.1
+"""the part of `max_backlog_s` that is always taken"""
 
 
 @dataclass
@@ -17,6 +24,10 @@ class LinkPacer:
     `reserve` says when a message will have left; a backlog over `max_backlog_s` is refused, so a
     link that is too small pushes back instead of growing a queue. A message that was sent after
     all counts with `note_sent`; what was reserved for one that was not goes back with `give_back`.
+
+    Where answers come later than promised, less backlog is taken (`answered`). The wait for a link
+    is no part of a promise, and how much of it there is room for depends on how full the windows of
+    the node above are, which is not seen here.
     """
 
     bandwidth_bytes_per_s: float
@@ -24,6 +35,25 @@ class LinkPacer:
     max_backlog_s: float
     sent_bytes: int = 0
     free_at_s: float = 0.0
+    margin: AdmissionMargin = field(
+        default_factory=lambda: AdmissionMargin(
+            most=1.0, least=LEAST_BACKLOG, retreat=RETREAT, advance=ADVANCE
+        )
+    )
+
+    @property
+    def limit_s(self) -> float:
+        """The backlog beyond which messages are refused now."""
+        return self.max_backlog_s * self.margin.share
+
+    def answered(self, spent_s: float, promised_s: float) -> None:
+        """Take in that a query which went up this link had its answer `spent_s` after it came."""
+        self.margin.observe(spent_s, promised_s)
+
+    def backlog_share(self, now_s: float) -> float:
+        """Backlog / what it may be."""
+        backlog_s = max(0.0, self.free_at_s - now_s)
+        return backlog_s / self.limit_s if self.limit_s > 0 else 1.0
 
     def check(self, now_s: float) -> None:
         """Raise the `RefusedError` that a message would meet at `now_s`."""
@@ -33,7 +63,7 @@ class LinkPacer:
 
     def refusal(self, now_s: float) -> RefusedError | None:
         """What a message would be refused with at `now_s`; None if it would be taken."""
-        excess_s = self.free_at_s - now_s - self.max_backlog_s
+        excess_s = self.free_at_s - now_s - self.limit_s
         if excess_s <= 0:
             return None
         return RefusedError(RefusalReason.LINK_FULL, "the uplink's backlog is full", excess_s)

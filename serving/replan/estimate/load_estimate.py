@@ -16,8 +16,8 @@ __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
 
 FEWEST_QUERIES = 20
 """seen in the long memory, below which there is no load to plan for"""
-FIRST_S = 10.0
-"""of looks before the first estimate"""
+FIRST_S = 5.0
+"""of looks before the first estimate: how little it knows then is in its errors"""
 
 
 class LoadEstimate(FrozenModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,15 @@ from serving.deploy.assignment_store import FILE, AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE, Lease
 from serving.errors import PlanChangeConflictError
 from serving.rollout.assignment import Assignment
-from serving.routing.routes import RouteTable, Target
+from serving.routing.routes import RouteTable, RoutingMode, Target
 
 EDGE, CLOUD = Target("edge", "edge", "m1"), Target("cloud", "cloud", "m2", "edge")
-TABLE = RouteTable(3, {"depth": ((EDGE, 0.75), (CLOUD, 0.25))})
+TABLE = RouteTable(
+    3,
+    {"depth": ((EDGE, 0.75), (CLOUD, 0.25))},
+    routing=RoutingMode.PENALTY,
+    accuracy={"m1": {"depth": 0.8}, "m2": {"depth": 0.9}},
+)
 TOLD = {"client": Assignment(3, (), TABLE), "edge": Assignment(3, ("m1",))}
 OLDER = {"client": Assignment(2, (), RouteTable(2, {})), "edge": Assignment(2, ("m0",))}
 BETWEEN = {"client": Assignment(3, (), TABLE), "edge": Assignment(3, ("m0", "m1"))}
@@ -169,7 +175,7 @@ def test_a_change_whose_owner_was_killed_is_ended_when_its_lease_has_run_out(
     assert store.assignment("edge") == Assignment(4, ahead["edge"].models)
     table = ahead["client"].table
     assert table is not None
-    assert store.assignment("client") == Assignment(4, (), RouteTable(4, table.routes))
+    assert store.assignment("client") == Assignment(4, (), replace(table, version=4))
     assert store.record().change is None
     assert AssignmentStore(tmp_path, clock).assignment("edge") == Assignment(
         4, ahead["edge"].models

@@ -140,6 +140,7 @@ def test_nothing_is_decided_while_nothing_is_new() -> None:
         (estimate(10.0, 1.0, changes=1), (), "the load has changed"),
         (estimate(10.0, 1.0, seconds=120.0), (), "the load is known better"),
         (estimate(10.0, 1.0), ("e",), "nodes came or went"),
+        (estimate(10.0, 1.0, dispersion=3.5), (), "c sends burstier"),
     ],
 )
 def test_it_is_decided_again_when_the_answer_could_be_another(

@@ -12,8 +12,9 @@ from cluster.specs import SPECS
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan, Route, TierName
 from serving.rollout.interim_routes import Capabilities, open_ways
+from serving.rollout.refuges import QueueRouting
 from serving.rollout.stages import MemoryBudgets, Stage, plan_rollout, route_tables
-from serving.routing.routes import RouteTable, Target
+from serving.routing.routes import RouteTable, RoutingMode, Target
 
 NODES = ("c", "e", "o")
 TIERS: dict[str, TierName] = {"c": "client", "e": "edge", "o": "cloud"}
@@ -71,6 +72,22 @@ def test_what_fits_is_loaded_before_anything_goes() -> None:
     assert stage.load == {"c": ("m1",)}
     assert stage.keep == {"c": frozenset({"m1"})}
     assert stage.routes["c"] == route_tables(new, 2, ("c",))["c"]
+
+
+def test_routing_by_queues_holds_at_every_stage() -> None:
+    old = plan_with({"c": ["m0"], "o": ["m3"]}, [("depth", "c", "m0", 1.0)])
+    new = plan_with({"c": ["m1"], "o": ["m3"]}, [("depth", "c", "m1", 1.0)])
+    accuracy = {model: {"depth": 0.5} for model in MODELS}
+    queues = QueueRouting.of(RoutingMode.PENALTY, accuracy)
+    stages = plan_rollout(
+        new, 2, route_tables(old, 1, ("c",)), {n: frozenset(old.onloading[n]) for n in ("c", "o")},
+        MemoryBudgets(SIZES, {"c": 2, "o": 9}), PATHS, {"m3": TASKS}, None, queues,
+    )  # fmt: skip
+    assert len(stages) == 2
+    for stage in stages:
+        table = stage.routes["c"]
+        assert (table.routing, table.accuracy) == (RoutingMode.PENALTY, accuracy)
+    assert QueueRouting.of(RoutingMode.SHORTER, accuracy).accuracy == {}
 
 
 def test_what_does_not_fit_is_routed_round_first() -> None:

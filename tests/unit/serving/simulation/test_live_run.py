@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import pytest
@@ -10,7 +11,10 @@ from cluster.arrivals import Arrivals, MmppArrivals, MmppState, PoissonArrivals
 from cluster.demand import Phase
 from planner.plan import Plan
 from planner.policies import Options, solve
+from serving.replan.decision import Decision, decide
+from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.options import ReplanOptions
+from serving.routing.routes import RoutingMode
 from serving.simulation.live_run import LiveRun, simulate_live
 from support.demo_setting import demo_demand, demo_setting
 
@@ -28,13 +32,22 @@ def plan() -> Plan:
     return solve(setting.problem(demo_demand().phases[0]), "certified", Options()).plan
 
 
-def run(options: ReplanOptions | None, seed: int, arrivals: Arrivals, *, flips: bool) -> LiveRun:
+def run(
+    options: ReplanOptions | None,
+    seed: int,
+    arrivals: Arrivals,
+    *,
+    flips: bool,
+    routing: RoutingMode = RoutingMode.SHARES,
+) -> LiveRun:
     phases = list(demo_demand().phases) if flips else [demo_demand().phases[0]]
     phases = [
         Phase(duration_s=30.0, rates_qps=phase.rates_qps, arrivals={"*": arrivals})
         for phase in phases
     ]
-    return simulate_live(demo_setting(), plan(), phases, options, seed=seed)
+    return simulate_live(
+        demo_setting(), plan(), phases, options, seed=seed, routing=routing, planning_s=0.3
+    )
 
 
 def test_a_flip_of_the_mix_is_followed_and_gains() -> None:
@@ -52,6 +65,35 @@ def test_without_a_change_of_the_mean_the_loop_does_not_lose(arrivals: Arrivals)
     live = run(LOOP, 2, arrivals, flips=False)
     assert live.accuracy >= frozen.accuracy - 0.002
     assert live.models_moved <= 1
+
+
+@pytest.mark.parametrize("arrivals", [PoissonArrivals(), BURSTS], ids=["poisson", "bursts"])
+def test_routers_that_follow_their_queues_gain_with_the_loop_and_without(
+    arrivals: Arrivals,
+) -> None:
+    by_shares = run(None, 2, arrivals, flips=False)
+    by_queues = run(None, 2, arrivals, flips=False, routing=RoutingMode.PENALTY)
+    live = run(LOOP, 2, arrivals, flips=False, routing=RoutingMode.PENALTY)
+    assert by_queues.accuracy > 1.02 * by_shares.accuracy
+    assert live.accuracy >= by_queues.accuracy - 0.002
+
+
+def test_a_decision_takes_as_long_as_the_planner_took_or_as_it_is_given() -> None:
+    def slow(ground: Ground, given: DecisionInput) -> Decision:
+        time.sleep(0.3)
+        return decide(ground, given)
+
+    phase = demo_demand().phases[0].model_copy(update={"duration_s": 14.0})
+    for planning_s in (None, 2.0):
+        live = simulate_live(
+            demo_setting(), plan(), [phase], LOOP, planner=slow, planning_s=planning_s
+        )
+        assert live.decisions_s
+        for spent_s in live.decisions_s:
+            assert spent_s == 2.0 if planning_s else spent_s >= 0.3
+        first = next(look for look in live.looks if look.made is not None)
+        after = [look.at_s for look in live.looks if look.at_s > first.at_s]
+        assert after[0] - first.at_s >= 1.0 + live.decisions_s[0]
 
 
 def test_a_run_without_a_loop_has_no_looks_and_is_the_same_twice() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import pytest
 
 from cluster.topology import Topology
 from planner.plan import Plan, Route, TierName
+from serving.node.links import pacer
 from serving.node.snapshot import NodeSnapshot
+from serving.routing.routes import RoutingMode
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Answer, Outcome, Query
@@ -48,14 +51,19 @@ def plan(tier: TierName = "edge", node: str = "e", model: str = "large") -> Plan
 
 
 def system(
-    spill_over: bool = True, load_s: float = 0.0, latency_s: Mapping[str, float] = LATENCY_S
+    spill_over: bool = True,
+    load_s: float = 0.0,
+    latency_s: Mapping[str, float] = LATENCY_S,
+    routing: RoutingMode = RoutingMode.SHARES,
+    planned: Plan | None = None,
 ) -> SimulatedSystem:
     return SimulatedSystem(
         topology(),
-        plan(),
+        planned or plan(),
         lambda node, model, batch: latency_s[model] * batch,
         {"depth": QUERY_BYTES},
         spill_over=spill_over,
+        routing=routing,
         accuracy=ACCURACY,
         load_s={node: dict.fromkeys(ACCURACY, load_s) for node in ("c", "e", "o")},
     )
@@ -105,10 +113,57 @@ def test_a_burst_that_finds_the_link_full_is_answered_at_home_within_what_was_pr
     assert all(latency_s <= answer.bound_s for _, latency_s, answer in with_it)
 
 
+def test_answers_that_come_late_make_the_next_ones_spill_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The edge answers within a second, and the link keeps up to half a second of backlog before
+    that; 1.07 s are promised. The link takes a little more than the edge, and both are full."""
+
+    def late() -> list[bool]:
+        slow = system(latency_s={"small": 0.002, "large": 0.06})
+        answered = run(lambda s: send_at(s, steady(30, 30)), slow)
+        assert nodes_of(answered)["e"] > 450  # of 500 that it can answer at all
+        assert nodes_of(answered).total() == nodes_of(answered)["e"] + nodes_of(answered)["c"]
+        return [latency_s > answer.bound_s for _, latency_s, answer in answered]
+
+    corrected = late()
+    monkeypatch.setattr(pacer, "LEAST_BACKLOG", 1.0)
+    kept = late()
+    assert sum(corrected[300:]) < 0.015 * len(corrected[300:])
+    assert sum(kept[300:]) > 3 * sum(corrected[300:])
+
+
 def test_spill_over_changes_nothing_while_there_is_room() -> None:
     calm = steady(10, 10)
     with_it, without = (run(lambda s: send_at(s, calm), system(spills)) for spills in (True, False))
     assert with_it == without
+
+
+def test_queues_that_are_followed_use_an_idle_link_and_spare_a_full_one() -> None:
+    """All is to stay at home by the plan. The link carries 20 queries/s, each of which gains .3."""
+    at_home = plan("client", "c", "small")
+    calm, twice = steady(10, 10), steady(40, 10)
+    by_shares = run(lambda s: send_at(s, calm), system(planned=at_home))
+    assert nodes_of(by_shares) == {"c": 100}
+    follows = []
+    for sent in (calm, twice):
+        simulated = system(planned=at_home, routing=RoutingMode.PENALTY)
+        follows.append(run(partial(send_at, times_s=sent), simulated))
+    assert nodes_of(follows[0]) == {"e": 100}
+    assert nodes_of(follows[1])["e"] == pytest.approx(205, abs=6)
+    assert nodes_of(follows[1]).total() == nodes_of(follows[1])["e"] + nodes_of(follows[1])["c"]
+    for answered in follows:
+        assert all(latency_s <= answer.bound_s for _, latency_s, answer in answered)
+        assert all(answer.reason == "" for _, _, answer in answered)  # none had to spill
+
+
+def test_routing_by_queues_outlives_a_change_of_plan() -> None:
+    async def scenario(simulated: SimulatedSystem) -> list[Answered]:
+        await simulated.follow(plan("client", "c", "small"), {})
+        return await send_at(simulated, steady(10, 2))
+
+    answered = run(scenario, system(routing=RoutingMode.PENALTY))
+    assert nodes_of(answered) == {"e": 20}
 
 
 def test_no_refuge_makes_a_query_later_than_it_was_promised() -> None:

@@ -45,3 +45,25 @@ def test_nothing_is_given_back_of_a_time_that_has_passed() -> None:
     link.reserve(1.0, 100)
     link.give_back(1.5, 1.0, left_s)
     assert link.free_at_s == 2.0
+
+
+def test_late_answers_shorten_the_backlog_and_answers_in_time_lengthen_it_again() -> None:
+    link = pacer()
+    for _ in range(10):
+        link.answered(spent_s=1.1, promised_s=1.0)
+    assert link.limit_s == pytest.approx(2.0 * 0.9**10)
+    link.reserve(0.0, 100)
+    assert link.refusal(0.0) is not None
+    assert link.backlog_share(0.0) == pytest.approx(1.0 / link.limit_s)
+    for _ in range(1000):
+        link.answered(spent_s=0.9, promised_s=1.0)
+    assert link.limit_s == pytest.approx(2.0)
+    assert link.refusal(0.0) is None
+
+
+def test_however_late_answers_are_some_backlog_is_taken() -> None:
+    link = pacer()
+    for _ in range(100):
+        link.answered(spent_s=9.0, promised_s=1.0)
+    assert link.limit_s == pytest.approx(0.2)
+    assert link.refusal(0.0) is None
