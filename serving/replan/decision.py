@@ -30,7 +30,7 @@ from serving.replan.scenarios import (
     moments_of,
 )
 
-__all__ = ["Decision", "JudgedAlternative", "decide"]
+__all__ = ["Decision", "JudgedAlternative", "decide", "renew"]
 
 
 class JudgedAlternative(FrozenModel):
@@ -86,6 +86,30 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
 
     Raises what the policy raises.
     """
+    judged, one_answer = _judged(ground, given)
+    best = max(range(len(judged)), key=lambda n: judged[n][1].sure_gain)
+    if judged[best][1].sure_gain <= one_answer:
+        best = 0
+    return _decision(judged, best, given)
+
+
+def renew(ground: Ground, given: DecisionInput) -> Decision:
+    """Choose a new plan for the load and the nodes that are seen, whatever it gains or costs.
+
+    The plan in force stays only if no other keeps the budgets. Raises what the policy raises.
+    """
+    judged, _ = _judged(ground, given)
+    kinds = [other.kind for other, _ in judged]
+    best = kinds.index(AlternativeKind.PLAN) if AlternativeKind.PLAN in kinds else 0
+    return _decision(judged, best, given)
+
+
+Judged = Sequence[tuple[PlanAlternative, JudgedAlternative]]
+"""the plan in force first"""
+
+
+def _judged(ground: Ground, given: DecisionInput) -> tuple[Judged, float]:
+    """The alternatives with their figures, and what one answer over the horizon is worth in F1."""
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(float(problem.window_e.min()))
@@ -104,10 +128,10 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
     judge = _Judge(problem, capacity, ground, stay, options, moments_of(problem, estimate), times)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
-    one_answer = 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
-    best = max(range(len(judged)), key=lambda n: judged[n][1].sure_gain)
-    if judged[best][1].sure_gain <= one_answer:
-        best = 0
+    return judged, 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
+
+
+def _decision(judged: Judged, best: int, given: DecisionInput) -> Decision:
     return Decision(
         alternatives=tuple(figures for _, figures in judged),
         chosen=best,

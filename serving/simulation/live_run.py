@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
-from serving.replan.decision import decide
+from serving.replan.change_policy import REACTIVE, ChangePolicy
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Planner, Replanner
+from serving.replan.replanner import Look, Replanner
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
 from serving.simulation.simulated_system import SimulatedSystem
@@ -74,12 +74,15 @@ def simulate_live(
     seed: int = 0,
     spill_over: bool = True,
     timeline: Sequence[TimelineEvent] = (),
-    planner: Planner = decide,
+    policy: ChangePolicy = REACTIVE,
+    believed: Setting | None = None,
 ) -> LiveRun:
     """Drive the traffic of `phases` into the simulated system, which starts with `plan`.
 
-    With `options` the live loop runs beside it; without them the plan stays. Two calls with the
-    same arguments give the same rows. Raises what `simulate` raises.
+    With `options` the live loop runs beside it and changes plans by `policy`; without them the plan
+    stays. The loop plans with the costs and links of `believed` where that is given, while the
+    system runs on those of `setting`. Two calls with the same arguments give the same rows. Raises
+    what `simulate` raises.
     """
     looks: list[Look] = []
     changes: list[Change] = []
@@ -87,7 +90,9 @@ def simulate_live(
     if options is not None:
         period_s = options.period_s
         state = LoopState(plan=plan)
-        replanner = Replanner(setting, state, options.decision, planner, spill_over=spill_over)
+        replanner = Replanner(
+            believed or setting, state, options.decision, policy, spill_over=spill_over
+        )
 
         async def beside(system: SimulatedSystem) -> None:
             await _replan(setting, system, replanner, period_s, looks, changes)
