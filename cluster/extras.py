@@ -24,8 +24,8 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (package, module):  # it is installed, and lacks something itself
-            raise
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is installed, and lacks something itself
         raise MissingExtraError(f"{purpose} needs {package}; {install_command(extra)}") from None
 
 

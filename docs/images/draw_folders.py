@@ -49,6 +49,7 @@ SERVING = Panel(
     "serving", "the running system and its simulator", "#eef5fb", "#0072b2",
     (
         [("serving/cli", "the verbs of testbed")],
+        [("serving/experiments", "drift, bursts, faults")],
         [("serving/report", "report.html, figures"), ("serving/simulation", "on a virtual clock")],
         [("serving/traffic", "load generator, scores"), ("serving/replan", "the live loop")],
         [("serving/client", "the Python client"), ("serving/deploy", "Ray Serve, assignments")],

@@ -14,6 +14,7 @@ from cluster.providers.state import log_folder
 from serving.cli import (
     cluster_verbs,
     demo_verb,
+    experiment_verb,
     live_verbs,
     logs_verb,
     plan_verbs,
@@ -44,7 +45,7 @@ for verb in (
     *live_verbs.VERBS,
     *demo_verb.VERBS,
     *train_verb.VERBS,
-    *problem_verbs.VERBS,
+    *experiment_verb.VERBS,
     *zoo_verbs.VERBS,
 ):
     app.command(name=verb.__name__)(verb)

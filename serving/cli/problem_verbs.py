@@ -1,4 +1,4 @@
-"""Verbs of planning that need no cluster: `testbed problem sample`, `testbed experiment`."""
+"""Planning problems that need no cluster: `testbed problem sample`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cluster.errors import InputError, UnknownNameError
+from cluster.errors import InputError
 from planner.instances import FAMILIES, REGIMES, sample_problem
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
-from serving.cli.options import CLIENTS, EDGES, REACH, REPETITIONS, SEED, number
-from serving.cli.output import check_folder, check_output, save_result
+from serving.cli.options import CLIENTS, EDGES, REACH, SEED, number
+from serving.cli.output import check_output, save_result
 
-__all__ = ["VERBS", "problems"]
+__all__ = ["problems"]
 
 MOST_CLIENTS = 100_000
 """of a problem: ten times the largest that the experiments plan"""
@@ -62,36 +62,3 @@ def sample(
             "models": len(drawn.models),
         }
     )
-
-
-def experiment(
-    name: Annotated[str | None, typer.Argument(help="see --list")] = None,
-    seeds: Annotated[
-        int | None, number(REPETITIONS, help="problems of each kind; default: the experiment's own")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/figures"),
-    list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
-    as_json: Json = False,
-) -> None:
-    """Repeat an experiment of the paper at the planning level; writes a CSV and a figure.
-
-    An interrupted run goes on where it stopped.
-    """
-    out = VerbOutput(as_json)
-    from planner.experiments import EXPERIMENTS
-
-    if list_ or name is None:
-        out.say("\n".join(EXPERIMENTS))
-        out.result({"experiments": list(EXPERIMENTS)})
-        return
-    if name not in EXPERIMENTS:
-        raise UnknownNameError(f"no experiment {name!r} (valid: {', '.join(EXPERIMENTS)})")
-    check_folder(output)
-    with out.progress(name) as advance:
-        options = {} if seeds is None else {"seeds": seeds}
-        written = EXPERIMENTS[name](output, on_progress=advance, **options)
-    out.say(f"wrote {written} and its figure")
-    out.result({"experiment": name, "rows": str(written)})
-
-
-VERBS = (experiment,)

@@ -42,7 +42,7 @@ from serving.replan.scenarios import (
 )
 from serving.routing.routes import RoutingMode
 
-__all__ = ["Decision", "JudgedAlternative", "decide"]
+__all__ = ["Decision", "JudgedAlternative", "decide", "renew"]
 
 
 class JudgedAlternative(FrozenModel):
@@ -103,6 +103,31 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
 
     Raises what the policy raises.
     """
+    judged, one_answer = _judged(ground, given)
+    sure = [n for n, (_, figures) in enumerate(judged) if figures.sure_gain > one_answer]
+    best = max(sure, key=lambda n: _rank(judged[n][1], ground.routing), default=0)
+    shares = [n for n in sure if n != best and judged[n][1].kind is AlternativeKind.ROUTES]
+    waits = judged[best][1].delay_s > 0
+    return _decision(judged, best, given, judged[shares[0]][0].plan if shares and waits else None)
+
+
+def renew(ground: Ground, given: DecisionInput) -> Decision:
+    """Choose a new plan for the load and the nodes that are seen, whatever it gains or costs.
+
+    The plan in force stays only if no other keeps the budgets. Raises what the policy raises.
+    """
+    judged, _ = _judged(ground, given)
+    kinds = [other.kind for other, _ in judged]
+    best = kinds.index(AlternativeKind.PLAN) if AlternativeKind.PLAN in kinds else 0
+    return _decision(judged, best, given)
+
+
+Judged = Sequence[tuple[PlanAlternative, JudgedAlternative]]
+"""the plan in force first"""
+
+
+def _judged(ground: Ground, given: DecisionInput) -> tuple[Judged, float]:
+    """The alternatives with their figures, and what one answer over the horizon is worth in F1."""
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(float(problem.window_e.min()))
@@ -127,16 +152,18 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
     judge = _Judge(problem, capacity, ground, stay, options, moments, times)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
-    one_answer = 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
-    sure = [n for n, (_, figures) in enumerate(judged) if figures.sure_gain > one_answer]
-    best = max(sure, key=lambda n: _rank(judged[n][1], ground.routing), default=0)
-    shares = [n for n in sure if n != best and judged[n][1].kind is AlternativeKind.ROUTES]
+    return judged, 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
+
+
+def _decision(
+    judged: Judged, best: int, given: DecisionInput, meanwhile: Plan | None = None
+) -> Decision:
     return Decision(
         alternatives=tuple(figures for _, figures in judged),
         chosen=best,
         reason=_reason([figures for _, figures in judged], best, given.absent),
         plan=judged[best][0].plan if best else None,
-        meanwhile=judged[shares[0]][0].plan if shares and judged[best][1].delay_s else None,
+        meanwhile=meanwhile,
     )
 
 

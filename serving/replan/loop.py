@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +20,12 @@ from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import PlanChangeConflictError
 from serving.node.snapshot import NodeSnapshot
-from serving.replan.decision import decide
+from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
 from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.replan.planning_process import PlanningProcess
-from serving.replan.replanner import Look, Made, Planner, Replanner
+from serving.replan.replanner import Look, Made, Replanner
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -71,8 +71,9 @@ class LookReport:
 class ReplanLoop:
     """Runs beside traffic until cancelled.
 
-    `state` has the plan in force, with its version. Without a `planner`, decisions are made in a
-    process of the loop's own. `log` and `state_path` may be left out.
+    `state` has the plan in force, with its version. `policy` says when and how plans change; its
+    decisions are made in a process of the loop's own, unless a `planner` is given to make them.
+    `log` and `state_path` may be left out.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ReplanLoop:
         options: ReplanOptions,
         *,
         clock: Callable[[], float],
+        policy: ChangePolicy = REACTIVE,
         planner: Planner | None = None,
         log: DecisionLog | None = None,
         state_path: Path | None = None,
@@ -100,9 +102,14 @@ class ReplanLoop:
         self._routing = routing
         self._process = None
         if planner is None:
-            planner = self._process = PlanningProcess(decide, options.planning_limit_s)
+            planner = self._process = PlanningProcess(policy.decide, options.planning_limit_s)
         self._replanner = Replanner(
-            setting, state, options.decision, planner, spill_over=spill_over, routing=routing
+            setting,
+            state,
+            options.decision,
+            replace(policy, decide=planner),
+            spill_over=spill_over,
+            routing=routing,
         )
         self._asked = [node.name for node in fleet.topology.nodes]
         self._failures = 0

@@ -7,29 +7,28 @@ No node, clock or process is touched here, so that the loop that runs beside the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from cluster.demand import Phase
 from planner.plan import Plan
 from serving.errors import PlanningError
 from serving.node.snapshot import NodeSnapshot
+from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.loop_state import LoopState
-from serving.replan.need import Considered, why_decide
+from serving.replan.need import Considered
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
-__all__ = ["Look", "Made", "Planner", "Replanner"]
+__all__ = ["Look", "Made", "Replanner"]
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
 """between tries to plan that fail one after another; each pause is twice the one before"""
 
-Planner = Callable[[Ground, DecisionInput], Decision]
-"""Decides, here or in another process. Raises `PlanningError`."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +52,7 @@ class Look:
     plan: Plan
     """in force when the nodes were looked at"""
     estimate: LoadEstimate | None = None
-    """None while too little is known"""
+    """that is planned for; None while too little is known"""
     absent: tuple[str, ...] = ()
     made: Made | None = None
     """None where there was nothing to decide"""
@@ -86,17 +85,19 @@ class Replanner:
         setting: Setting,
         state: LoopState,
         options: DecisionOptions,
-        planner: Planner,
+        policy: ChangePolicy = REACTIVE,
         *,
         spill_over: bool = False,
         routing: RoutingMode = RoutingMode.SHARES,
     ) -> None:
         self._setting = setting
         self._options = options
-        self._planner = planner
+        self._policy = policy
         self._spill_over = spill_over
         self._routing = routing
         self._estimator = LoadEstimator(setting.tasks, state.estimator)
+        self._history = policy.history
+        self._decided_s: float | None = None
         self._state = state
         self._pause_s = 0.0
         self._quiet_until_s = 0.0
@@ -124,16 +125,19 @@ class Replanner:
         look is carried out by the caller, who says so by `adopted`.
         """
         clients = {node.name for node in self._setting.topology.clients}
-        estimate = self._estimator.update(
-            {name: seen for name, seen in snapshots.items() if name in clients}
+        seen = self._estimator.update(
+            {name: shown for name, shown in snapshots.items() if name in clients}
         )
+        self._history = self._history.after(self._estimator.latest, seen, at_s)
+        estimate = self._policy.foresee(Seen(seen, self._history, at_s))
         nodes = self._state.nodes.after(asked, snapshots, now_s)
         self._state = self._state.model_copy(update={"nodes": nodes})
         absent = nodes.absent(now_s)
         look = Look(at_s, self.plan, estimate, absent)
         if estimate is None or now_s < self._quiet_until_s:
             return look
-        why = why_decide(estimate, absent, self._state.considered)
+        considered = self._state.considered
+        why = self._policy.why(estimate, absent, considered, at_s, self._decided_s)
         return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
 
     def adopted(self, plan: Plan, version: int) -> None:
@@ -154,6 +158,7 @@ class Replanner:
         now_s: float,
         at_s: float,
     ) -> Made:
+        self._decided_s = at_s
         number = self._state.decisions + 1
         self._state = self._state.model_copy(update={"decisions": number})
         given = DecisionInput(
@@ -168,7 +173,7 @@ class Replanner:
             self._setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
         )
         try:
-            decision = self._planner(ground, given)
+            decision = self._policy.decide(ground, given)
         except PlanningError as error:
             self._pause_s = min(2.0 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
             self._quiet_until_s = now_s + self._pause_s

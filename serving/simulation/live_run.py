@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
-from serving.replan.decision import Decision, decide
+from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
+from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Planner, Replanner
+from serving.replan.replanner import Look, Replanner
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
@@ -82,25 +83,32 @@ def simulate_live(
     spill_over: bool = True,
     routing: RoutingMode = RoutingMode.SHARES,
     timeline: Sequence[TimelineEvent] = (),
-    planner: Planner = decide,
+    policy: ChangePolicy = REACTIVE,
+    believed: Setting | None = None,
     planning_s: float | None = None,
 ) -> LiveRun:
     """Drive the traffic of `phases` into the simulated system, which starts with `plan`.
 
-    With `options` the live loop runs beside it; without them the plan stays. A decision takes as
-    much simulated time as `planner` took on this machine's clock, or `planning_s` seconds if that
-    is given: then two calls with the same arguments give the same rows. Raises what `simulate`
-    raises.
+    With `options` the live loop runs beside it and changes plans by `policy`; without them the plan
+    stays. The loop plans with the costs and links of `believed` where that is given, while the
+    system runs on those of `setting`. A decision takes as much simulated time as it took on this
+    machine's clock, or `planning_s` seconds if that is given: then two calls with the same
+    arguments give the same rows. Raises what `simulate` raises.
     """
     looks: list[Look] = []
     changes: list[Change] = []
     beside = None
-    planning = _Timed(planner, planning_s)
+    planning = _Timed(policy.decide, planning_s)
     if options is not None:
         period_s = options.period_s
         state = LoopState(plan=plan)
         replanner = Replanner(
-            setting, state, options.decision, planning, spill_over=spill_over, routing=routing
+            believed or setting,
+            state,
+            options.decision,
+            replace(policy, decide=planning),
+            spill_over=spill_over,
+            routing=routing,
         )
 
         async def beside(system: SimulatedSystem) -> None:

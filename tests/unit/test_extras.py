@@ -13,7 +13,12 @@ import pytest
 from support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"certified": "numba", "experiments": "matplotlib", "gurobi": "gurobipy"}
+EXTRAS = {
+    "certified": "numba",
+    "experiments": "matplotlib",
+    "forecast": "statsmodels",
+    "gurobi": "gurobipy",
+}
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS.values())!r}))\n"
 LITTLE = (
     "from planner.instances import sample_problem\n"
@@ -51,6 +56,22 @@ def test_gurobi_asked_for_by_name_is_not_replaced_without_a_word() -> None:
     said = without_extras(LITTLE + code).stderr.splitlines()[-1]
     assert said.endswith(
         "MissingExtraError: the solver 'gurobi' needs gurobipy; pip install 'j3o-testbed[gurobi]'"
+    )
+
+
+def test_a_forecast_policy_says_at_once_what_it_lacks() -> None:
+    """Not after three seasons, when smoothing comes in."""
+    code = (
+        "from serving.replan.change_policy import forecast_policy\n"
+        "forecast_policy(period_s=10.0, season_periods=8)"
+    )
+    assert (
+        without_extras(code)
+        .stderr.splitlines()[-1]
+        .endswith(
+            "a forecast by exponential smoothing needs statsmodels; "
+            "pip install 'j3o-testbed[forecast]'"
+        )
     )
 
 

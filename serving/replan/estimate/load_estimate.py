@@ -9,7 +9,7 @@ from pydantic import Field
 from cluster.demand import Phase
 from cluster.document import FrozenModel
 from serving.node.snapshot import NodeSnapshot
-from serving.replan.estimate.arrival_counts import ArrivalCounts
+from serving.replan.estimate.arrival_counts import ArrivalCounts, NewQueries
 from serving.replan.estimate.client_load import ClientLoad
 
 __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
@@ -83,6 +83,12 @@ class LoadEstimator:
     def __init__(self, tasks: Collection[str], state: EstimatorState | None = None) -> None:
         self._counts = ArrivalCounts(tasks)
         self._state = state or EstimatorState()
+        self._latest: Mapping[str, NewQueries] = {}
+
+    @property
+    def latest(self) -> Mapping[str, NewQueries]:
+        """What the latest look found new, by client."""
+        return self._latest
 
     @property
     def state(self) -> EstimatorState:
@@ -95,7 +101,8 @@ class LoadEstimator:
         A client that gives no answer may be left out: what was known of it stays.
         """
         known = dict(self._state.clients)
-        for name, new in self._counts.update(clients).items():
+        self._latest = self._counts.update(clients)
+        for name, new in self._latest.items():
             known[name] = known.get(name, ClientLoad()).after(new)
         self._state = EstimatorState(clients=known)
         return self._state_estimate()

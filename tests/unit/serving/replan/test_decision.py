@@ -9,7 +9,7 @@ import pytest
 
 from planner.problem import Problem
 from serving.replan.alternatives import AlternativeKind
-from serving.replan.decision import Decision, decide
+from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.replan.moving_cost import moving_cost
@@ -168,3 +168,15 @@ def test_a_ground_says_what_the_links_carry_beyond_their_budgets() -> None:
     assert on.problem.client_uplink_c.tolist() == [0.7 * bandwidth for bandwidth in whole]
     assert on.problem.total_load_qps == 0.0
     assert set(on.load_s) == {node.name for node in stated.topology.nodes}
+
+
+def test_a_plan_that_is_renewed_is_a_new_one_whatever_it_gains_or_costs() -> None:
+    seen = estimate(4.0, 10.0, seconds=600.0)
+    dear = ground(load_s=59.0)
+    assert not decided(seen, on=dear).changes
+    renewed = renew(dear, given(seen, FOR_DEPTH))
+    chosen = renewed.alternatives[renewed.chosen]
+    assert chosen.kind is AlternativeKind.PLAN
+    assert chosen.sure_gain < 0
+    assert renewed.plan is not None
+    assert renewed.plan.onloading["c"] == ("x",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,6 +12,7 @@ from cluster.arrivals import Arrivals, MmppArrivals, MmppState, PoissonArrivals
 from cluster.demand import Phase
 from planner.plan import Plan
 from planner.policies import Options, solve
+from serving.replan.change_policy import REACTIVE
 from serving.replan.decision import Decision, decide
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.options import ReplanOptions
@@ -86,8 +88,9 @@ def test_a_decision_takes_as_long_as_the_planner_took_or_as_it_is_given() -> Non
     phase = demo_demand().phases[0].model_copy(update={"duration_s": 14.0})
     for planning_s in (None, 2.0):
         live = simulate_live(
-            demo_setting(), plan(), [phase], LOOP, planner=slow, planning_s=planning_s
-        )
+            demo_setting(), plan(), [phase], LOOP,
+            policy=replace(REACTIVE, decide=slow), planning_s=planning_s,
+        )  # fmt: skip
         assert live.decisions_s
         for spent_s in live.decisions_s:
             assert spent_s == 2.0 if planning_s else spent_s >= 0.3
