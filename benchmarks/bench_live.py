@@ -244,7 +244,7 @@ def reaction(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     runs = [bench.run(bench.flip(), seed, ReplanOptions()) for seed in range(20)]
     delays_s = []
     for run in runs:
-        after = [each.in_force_s for each in run.changes if each.in_force_s >= FLIP_S]
+        after = [each.in_force_s for each in run.changes if each.look.at_s >= FLIP_S]
         delays_s.append(after[0] - FLIP_S if after else FLIP_S)
     what = "flip of the mix to new routes in force, 20 seeds"
     rows = [
