@@ -29,6 +29,7 @@ from profiling.profile import Profiles
 from serving.deploy.assignment_record import AssignmentRecord
 from serving.deploy.assignment_store import FILE
 from serving.rollout.assignment import find_mending
+from serving.rollout.refuges import refuges_of
 from serving.rollout.stages import route_tables
 from serving.traffic.images import load_images
 from support.demo_setting import PROVENANCE, demo_profiles
@@ -131,8 +132,10 @@ class DrillCluster:
     def in_force(self) -> str:
         """Name of the plan that the nodes are told; empty in the middle of a change."""
         record = self.record()
+        setting, _ = read_setting(self.folder)
         for name, plan in self.plans.items():
-            tables = route_tables(plan, record.version, CLIENTS)
+            refuges = refuges_of(setting.topology, plan, setting.accuracy)
+            tables = route_tables(plan, record.version, CLIENTS, refuges)
             told = {
                 node: (tuple(sorted(plan.onloading.get(node, ()))), tables.get(node))
                 for node in record.nodes
