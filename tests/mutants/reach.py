@@ -11,12 +11,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import coverage
 import pytest
 
 from mutants.files import FILES
+from support.paths import ROOT
 
 __all__ = ["Reach", "measure"]
 
@@ -36,11 +38,12 @@ class Reach:
 
     def tests_of(self, path: str, lines: range) -> list[str]:
         """The tests that run one of `lines`, the quickest first. Lines that only imports run
-        belong to every test of the file."""
+        belong to every test that runs another line of the file, or whose own file imports it."""
         by_line = self.tests_by_line.get(path, {})
         found = {test for line in lines for test in by_line.get(line, ())}
         if "" in found and len(found) == 1:
             found = {test for tests in by_line.values() for test in tests}
+            found |= {test for test in self.seconds if _imports(test.partition("::")[0], path)}
         return sorted(found - {""}, key=lambda test: (self.seconds.get(test, 0.0), test))
 
     @classmethod
@@ -57,6 +60,13 @@ class Reach:
                 for line, tests in by_line.items():
                     lines[name][int(line)] += tests
         return cls(lines, seconds, failed)
+
+
+@cache
+def _imports(test_file: str, path: str) -> bool:
+    module = path.removesuffix(".py").replace("/", ".")
+    source = ROOT / test_file
+    return source.exists() and f"from {module} import" in source.read_text(encoding="utf-8")
 
 
 class _Contexts:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
-from planner.evaluate import evaluate
+from planner.evaluate import accuracy_qps_t, evaluate, net_qps
 from planner.policies import Options, solve
 from support.planner_cases import one_client
 
@@ -152,3 +152,30 @@ def test_f7_and_f8_count_what_passes_through() -> None:
     usages = evaluate(one_client(), plan).usages
     assert usages["F7"].use_n.tolist() == pytest.approx([700.0, 300.0])
     assert usages["F8"].use_n[0] == pytest.approx(3 * 0.01)
+
+
+def test_every_usage_has_its_label_and_says_in_what_it_is_counted() -> None:
+    problem = one_client()
+    usages = evaluate(problem, Allocation.empty(problem), overrun=0.05).usages
+    assert {key: usage.label for key, usage in usages.items()} == {key: key for key in usages}
+    assert {key: usage.unit for key, usage in usages.items()} == {
+        "F2": "share", "F3": "share", "F4": "bytes", "F5": "s/s", "F6": "s/s", "F7": "bytes/s",
+        "F8": "s/s", "F9": "s/window", "F11": "s/window", "F13": "share",
+    }  # fmt: skip
+
+
+def test_the_accuracy_of_a_task_that_is_hardly_asked_for_counts() -> None:
+    problem = one_client(load_ct=[[0.25, 4.0]])
+    whole = Allocation.empty(problem)
+    whole.cloud_at[0, 0] = 1.0
+    accuracy_t = evaluate(problem, whole).accuracy_t
+    assert accuracy_t[0] == pytest.approx(problem.cloud_accuracy_t[0])
+    assert accuracy_t[1] == 0.0
+
+
+def test_what_loading_costs_is_taken_off_what_policies_maximise() -> None:
+    problem = one_client(client_moving_cm=[[0.5, 0.25, 0.125]])
+    held = Allocation.empty(problem)
+    held.onloaded_cm[0, :2] = True
+    held.local_ctm[0, 0, 0] = 1.0
+    assert net_qps(problem, held) == pytest.approx(accuracy_qps_t(problem, held).sum() - 0.75)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from planner.allocation import Allocation
+from planner.certificate import Status
 from planner.evaluate import evaluate, window_work_f11
 from planner.headroom import headroom_cost, thin
 from planner.instances import sample_problem
@@ -104,3 +107,49 @@ def test_it_is_refused_where_there_are_no_windows_and_out_of_range() -> None:
         solve(one_client(), "j3o", Options(overrun=0.05, edge_form="unbatched"))
     with pytest.raises(ValueError, match=r"overrun must lie in \(0, 0.5\]"):
         Options(overrun=0.0)
+
+
+def test_a_run_out_of_time_is_not_narrowed_again() -> None:
+    problem = sample_problem("taskonomy", "compute", 1, 6, 1)
+    careful = solve(problem, "baj3o", Options(overrun=0.05))
+    hurried = solve(problem, "baj3o", Options(overrun=0.05, time_limit_s=1e-6))
+    assert len(careful.trace) > 1
+    assert len(hurried.trace) == 1
+    assert hurried.evaluation.feasible
+
+
+@pytest.mark.parametrize("gap", [1e-6, 0.5])
+def test_it_is_optimal_only_within_the_gap_that_was_asked_for(gap: float) -> None:
+    problem = sample_problem("taskonomy", "compute", 1, 6, 1)
+    solution = solve(problem, "baj3o", Options(overrun=0.05, gap=gap))
+    found = solution.certificate
+    assert found.status == (Status.OPTIMAL if found.gap <= gap else Status.FEASIBLE)
+    assert (found.gap <= gap) is (gap == 0.5)
+
+
+def test_without_load_there_is_nothing_to_reach() -> None:
+    problem = one_client(load_ct=[[0.0, 0.0]])
+    found = solve(problem, "certified", Options(overrun=0.05)).certificate
+    assert (found.objective, found.upper_bound, found.gap) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("dispersion", [1.0, 6.0])
+def test_the_row_of_the_bound_under_bursts_by_hand(dispersion: float) -> None:
+    """One model at the edge; see the formula in `headroom_cost`."""
+    problem = one_client(
+        load_ct=[[2.0, 0.0]], dispersion_c=[dispersion], edge_setup_em=[[0.02, 0.02, 0.02]],
+        edge_marginal_em=[[0.003, 0.003, 0.003]],
+    )  # fmt: skip
+    window_s = float(problem.window_e[0])
+    work_s = float(problem.edge_compute_e[0]) * window_s
+    queries, z = 2.0 * window_s, NormalDist().inv_cdf(0.95)
+    setup_s = 0.02 * (1 - np.exp(-queries)) / queries
+    half = 0.5 * z * 0.003
+    root = np.sqrt(half**2 + 0.003 * work_s) - half
+    kappa = np.sqrt((dispersion - 1) / queries)
+    whole = np.hypot(root, kappa * work_s)
+    cosine = root / whole if kappa else 1.0
+    sine = kappa * work_s / whole
+    expected = 0.003 + setup_s + z * 0.003**2 / root * cosine + z * sine * kappa * 0.003
+    cost = headroom_cost(problem, 0.05)
+    assert cost.marginal_em[0, 0] == pytest.approx(expected, rel=1e-6)

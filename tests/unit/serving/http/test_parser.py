@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving.errors import BadQueryError
 from serving.http.exchange import Body, Exchange, Response, respond
 from serving.http.limits import Limits
-from serving.http.parser import CachedHead, HeadCache, RequestParser
+from serving.http.parser import LENGTH_DIGITS, CachedHead, HeadCache, RequestParser
 
 HEADS = (
     b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n",
@@ -155,3 +155,15 @@ def test_within_a_head_no_known_head_is_looked_for() -> None:
     within = RequestParser(Limits(), cache)
     within.feed(b"GET /z HTTP/1.1\r\nx: ")
     assert within.find_cached(known) is None
+
+
+@pytest.mark.parametrize(("digits", "is_read"), [(LENGTH_DIGITS, True), (LENGTH_DIGITS + 1, False)])
+def test_a_length_may_have_so_many_digits(digits: int, is_read: bool) -> None:
+    parser = RequestParser(Limits(), HeadCache())
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: %s\r\n\r\n" % b"3".rjust(digits, b"0")
+    if is_read:
+        parser.feed(head)
+        assert len(parser.cycles) == 1
+    else:
+        with pytest.raises(BadQueryError, match="content-length"):
+            parser.feed(head)

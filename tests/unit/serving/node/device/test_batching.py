@@ -316,3 +316,49 @@ def test_the_first_batch_is_expected_to_take_as_long_again() -> None:
     model.learn("m", 4, 0.2)
     assert model.batch_s("m", 4) == pytest.approx(0.2)
     assert 0.2 < model.batch_s("m", 8) < 0.4
+
+
+def test_who_leaves_the_queue_is_not_counted_any_more() -> None:
+    batcher = GreedyBatcher[str](max_batch=8)
+    for item in ("one", "two", "three"):
+        batcher.push("m", item, 0.0)
+    assert batcher.remove("two")
+    assert (batcher.waiting(), batcher.waiting("m")) == (2, 2)
+    assert not batcher.remove("two")
+    assert batcher.waiting() == 2
+
+
+def test_queries_beyond_a_batch_wait_for_the_batches_before() -> None:
+    """Five queries in batches of two: one more joins the last, which has one."""
+    batcher = GreedyBatcher[int](max_batch=2, window_s=10.0)
+    for size in (1, 2):
+        for _ in range(30):
+            batcher.latency_model.learn("m", size, 0.1 * size)
+    for item in range(5):
+        batcher.push("m", item, 0.0)
+    done_s, _ = batcher.forecast("m", 0.0, 0.0)
+    assert done_s == pytest.approx(0.6, rel=0.05)  # 0.2 + 0.2 + 0.2
+
+
+def test_an_answer_that_comes_right_at_the_deadline_is_in_time() -> None:
+    batcher = GreedyBatcher[int](max_batch=2, window_s=10.0)
+    for _ in range(30):
+        batcher.latency_model.learn("m", 1, 0.25)
+    done_s, _ = batcher.forecast("m", 0.0, 0.0)
+    assert find_refusal(batcher, "m", 0.0, 0.0, done_s, 8) is None
+    refusal = find_refusal(batcher, "m", 0.0, 0.0, done_s - 1e-6, 8)
+    assert refusal is not None
+    assert refusal.reason is RefusalReason.DEADLINE
+
+
+def test_a_batch_takes_whom_it_can_answer_right_at_the_deadline() -> None:
+    batcher = GreedyBatcher[str](max_batch=4, window_s=10.0)
+    for size in (1, 2):
+        for _ in range(30):
+            batcher.latency_model.learn("m", size, 0.125 * size)
+    two_s = batcher.latency_model.batch_s("m", 2)
+    batcher.push("m", "one", 0.0, two_s)
+    batcher.push("m", "two", 0.0, two_s)
+    batch = batcher.pop(0.0)
+    assert batch is not None
+    assert batch.items == ("one", "two")

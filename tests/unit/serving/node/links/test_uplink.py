@@ -126,3 +126,16 @@ def test_a_link_is_cut_slowed_and_restored() -> None:
         return seen
 
     assert run_in_virtual_time(scenario()) == [0.5, 0.0, 0.5, 1.0, 1.0, 0.0]
+
+
+def test_a_query_that_was_sent_gives_its_time_on_the_link_not_back() -> None:
+    async def scenario() -> float:
+        uplink, pacer = link(FakeTransport(answer_s=5.0))
+        asked = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        await asyncio.sleep(1.5)  # it has left, and its answer is still to come
+        before_s = pacer.free_at_s
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        return pacer.free_at_s - before_s
+
+    assert run_in_virtual_time(scenario()) == 0.0
