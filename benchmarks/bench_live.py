@@ -26,9 +26,9 @@ from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from models.zoo.registry import list_models
-from planner.clairvoyant import Health
 from planner.plan import Plan
 from planner.policies import Options, solve
+from planner.programs.clairvoyant import Health
 from profiling.profile import Profiles
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of

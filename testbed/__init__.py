@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from models.zoo.registry import find_model, list_models
     from planner.certificate import Certificate
     from planner.evaluate import Evaluation, Violation, evaluate
-    from planner.explain import Explanation, explain
+    from planner.explanation.explain import Explanation, explain
     from planner.instances.sample import sample_problem
     from planner.options import Options
     from planner.plan import Plan, PlanError, Route
@@ -113,7 +113,7 @@ else:
         "models.zoo.registry": ("find_model", "list_models"),
         "planner.certificate": ("Certificate",),
         "planner.evaluate": ("Evaluation", "Violation", "evaluate"),
-        "planner.explain": ("Explanation", "explain"),
+        "planner.explanation.explain": ("Explanation", "explain"),
         "planner.instances.sample": ("sample_problem",),
         "planner.options": ("Options",),
         "planner.plan": ("Plan", "PlanError", "Route"),

@@ -25,9 +25,9 @@ from planner.decomposition.master import MasterPrices
 from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
-from planner.formulation import build_formulation
-from planner.prices import Prices
 from planner.problem import FloatArray, Problem
+from planner.programs.formulation import build_formulation
+from planner.programs.prices import Prices
 from planner.solvers import SolverLimits, solve_program
 
 __all__ = ["EdgeOptions", "EdgeResult", "search_edge"]

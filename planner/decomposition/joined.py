@@ -18,9 +18,9 @@ from planner.decomposition.edge_search import EdgeResult, search_edge
 from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
-from planner.formulation import build_formulation
 from planner.paths import link_a
 from planner.problem import Problem
+from planner.programs.formulation import build_formulation
 from planner.solvers import SolverLimits, solve_program
 
 __all__ = ["search_joined"]

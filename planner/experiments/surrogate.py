@@ -12,10 +12,10 @@ from planner.evaluate import edge_window_f9
 from planner.experiments.curves import draw_curves
 from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.instances import sample_problem
-from planner.offloading import Tiers, route
 from planner.options import Options
 from planner.policies import solve
 from planner.policies.alternation import expected_queries_em
+from planner.programs.offloading import Tiers, route
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from cluster.errors import InputError, UnknownNameError
 from planner.allocation import Allocation
-from planner.headroom import plan_with_headroom
+from planner.bursts.headroom import plan_with_headroom
 from planner.options import EdgeForm, Options
 from planner.plan import PlanError
 from planner.policies.arrangements import completed, prepared

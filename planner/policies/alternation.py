@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation
 from planner.attachments import best_by_client, best_of_others, by_edge
-from planner.bound import Relaxation
 from planner.edge_cost import EdgeCost
 from planner.fits import room
-from planner.offloading import Routing, Tiers, route, route_batched, route_form
 from planner.onloading import greedy_cover, greedy_cover_nodes
 from planner.options import EdgeForm, Options
 from planner.paths import (
@@ -29,8 +27,10 @@ from planner.paths import (
     has_deadlines,
     local_open_cmt,
 )
-from planner.prices import Prices
 from planner.problem import FloatArray, Problem
+from planner.programs.bound import Relaxation
+from planner.programs.offloading import Routing, Tiers, route, route_batched, route_form
+from planner.programs.prices import Prices
 
 __all__ = [
     "AlternationResult",

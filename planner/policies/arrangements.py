@@ -12,18 +12,18 @@ from dataclasses import replace
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.bound import relax
+from planner.bursts.headroom import relaxed_bound
+from planner.bursts.leftovers import route_leftovers
+from planner.bursts.link_share import tolerated_overflow_c, with_link_headroom
+from planner.bursts.refuges import keep_held, with_refuges
 from planner.certificate import Status, relative_gap
 from planner.evaluate import evaluate, net_qps
-from planner.headroom import relaxed_bound
-from planner.leftovers import route_leftovers
-from planner.link_share import tolerated_overflow_c, with_link_headroom
 from planner.moving import charged
 from planner.options import DEFAULT_OVERRUN, EdgeForm, Options
 from planner.plan import allocation_of
 from planner.policies.outcome import InvalidPlanError
 from planner.problem import Problem
-from planner.refuges import keep_held, with_refuges
+from planner.programs.bound import relax
 from planner.solution import Solution
 
 __all__ = ["completed", "prepared"]

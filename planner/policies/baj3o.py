@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from planner.bound import relax
 from planner.certificate import Status, relative_gap
-from planner.offloading import Tiers
 from planner.options import Options
 from planner.policies.alternation import alternate, starting_points
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
 from planner.problem import Problem
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers
 from planner.solution import Solution
 
 __all__ = ["baj3o"]

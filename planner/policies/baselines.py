@@ -9,14 +9,14 @@ import time
 
 import numpy as np
 
-from planner.bound import relax
 from planner.certificate import Status
 from planner.fits import room
-from planner.offloading import Tiers, route_form
 from planner.options import Options
 from planner.policies.alternation import alternate, starting_points
 from planner.policies.outcome import conclude
 from planner.problem import FloatArray, Problem
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers, route_form
 from planner.solution import Solution
 
 __all__ = ["all_cloud", "all_edge", "all_local", "random_models"]

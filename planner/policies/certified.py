@@ -20,12 +20,12 @@ from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_ed
 from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
 from planner.evaluate import net_qps
-from planner.formulation import build_formulation
-from planner.offloading import Tiers, route_form
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
 from planner.problem import FloatArray, Problem
+from planner.programs.formulation import build_formulation
+from planner.programs.offloading import Tiers, route_form
 from planner.solution import Solution
 from planner.solvers import SolverLimits, solve_program
 

@@ -10,11 +10,11 @@ from planner.attachments import components
 from planner.certificate import Status
 from planner.edge_cost import edge_cost
 from planner.evaluate import cloud_compute_f8, net_qps
-from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
 from planner.problem import Problem
+from planner.programs.formulation import build_formulation
 from planner.solution import Solution
 from planner.solvers import ProgramStatus, solve_program
 

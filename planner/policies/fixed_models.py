@@ -12,18 +12,18 @@ from dataclasses import replace
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.bound import trivial_bound_qps
+from planner.bursts.headroom import plan_with_headroom
 from planner.certificate import Status
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, memory_f4
 from planner.fits import room
-from planner.headroom import plan_with_headroom
-from planner.offloading import Tiers, route, route_form
 from planner.options import Options
 from planner.plan import Plan, PlanError, allocation_of
 from planner.policies.arrangements import prepared
 from planner.policies.outcome import conclude
 from planner.problem import Problem
+from planner.programs.bound import trivial_bound_qps
+from planner.programs.offloading import Tiers, route, route_form
 from planner.solution import Solution
 
 __all__ = ["solve_shares"]

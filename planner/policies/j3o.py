@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.bound import relax
 from planner.certificate import Status, relative_gap
 from planner.evaluate import accuracy_qps_t
 from planner.fits import room
-from planner.offloading import Tiers, keep_both_forms
 from planner.options import Options
 from planner.plan import allocation_of
 from planner.policies.alternation import alternate, starting_points
 from planner.policies.outcome import conclude
 from planner.problem import Problem
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers, keep_both_forms
 from planner.solution import Solution
 
 __all__ = ["j3o", "warm_allocation"]

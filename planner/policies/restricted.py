@@ -13,15 +13,15 @@ import numpy as np
 
 from planner.allocation import Allocation
 from planner.attachments import by_edge
-from planner.bound import relax
 from planner.certificate import Status
 from planner.fits import room
-from planner.offloading import Tiers, keep_both_forms, route_form
 from planner.options import Options
 from planner.policies.alternation import pack
 from planner.policies.certified import certified
 from planner.policies.outcome import conclude
 from planner.problem import FloatArray, Problem
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers, keep_both_forms, route_form
 from planner.solution import Solution
 
 __all__ = ["greedy_accuracy", "greedy_density", "no_batching", "proteus_like", "single_task_only"]

@@ -13,7 +13,7 @@ from cluster.extras import import_extra
 from cluster.specs import SPECS
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
-from planner.explain import explain
+from planner.explanation.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
 from planner.policies import Options, find_policy, list_policies, solve

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluster.timeline import TimelineEvent
-from planner.clairvoyant import Health
 from planner.problem import FloatArray, Problem
+from planner.programs.clairvoyant import Health
 from serving.simulation.simulated_faults import RESTART_S
 
 __all__ = ["health_of"]

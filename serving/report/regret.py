@@ -10,10 +10,10 @@ from pydantic import Field
 from cluster.demand import Phase
 from cluster.document import FrozenModel
 from cluster.errors import InputError
-from planner.clairvoyant import Health, LeastWork, clairvoyant_bound
 from planner.fits import room
 from planner.latency_bound import latency_bounds_s
 from planner.problem import FloatArray, Problem
+from planner.programs.clairvoyant import Health, LeastWork, clairvoyant_bound
 from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
 

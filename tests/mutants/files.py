@@ -12,7 +12,7 @@ __all__ = ["FILES", "TESTS", "copy_tree"]
 
 FILES = (
     "planner/evaluate.py",
-    "planner/headroom.py",
+    "planner/bursts/headroom.py",
     "planner/latency_bound.py",
     "serving/http/limits.py",
     "serving/http/parser.py",
@@ -42,11 +42,11 @@ TESTS = (
     "tests/unit/serving/node",
     "tests/unit/serving/rollout",
     "tests/unit/planner/test_batches.py",
-    "tests/unit/planner/test_bursts.py",
+    "tests/unit/planner/bursts/test_bursts.py",
     "tests/unit/planner/test_constraints.py",
     "tests/unit/planner/test_deadlines.py",
     "tests/unit/planner/test_fits.py",
-    "tests/unit/planner/test_headroom.py",
+    "tests/unit/planner/bursts/test_headroom.py",
     "tests/unit/planner/test_latency_bound.py",
     "tests/unit/serving/routing",
     "tests/unit/serving/simulation/test_spill_and_faults.py",

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from planner.allocation import Allocation
 from planner.attachments import best_by_client, best_of_others, components
-from planner.bound import relax
 from planner.decomposition import joined
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
-from planner.explain import explain
+from planner.explanation.explain import explain
 from planner.instances import sample_problem
-from planner.offloading import Tiers, route
 from planner.plan import Plan, PlanError, allocation_of, plan_of
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem, ProblemError
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers, route
 from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from planner.allocation import Allocation
 from planner.batches import batches_em, poisson_batches_em
-from planner.bound import relax
 from planner.evaluate import evaluate
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from planner.problem import ProblemError
+from planner.programs.bound import relax
 from support.planner_cases import one_client, random_problem
 
 FEW = settings(max_examples=3, deadline=None, derandomize=True, database=None)

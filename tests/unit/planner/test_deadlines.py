@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from planner.allocation import Allocation
 from planner.evaluate import evaluate
-from planner.explain import explain
+from planner.explanation.explain import explain
 from planner.paths import cloud_open_at, edge_open_at, local_open_cmt
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem

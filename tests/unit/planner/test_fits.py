@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
 from planner.fits import TOLERANCE, room
-from planner.offloading import Tiers, route
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
+from planner.programs.offloading import Tiers, route
 from support.planner_cases import one_client, random_problem
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)

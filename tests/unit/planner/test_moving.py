@@ -15,10 +15,10 @@ from planner.allocation import Allocation
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
 from planner.moving import Moving, charged
-from planner.offloading import Tiers, route
 from planner.plan import PlanError
 from planner.policies import PAYS_FOR_LOADS, POLICIES, Options, solve, solve_shares
 from planner.problem import Problem
+from planner.programs.offloading import Tiers, route
 from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)

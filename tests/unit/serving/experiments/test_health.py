@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluster.timeline import LinkSlowdown, NodeSlowdown, TimelineEvent
-from planner.clairvoyant import Health
+from planner.programs.clairvoyant import Health
 from serving.experiments.health import health_of
 from serving.simulation.simulated_faults import RESTART_S
 from support.demo_setting import demo_demand, demo_setting

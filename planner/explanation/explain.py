@@ -13,12 +13,12 @@ import numpy as np
 
 from planner.edge_cost import edge_cost
 from planner.evaluate import Evaluation, evaluate
-from planner.offloading import Tiers, route
+from planner.explanation.signatures import failure_signatures
 from planner.options import Options
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, link_a, local_open_cmt
-from planner.prices import Prices
 from planner.problem import Problem
-from planner.signatures import failure_signatures
+from planner.programs.offloading import Tiers, route
+from planner.programs.prices import Prices
 from planner.solution import Solution
 
 __all__ = ["Binding", "Explanation", "MissingModel", "TaskExplanation", "explain"]

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.bound import relax
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate
 from planner.instances import sample_problem
-from planner.offloading import Tiers, route
 from planner.plan import Plan
 from planner.policies import POLICIES, Options, UnknownPolicyError, list_policies, solve
 from planner.problem import Problem
+from planner.programs.bound import relax
+from planner.programs.offloading import Tiers, route
 from planner.solution import Status
 from support.planner_cases import one_client, random_problem
 

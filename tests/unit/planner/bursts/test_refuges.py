@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
+from planner.bursts.refuges import keep_held, with_refuges
 from planner.evaluate import evaluate
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
-from planner.refuges import keep_held, with_refuges
 from support.planner_cases import one_client, random_problem
 
 HALF = np.array([0.5])

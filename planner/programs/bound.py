@@ -10,10 +10,10 @@ import numpy as np
 from planner.attachments import components
 from planner.edge_cost import EdgeCost, edge_cost
 from planner.fits import TOLERANCE
-from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
-from planner.prices import Prices
 from planner.problem import FloatArray, Problem
+from planner.programs.formulation import build_formulation
+from planner.programs.prices import Prices
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 
 __all__ = ["Relaxation", "relax", "relax_with", "trivial_bound_qps"]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.allocation import Allocation
+from planner.bursts.headroom import headroom_cost, thin
+from planner.bursts.link_share import carried_bytes_per_s, tolerated_overflow_c, with_link_headroom
 from planner.evaluate import evaluate, window_work_f11
 from planner.few_queries import work_exceeded
-from planner.headroom import headroom_cost, thin
 from planner.instances import sample_problem
-from planner.link_share import carried_bytes_per_s, tolerated_overflow_c, with_link_headroom
 from planner.policies import POLICIES, Options, solve
 from planner.problem import FloatArray, Problem, ProblemError
 from support.planner_cases import drawn_edge_routes, one_client, random_problem

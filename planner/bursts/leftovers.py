@@ -23,9 +23,9 @@ from planner.evaluate import (
     edge_window_f9,
     uplinks_f7,
 )
-from planner.formulation import build_formulation
 from planner.options import Options
 from planner.problem import FloatArray, Problem
+from planner.programs.formulation import build_formulation
 from planner.solvers import SolverLimits, solve_program
 from planner.window_work import window_work_e
 

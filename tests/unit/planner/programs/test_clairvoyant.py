@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.clairvoyant import Health, LeastWork, clairvoyant_bound, least_work
 from planner.fits import TOLERANCE
 from planner.instances.sample import sample_problem
 from planner.policies import Options, solve
 from planner.problem import Problem
+from planner.programs.clairvoyant import Health, LeastWork, clairvoyant_bound, least_work
 
 RATES = st.integers(0, 2**32 - 1)
 

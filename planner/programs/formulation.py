@@ -23,8 +23,8 @@ from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
 from planner.fits import TOLERANCE, room
 from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, link_a, local_open_cmt
-from planner.prices import Prices
 from planner.problem import FloatArray, Problem
+from planner.programs.prices import Prices
 from planner.solvers.program import LinearProgram
 
 __all__ = ["Formulation", "build_formulation"]

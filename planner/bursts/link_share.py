@@ -22,8 +22,8 @@ from dataclasses import replace
 import numpy as np
 
 from planner.attachments import by_edge
+from planner.bursts.refuges import refuge_accuracy_c, way_accuracy_c
 from planner.problem import FloatArray, Problem
-from planner.refuges import refuge_accuracy_c, way_accuracy_c
 
 __all__ = ["carried_bytes_per_s", "tolerated_overflow_c", "with_link_headroom"]
 

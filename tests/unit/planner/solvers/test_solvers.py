@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.edge_cost import EdgeCost
-from planner.formulation import build_formulation
+from planner.programs.formulation import build_formulation
 from planner.solvers import LinearProgram, ProgramStatus, SolverLimits, solve_program
 from planner.solvers import choose as choose_module
 from planner.solvers.gurobi import GurobiUnavailableError

@@ -16,10 +16,10 @@ from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
 from planner.evaluate import accuracy_qps_t, edge_window_f9, right_qps
 from planner.fits import room
-from planner.formulation import build_formulation
 from planner.options import EdgeForm, Options
-from planner.prices import Prices
 from planner.problem import FloatArray, Problem
+from planner.programs.formulation import build_formulation
+from planner.programs.prices import Prices
 from planner.solvers import SolverLimits, solve_program
 
 __all__ = [

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
+from planner.bursts.headroom import headroom_cost, thin
 from planner.certificate import Status
 from planner.evaluate import evaluate, window_work_f11
-from planner.headroom import headroom_cost, thin
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem

@@ -17,15 +17,15 @@ import numpy as np
 
 from planner.allocation import Allocation, merge
 from planner.attachments import by_edge, group_of_edges
-from planner.bound import relax_with
 from planner.certificate import Status, relative_gap
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
 from planner.fits import room
-from planner.offloading import value_by_group
 from planner.options import Options
 from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
+from planner.programs.bound import relax_with
+from planner.programs.offloading import value_by_group
 from planner.solution import Solution
 from planner.window_work import holds_one_em
 

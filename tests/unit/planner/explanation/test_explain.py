@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.explain import explain
+from planner.explanation.explain import explain
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from support.planner_cases import one_client, random_problem

@@ -1,0 +1,1 @@
+"""Room for what comes at once: windows, links and refuges that are planned with random arrivals."""
