@@ -21,6 +21,8 @@ MOST_VALUES = 500_000
 """that the aliases of a YAML file may stand for, each counted as often as it is meant"""
 MOST_MERGED = 50_000
 """keys that merges may bring into the mappings of a YAML file: each is made anew, and compared"""
+MOST_DIGITS = 1_000
+"""of a number to the base of 2 or 16: Python reads any, and cannot write it to the base of 10"""
 MERGE = "tag:yaml.org,2002:merge"
 NULL = "tag:yaml.org,2002:null"
 INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -117,6 +119,8 @@ class _Loader(yaml.SafeLoader):
         if text.startswith("0") and text[1:].isdigit():
             raise _fault(f"{node.value} is an octal number in YAML; leave the 0 out", node)
         number: int | float
+        if text[:2].lower() in ("0x", "0b") and len(text) > MOST_DIGITS:
+            raise _fault(f"a number of {len(text)} digits", node)
         if node.tag == INTEGER:
             number = self.construct_yaml_int(node)
         else:

@@ -34,6 +34,8 @@ pixel that the model takes: what is decoded has up to four times its sides"""
 FITTED_BYTES = 8
 """of a pixel that is fitted: as it was shrunk, upright, and one colour in float32"""
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+IHDR = b"\x00\x00\x00\x0dIHDR"
+"""length and type of a PNG's first chunk"""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """a PNG's type of colours -> numbers of a pixel"""
 KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -174,7 +176,7 @@ def png_chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _read_png(body: bytes) -> PictureHeader:
-    if body[12:16] != b"IHDR":
+    if body[8:16] != IHDR:
         raise ImageError(f"{WANTED}, the PNG is damaged: it does not begin with IHDR")
     width, height, bits, colours = struct.unpack_from(">IIBB", body, 16)
     orientation = 0

@@ -36,7 +36,10 @@ def has_all_pixels(body: bytes, header: PictureHeader, picture: Image.Image) -> 
             return True
         if np.asarray(picture.crop((0, height - 1, width, height))).any():
             return True
-    return _unpacks_to(body, _pixel_bytes(header))
+    try:
+        return _unpacks_to(body, _pixel_bytes(header))
+    except zlib.error:  # the decoder took what came before the damage, and left the rest black
+        return False
 
 
 def _pixel_bytes(header: PictureHeader) -> int:

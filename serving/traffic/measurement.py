@@ -183,7 +183,11 @@ class Measurements:
                 f"{path}: not measurements of this testbed: metadata key "
                 f"{_METADATA_KEY.decode()!r} is missing"
             )
-        missing = [name for name in SCHEMA.names if name not in table.column_names]
+        try:
+            names = set(table.column_names)
+        except UnicodeDecodeError:
+            raise DocumentError(f"{path}: the name of a column is not UTF-8") from None
+        missing = [name for name in SCHEMA.names if name not in names]
         if missing:
             raise DocumentError(f"{path}: columns are missing: {', '.join(missing)}")
         try:
