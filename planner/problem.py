@@ -255,7 +255,7 @@ class Problem:
 def _as_array(name: str, value: Any, dtype: type) -> NDArray[Any]:
     try:
         return np.array(value, dtype=dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"{name}: not a rectangular table of numbers ({error})") from None
 
 

@@ -21,6 +21,7 @@ from support.planner_cases import one_client, random_problem
         ({"load_ct": [[-1.0, 2.0]]}, r"^load_ct\.0\.0: must be at least 0 \(got -1\.0\)"),
         ({"load_ct": [[1.0]]}, r"^load_ct: expected shape \(1, 2\), got \(1, 1\)"),
         ({"load_ct": [[1.0], [1.0, 2.0]]}, r"^load_ct: not a rectangular table"),
+        ({"cloud_model_t": [2**70, -1]}, r"^cloud_model_t: not a rectangular table"),
         ({"load_ct": [[1.0, float("inf")]]}, r"^load_ct\.0\.1: must be finite"),
         ({"accuracy_mt": [[1.5, 0], [0, 1], [1, 1]]}, r"^accuracy_mt\.0\.0: must be at most 1"),
         ({"edge_of_a": [1]}, r"^edge_of_a\.0: must be an index from 0 to 0"),
