@@ -16,7 +16,8 @@ from serving.traffic.images import load_images
 from support.paths import ROOT
 from support.testbed_process import Testbed
 
-pytestmark = pytest.mark.cluster
+# A cluster of its own takes over a minute: `make drills` runs it.
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 PAGE = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
 TOPOLOGY = """\
