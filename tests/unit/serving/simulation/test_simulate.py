@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cluster.demand import Phase
-from planner.policies import solve
 from planner.problem import ProblemError
 from planner.solution import Solution
 from profiling.profile import Profiles
@@ -17,22 +16,12 @@ from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import SCHEMA
 from serving.traffic.summary import summarise_run
-from support.demo_setting import demo_demand, demo_setting
-
-
-@pytest.fixture(scope="module")
-def setting() -> Setting:
-    return demo_setting()
+from support.demo_setting import demo_demand
 
 
 @pytest.fixture(scope="module")
 def phase() -> Phase:
     return demo_demand().phases[0]
-
-
-@pytest.fixture(scope="module")
-def solution(setting: Setting, phase: Phase) -> Solution:
-    return solve(setting.problem(phase), "baj3o")
 
 
 def test_what_was_predicted_comes_back(setting: Setting, phase: Phase, solution: Solution) -> None:

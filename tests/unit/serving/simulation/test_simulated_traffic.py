@@ -10,25 +10,14 @@ import pytest
 from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
-from planner.policies import solve
 from planner.solution import Solution
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import SCHEMA, Measurements
 from serving.traffic.summary import summarise_run
-from support.demo_setting import demo_demand, demo_setting
+from support.demo_setting import demo_demand
 
 DURATION_S = 24.0
-
-
-@pytest.fixture(scope="module")
-def setting() -> Setting:
-    return demo_setting()
-
-
-@pytest.fixture(scope="module")
-def solution(setting: Setting) -> Solution:
-    return solve(setting.problem(demo_demand().phases[0]), "baj3o")
 
 
 def phase(**more: Any) -> Phase:

@@ -12,7 +12,6 @@ from pydantic import ByteSize
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
 from cluster.topology import Batching, Node, Tier
-from planner.policies import solve
 from planner.solution import Solution
 from serving.deploy.health_checks import HANG_S
 from serving.node.links.peer_connection import UplinkTimeouts
@@ -24,20 +23,10 @@ from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
-from support.demo_setting import demo_demand, demo_setting
+from support.demo_setting import demo_demand
 
 SILENCE_S = UplinkTimeouts().silence_s
 STOP_S = 6.0
-
-
-@pytest.fixture(scope="module")
-def setting() -> Setting:
-    return demo_setting()
-
-
-@pytest.fixture(scope="module")
-def solution(setting: Setting) -> Solution:
-    return solve(setting.problem(demo_demand().phases[0]), "baj3o")
 
 
 def stop(
