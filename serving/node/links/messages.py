@@ -18,6 +18,7 @@ logged, so they repeat numbers that a peer sent, but neither its strings nor its
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ __all__ = [
 
 HELLO, WELCOME, QUERY, ANSWER, CANCEL, PING, PONG = range(7)
 MAX_ASKS = 64
+PREDICTED = re.compile(r"[<>|=][biuf]\d{1,2}")
+"""numpy's words for the types that predictions have: `<f2`, `|u1`"""
 
 
 class AskReply(NamedTuple):
@@ -186,7 +189,6 @@ def _parse_outcome(entry: Any, ask: Ask) -> AskOutcome:
 def _parse_tensor(dtype: Any, shape: Any, body: Any) -> np.ndarray:
     if type(dtype) is not str or type(shape) is not list or type(body) is not bytes:
         raise ValueError("expected a type, a shape and bytes")
-    kind = np.dtype(dtype)
-    if kind.kind not in "biuf":
+    if not PREDICTED.fullmatch(dtype):  # numpy reads words of a language of its own there
         raise ValueError(f"no prediction is of type {dtype!r}")
-    return np.frombuffer(body, dtype=kind).reshape(shape)
+    return np.frombuffer(body, dtype=np.dtype(dtype)).reshape(shape)
