@@ -181,6 +181,8 @@ def _read_png(body: bytes) -> PictureHeader:
     width, height, bits, colours = struct.unpack_from(">IIBB", body, 16)
     orientation = 0
     for kind, start, end in png_chunks(body):
+        if kind == b"IHDR" and start > len(PNG):  # decoders believe the last one
+            raise ImageError(f"{WANTED}, the PNG is damaged: it has two sizes")
         if kind == b"tRNS" and colours in (0, 2) and bits != 8:
             raise ImageError(
                 f"{WANTED}, got a PNG of {bits} bits a colour with one that is transparent; give "

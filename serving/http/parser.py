@@ -256,6 +256,8 @@ class RequestParser:
                 f"expected at most {limits.headers} headers and {limits.head_bytes} bytes of them",
                 431,
             )
+        if b"#" in self._url:
+            raise self._refuse("the target has a fragment, which callers keep to themselves")
         if self._repeated:
             raise self._refuse(f"the header {self._repeated.decode('latin-1')} comes twice")
         version = parser.get_http_version()

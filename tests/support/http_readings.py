@@ -28,7 +28,8 @@ LINES = (
     b"GET / HTTP/1.1", b"POST /a HTTP/1.1", b"POST /a?b=c HTTP/1.0", b"GET / HTTP/2.0",
     b"GET / HTTP/1.2", b"get / HTTP/1.1", b"GET /",
     b"GET / http/1.1", b"PUT /x HTTP/1.1", b" GET / HTTP/1.1", b"G\0T / HTTP/1.1",
-    b"GET / RTSP/1.0", b"POST /a RTSP/1.1", b"SOURCE / ICE/1.0", b"DESCRIBE /a RTSP/1.0",
+    b"POST /a?b=c#d HTTP/1.1", b"GET / RTSP/1.0", b"POST /a RTSP/1.1", b"SOURCE / ICE/1.0",
+    b"DESCRIBE /a RTSP/1.0",
 )  # fmt: skip
 HEADERS = (
     b"Host: x", b"host: y", b"Content-Length: 3", b"content-length: 3", b"Content-Length: 03",
