@@ -272,7 +272,10 @@ class RequestParser:
             raise self._refuse("content-length: expected a whole number of bytes")
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             raise self._refuse("transfer-encoding: expected none, or `chunked` alone")
-        path, query = _split_url(self._url)
+        try:
+            path, query = _split_url(self._url)
+        except UnicodeDecodeError:
+            raise self._refuse("the path is not UTF-8") from None
         head = Head(parser.get_method().decode("ascii"), path, query, self._headers)
         keep_alive = version != "1.0" and parser.should_keep_alive()
         self.cycles.append(RequestCycle(head, keep_alive))
@@ -332,10 +335,11 @@ def _name_head(cycle: RequestCycle, data: bytes) -> None:
 
 @lru_cache(maxsize=64)
 def _split_url(url: bytes) -> tuple[str, bytes]:
-    """The decoded path and the query of a request's target. Raises what httptools does."""
+    """The decoded path and the query of a request's target. Raises what httptools does, and
+    `UnicodeDecodeError` for a path that is no text."""
     parts = httptools.parse_url(url)
     path = parts.path or b"/"
     if b"%" in path:
         # A slash that is written as %2F is part of a name, of which none here has one.
         path = unquote_to_bytes(path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F"))
-    return path.decode("utf-8", "replace"), parts.query or b""
+    return path.decode("utf-8"), parts.query or b""

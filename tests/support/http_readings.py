@@ -1,8 +1,8 @@
 """The requests that a stream of bytes holds: as h11 reads them, and as our parser does.
 
 What we forgive and h11 does not is put right before h11 sees it: empty lines before a request, and
-two spaces on its first line. Neither changes where a request begins, what it asks, or where it ends
-(RFC 9112, 2.2 and 3).
+two spaces on its first line; a query without a sign in it is none. None of this changes where a
+request begins, what it asks, or where it ends (RFC 9112, 2.2 and 3).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _first_by_h11(stream: bytes) -> tuple[Request | None, bytes | None]:
 def _read_percent(target: bytes) -> bytes:
     path, mark, query = target.partition(b"?")
     path = re.sub(rb"%(?!2[fF])([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), path)
-    return re.sub(rb"%2[fF]", b"%2F", path) + mark + query
+    return re.sub(rb"%2[fF]", b"%2F", path) + (mark + query if query else b"")
 
 
 def _begin() -> Response:
