@@ -10,6 +10,7 @@ import numpy as np
 from cluster.timeline import TimelineEvent
 from planner.problem import FloatArray, Problem
 from planner.programs.clairvoyant import Health
+from serving.deploy.health_checks import HANG_S
 from serving.simulation.simulated_faults import RESTART_S
 
 __all__ = ["health_of"]
@@ -20,15 +21,17 @@ def health_of(
 ) -> Health:
     """The share of each period for which nodes and links of `problem` were there.
 
-    A node that is slowed by a factor counts for its inverse. One that was killed is away until its
-    process is started anew; that its models then load is not counted, so that the bound holds.
+    A node that is slowed by a factor counts for its inverse. One that was killed, or stood still
+    for so long that it was, is away until its process is started anew; that its models then load is
+    not counted, so that the bound holds.
     """
     steps: defaultdict[str, list[tuple[float, float]]] = defaultdict(lambda: [(0.0, 1.0)])
     for event in timeline:
         if event.kill_node is not None:
             steps[event.kill_node] += [(event.at_s, 0.0), (event.at_s + RESTART_S, 1.0)]
         elif event.stop_node is not None:
-            steps[event.stop_node].append((event.at_s, 0.0))
+            again_s = event.at_s + HANG_S + RESTART_S  # unless it goes on before
+            steps[event.stop_node] += [(event.at_s, 0.0), (again_s, 1.0)]
         elif event.resume_node is not None:
             steps[event.resume_node].append((event.at_s, 1.0))
         elif event.slow_node is not None:

@@ -7,6 +7,7 @@ import pytest
 
 from cluster.timeline import LinkSlowdown, NodeSlowdown, TimelineEvent
 from planner.programs.clairvoyant import Health
+from serving.deploy.health_checks import HANG_S
 from serving.experiments.health import health_of
 from serving.simulation.simulated_faults import RESTART_S
 from support.demo_setting import demo_demand, demo_setting
@@ -36,6 +37,12 @@ def test_a_node_that_stands_still_does_nothing_until_it_goes_on() -> None:
         TimelineEvent(at_s=3, stop_node="client-0"), TimelineEvent(at_s=5.5, resume_node="client-0")
     )
     assert found.client_kc[2:7, 0].tolist() == [1.0, 0.0, 0.0, 0.5, 1.0]
+
+
+def test_a_node_that_never_goes_on_is_started_anew_once_it_is_taken_for_dead() -> None:
+    found = health(TimelineEvent(at_s=3, stop_node="edge-0"), duration_s=80.0)
+    assert found.edge_ke.sum() == pytest.approx(80 - HANG_S - RESTART_S)
+    assert found.edge_ke[-1, 0] == 1.0
 
 
 def test_a_cut_link_carries_nothing_until_it_is_restored() -> None:
