@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionInput, Ground
-from serving.replan.estimate.forecast import expected_estimate, import_smoothing
+from serving.replan.estimate.forecast import LatestForecast, expected_estimate, import_smoothing
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.need import Considered, why_decide
@@ -99,8 +99,10 @@ def forecast_policy(period_s: float, season_periods: int) -> ChangePolicy:
     """
     import_smoothing()  # what is missing is said now, and not after three seasons
 
+    latest = LatestForecast(season_periods)
+
     def foresee(seen: Seen) -> LoadEstimate | None:
-        return expected_estimate(seen.estimate, seen.history, season_periods)
+        return expected_estimate(seen.estimate, seen.history, latest.of(seen.history))
 
     history = LoadHistory(period_s=period_s, kept=SEASONS_KEPT * season_periods)
     return ChangePolicy("forecast", foresee=foresee, every_s=period_s, history=history)

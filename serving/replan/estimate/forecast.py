@@ -15,6 +15,7 @@ doubt the one that is named first here. Axes: k = period, s = stream, which is a
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,11 @@ from numpy.typing import NDArray
 
 from cluster.extras import import_extra
 from serving.replan.estimate.load_estimate import LoadEstimate
-from serving.replan.estimate.load_history import LoadHistory
+from serving.replan.estimate.load_history import LoadHistory, PastPeriod
 
-__all__ = ["LoadForecast", "expected_estimate", "forecast_next", "import_smoothing"]
+__all__ = [
+    "LatestForecast", "LoadForecast", "expected_estimate", "forecast_next", "import_smoothing",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 FITTED_SEASONS = 2
@@ -103,15 +106,30 @@ def _smoothed(series_k: FloatArray, season: int) -> FloatArray:
         return np.concatenate([whole.fittedvalues[-season:], whole.forecast(1)])
 
 
+class LatestForecast:
+    """The forecast of the period that has begun, of a load that repeats itself after `season`
+    periods: made once a period, while the loop looks every second."""
+
+    def __init__(self, season: int) -> None:
+        self._season = season
+        self._periods: Sequence[PastPeriod] | None = None
+        self._found: LoadForecast | None = None
+
+    def of(self, history: LoadHistory) -> LoadForecast | None:
+        """`forecast_next` of a history, or of what follows it. Raises what that raises."""
+        if history.periods is not self._periods:
+            self._found = forecast_next(history.count_ks, history.seen_ks, self._season)
+            self._periods = history.periods
+        return self._found
+
+
 def expected_estimate(
-    seen: LoadEstimate | None, history: LoadHistory, season: int
+    seen: LoadEstimate | None, history: LoadHistory, found: LoadForecast | None
 ) -> LoadEstimate | None:
-    """The load that is expected for the period that has begun, with the errors that the forecast
-    made over the latest season; what is `seen` while there is none that did better than that."""
-    if seen is None:
-        return None
-    found = forecast_next(history.count_ks, history.seen_ks, season)
-    if found is None or found.method == "seen":
+    """The load that is expected for the period that has begun, by what was `found` for it, with the
+    errors that the forecast made over the latest season; what is `seen` while there is none that
+    did better than that."""
+    if seen is None or found is None or found.method == "seen":
         return seen
     rates = _by_client(history, found.count_s)
     mix_errors = _by_client(history, np.sqrt((found.error_ks**2).mean(axis=0)))

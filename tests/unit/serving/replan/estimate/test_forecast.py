@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from serving.replan.estimate import forecast
 from serving.replan.estimate.arrival_counts import NewQueries
-from serving.replan.estimate.forecast import expected_estimate, forecast_next
+from serving.replan.estimate.forecast import (
+    LatestForecast,
+    LoadForecast,
+    expected_estimate,
+    forecast_next,
+)
+from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.replan.estimate.load_history import LoadHistory
 from support.replan_cases import estimate
 
@@ -106,7 +114,8 @@ def counted(*depth: int) -> LoadHistory:
 
 def test_an_expected_load_has_the_errors_that_its_forecasts_made() -> None:
     history = counted(20, 80, 30, 90)
-    found = expected_estimate(estimate(5.0, 1.0, former_qps=20.0), history, 2)
+    latest = LatestForecast(2).of(history)
+    found = expected_estimate(estimate(5.0, 1.0, former_qps=20.0), history, latest)
     assert found is not None
     assert found.rates_qps["c"] == {"depth": 3.0, "edges": 1.0}  # as one season ago
     assert found.mix_errors_qps["c"] == {"depth": 1.0, "edges": 0.0}  # 10 queries in 10 s
@@ -115,7 +124,28 @@ def test_an_expected_load_has_the_errors_that_its_forecasts_made() -> None:
 
 
 def test_what_is_seen_is_expected_while_no_forecast_did_better() -> None:
+    def expected(seen: LoadEstimate | None, history: LoadHistory) -> LoadEstimate | None:
+        return expected_estimate(seen, history, LatestForecast(2).of(history))
+
     seen = estimate(5.0, 1.0)
-    assert expected_estimate(seen, counted(50, 50, 50, 50), 2) is seen
-    assert expected_estimate(seen, counted(20, 80), 2) is seen
-    assert expected_estimate(None, counted(20, 80, 20, 80), 2) is None
+    assert expected(seen, counted(50, 50, 50, 50)) is seen
+    assert expected(seen, counted(20, 80)) is seen
+    assert expected(None, counted(20, 80, 20, 80)) is None
+
+
+def test_a_period_is_forecast_once_however_often_the_loop_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+
+    def counting(count_ks: NDArray[np.float64], *rest: Any) -> LoadForecast | None:
+        made.append(len(count_ks))
+        return forecast_next(count_ks, *rest)
+
+    monkeypatch.setattr(forecast, "forecast_next", counting)
+    latest, history = LatestForecast(2), counted(20, 80, 30, 90)
+    new = {"c": NewQueries(1.0, {"depth": 3, "edges": 1})}
+    for at_s in (41.0, 42.0, 49.0, 50.0, 51.0):
+        history = history.after(new, estimate(5.0, 1.0), at_s)
+        latest.of(history)
+    assert made == [4, 5]
