@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 
 from serving.deploy.health_checks import HANG_S
 from serving.simulation.simulated_system import SimulatedSystem
+from serving.traffic.faults import EVERY_FAULT
 
 __all__ = ["SimulatedFaults"]
 
@@ -19,17 +19,12 @@ class SimulatedFaults:
     """`FaultInjector` of a `SimulatedSystem`; a node that is killed is started anew after
     `restart_s` seconds, one that stands still for `HANG_S` is killed."""
 
-    supported = frozenset(
-        {
-            "cut_link", "restore_link", "slow_link", "kill_node", "stop_node", "resume_node",
-            "slow_node",
-        }
-    )  # fmt: skip
+    supported = EVERY_FAULT
 
     def __init__(self, system: SimulatedSystem, restart_s: float = RESTART_S) -> None:
         self._system = system
         self._restart_s = restart_s
-        self._later: set[asyncio.Task[None]] = set()
+        self._restarts: set[asyncio.Task[None]] = set()
         self._hangs: dict[str, asyncio.Task[None]] = {}
 
     async def cut_link(self, source: str, target: str) -> None:
@@ -48,15 +43,15 @@ class SimulatedFaults:
         """What it holds and does is lost."""
         self._forget_hang(node)
         self._system.kill(node)
-        self._later.add(self._begin(self._restart(node)))
+        restart = asyncio.create_task(self._restart(node))
+        self._restarts.add(restart)
+        restart.add_done_callback(self._restarts.discard)
 
     async def stop_node(self, node: str) -> None:
         """It stands still, and is taken for dead after `HANG_S`."""
         self._system.stand_still(node)
         self._forget_hang(node)
-        hang = self._begin(self._take_for_dead(node))
-        self._later.add(hang)
-        self._hangs[node] = hang
+        self._hangs[node] = asyncio.create_task(self._take_for_dead(node))
 
     async def resume_node(self, node: str) -> None:
         """It goes on."""
@@ -66,11 +61,6 @@ class SimulatedFaults:
     async def slow_node(self, node: str, factor: float) -> None:
         """Batches that begin from now on take `factor` times as long."""
         self._system.slow(node, factor)
-
-    def _begin(self, act: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(act)
-        task.add_done_callback(self._later.discard)
-        return task
 
     def _forget_hang(self, node: str) -> None:
         if hang := self._hangs.pop(node, None):

@@ -15,9 +15,14 @@ from typing import Protocol
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
 
-__all__ = ["FaultInjector", "fire", "fire_timeline", "refuse_unsupported"]
+__all__ = ["EVERY_FAULT", "FaultInjector", "fire", "fire_timeline", "refuse_unsupported"]
 
 IN_SCHEDULE = "scale_load"
+EVERY_FAULT = frozenset(
+    {"cut_link", "restore_link", "slow_link"}
+    | {"kill_node", "stop_node", "resume_node", "slow_node"}
+)
+"""the events that an injector may bring about, by name"""
 _log = logging.getLogger(__name__)
 
 

@@ -20,7 +20,7 @@ from cluster.environment import MARK
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError, ClusterState
 from cluster.timeline import TimelineEvent, check_timeline
-from serving.traffic.faults import fire_timeline
+from serving.traffic.faults import EVERY_FAULT, fire_timeline
 
 __all__ = ["LocalFaults", "find_process", "timeline_beside"]
 
@@ -37,10 +37,7 @@ class LocalFaults:
     and every link has its bandwidth again.
     """
 
-    supported = frozenset(
-        {"cut_link", "restore_link", "slow_link"}
-        | {"kill_node", "stop_node", "resume_node", "slow_node"}
-    )
+    supported = EVERY_FAULT
 
     def __init__(
         self, find: Callable[[str], int], change_link: Callable[[str, str, float], None]
