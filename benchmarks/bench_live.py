@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from cluster.arrivals import FlashCrowd, PoissonArrivals, ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase, RatesQps
@@ -30,6 +29,7 @@ from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.programs.clairvoyant import Health
 from profiling.profile import Profiles
+from serving.experiments.intervals import mean_interval
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of
 from serving.routing.routes import RoutingMode
@@ -160,22 +160,14 @@ def row(identity: str, what: str, unit: str, values: Sequence[float], pick: str 
     picks: dict[str, Callable[[Sequence[float]], float]] = {
         "median": lambda found: float(np.median(found)),
         "max": max,
-        "low": lower_end,
+        # By resampling: most ratios of a loop that stays are 1, which no normal distribution has.
+        "low": lambda found: mean_interval(found).low,
     }
     spread = [min(values), max(values)]
     return {
         "id": identity, "what": what, "value": picks[pick](values), "unit": unit,
         "n": len(values), "spread": spread,
     }  # fmt: skip
-
-
-def lower_end(values: Sequence[float]) -> float:
-    """Lower end of the 95 % interval of the mean, by resampling the seeds: most ratios of a loop
-    that stays are exactly 1, which no normal distribution has."""
-    if len(set(values)) == 1:
-        return values[0]
-    found = stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low)
 
 
 def against_the_bound(bench: Bench, trace: Path | None) -> tuple[list[Row], list[LiveRun]]:

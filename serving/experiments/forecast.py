@@ -7,7 +7,7 @@ from pathlib import Path
 from cluster.arrivals import Arrivals, DiurnalArrivals
 from cluster.demand import Phase
 from planner.experiments.study import Progress
-from serving.experiments.live_study import POLICIES, LiveCase, demo_phases, run_live
+from serving.experiments.live_study import WITH_FORECAST, LiveCase, demo_phases, run_live
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -48,8 +48,7 @@ def cases() -> list[LiveCase]:
         "mix swings": (there, back) * DAYS,
         "mix flips": (first.model_copy(update=half), second.model_copy(update=half)) * DAYS,
     }
-    policies = (*POLICIES[:-1], "forecast", POLICIES[-1])
     return [
-        LiveCase(name, phases, policies=policies, season_s=DAY_S, season_periods=PERIODS)
+        LiveCase(name, phases, policies=WITH_FORECAST, season_s=DAY_S, season_periods=PERIODS)
         for name, phases in loads.items()
     ]

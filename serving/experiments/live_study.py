@@ -15,6 +15,7 @@ from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
 from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.policies import Options, solve
+from planner.programs.clairvoyant import Health
 from serving.experiments.figures import FROZEN, draw_policies
 from serving.experiments.health import health_of
 from serving.experiments.oracle import oracle_policy
@@ -33,13 +34,15 @@ from serving.simulation.simulate import IMAGES
 from serving.traffic.schedule import build_schedule
 
 __all__ = [
-    "EVERY_S", "POLICIES", "RUN_S", "LiveCase", "demo_phases", "figures_of", "run_live",
+    "EVERY_S", "POLICIES", "RUN_S", "WITH_FORECAST", "LiveCase", "demo_phases", "figures_of",
+    "run_live",
 ]  # fmt: skip
 
 RUN_S = 72.0
 EVERY_S = 12.0
 """between two plans of the policies that plan by the clock"""
 POLICIES = (FROZEN, "periodic", "reactive", "oracle")
+WITH_FORECAST = (FROZEN, "periodic", "reactive", "forecast", "oracle")
 PLANNING_S = 0.5
 """that every decision takes, the same on every machine, so that a run can be repeated"""
 
@@ -120,19 +123,20 @@ def measure_case(case: LiveCase, setting: Setting, seed: int) -> Iterator[Row]:
             believed=setting if name == "oracle" else believed,
             planning_s=PLANNING_S,
         )
-        regret = regret_of(run.measurements, setting, health=health)
-        yield {"policy": name, **figures_of(run), "reached": regret.reached if regret else 1.0}
+        yield {"policy": name, **figures_of(run, setting, health)}
 
 
-def figures_of(run: LiveRun) -> Row:
-    """The columns of a run, but the share of the bound."""
+def figures_of(run: LiveRun, setting: Setting, health: Health | None = None) -> Row:
+    """The columns of a run on `setting`, with the `health` of its nodes for the bound."""
     rows = run.measurements
+    regret = regret_of(rows, setting, health=health)
     return {
         "accuracy": run.accuracy,
         "answered": run.answered_share,
         "within_bound": float(rows.in_time.mean()) if len(rows) else 0.0,
         "models_moved": run.models_moved,
         "changes": len(run.changes),
+        "reached": regret.reached if regret else 1.0,
     }
 
 

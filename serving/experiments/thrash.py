@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from planner.experiments.study import Progress
-from serving.experiments.live_study import POLICIES, LiveCase, demo_phases, run_live
+from serving.experiments.live_study import WITH_FORECAST, LiveCase, demo_phases, run_live
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -32,7 +32,6 @@ def run(
 def cases() -> list[LiveCase]:
     """By the time from flip to flip."""
     mixes = demo_phases()
-    policies = (*POLICIES[:-1], "forecast", POLICIES[-1])
     return [
         LiveCase(
             f"every {flip_s:g} s",
@@ -40,7 +39,7 @@ def cases() -> list[LiveCase]:
                 mixes[number % 2].model_copy(update={"duration_s": flip_s})
                 for number in range(int(RUN_S / flip_s))
             ),
-            policies=policies,
+            policies=WITH_FORECAST,
             every_s=flip_s,
             season_s=2.0 * flip_s,
             season_periods=PERIODS,

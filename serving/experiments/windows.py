@@ -19,7 +19,6 @@ from planner.policies import Options, solve
 from serving.experiments.figures import draw_points, values_of
 from serving.experiments.intervals import Interval, mean_interval
 from serving.experiments.live_study import demo_phases, figures_of
-from serving.report.regret import regret_of
 from serving.setting.setting import Setting
 from serving.simulation.live_run import simulate_live
 
@@ -55,13 +54,11 @@ def measure_window(setting: Setting, window_s: float, seed: int) -> Iterator[Row
     for name in PLANNED_BY:
         plan = solve(changed.problem(calm), name, Options()).plan
         run = simulate_live(changed, plan, (calm,), None, seed=seed)
-        regret = regret_of(run.measurements, changed)
         answered = run.measurements.select(run.measurements.answered)
         p50_s, p95_s = np.quantile(answered.latency_s, [0.5, 0.95]) if len(answered) else (0.0, 0.0)
         yield {
             "policy": name,
-            **figures_of(run),
-            "reached": regret.reached if regret else 1.0,
+            **figures_of(run, changed),
             "latency_p50_s": float(p50_s),
             "latency_p95_s": float(p95_s),
             "bound_s": float(answered.bound_s.mean()) if len(answered) else 0.0,

@@ -200,8 +200,9 @@ class _Judge:
     def of(self, other: PlanAlternative) -> tuple[PlanAlternative, JudgedAlternative]:
         """The alternative and its figures."""
         cost, certificate = self._cost(other), other.certificate
-        by_queues = self._by_queues and other.kind is not AlternativeKind.ROUTES
-        value = self._routed(other, by_queues).value(self.problem.load_ct, self.moments)
+        value = self._routed(other, self._by_queues(other)).value(
+            self.problem.load_ct, self.moments
+        )
         horizon_s = self.options.horizon_s
         return other, JudgedAlternative(
             kind=other.kind,
@@ -232,7 +233,7 @@ class _Judge:
             return [0.0] * len(loads)
         cost, horizon_s = self._cost(other), self.options.horizon_s
         time_s = max(horizon_s - cost.delay_s, 0.0)
-        by_queues = self._by_queues and other.kind is not AlternativeKind.ROUTES
+        by_queues = self._by_queues(other)
         routed, staying = self._routed(other, by_queues), self._routed(self.stay, by_queues)
         found = []
         for load_ct in loads:
@@ -242,9 +243,10 @@ class _Judge:
             found.append(answers / (max(now.load_qps, 1e-9) * horizon_s))
         return found
 
-    @property
-    def _by_queues(self) -> bool:
-        return self.ground.routing is RoutingMode.PENALTY
+    def _by_queues(self, other: PlanAlternative) -> bool:
+        """Whether it is compared by what models are worth where clients follow their queues."""
+        penalty = self.ground.routing is RoutingMode.PENALTY
+        return penalty and other.kind is not AlternativeKind.ROUTES
 
     def _routed(self, other: PlanAlternative, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
         if by_queues:

@@ -76,13 +76,17 @@ class FakeFleet:
         expected_version: int | None = None,
         routing: RoutingMode = RoutingMode.SHARES,
     ) -> RolloutReport:
+        self.begin(expected_version)
+        self.version += 1
+        self.applied.append(plan)
+        return RolloutReport(version=self.version, total_s=0.1, reaction_s=0.1, drain_s=0.0)
+
+    def begin(self, expected_version: int | None) -> None:
+        """What may come before a change."""
         if self._fails:
             self._fails -= 1
             self.version += 1  # it is undone, under a version of its own
             raise ClusterError("node e gave no answer")
-        self.version += 1
-        self.applied.append(plan)
-        return RolloutReport(version=self.version, total_s=0.1, reaction_s=0.1, drain_s=0.0)
 
 
 def loop_on(fleet: FakeFleet, **changes: Any) -> ReplanLoop:
@@ -245,18 +249,9 @@ def test_a_log_and_a_state_that_cannot_be_written_do_not_end_the_loop(
 
 def test_a_change_that_has_begun_is_completed_before_the_loop_ends() -> None:
     class SlowFleet(FakeFleet):
-        def apply(
-            self,
-            plan: Plan,
-            setting: object,
-            phase: object,
-            *,
-            expected_version: int | None = None,
-            routing: RoutingMode = RoutingMode.SHARES,
-        ) -> RolloutReport:
+        def begin(self, expected_version: int | None) -> None:
             began.set()
             until.wait(30)
-            return super().apply(plan, setting, phase, routing=routing)
 
     began, until = threading.Event(), threading.Event()
     fleet = SlowFleet(*[DEPTH] * 30, *[EDGES] * 2_000)
@@ -276,15 +271,7 @@ def test_a_change_that_has_begun_is_completed_before_the_loop_ends() -> None:
 
 def test_a_plan_that_somebody_else_put_in_force_is_not_taken_for_the_loops_own() -> None:
     class ContestedFleet(FakeFleet):
-        def apply(
-            self,
-            plan: Plan,
-            setting: object,
-            phase: object,
-            *,
-            expected_version: int | None = None,
-            routing: RoutingMode = RoutingMode.SHARES,
-        ) -> RolloutReport:
+        def begin(self, expected_version: int | None) -> None:
             assert expected_version == self.version
             self.version += 1  # a `deploy` came first
             raise PlanChangeConflictError("plan version 2 is in force, and not 1")
