@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-fast: setup ## the tests that start no cluster
 
 test-cluster: setup ## the tests on a real local Ray cluster
 	$(PY) -m pytest $(CLUSTER) -m "not gpu and not slow"
+
+test-crowded: setup ## the fast tests while other processes take the cores: none may lean on a quick machine
+	OMP_NUM_THREADS=1 $(PY) tests/support/crowded.py $(PY) -m pytest -n auto $(FAST) -m "not gpu and not slow"
 
 coverage: setup ## which lines and branches the tests reach, by room; a floor is in pyproject.toml
 	$(PY) -m coverage erase

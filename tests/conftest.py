@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.machine import read_machine
+from support.real_time import MARK, call_in_real_time
 from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
@@ -16,6 +17,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device; see make gpu-check"))
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests marked `real_time` run again if they failed while others had the cores."""
+    if MARK not in pyfuncitem.keywords:
+        return None
+    call_in_real_time(pyfuncitem)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the tests that ran again, and why, so that nobody overlooks one that often does."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, said in getattr(report, "user_properties", ()):
+                if name == MARK and report.when == "call":
+                    terminalreporter.write_line(f"RAN AGAIN {report.nodeid}: {said}")
 
 
 @pytest.fixture(scope="session")

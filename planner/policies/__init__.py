@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import cast
 
 from cluster.errors import InputError, UnknownNameError
 from planner.allocation import Allocation
@@ -14,17 +16,9 @@ from planner.plan import PlanError
 from planner.policies.arrangements import completed, prepared
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
-from planner.policies.certified import certified
 from planner.policies.exact import exact
 from planner.policies.fixed_models import solve_shares
 from planner.policies.j3o import j3o
-from planner.policies.restricted import (
-    greedy_accuracy,
-    greedy_density,
-    no_batching,
-    proteus_like,
-    single_task_only,
-)
 from planner.problem import Problem
 from planner.solution import Solution
 
@@ -56,20 +50,58 @@ class UnknownPolicyError(UnknownNameError):
     """No policy has that name; the message lists the valid ones."""
 
 
+def _by_decomposition(module: str, name: str) -> Callable[[Problem, Options], Solution]:
+    """The policy `name` of planner/policies/`module`.py, which is imported when it first plans.
+
+    It compiles with numba, which takes as long to import as all the rest: .4 s that `testbed
+    status` and every other command would wait for.
+    """
+
+    def plan(problem: Problem, options: Options) -> Solution:
+        policy = getattr(import_module(f"planner.policies.{module}"), name)
+        return cast(Solution, policy(problem, options))
+
+    return plan
+
+
 _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
     ("baj3o", "alternation with batching at the edges (surrogate of F9, repaired)", baj3o),
     ("j3o", "alternation without batching at the edges (F6)", j3o),
-    ("certified", "decomposition with exact client subproblems, proven gap", certified),
+    (
+        "certified",
+        "decomposition with exact client subproblems, proven gap",
+        _by_decomposition("certified", "certified"),
+    ),
     ("exact", "mixed-integer program solved to a gap, edge by edge", exact),
     ("all-local", "clients only", all_local),
     ("all-edge", "edges only", all_edge),
     ("all-cloud", "the cloud only", all_cloud),
     ("random", "models drawn at random under memory, best routing among them", random_models),
-    ("greedy-accuracy", "the most accurate models that fit, best routing", greedy_accuracy),
-    ("greedy-density", "the most accurate models per byte, best routing", greedy_density),
-    ("single-task-only", "optimum without multi-task models", single_task_only),
-    ("no-batching", "optimum of J3O (F6), charged the true batching cost", no_batching),
-    ("proteus-like", "optimum with one model a device, no memory knapsack", proteus_like),
+    (
+        "greedy-accuracy",
+        "the most accurate models that fit, best routing",
+        _by_decomposition("restricted", "greedy_accuracy"),
+    ),
+    (
+        "greedy-density",
+        "the most accurate models per byte, best routing",
+        _by_decomposition("restricted", "greedy_density"),
+    ),
+    (
+        "single-task-only",
+        "optimum without multi-task models",
+        _by_decomposition("restricted", "single_task_only"),
+    ),
+    (
+        "no-batching",
+        "optimum of J3O (F6), charged the true batching cost",
+        _by_decomposition("restricted", "no_batching"),
+    ),
+    (
+        "proteus-like",
+        "optimum with one model a device, no memory knapsack",
+        _by_decomposition("restricted", "proteus_like"),
+    ),
 )
 _UNBATCHED = ("j3o", "no-batching")
 PAYS_FOR_LOADS = ("certified", "exact")

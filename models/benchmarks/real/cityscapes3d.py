@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from models.benchmarks.real.files import read_json, read_levels, read_picture
 from models.benchmarks.real.stored import DataError, StoredBenchmark, share_of
@@ -97,6 +96,8 @@ class Cityscapes3D(StoredBenchmark):
 
 def box_rows(boxes: dict[str, Any], path: Path) -> np.ndarray:
     """(MOST_BOXES, fields) float16 rows of `BOX_FIELDS`: the frame's vehicles, nearest first."""
+    from scipy.spatial.transform import Rotation  # .4 s, which every command would wait for
+
     from_vehicle = np.array(_sensor(boxes, path)["sensor_T_ISO_8855"], float)
     rows = []
     for place, entry in enumerate(boxes.get("objects", ())):

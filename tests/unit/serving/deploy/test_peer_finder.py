@@ -12,6 +12,8 @@ import pytest
 
 from serving.deploy.peer_finder import PeerFinder
 
+pytestmark = pytest.mark.real_time
+
 
 @dataclass(frozen=True)
 class At:

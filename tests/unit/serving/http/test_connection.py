@@ -16,6 +16,8 @@ from serving.http.limits import Limits
 from serving.http.responses import content
 from serving.http.server import HttpServer
 
+pytestmark = pytest.mark.real_time
+
 POST = b"POST /%s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s"
 
 

@@ -21,6 +21,8 @@ from serving.http.limits import Limits
 from serving.ingress.access import DoorConfig
 from support.open_door import SIZE, Served, picture, serve_node
 
+pytestmark = pytest.mark.real_time
+
 PROMPT = Limits(head_s=0.4, body_s=0.4, idle_s=1.0, write_s=0.4, pipelined=16)
 PNG = {"content-type": "image/png"}
 TASK = "/v2/models/depth/infer"

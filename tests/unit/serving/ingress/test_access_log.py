@@ -24,6 +24,8 @@ from serving.logs.file import ACCESS
 from support.log_records import node_of
 from support.open_door import SIZE, Served, picture, serve_node
 
+pytestmark = pytest.mark.real_time
+
 TOKEN = "a token of 16 signs or more"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 PNG = {"content-type": "image/png"}

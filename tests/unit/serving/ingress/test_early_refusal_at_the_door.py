@@ -18,6 +18,8 @@ from serving.ingress.access import DoorConfig
 from serving.ingress.protobuf_types import SERVICE, message
 from support.open_door import Served, picture, serve_node
 
+pytestmark = pytest.mark.real_time
+
 PASS_S, WINDOW_S = 1.0, 0.7  # one query can be answered within 2 T_b, a second behind it cannot
 POST = b"POST /v2/models/depth/infer HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
 BAD = b"not a picture"

@@ -25,6 +25,8 @@ from serving.ingress.protobuf_types import METHODS, SERVICE, message
 from support.open_door import SIZE, TASKS, Served, serve_node
 from support.paths import ROOT
 
+pytestmark = pytest.mark.real_time
+
 PIXELS = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
 TOKEN = "a token of 16 signs or more"
 PROTO = ROOT / "serving" / "ingress" / "inference.proto"

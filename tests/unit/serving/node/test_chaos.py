@@ -19,6 +19,8 @@ from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import TASKS, FakeRuntime, Routes, Servers, hierarchy, image, models
 
+pytestmark = pytest.mark.real_time
+
 HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.4, beat_s=0.05, connecting_s=0.5, queue_s=0.3, again_s=0.05
 )

@@ -15,6 +15,8 @@ from serving.node.device.executor import Executor
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
+pytestmark = pytest.mark.real_time
+
 
 async def refusal_of(call: Awaitable[object]) -> str:
     with pytest.raises(RefusedError) as caught:
@@ -95,25 +97,25 @@ def test_a_deadline_travels_and_the_far_side_keeps_it() -> None:
             await put_in_force(servers, routes=ONLY_EDGE, local=())
             for size in (1, 8, 16) * 5:
                 servers["edge"]._executor._batcher.latency_model.learn(
-                    "two", size, 0.1 + 0.001 * size
+                    "two", size, 0.3 + 0.001 * size
                 )
             started_s = time.monotonic()
-            reason = await refusal_of(client.answer("depth", image(1), deadline_s=started_s + 0.09))
+            reason = await refusal_of(client.answer("depth", image(1), deadline_s=started_s + 0.29))
             spent_s = time.monotonic() - started_s
-            await client.answer("depth", image(1), deadline_s=time.monotonic() + 5)
+            await client.answer("depth", image(1), deadline_s=time.monotonic() + 60)
             return reason, spent_s, runtimes["two"].batches
 
     reason, spent_s, batches = asyncio.run(scenario())
     assert reason == "deadline"
-    assert spent_s < 0.08  # at once, not when it has passed
+    assert spent_s < 0.25  # at once, not when it has passed
     assert batches == [1]
 
 
 def test_a_link_that_alone_takes_longer_than_a_deadline_is_not_used() -> None:
     async def scenario() -> tuple[str, bool, int]:
-        async with hierarchy(models(), rtt_s=0.2) as (client, servers):
+        async with hierarchy(models(), rtt_s=20.0) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
-            due_s = time.monotonic() + 0.15
+            due_s = time.monotonic() + 15
             reason = await refusal_of(client.answer("depth", image(1), deadline_s=due_s))
             return reason, time.monotonic() < due_s, client.snapshot().sent_bytes
 
@@ -139,7 +141,7 @@ def test_a_silent_far_side_is_waited_for_no_longer_than_the_deadline() -> None:
 
     reason, late_s, waiting, batches = asyncio.run(scenario())
     assert reason == "deadline"
-    assert late_s < 0.15
+    assert late_s < 2
     assert waiting == {"two": 0}  # it was called back from there
     assert batches == [1]
 

@@ -17,6 +17,8 @@ from serving.routing.routes import RouteTable
 from support.log_records import error_of, node_of
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
+pytestmark = pytest.mark.real_time
+
 HASTY = UplinkTimeouts(
     answer_s=1.0, silence_s=0.3, beat_s=0.05, connecting_s=0.3, queue_s=0.2, again_s=0.02
 )

@@ -18,6 +18,8 @@ from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_queries_take_every_way_and_come_back_right(
@@ -52,7 +54,8 @@ def test_a_link_holds_its_bandwidth_and_round_trip() -> None:
 
     spent_s, routed = asyncio.run(scenario())
     assert spent_s >= 8 / 50 + 0.04
-    assert max(r.forwarded.link_s for r in routed) >= 0.99 * (8 / 50 + 0.04)
+    # The last query may have asked an image's time later than the first one.
+    assert max(r.forwarded.link_s for r in routed) >= 7 / 50 + 0.04
 
 
 def test_a_link_that_is_too_small_refuses() -> None:

@@ -21,6 +21,8 @@ from support.node_fakes import (
     put_in_force,
 )
 
+pytestmark = pytest.mark.real_time
+
 BATCH_S, IMAGE_S, BOUND_S = 0.01, 0.004, 0.4  # 2 T_b of the fake nodes
 LOCAL = {"depth": ((Target("client", "client", "one"), 1.0),)}
 

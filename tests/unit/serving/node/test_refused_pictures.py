@@ -15,6 +15,8 @@ from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, TASKS, hierarchy, models, put_in_force
 
+pytestmark = pytest.mark.real_time
+
 TIMES = 100
 
 

@@ -16,6 +16,8 @@ from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target, next_hop
 from support.node_fakes import TASKS, TWO_EDGES, FakeRuntime, Servers, hierarchy, image
 
+pytestmark = pytest.mark.real_time
+
 EDGE, OTHER = Target("edge", "edge", "two"), Target("edge", "other", "four")
 BY_EDGE, BY_OTHER = (Target("cloud", "cloud", "three", via) for via in ("edge", "other"))
 QUERY_BYTES = image(1).nbytes + QUERY_OVERHEAD_BYTES

@@ -24,6 +24,8 @@ from support.node_fakes import (
     put_in_force,
 )
 
+pytestmark = pytest.mark.real_time
+
 HERE = Target("client", "client", "one")
 EDGE = Target("edge", "edge", "two")
 CLOUD = Target("cloud", "cloud", "three")

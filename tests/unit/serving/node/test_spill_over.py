@@ -15,6 +15,8 @@ from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, TASKS, NodeOptions, hierarchy, image, models
 
+pytestmark = pytest.mark.real_time
+
 HERE = Target("client", "client", "one")
 EDGE = Target("edge", "edge", "two")
 CLOUD = Target("cloud", "cloud", "three")

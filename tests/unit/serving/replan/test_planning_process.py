@@ -13,6 +13,8 @@ from serving.errors import PlanningError
 from serving.replan.planning_process import PlanningProcess
 from support.planning_tasks import die_at, do_nothing, double, fail_at, hang_at, start_never
 
+pytestmark = pytest.mark.real_time
+
 
 @contextmanager
 def planning(task: Callable[[int], int], deadline_s: float = 30.0) -> Iterator[PlanningProcess]:

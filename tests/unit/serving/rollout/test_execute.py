@@ -22,6 +22,8 @@ from serving.routing.routes import RouteTable
 from support.changing_cluster import BYTES, PATHS, plan_of
 from support.node_fakes import TASKS, FakeRuntime, hierarchy, image
 
+pytestmark = pytest.mark.real_time
+
 LOAD_S = 0.1
 
 

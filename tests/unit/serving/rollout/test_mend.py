@@ -14,6 +14,8 @@ from serving.rollout.mend import keep_assignment
 from serving.routing.routes import RouteTable
 from support.changing_cluster import OLD, ROOMY, cluster
 
+pytestmark = pytest.mark.real_time
+
 
 def test_a_node_that_lost_models_or_routes_holds_them_again_after_its_next_look(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

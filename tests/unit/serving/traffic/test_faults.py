@@ -21,6 +21,8 @@ from serving.simulation.virtual_time import run_in_virtual_time
 from serving.traffic.faults import FaultInjector, fire_timeline, refuse_unsupported
 from serving.traffic.local_faults import LocalFaults, find_process, timeline_beside
 
+pytestmark = pytest.mark.real_time
+
 
 def events(*timeline: dict[str, Any]) -> list[TimelineEvent]:
     return [TimelineEvent.model_validate(event) for event in timeline]

@@ -19,6 +19,8 @@ from serving.node.device.observer import SilentDeviceObserver
 from support.log_records import error_of
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
 
+pytestmark = pytest.mark.real_time
+
 T = TypeVar("T")
 
 

@@ -16,6 +16,8 @@ from serving.node.device.executor import Executor
 from serving.node.device.served import Served
 from support.node_fakes import FakeRuntime, image
 
+pytestmark = pytest.mark.real_time
+
 T = TypeVar("T")
 
 

@@ -11,6 +11,8 @@ import pytest
 from serving.logs.logger import NodeLogger
 from serving.node.device.loop_lag import LoopLag
 
+pytestmark = pytest.mark.real_time
+
 
 def test_a_loop_that_was_held_up_knows_by_how_much_and_forgets() -> None:
     async def main() -> tuple[float, float, float]:

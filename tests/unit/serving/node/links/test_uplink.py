@@ -16,6 +16,8 @@ from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
 from serving.routing.routes import Ask, Target
 from serving.simulation.virtual_time import run_in_virtual_time
 
+pytestmark = pytest.mark.real_time
+
 TARGET = Target("edge", "edge", "m")
 ASKS = (Ask(TARGET, ("depth",)),)
 IMAGE: Image = np.zeros((4, 1, 1), np.uint8)
