@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,11 +70,14 @@ soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_S
 drills: setup ## kill and stop every kind of process at each step of a change of plan (DRILLS_SEED=1)
 	$(PY) -m pytest -s tests/drills tests/e2e -m slow
 
+test-slow: setup ## what the suite leaves out of the fast tests: minutes of simulated time
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(FAST) -m "slow and not gpu"
+
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -q tests/unit/test_architecture.py
+	$(PY) -m pytest -q tests/unit/test_architecture.py -k "not need_neither"  # that one takes as long as all others
 
 format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .

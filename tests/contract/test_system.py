@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -61,10 +62,16 @@ class Case:
 
         return asyncio.run(live())
 
-    @property
+    @cached_property
     def urls(self) -> dict[str, str]:
         nodes = json.loads(self.bench.run("status", "--json").stdout)["nodes"]
         return {node["node"]: node["url"] for node in nodes if node["url"]}
+
+    @cached_property
+    def driven(self) -> tuple[Schedule, list[Record]]:
+        """Eight seconds of every task of every client, and what became of each query."""
+        schedule = schedule_of(self.plan, qps=1.0, duration_s=8.0)
+        return schedule, drive_it(self, schedule)
 
 
 @pytest.fixture(scope="module", params=["simulated", "live"])
@@ -97,8 +104,7 @@ def drive_it(case: Case, schedule: Schedule) -> list[Record]:
 
 
 def test_every_query_is_answered_or_refused(case: Case) -> None:
-    schedule = schedule_of(case.plan, qps=1.0, duration_s=8.0)
-    records = drive_it(case, schedule)
+    schedule, records = case.driven
     outcomes = Counter(record.answer.outcome for record in records)
     assert len(records) == len(schedule) > 50
     assert outcomes[Outcome.ERROR] == 0
@@ -106,9 +112,9 @@ def test_every_query_is_answered_or_refused(case: Case) -> None:
 
 
 def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> None:
-    schedule = schedule_of(case.plan, qps=1.0, duration_s=6.0)
+    schedule, records = case.driven
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
-    for record in drive_it(case, schedule):
+    for record in records:
         answer = record.answer
         if answer.outcome is not Outcome.ANSWERED:
             assert answer.reason
@@ -222,8 +228,8 @@ def test_an_unknown_task_is_not_answered(case: Case) -> None:
 def test_live_predictions_are_arrays_of_the_task(case: Case) -> None:
     if case.kind == "simulated":
         pytest.skip("the simulator predicts nothing")
-    schedule = schedule_of(case.plan, qps=1.0, duration_s=4.0)
-    for record in drive_it(case, schedule):
+    schedule, records = case.driven
+    for record in records:
         if record.answer.outcome is Outcome.ANSWERED:
             task = find_task(schedule.tasks[schedule.task_q[record.index]])
             assert record.answer.prediction is not None

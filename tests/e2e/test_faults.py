@@ -20,16 +20,11 @@ from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import build_schedule
 from support.testbed_process import Testbed
 
-pytestmark = pytest.mark.cluster
+# `make drills` runs it; test_timeline kills a node under traffic, too.
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
-@pytest.mark.parametrize(
-    "victim",
-    [
-        "edge-0",
-        pytest.param("cloud", marks=pytest.mark.slow),  # `make drills`; test_timeline kills it too
-    ],
-)
+@pytest.mark.parametrize("victim", ["edge-0", "cloud"])
 def test_a_killed_node_costs_no_error_and_rejoins_with_its_plan(
     walked: Testbed, victim: str
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -20,6 +21,12 @@ from serving.traffic.images import load_images
 from serving.traffic.measurement import Measurements
 from support.paths import ROOT
 from support.testbed_process import Testbed, commands_of, readme_blocks
+
+
+@pytest.fixture(scope="module")
+def nodes(walked: Testbed) -> list[dict[str, Any]]:
+    """What `testbed status` says of each node, in the topology's order."""
+    return list(walked.nodes().values())
 
 
 @pytest.mark.cluster
@@ -47,15 +54,18 @@ class TestWalk:
         assert report.measured.accuracy_of_answered is not None
         assert report.measured.accuracy_of_answered > 0.4
 
-    def test_status_names_every_node_its_plan_and_its_models(self, walked: Testbed) -> None:
-        nodes = json.loads(walked.run("status", "--json").stdout)["nodes"]
+    def test_status_names_every_node_its_plan_and_its_models(
+        self, nodes: list[dict[str, Any]]
+    ) -> None:
         assert len(nodes) == 5
         assert len({node["plan_version"] for node in nodes}) == 1
         assert any(node["models"] for node in nodes)
         assert [bool(node["url"]) for node in nodes] == [True, True, True, False, False]
 
-    def test_a_door_answers_plain_http_and_says_what_it_expects(self, walked: Testbed) -> None:
-        url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
+    def test_a_door_answers_plain_http_and_says_what_it_expects(
+        self, nodes: list[dict[str, Any]]
+    ) -> None:
+        url = nodes[0]["url"]
         assert httpx.get(f"{url}/v2/health/ready").json() == {"ready": True}
         refused = httpx.post(
             f"{url}/v2/models/depth/infer",
@@ -66,8 +76,10 @@ class TestWalk:
         assert "PNG" in refused.json()["error"]
 
     @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-    def test_the_readmes_curl_gets_a_depth_map(self, walked: Testbed) -> None:
-        url = json.loads(walked.run("status", "--json").stdout)["nodes"][0]["url"]
+    def test_the_readmes_curl_gets_a_depth_map(
+        self, walked: Testbed, nodes: list[dict[str, Any]]
+    ) -> None:
+        url = nodes[0]["url"]
         (command,) = commands_of(readme_blocks()[3])
         body = load_images([Rooms("test")], 1).bodies[0]
         (walked.folder / "room.png").write_bytes(body)

@@ -34,6 +34,7 @@ def plan() -> Plan:
     return solve(setting.problem(demo_demand().phases[0]), "certified", Options()).plan
 
 
+@cache  # a run without a loop is what several tests compare with
 def run(
     options: ReplanOptions | None,
     seed: int,
@@ -69,6 +70,7 @@ def test_without_a_change_of_the_mean_the_loop_does_not_lose(arrivals: Arrivals)
     assert live.models_moved <= 1
 
 
+@pytest.mark.slow  # `make test-slow`; rows L2.*.loop of `make bench-live` measure the same
 @pytest.mark.parametrize("arrivals", [PoissonArrivals(), BURSTS], ids=["poisson", "bursts"])
 def test_routers_that_follow_their_queues_gain_with_the_loop_and_without(
     arrivals: Arrivals,
@@ -100,8 +102,8 @@ def test_a_decision_takes_as_long_as_the_planner_took_or_as_it_is_given() -> Non
 
 
 def test_a_run_without_a_loop_has_no_looks_and_is_the_same_twice() -> None:
-    first = run(None, 3, PoissonArrivals(), flips=False)
+    first = run(None, 2, PoissonArrivals(), flips=False)
     assert first.looks == []
-    again = run(None, 3, PoissonArrivals(), flips=False)
+    again = run.__wrapped__(None, 2, PoissonArrivals(), flips=False)
     assert first.accuracy == again.accuracy
     assert list(first.measurements.done_s) == list(again.measurements.done_s)
