@@ -29,11 +29,13 @@ def item_of(test: Callable[..., None], **fixtures: object) -> Any:
 
 
 def failing(times: int) -> tuple[Callable[[int], None], list[int]]:
-    """A test that fails so many times, and the arguments of its calls."""
+    """A test that fails so many times, in two ways, and the arguments of its calls."""
     calls: list[int] = []
 
     def test(number: int) -> None:
         calls.append(number)
+        if len(calls) <= times and len(calls) % 2:
+            pytest.fail("too late\nby far")  # as `pytest.raises` does
         assert len(calls) > times, "too late\nby far"
 
     return test, calls
