@@ -9,7 +9,7 @@ from __future__ import annotations
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
-from profiling.profile import BatchLatency, EmulatedTime, ModelProfile, Profiles
+from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles
 
 __all__ = ["check_devices", "emulate", "emulated_profiles"]
 
@@ -75,7 +75,7 @@ def _slowed(measured: ModelProfile, device: EmulatedDevice, times: float) -> Mod
             "latency": tuple(_scaled(entry, times) for entry in measured.latency),
             "setup_s": times * measured.setup_s,
             "marginal_s": times * measured.marginal_s,
-            "emulated": EmulatedTime(
+            "emulated": Emulation(
                 device=device,
                 host_latency=measured.latency,
                 source=f"{times:g} times the host's median",

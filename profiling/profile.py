@@ -14,7 +14,7 @@ from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 
-__all__ = ["BatchLatency", "EmulatedTime", "ModelProfile", "Profiles", "digest_of"]
+__all__ = ["BatchLatency", "Emulation", "ModelProfile", "Profiles", "digest_of"]
 
 
 class BatchLatency(FrozenModel):
@@ -26,7 +26,7 @@ class BatchLatency(FrozenModel):
     runs: int = Field(ge=1)
 
 
-class EmulatedTime(FrozenModel):
+class Emulation(FrozenModel):
     """Of a profile of an emulated device: what it was made from."""
 
     device: EmulatedDevice
@@ -56,7 +56,7 @@ class ModelProfile(FrozenModel):
     weights_bytes: int = Field(gt=0)
     workspace_bytes: int = Field(ge=0)
     load_s: float = Field(ge=0, description="seconds from request to warm model")
-    emulated: EmulatedTime | None = Field(
+    emulated: Emulation | None = Field(
         default=None, description="of a node that emulates a device: where its latency comes from"
     )
 
