@@ -68,14 +68,11 @@ class ModelProfile(FrozenModel):
     def batch_s(self, size: int) -> float:
         """Seconds that a batch of `size` takes (F15): the median as measured, linear between the
         measured sizes, and with slope c beyond the last."""
-        sizes, medians_s = self._curve
+        sizes = [entry.batch for entry in self.latency]
+        medians_s = [entry.p50_s for entry in self.latency]
         if size > sizes[-1]:
             return medians_s[-1] + self.marginal_s * (size - sizes[-1])
         return float(np.interp(size, sizes, medians_s))
-
-    @cached_property
-    def _curve(self) -> tuple[list[int], list[float]]:
-        return [each.batch for each in self.latency], [each.p50_s for each in self.latency]
 
 
 class Profiles(Document):
