@@ -18,7 +18,7 @@ class RatioFinder:
 
     `class_of` says what kind of network a model is, `host_latency_s` what the hardware takes for a
     batch of a published network. Both take their time, so they are asked only where a published
-    device is emulated, and for a device and class once.
+    device is emulated, and once.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class RatioFinder:
         self._max_batch = max(node.max_batch for node in nodes)
         self._class_of = class_of
         self._host_latency_s = host_latency_s
+        self._classes: dict[str, str] = {}
         self._found: dict[tuple[str, str], DeviceRatio] = {}
 
     def find(self, node: Node, card: ModelCard) -> DeviceRatio:
@@ -39,7 +40,10 @@ class RatioFinder:
         named = node.emulated.emulate
         if not isinstance(named, str):
             return stated_ratio(named.slower_than_here)
-        device, network_class = find_device(named), self._class_of(card)
+        device = find_device(named)
+        if card.name not in self._classes:
+            self._classes[card.name] = self._class_of(card)
+        network_class = self._classes[card.name]
         if network_class not in device.classes:
             raise InputError(
                 f"{node.name} cannot emulate {named}: {card.name} is of class {network_class}, "
