@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-prediction bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,7 @@ bench-changes: setup ## measure how soon a cluster follows a plan; writes out/be
 bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (a quarter of an hour)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json
 
+.PHONY: bench-prediction
 bench-prediction: setup ## measure emulated devices against their profiles; writes out/bench/prediction.json (five minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --out out/bench/prediction.json
 
