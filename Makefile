@@ -108,6 +108,10 @@ bench-changes: setup ## measure how soon a cluster follows a plan; writes out/be
 bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (a quarter of an hour)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json
 
+.PHONY: bench-prediction
+bench-prediction: setup ## measure emulated devices against their profiles; writes out/bench/prediction.json (five minutes)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --out out/bench/prediction.json
+
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json
 

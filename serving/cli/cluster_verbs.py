@@ -13,6 +13,7 @@ from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import find_model
+from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, models_of
 from serving.cli.options import PORT, PROFILE_S, number
@@ -31,6 +32,7 @@ def up(
     """Start a Ray cluster with one resource per node of the topology."""
     out = VerbOutput(as_json)
     wanted = Topology.load(topology)
+    refuse_unpublished(wanted)
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = local.up(wanted, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
@@ -67,10 +69,12 @@ def status(as_json: Json = False) -> None:
         row = {
             "node": node.name,
             "tier": str(node.tier),
-            "device": node.device,
+            "device": str(node.device),
             "plan_version": seen.plan_version if seen else 0,
             "models": list(seen.models) if seen else [],
             "answered": sum(seen.served.values()) if seen else 0,
+            "batches": seen.batches if seen else 0,
+            "late_batches": seen.late_batches if seen else 0,
             "url": door.url if door else "",
             "metrics": f"http://{door.metrics_address}/metrics" if door else "",
             "grpc": door.grpc_address if door else "",
@@ -79,7 +83,7 @@ def status(as_json: Json = False) -> None:
         table.add_row(
             node.name,
             str(node.tier),
-            node.device,
+            str(node.device),
             str(row["plan_version"]) if seen else "not deployed",
             ", ".join(seen.models) if seen else "",
             str(row["answered"]),
@@ -111,14 +115,20 @@ def profile(
         profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)
     save_result(profiles.save, output)
     local.disconnect()
-    table = Table("model", "measured on", "ν ms", "c ms", "residual", "weights MiB", "load s")
+    table = Table(
+        "model", "measured on", "emulates", "ν ms", "c ms", "residual", "weights MiB", "load s"
+    )
     shown = set()
     for entry in profiles.profiles:
-        if (entry.model, entry.measured_on) not in shown:
-            shown.add((entry.model, entry.measured_on))
+        emulated = entry.emulated
+        row = (entry.model, entry.measured_on, emulated.device if emulated else None)
+        if row not in shown:
+            shown.add(row)
+            error = f" ± {emulated.error:.0%}" if emulated and emulated.error is not None else ""
             table.add_row(
                 entry.model,
                 entry.measured_on,
+                f"{emulated.device}{error}" if emulated else "",
                 f"{entry.setup_s * 1e3:.1f}",
                 f"{entry.marginal_s * 1e3:.1f}",
                 f"{entry.residual:.1%}",
@@ -127,7 +137,9 @@ def profile(
             )
     out.table(table)
     out.wrote(output)
-    out.result({"profiles": str(output), "models": len(cards), "measured": len(shown)})
+    out.result(
+        {"profiles": str(output), "models": len(cards), "measured": len({row[:2] for row in shown})}
+    )
 
 
 VERBS = (up, down, status, profile)

@@ -21,6 +21,8 @@ from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
+from profiling.emulation import check_running, emulated_profiles
+from profiling.profile import Profiles
 from serving.blocking import run_blocking
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
@@ -71,11 +73,15 @@ class Fleet:
         shared_passes: bool = True,
         spill_over: bool = True,
         log_level: Level = Level.INFO,
+        profiles: Profiles | None = None,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
+        Nodes that emulate a device take its time from `profiles`; raises `InputError` where
+        these have none of a node that does.
         """
+        emulated = emulated_profiles(topology, profiles)
         started_s = time.monotonic()
         log = LogConfig(str(log_folder().absolute()), log_level)
         configs = [
@@ -87,6 +93,7 @@ class Fleet:
                 bounds_s=latency_bounds_s(topology, node.name, query_bytes),
                 shared_passes=shared_passes,
                 spill_over=spill_over,
+                emulated=emulated.get(node.name, {}),
             )
             for node in topology.nodes
         ]
@@ -189,7 +196,8 @@ class Fleet:
         which `plan` is based, if it is based on one; `on_step` see `PlanTransition`.
 
         Raises `BudgetError`, and touches nothing, if the plan breaks a constraint of
-        `setting.problem(phase)`; `PlanError` if it names what is not there;
+        `setting.problem(phase)`; `InputError` if nodes emulate devices by other profiles than
+        those of `setting`; `PlanError` if the plan names what is not there;
         `PlanChangeConflictError` if another change is under way or has come first; and
         `PlanChangeError` if the change broke off, with what the nodes hold now.
         """
@@ -199,6 +207,9 @@ class Fleet:
         except BudgetError as error:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
+        if any(node.emulated for node in self.topology.nodes):
+            running = {name: seen.emulated for name, seen in self.snapshots().items()}
+            check_running(self.topology, setting.profiles, running)
         store = find_assignments()
         owner = owner_of(f"a change to a plan of {plan.policy}")
         try:
