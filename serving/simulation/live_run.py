@@ -15,7 +15,7 @@ from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Replanner
+from serving.replan.replanner import Look, Replanner, serving_nodes
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
@@ -156,7 +156,7 @@ async def _replan(
         looks.append(look)
         if look.made is not None:
             await asyncio.sleep(planning.spent_s[-1])
-        if look.steps and set(system.snapshots()) != set(nodes):  # a change needs every node
+        if look.steps and serving_nodes(system.snapshots()) != set(nodes):  # it needs every node
             replanner.broken_off()
             continue
         for step in look.steps:

@@ -15,10 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.topology import Node
+from models.runtime.device_errors import DeviceLostError
 from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
+from serving.node.device.device_loss import DeviceLoss
+from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
@@ -95,6 +98,9 @@ class SimulatedDevice:
         self._started_s = 0.0
         self._stopped = False
         self._stands = False
+        self._loss = DeviceLoss()
+        self.switch = DeviceSwitch()
+        """takes the device away: what runs fails, and so does what begins"""
         self.slowdown = 1.0
         self.busy_s = 0.0
         self.batches = 0
@@ -107,8 +113,13 @@ class SimulatedDevice:
 
     @property
     def health(self) -> DeviceHealth:
-        """See `Device.health`; a simulated device is always well."""
-        return DeviceHealth.WELL
+        """See `Device.health`; a simulated device is well unless it is lost."""
+        return DeviceHealth.LOST if self._loss.is_lost else DeviceHealth.WELL
+
+    @property
+    def needs_new_process(self) -> bool:
+        """See `Device.needs_new_process`."""
+        return self._loss.needs_new_process(_now_s())
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -117,18 +128,24 @@ class SimulatedDevice:
 
     def hold(self, model: str) -> None:
         """Have `model` loaded, in no time."""
+        self._loss.works()
         self._models[model] = None
         for size in (1, min(REHEARSED, self._node.max_batch)):
             self._batcher.latency_model.learn(model, size, self._batch_s(model, size))
 
     async def load(self, model: str) -> float:
-        """See `Device.load`."""
+        """See `Device.load`. Raises `DeviceLostError` while the device is taken away."""
         while model in self._leaving:
             await asyncio.sleep(0.01)
         if model in self._models:
             return 0.0
         spent_s = self._load_s.get(model, 0.0)
         await asyncio.sleep(spent_s)
+        try:
+            self.switch.check()
+        except DeviceLostError:
+            self._loss.met(_now_s())
+            raise
         self.hold(model)
         return spent_s
 
@@ -152,6 +169,8 @@ class SimulatedDevice:
             )
         if self._stopped:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
+        if self._loss.is_lost:
+            return RefusedError(RefusalReason.DEVICE_FAILED, self.health.sentence)
         now_s = _now_s()
         since_s = now_s - self._pushed_s.get(model, -inf)
         return find_refusal(
@@ -221,6 +240,9 @@ class SimulatedDevice:
             self._wake = asyncio.get_running_loop().call_at(wake_s, self._look)
 
     def _start(self, batch: Batch[_Job]) -> None:
+        if self.switch.lost:
+            self._fail(batch)
+            return
         now_s, size = _now_s(), len(batch.items)
         spent_s = self._batch_s(batch.model, size)
         self._running, self._started_s = batch, now_s
@@ -241,6 +263,9 @@ class SimulatedDevice:
         assert batch is not None
         self._running = self._finishing = None
         self._free_s = _now_s()
+        if self.switch.lost:
+            self._fail(batch)
+            return
         spent_s = self._free_s - started_s
         self.busy_s += spent_s
         self.batches += 1
@@ -254,6 +279,12 @@ class SimulatedDevice:
                 served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
                 job.future.set_result(dict.fromkeys(job.tasks, served))
         self._look()
+
+    def _fail(self, batch: Batch[_Job]) -> None:
+        """The batch found the device lost: its callers and those who wait are refused."""
+        self._loss.met(_now_s())
+        _refuse(batch.items, RefusalReason.DEVICE_FAILED)
+        _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
+from models.runtime.device_errors import DeviceLostError
 from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
+from serving.node.device.device_loss import DeviceLoss
 from serving.node.device.device_watch import (
     LOOK_S,
     DeviceHealth,
@@ -98,6 +100,7 @@ class Executor:
         """when the latest query of a model was queued"""
         self._loading = asyncio.Lock()
         self._failed = 0
+        self._loss = DeviceLoss()
         self.busy_s = 0.0
         self.batches = 0
         self._thread = threading.Thread(target=self._drive, name="device", daemon=True)
@@ -111,8 +114,17 @@ class Executor:
 
     @property
     def health(self) -> DeviceHealth:
-        """How the device is; all but `WELL` make its node unhealthy."""
-        return self._watch.health(self._ended and not self._stopped, self._failed >= FAILING)
+        """See `Device.health`."""
+        ended, failing = self._ended and not self._stopped, self._failed >= FAILING
+        return self._watch.health(ended, failing, self._loss.is_lost)
+
+    @property
+    def needs_new_process(self) -> bool:
+        """See `Device.needs_new_process`."""
+        health = self.health
+        if health is DeviceHealth.LOST:
+            return self._loss.needs_new_process(self._clock())
+        return health is not DeviceHealth.WELL
 
     def look(self) -> None:
         """Find out whether the device still runs, and comes back from its batch.
@@ -155,10 +167,19 @@ class Executor:
             started_s = self._clock()
             try:
                 runtime = await load_in_time(self._load, model, self._log)
+            except DeviceLostError as error:
+                self._log.limited(
+                    logging.ERROR, "lost", "model %s failed to load: %s", model, error
+                )
+                self._loss.met(self._clock())
+                self.look()
+                raise
             except Exception:
                 self._log.exception("model %s failed to load", model)
                 raise
             self._models[model] = runtime
+            self._loss.works()
+            self.look()
             spent_s = self._clock() - started_s
             self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
             self._observer.on_load(model, spent_s)
@@ -358,6 +379,9 @@ class Executor:
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._failed += 1
+            if isinstance(error, DeviceLostError):
+                self._loss.met(started_s)
+                self._hand_over(self.look)
             self._log.limited(
                 logging.ERROR, (batch.model, type(error)),
                 "model %s failed on a batch of %d images", batch.model, size, exc_info=True,
