@@ -156,8 +156,13 @@ def test_what_up_writes_is_for_this_user_only(
     """Ray itself does not run here; what stands in for it says at once that it has started."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(local, "check_capacity", lambda *_: None)
-    head = sleeping()
-    monkeypatch.setattr(local, "_start_head", lambda *_: head)
+    heads: list[subprocess.Popen[bytes]] = []
+
+    def start_head(*arguments: object) -> subprocess.Popen[bytes]:
+        heads.append(sleeping(**{MARK: str(arguments[-1])}))
+        return heads[0]
+
+    monkeypatch.setattr(local, "_start_head", start_head)
     monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
     state = local.up(Topology.load(SPECS / "demo.yaml"))
     try:
@@ -169,7 +174,7 @@ def test_what_up_writes_is_for_this_user_only(
         assert len({token, state.link_token, state.mark}) == 3
     finally:
         local.down()
-        head.wait(timeout=10)
+        heads[0].wait(timeout=10)
 
 
 def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
