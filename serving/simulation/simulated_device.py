@@ -20,7 +20,7 @@ from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
-from serving.node.device.device_loss import DeviceLoss
+from serving.node.device.device_faults import DeviceFaults
 from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
@@ -98,7 +98,7 @@ class SimulatedDevice:
         self._started_s = 0.0
         self._stopped = False
         self._stands = False
-        self._loss = DeviceLoss()
+        self._faults = DeviceFaults()
         self.switch = DeviceSwitch()
         """takes the device away: what runs fails, and so does what begins"""
         self.slowdown = 1.0
@@ -114,12 +114,12 @@ class SimulatedDevice:
     @property
     def health(self) -> DeviceHealth:
         """See `Device.health`; a simulated device is well unless it is lost."""
-        return DeviceHealth.LOST if self._loss.is_lost else DeviceHealth.WELL
+        return DeviceHealth.LOST if self._faults.lost else DeviceHealth.WELL
 
     @property
     def needs_new_process(self) -> bool:
         """See `Device.needs_new_process`."""
-        return self._loss.needs_new_process(_now_s())
+        return self._faults.need_new_process(self.health, _now_s())
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -128,7 +128,7 @@ class SimulatedDevice:
 
     def hold(self, model: str) -> None:
         """Have `model` loaded, in no time."""
-        self._loss.works()
+        self._faults.loaded()
         self._models[model] = None
         for size in (1, min(REHEARSED, self._node.max_batch)):
             self._batcher.latency_model.learn(model, size, self._batch_s(model, size))
@@ -143,8 +143,8 @@ class SimulatedDevice:
         await asyncio.sleep(spent_s)
         try:
             self.switch.check()
-        except DeviceLostError:
-            self._loss.met(_now_s())
+        except DeviceLostError as error:
+            self._faults.load_failed(error, _now_s())
             raise
         self.hold(model)
         return spent_s
@@ -169,7 +169,7 @@ class SimulatedDevice:
             )
         if self._stopped:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
-        if self._loss.is_lost:
+        if self._faults.lost:
             return RefusedError(RefusalReason.DEVICE_FAILED, self.health.sentence)
         now_s = _now_s()
         since_s = now_s - self._pushed_s.get(model, -inf)
@@ -240,8 +240,7 @@ class SimulatedDevice:
             self._wake = asyncio.get_running_loop().call_at(wake_s, self._look)
 
     def _start(self, batch: Batch[_Job]) -> None:
-        if self.switch.lost:
-            self._fail(batch)
+        if self._fails(batch):
             return
         now_s, size = _now_s(), len(batch.items)
         spent_s = self._batch_s(batch.model, size)
@@ -263,8 +262,7 @@ class SimulatedDevice:
         assert batch is not None
         self._running = self._finishing = None
         self._free_s = _now_s()
-        if self.switch.lost:
-            self._fail(batch)
+        if self._fails(batch):
             return
         spent_s = self._free_s - started_s
         self.busy_s += spent_s
@@ -280,11 +278,16 @@ class SimulatedDevice:
                 job.future.set_result(dict.fromkeys(job.tasks, served))
         self._look()
 
-    def _fail(self, batch: Batch[_Job]) -> None:
-        """The batch found the device lost: its callers and those who wait are refused."""
-        self._loss.met(_now_s())
-        _refuse(batch.items, RefusalReason.DEVICE_FAILED)
-        _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
+    def _fails(self, batch: Batch[_Job]) -> bool:
+        """Whether `batch` finds the device lost; its callers and those who wait are refused."""
+        try:
+            self.switch.check()
+        except DeviceLostError as error:
+            self._faults.batch_failed(error, _now_s())
+            _refuse(batch.items, RefusalReason.DEVICE_FAILED)
+            _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
+            return True
+        return False
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:

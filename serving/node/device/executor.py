@@ -2,8 +2,8 @@
 
 Queries come from the event loop (`submit`), wait in a batcher, run on the device thread and come
 back to the loop with one hand-over a batch. Models are loaded on a thread of their own, so the
-device goes on with the others meanwhile. The loop watches both threads (`look`): what hangs or ends
-is logged, and who waits for it is refused.
+device goes on meanwhile. The loop watches both (`look`): what hangs or ends is logged, and who
+waits for it is refused.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
-from models.runtime.device_errors import DeviceLostError
 from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
-from serving.node.device.device_loss import DeviceLoss
+from serving.node.device.device_faults import DeviceFaults
 from serving.node.device.device_watch import (
     LOOK_S,
     DeviceHealth,
@@ -47,8 +46,6 @@ from serving.node.device.served import Image, Runtime, Served
 
 __all__ = ["Executor"]
 
-FAILING = 8
-"""batches that failed one after another, from which on the device is taken to be broken"""
 CLOSING_S = 30.0
 """for so long the batch that runs is waited for when the node stops"""
 _log = logging.getLogger(__name__)
@@ -60,8 +57,7 @@ class Executor:
     `submit` raises `RefusedError` where `find_refusal` does not admit the query, the model is not
     loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken out
     of the queue and never harms its batch-mates. `busy_clock`, read on the device thread, counts
-    `busy_s`: the thread's own CPU time where nodes share the cores. `node` is the name that its log
-    says.
+    `busy_s`: the thread's own CPU time where nodes share the cores. `node` is its name in the log.
     """
 
     def __init__(
@@ -91,16 +87,14 @@ class Executor:
         self._changed = threading.Condition(threading.Lock())
         self._stopped = False
         self._pass: Pass | None = None
-        self._ended = False
-        """whether the device's thread has"""
+        self._ended = False  # whether the device's thread has
         self._watch = DeviceWatch(clock())
         self._told = DeviceHealth.WELL
         self._free_s = 0.0
         self._pushed_s: dict[str, float] = {}
         """when the latest query of a model was queued"""
         self._loading = asyncio.Lock()
-        self._failed = 0
-        self._loss = DeviceLoss()
+        self._faults = DeviceFaults()
         self.busy_s = 0.0
         self.batches = 0
         self._thread = threading.Thread(target=self._drive, name="device", daemon=True)
@@ -115,16 +109,13 @@ class Executor:
     @property
     def health(self) -> DeviceHealth:
         """See `Device.health`."""
-        ended, failing = self._ended and not self._stopped, self._failed >= FAILING
-        return self._watch.health(ended, failing, self._loss.is_lost)
+        ended = self._ended and not self._stopped
+        return self._watch.health(ended, self._faults.failing, self._faults.lost)
 
     @property
     def needs_new_process(self) -> bool:
         """See `Device.needs_new_process`."""
-        health = self.health
-        if health is DeviceHealth.LOST:
-            return self._loss.needs_new_process(self._clock())
-        return health is not DeviceHealth.WELL
+        return self._faults.need_new_process(self.health, self._clock())
 
     def look(self) -> None:
         """Find out whether the device still runs, and comes back from its batch.
@@ -167,19 +158,13 @@ class Executor:
             started_s = self._clock()
             try:
                 runtime = await load_in_time(self._load, model, self._log)
-            except DeviceLostError as error:
-                self._log.limited(
-                    logging.ERROR, "lost", "model %s failed to load: %s", model, error
-                )
-                self._loss.met(self._clock())
+                self._faults.loaded()
+            except Exception as error:
+                self._faults.load_failed(error, self._clock())
+                raise
+            finally:
                 self.look()
-                raise
-            except Exception:
-                self._log.exception("model %s failed to load", model)
-                raise
             self._models[model] = runtime
-            self._loss.works()
-            self.look()
             spent_s = self._clock() - started_s
             self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
             self._observer.on_load(model, spent_s)
@@ -211,9 +196,8 @@ class Executor:
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """What a query that arrived now would be refused with; None if it would be queued."""
         if model not in self._models or model in self._leaving:
-            return RefusedError(
-                RefusalReason.MODEL_NOT_LOADED, f"model {model!r} is not loaded here"
-            )
+            words = f"model {model!r} is not loaded here"
+            return RefusedError(RefusalReason.MODEL_NOT_LOADED, words)
         if not self._told.answers:
             return RefusedError(RefusalReason.DEVICE_FAILED, self._told.sentence)
         with self._changed:
@@ -286,10 +270,9 @@ class Executor:
 
     def _tell(self, health: DeviceHealth) -> None:
         self._told = health
-        if health is DeviceHealth.WELL:
-            self._log.warning("%s again", health.sentence)
-        else:
-            self._log.error("%s", health.sentence)
+        well = health is DeviceHealth.WELL
+        say = self._log.warning if well else self._log.error
+        say("%s%s", health.sentence, " again" if well else "")
         self._observer.on_device(health)
 
     def _holds(self, model: str) -> bool:
@@ -378,10 +361,8 @@ class Executor:
         except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
-            self._failed += 1
-            if isinstance(error, DeviceLostError):
-                self._loss.met(started_s)
-                self._hand_over(self.look)
+            self._faults.batch_failed(error, started_s)
+            self._hand_over(self.look)
             self._log.limited(
                 logging.ERROR, (batch.model, type(error)),
                 "model %s failed on a batch of %d images", batch.model, size, exc_info=True,
@@ -392,9 +373,8 @@ class Executor:
         compute_s = self._clock() - started_s
         self.busy_s += self._busy_clock() - busy_from_s
         self.batches += 1
-        if self._failed:
-            self._log.warning("the device answers again, after %d failed batches", self._failed)
-        self._failed = 0
+        if failed := self._faults.batch_answered():
+            self._log.warning("the device answers again, after %d failed batches", failed)
         if compute_s <= running.bound_s:  # else it hung, or the process was stopped meanwhile
             self.learn(batch.model, size, compute_s)
         batch_wait_s = max(0.0, started_s - batch.closed_s)

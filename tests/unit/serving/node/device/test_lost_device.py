@@ -14,7 +14,7 @@ from models.runtime.device_errors import DeviceLostError
 from serving.errors import RefusedError
 from serving.node.device.batching import make_batcher
 from serving.node.device.device import Device
-from serving.node.device.device_loss import AWAY_S, DeviceLoss
+from serving.node.device.device_faults import AWAY_S, FAILING, DeviceFaults
 from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.executor import Executor
@@ -117,14 +117,28 @@ def test_a_process_without_device_from_the_start_serves_once_the_device_is_there
 
 
 def test_a_process_looks_for_its_device_for_a_minute_and_then_another_one_does() -> None:
-    loss = DeviceLoss()
-    loss.met(100.0)
-    loss.met(130.0)
-    assert loss.is_lost
-    assert not loss.needs_new_process(100.0 + AWAY_S - 1.0)
-    assert loss.needs_new_process(100.0 + AWAY_S)
-    loss.works()
-    assert not loss.needs_new_process(1_000.0)
+    faults, gone = DeviceFaults(), DeviceLostError("gone")
+    faults.load_failed(ValueError("a card is damaged"), 90.0)
+    assert not faults.lost
+    faults.load_failed(gone, 100.0)
+    faults.load_failed(gone, 130.0)
+    assert faults.lost
+    assert not faults.need_new_process(DeviceHealth.LOST, 100.0 + AWAY_S - 1.0)
+    assert faults.need_new_process(DeviceHealth.LOST, 100.0 + AWAY_S)
+    faults.loaded()
+    assert not faults.need_new_process(DeviceHealth.WELL, 1_000.0)
+    assert faults.need_new_process(DeviceHealth.HUNG, 1_000.0)
+
+
+def test_one_batch_on_a_lost_device_is_enough_and_of_others_it_takes_several() -> None:
+    faults = DeviceFaults()
+    for _ in range(FAILING - 1):
+        faults.batch_failed(RuntimeError("a wrong shape"), 0.0)
+    assert not faults.failing
+    faults.loaded()  # which is no answer to a batch
+    assert faults.batch_answered() == FAILING - 1
+    faults.batch_failed(DeviceLostError("gone"), 0.0)
+    assert (faults.failing, faults.lost) == (False, True)
 
 
 def test_an_edge_without_device_is_gone_round_and_still_passes_queries_on() -> None:
