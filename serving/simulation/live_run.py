@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
+from models.runtime.device_errors import DeviceLostError
 from planner.plan import Plan
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
 from serving.replan.decision import Decision
@@ -160,6 +162,12 @@ async def _replan(
             replanner.broken_off()
             continue
         for step in look.steps:
-            change = await system.follow(step, setting.model_bytes)
+            try:
+                change = await system.follow(step, setting.model_bytes)
+            except DeviceLostError:  # meanwhile; the change is undone as far as that goes
+                replanner.broken_off()
+                with suppress(DeviceLostError):
+                    await system.follow(replanner.plan, setting.model_bytes)
+                break
             replanner.adopted(step, change.version)
             changes.append(Change(look, step, clock()))

@@ -6,21 +6,26 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
+from planner.policies import solve
 from planner.solution import Solution
 from serving.deploy.health_checks import HEALTH_PERIOD_S, LOOKS
 from serving.errors import PlanningError
+from serving.experiments.health import health_of
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.replan.change_policy import REACTIVE
-from serving.replan.decision import Decision
-from serving.replan.decision_input import DecisionInput, Ground
+from serving.replan.decision import Decision, decide
+from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground
 from serving.replan.options import ReplanOptions
 from serving.replan.replanner import Look
+from serving.report.regret import PERIOD_S as BOUND_PERIOD_S
+from serving.report.regret import regret_of
 from serving.rollout.mend import PERIOD_S
 from serving.setting.setting import Setting
-from serving.simulation.live_run import simulate_live
+from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulate import simulate
 from serving.simulation.simulated_faults import CONTROLLER_AWAY_S, RESTART_S
 from serving.traffic.measurement import Measurements
@@ -28,6 +33,8 @@ from serving.traffic.summary import summarise_run
 from support.demo_setting import demo_demand
 
 FAULT_S = 6.0
+LIGHT = 0.4
+"""of the demo's load: as many queries as show what becomes of them"""
 REPLACED_S = LOOKS * HEALTH_PERIOD_S + RESTART_S
 """from the loss of a device until a new process looks for it, at most"""
 
@@ -35,7 +42,11 @@ REPLACED_S = LOOKS * HEALTH_PERIOD_S + RESTART_S
 def run(
     setting: Setting, solution: Solution, duration_s: float, *events: dict[str, Any]
 ) -> Measurements:
-    phase = Phase(duration_s=duration_s, rates_qps=demo_demand().phases[0].rates_qps)
+    rates_qps = {
+        client: {task: LIGHT * qps for task, qps in rates.items()}
+        for client, rates in demo_demand().phases[0].rates_qps.items()
+    }
+    phase = Phase(duration_s=duration_s, rates_qps=rates_qps)
     timeline = [TimelineEvent.model_validate(event) for event in events]
     return simulate(setting, solution.plan, [phase], seed=5, timeline=timeline)
 
@@ -118,6 +129,23 @@ def test_a_link_is_silent_as_a_peer_that_stands_still_is(
         assert set(each.node[late & each.answered]) == {"client-1"}
 
 
+@pytest.mark.parametrize(
+    "fault", [{"lose_device": "edge-0"}, {"silence_link": ["edge-0", "cloud"]}], ids=str
+)
+def test_the_clairvoyant_bound_knows_what_a_fault_took_and_still_holds(
+    setting: Setting, solution: Solution, fault: dict[str, Any]
+) -> None:
+    event = {"at_s": FAULT_S, **fault}
+    rows = run(setting, solution, 16.0, event)
+    problem = setting.problem(demo_demand().phases[0])
+    health = health_of(problem, [TimelineEvent.model_validate(event)], 16.0, BOUND_PERIOD_S)
+    found, unaware = regret_of(rows, setting, health=health), regret_of(rows, setting)
+    assert found is not None
+    assert unaware is not None
+    assert found.reached <= 1.0
+    assert found.clairvoyant_bound <= unaware.clairvoyant_bound + 1e-9
+
+
 def test_clocks_that_jump_change_not_one_answer(setting: Setting, solution: Solution) -> None:
     calm = run(setting, solution, 6.0)
     jumps = [
@@ -133,8 +161,8 @@ def test_a_dead_controller_costs_nothing_but_the_start_of_nodes(
     setting: Setting, solution: Solution
 ) -> None:
     calm = run(setting, solution, 6.0)
-    events = [{"at_s": 3.0, "kill_controller": each} for each in ("serve", "store", "loop")]
-    assert same(calm, run(setting, solution, 6.0, *events))
+    dying = [{"at_s": 3.0, "kill_controller": each} for each in ("serve", "store", "loop")]
+    assert same(calm, run(setting, solution, 6.0, *dying))
     killed = {"at_s": FAULT_S, "kill_node": "edge-0"}
     begun_s = []
     for events in ([killed], [{"at_s": FAULT_S - 0.5, "kill_controller": "serve"}, killed]):
@@ -181,3 +209,33 @@ def test_the_loop_counts_a_node_without_device_as_away(
     seen, _ = looks(setting, solution, {"at_s": 5.0, "lose_device": "edge-0"})
     assert all(look.absent == () for look in seen if look.at_s < 5.0)
     assert all(look.absent == ("edge-0",) for look in seen if look.at_s > 7.0)
+
+
+def test_a_loss_in_the_middle_of_a_change_breaks_it_off_and_the_loop_goes_on(
+    setting: Setting, solution: Solution
+) -> None:
+    first = solve(setting.problem(demo_demand().phases[0]), "all-local").plan
+    assert set(solution.plan.onloading["edge-0"]) - set(
+        first.onloading.get("edge-0", ())
+    )  # to be loaded
+
+    options = ReplanOptions(decision=DecisionOptions(policy="all-local"))  # quickly planned
+
+    def change_once(ground: Ground, given: DecisionInput) -> Decision:
+        if given.number > 1:
+            raise PlanningError("no plan today")
+        return decide(ground, given).model_copy(update={"plan": solution.plan, "meanwhile": None})
+
+    def live(*timeline: TimelineEvent) -> LiveRun:
+        phase = demo_demand().phases[0].model_copy(update={"duration_s": 10.0})
+        return simulate_live(
+            setting, first, [phase], options, seed=1, planning_s=0.1,
+            timeline=timeline, policy=replace(REACTIVE, decide=change_once),
+        )  # fmt: skip
+
+    whole = live()
+    decided_s = next(look.at_s for look in whole.looks if look.made is not None)
+    broken = live(TimelineEvent(at_s=decided_s + 0.15, lose_device="edge-0"))
+    assert [len(run.changes) for run in (whole, broken)] == [1, 0]
+    assert broken.looks[-1].at_s > decided_s + 2.0
+    assert summarise_run(broken.measurements).errors == 0

@@ -119,10 +119,10 @@ def test_a_process_without_device_from_the_start_serves_once_the_device_is_there
 def test_a_process_looks_for_its_device_for_a_minute_and_then_another_one_does() -> None:
     faults, gone = DeviceFaults(), DeviceLostError("gone")
     faults.load_failed(ValueError("a card is damaged"), 90.0)
-    assert not faults.lost
+    before = faults.lost
     faults.load_failed(gone, 100.0)
     faults.load_failed(gone, 130.0)
-    assert faults.lost
+    assert (before, faults.lost) == (False, True)
     assert not faults.need_new_process(DeviceHealth.LOST, 100.0 + AWAY_S - 1.0)
     assert faults.need_new_process(DeviceHealth.LOST, 100.0 + AWAY_S)
     faults.loaded()
@@ -134,7 +134,7 @@ def test_one_batch_on_a_lost_device_is_enough_and_of_others_it_takes_several() -
     faults = DeviceFaults()
     for _ in range(FAILING - 1):
         faults.batch_failed(RuntimeError("a wrong shape"), 0.0)
-    assert not faults.failing
+    assert faults.failing is False
     faults.loaded()  # which is no answer to a batch
     assert faults.batch_answered() == FAILING - 1
     faults.batch_failed(DeviceLostError("gone"), 0.0)
