@@ -17,13 +17,9 @@ class WallClock:
 
     def __init__(self, read: Callable[[], float] = time.time) -> None:
         self._read = read
-        self.offset_s = 0.0
-        """how far it is ahead of `read`"""
+        self.ahead_s = 0.0
+        """of `read`; set it to let the clock jump"""
 
     def __call__(self) -> float:
         """Now."""
-        return self._read() + self.offset_s
-
-    def jump(self, by_s: float) -> None:
-        """Be set forward by so much, or back if negative."""
-        self.offset_s += by_s
+        return self._read() + self.ahead_s

@@ -178,9 +178,9 @@ class Fleet:
         find_assignments().switch_device(node, lost)
         run_blocking(self._nodes[node].switch_device(lost))
 
-    def jump_clock(self, node: str, by_s: float) -> None:
-        """Let the wall clock that `node` sees be set forward by so much, or back."""
-        run_blocking(self._nodes[node].jump_clock(by_s))
+    def set_clock(self, node: str, ahead_s: float) -> None:
+        """Let the wall clock that `node` sees be so far ahead of its host's, or behind it."""
+        run_blocking(self._nodes[node].set_clock(ahead_s))
 
     def apply(
         self,

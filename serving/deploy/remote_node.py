@@ -69,9 +69,9 @@ class RemoteNode:
         """See `NodeControl.switch_device`."""
         await self._answer("switch_device", lambda: self._handle.switch_device.remote(lost))
 
-    async def jump_clock(self, by_s: float) -> None:
-        """See `NodeControl.jump_clock`. Made once only: a second call would be a second jump."""
-        await self._handle.jump_clock.remote(by_s)
+    async def set_clock(self, ahead_s: float) -> None:
+        """See `NodeControl.set_clock`."""
+        await self._answer("set_clock", lambda: self._handle.set_clock.remote(ahead_s))
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""

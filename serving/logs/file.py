@@ -51,7 +51,7 @@ class LogFile(WatchedFileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         """The JSON of a record."""
-        return encode_line(line_of(record, self._process, self._wall_clock.offset_s))
+        return encode_line(line_of(record, self._process, self._wall_clock.ahead_s))
 
     def emit(self, record: logging.LogRecord) -> None:
         """logging: write a record."""

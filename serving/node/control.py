@@ -56,8 +56,8 @@ class NodeControl(Protocol):
         A node that has worked with it needs a new process then, as it would with a GPU."""
         ...
 
-    async def jump_clock(self, by_s: float) -> None:
-        """Let the wall clock that the node sees be set forward by so much, or back."""
+    async def set_clock(self, ahead_s: float) -> None:
+        """Let the wall clock that the node sees be so far ahead of its host's, or behind it."""
         ...
 
     async def snapshot(self) -> NodeSnapshot:
@@ -105,9 +105,9 @@ class ServerControl:
         """See `NodeControl.switch_device`."""
         self._server.switch_device(lost)
 
-    async def jump_clock(self, by_s: float) -> None:
-        """See `NodeControl.jump_clock`."""
-        self._server.jump_clock(by_s)
+    async def set_clock(self, ahead_s: float) -> None:
+        """See `NodeControl.set_clock`."""
+        self._server.set_clock(ahead_s)
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""

@@ -161,10 +161,11 @@ class NodeCore:
         self._log.warning("the device is %s", "taken away" if lost else "given back")
         self._switch.lost = lost
 
-    def jump_clock(self, by_s: float) -> None:
-        """Let the wall clock that this node sees be set forward by so much, or back."""
-        self._log.warning("the wall clock jumps by %+g s", by_s)
-        self._wall_clock.jump(by_s)
+    def set_clock(self, ahead_s: float) -> None:
+        """Let the wall clock that this node sees be so far ahead of the host's; behind it, if
+        negative."""
+        self._log.warning("the wall clock is set, to %+g s of the host's", ahead_s)
+        self._wall_clock.ahead_s = ahead_s
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """Unload every model not in `keep`, once its queries are done; returns seconds by model.

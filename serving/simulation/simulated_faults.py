@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from cluster.timeline import Controller
@@ -38,6 +39,7 @@ class SimulatedFaults:
         self._restart_s = restart_s
         self._kill_loop = kill_loop
         self._controller_back_s = 0.0
+        self._ahead_s: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._hangs: dict[str, asyncio.Task[None]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -61,6 +63,7 @@ class SimulatedFaults:
     async def kill_node(self, node: str) -> None:
         """What it holds and does is lost."""
         self._forget_hang(node)
+        self._ahead_s.pop(node, None)
         self._system.kill(node)
         _restarting = self._begin(self._restart(node))
 
@@ -92,7 +95,9 @@ class SimulatedFaults:
 
     async def jump_clock(self, node: str, by_s: float) -> None:
         """Nothing in simulated time reads it: the nodes' code does not ask for the time of day."""
-        self._system.node(node).jump_clock(by_s)
+        self._ahead_s[node] = self._ahead_s.get(node, 0.0) + by_s
+        with suppress(KeyError):  # a node that is down has the host's clock when it starts
+            self._system.node(node).set_clock(self._ahead_s[node])
 
     async def kill_controller(self, controller: Controller) -> None:
         """Serve's: no node is started anew until it is back. There is no store of assignments here:

@@ -47,8 +47,8 @@ class NodeFaults(Protocol):
         """Take the device of `node` away, or give it back."""
         ...
 
-    def jump_clock(self, node: str, by_s: float) -> None:
-        """Let the wall clock that `node` sees be set forward by so much, or back."""
+    def set_clock(self, node: str, ahead_s: float) -> None:
+        """Let the wall clock that `node` sees be so far ahead of its host's, or behind it."""
         ...
 
 
@@ -96,15 +96,15 @@ class LocalFaults:
             await self.restore_link(source, target)
         for node in sorted(self._lost):
             await self.restore_device(node)
-        for node, ahead_s in self._ahead_s.items():
-            if ahead_s:
-                await asyncio.to_thread(self._nodes.jump_clock, node, -ahead_s)
+        for node in sorted(self._ahead_s):
+            await asyncio.to_thread(self._nodes.set_clock, node, 0.0)
 
     async def kill_node(self, node: str) -> None:
         """SIGKILL. Ray Serve starts the node anew."""
         pid = await self._pid(node)
         await self.slow_node(node, 1.0)
         self._stopped.pop(node, None)
+        self._ahead_s.pop(node, None)
         _signal(pid, signal.SIGKILL)
 
     async def stop_node(self, node: str) -> None:
@@ -162,7 +162,7 @@ class LocalFaults:
     async def jump_clock(self, node: str, by_s: float) -> None:
         """Of this node only: the host's clock stays. A node that is started anew has the host's."""
         self._ahead_s[node] = self._ahead_s.get(node, 0.0) + by_s
-        await asyncio.to_thread(self._nodes.jump_clock, node, by_s)
+        await asyncio.to_thread(self._nodes.set_clock, node, self._ahead_s[node])
 
     async def kill_controller(self, controller: Controller) -> None:
         """SIGKILL. Ray starts Serve's controller and the store anew; nobody the live loop."""

@@ -93,8 +93,8 @@ class Running:
     async def switch_device(self, lost: bool) -> None:
         await self._now("switch_device").switch_device(lost)
 
-    async def jump_clock(self, by_s: float) -> None:
-        await self._now("jump_clock").jump_clock(by_s)
+    async def set_clock(self, ahead_s: float) -> None:
+        await self._now("set_clock").set_clock(ahead_s)
 
     async def snapshot(self) -> NodeSnapshot:
         return await self._now("snapshot").snapshot()

@@ -204,7 +204,7 @@ class Recorded:
     async def switch_device(self, lost: bool) -> None:
         raise AssertionError("a rollout leaves devices alone")
 
-    async def jump_clock(self, by_s: float) -> None:
+    async def set_clock(self, ahead_s: float) -> None:
         raise AssertionError("a rollout leaves clocks alone")
 
     async def log_lines(self, read: Read) -> ReadPage:
