@@ -33,7 +33,8 @@ def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None
 
 def test_the_changelog_begins_with_this_version_and_its_date() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    heading = re.fullmatch(r"(\S+) \((.*)\)", headings[0])
+    released = headings[1:] if headings[0] == "Unreleased" else headings
+    heading = re.fullmatch(r"(\S+) \((.*)\)", released[0])
     assert heading
     assert heading[1] == VERSION
     assert date.fromisoformat(heading[2]).isoformat() == heading[2]

@@ -362,11 +362,10 @@ class Executor:
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._busy_clock() - busy_from_s
             self._faults.batch_failed(error, started_s)
-            self._hand_over(self.look)
-            self._log.limited(
-                logging.ERROR, (batch.model, type(error)),
-                "model %s failed on a batch of %d images", batch.model, size, exc_info=True,
-            )  # fmt: skip
+            if self._faults.lost:
+                self._hand_over(self.look)
+            key, what = (batch.model, type(error)), "model %s failed on a batch of %d images"
+            self._log.limited(logging.ERROR, key, what, batch.model, size, exc_info=True)
             refusal = RefusedError(RefusalReason.DEVICE_FAILED, f"{batch.model}: {error}")
             self._hand_over(settle, [(job, refusal) for job in batch.items])
             return
