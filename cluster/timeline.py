@@ -1,4 +1,4 @@
-"""What happens while a system is driven: links are cut, nodes killed, loads scaled.
+"""What happens while a system is driven: links are cut, nodes killed, devices lost, loads scaled.
 
 A timeline stands in the demand file, so that a run and its simulation meet the same events:
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -21,8 +22,8 @@ from cluster.errors import InputError
 from cluster.topology import Topology
 
 __all__ = [
-    "LinkEnds", "LinkSlowdown", "LoadScale", "NodeSlowdown", "TimelineEvent", "check_order",
-    "check_timeline", "nearest",
+    "ClockJump", "Controller", "LinkEnds", "LinkSlowdown", "LoadScale", "NodeSlowdown",
+    "TimelineEvent", "check_order", "check_timeline", "nearest",
 ]  # fmt: skip
 
 LinkEnds = tuple[str, str]
@@ -44,6 +45,30 @@ class NodeSlowdown(FrozenModel):
     factor: Slower = Field(description="of the time that a batch takes; 1 is as fast as ever")
 
 
+class ClockJump(FrozenModel):
+    """The wall clock of a node is set: forward, or back where `by_s` is negative."""
+
+    node: str
+    by_s: float = Field(description="seconds, not 0")
+
+    @model_validator(mode="after")
+    def _moves(self) -> Self:
+        if self.by_s == 0:
+            raise ValueError("expected another `by_s` than 0")
+        return self
+
+
+class Controller(StrEnum):
+    """What looks after nodes and plans; no query passes through any of them."""
+
+    SERVE = "serve"
+    """Ray Serve's controller, which starts nodes anew"""
+    STORE = "store"
+    """the store of assignments, which has what each node was told"""
+    LOOP = "loop"
+    """the live loop (`testbed live`)"""
+
+
 class LoadScale(FrozenModel):
     """The rates of a client from this moment on, until the next event of the kind."""
 
@@ -56,12 +81,21 @@ class TimelineEvent(FrozenModel):
 
     at_s: float = Field(ge=0)
     cut_link: LinkEnds | None = Field(default=None, description="nothing crosses it any more")
+    silence_link: LinkEnds | None = Field(
+        default=None, description="half-open: what is sent vanishes, and no connection closes"
+    )
     restore_link: LinkEnds | None = Field(default=None, description="as the topology has it")
     slow_link: LinkSlowdown | None = None
     kill_node: str | None = Field(default=None, description="its process ends (SIGKILL)")
     stop_node: str | None = Field(default=None, description="it stands still (SIGSTOP)")
     resume_node: str | None = Field(default=None, description="it goes on (SIGCONT)")
     slow_node: NodeSlowdown | None = None
+    lose_device: str | None = Field(
+        default=None, description="every batch of the node fails, and every load of a model"
+    )
+    restore_device: str | None = Field(default=None, description="the device is there again")
+    jump_clock: ClockJump | None = None
+    kill_controller: Controller | None = Field(default=None, description="its process ends")
     scale_load: LoadScale | None = None
 
     @model_validator(mode="after")
@@ -85,24 +119,28 @@ class TimelineEvent(FrozenModel):
     def link(self) -> LinkEnds | None:
         """The link that it is about, if any."""
         slowed = self.slow_link.link if self.slow_link else None
-        return self.cut_link or self.restore_link or slowed
+        return self.cut_link or self.silence_link or self.restore_link or slowed
 
     @property
     def node(self) -> str | None:
         """The node that it is about, if any."""
         named = self.kill_node or self.stop_node or self.resume_node
-        return named or (self.slow_node.node if self.slow_node else None)
+        named = named or self.lose_device or self.restore_device
+        about = self.slow_node or self.jump_clock
+        return about.node if about else named
 
     def __str__(self) -> str:
-        factor = next(
-            (each.factor for each in (self.slow_link, self.slow_node, self.scale_load) if each),
-            None,
-        )
-        what = " to ".join(self.link) if self.link else self.node
+        what = " to ".join(self.link) if self.link else self.node or self.kill_controller
         if self.scale_load is not None:
             what = self.scale_load.client
-        times = f" by {factor:g}" if factor is not None else ""
-        return f"{self.name} {what}{times} at {self.at_s:g} s"
+        return f"{self.name} {what}{self._by} at {self.at_s:g} s"
+
+    @property
+    def _by(self) -> str:
+        if self.jump_clock is not None:
+            return f" by {self.jump_clock.by_s:+g} s"
+        scaled = self.slow_link or self.slow_node or self.scale_load
+        return f" by {scaled.factor:g}" if scaled else ""
 
 
 def check_order(timeline: Sequence[TimelineEvent], duration_s: float) -> None:

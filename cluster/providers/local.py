@@ -154,7 +154,6 @@ def up(
             topology=topology,
             address=f"{LOOPBACK}:{chosen}",
             head_pid=head.pid,
-            head_started=psutil.Process(head.pid).create_time(),
             temp_dir=temp_dir,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             link_token=secrets.token_hex(24),
@@ -325,7 +324,7 @@ def _processes_of(state: ClusterState) -> list[psutil.Process]:
     for process in psutil.process_iter(["uids", "environ"]):
         # Of another user's processes, and of one that has just ended, there is no environment.
         uids, environment = process.info["uids"], process.info["environ"] or {}
-        if uids and uids.real == os.getuid() and environment.get(MARK) == state.mark != "":
+        if uids and uids.real == os.getuid() and environment.get(MARK) == state.mark:
             found[process.pid] = process
     found.pop(os.getpid(), None)
     return list(found.values())

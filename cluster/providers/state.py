@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import psutil
+from pydantic import Field
 
 from cluster.document import Document, DocumentError
+from cluster.environment import MARK
 from cluster.private_folder import make_private
 from cluster.topology import Topology
 from cluster.writable import try_writing
@@ -29,13 +31,12 @@ class ClusterState(Document):
     topology: Topology
     address: str
     head_pid: int
-    head_started: float
     temp_dir: str
     started_at: str
     link_token: str
     """what nodes show each other; Ray has a token of its own"""
-    mark: str = ""
-    """in the environment of the cluster's processes"""
+    mark: str = Field(min_length=1)
+    """in the environment of the cluster's processes, and of no others"""
 
     def record(self) -> None:
         """Write the file where `find_cluster` looks for it, for this user's eyes only."""
@@ -43,10 +44,13 @@ class ClusterState(Document):
 
     @property
     def alive(self) -> bool:
-        """Whether the head process that was started is still the one with that pid."""
+        """Whether the head process that was started is still the one with that pid.
+
+        It is known by its mark: when a process began is told by the wall clock, which may be set.
+        """
         try:
-            return abs(psutil.Process(self.head_pid).create_time() - self.head_started) < 2.0
-        except psutil.NoSuchProcess:
+            return psutil.Process(self.head_pid).environ().get(MARK) == self.mark
+        except psutil.Error:  # it has ended, or is another user's
             return False
 
 

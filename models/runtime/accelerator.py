@@ -1,6 +1,6 @@
 """The device operations that `GraphEngine` is written against, and CUDA's.
 
-A seam of seven operations: all that a machine without a GPU cannot run is behind it, so the
+A seam of eight operations: all that a machine without a GPU cannot run is behind it, so the
 engine's own logic is tested there with a stand-in. `CudaAccelerator` has NOT been run on a GPU
 yet; `make gpu-check` runs the tests that ask for one.
 """
@@ -16,16 +16,13 @@ import torch
 from torch import Tensor
 
 from models.runtime.cuda_choices import memory_fraction, precisions
+from models.runtime.device_errors import DeviceMemoryError, as_lost
 
-__all__ = ["Accelerator", "CudaAccelerator", "DeviceMemoryError", "Outputs"]
+__all__ = ["Accelerator", "CudaAccelerator", "Outputs"]
 
 Outputs = tuple[Tensor, ...]
 _LOADING = threading.RLock()
 """one capture at a time in a process, as CUDA graphs require, and nothing else that loads"""
-
-
-class DeviceMemoryError(RuntimeError):
-    """A model does not fit in what its process may use of the device."""
 
 
 class Accelerator(Protocol):
@@ -36,7 +33,12 @@ class Accelerator(Protocol):
     """number formats worth trying, best first"""
 
     def loading(self) -> AbstractContextManager[None]:
-        """Held while an engine is built or freed. Raises `DeviceMemoryError` for want of room."""
+        """Held while an engine is built or freed. Raises `DeviceMemoryError` for want of room, and
+        `DeviceLostError` if the device is lost."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Held while a batch runs. Raises `DeviceLostError` if the device is lost."""
         ...
 
     def stream(self) -> AbstractContextManager[None]:
@@ -64,25 +66,27 @@ class CudaAccelerator:
     """CUDA: page-locked staging, a stream of its own, graphs that share one private pool.
 
     With `memory_bytes`, the process may reserve that much of the device and no more, so that nodes
-    that share a GPU keep to their budgets. Raises `ValueError` if the device has less.
+    that share a GPU keep to their budgets. Raises `ValueError` if the device has less, and
+    `DeviceLostError` if it is lost.
     """
 
     def __init__(self, device: str, memory_bytes: int | None = None) -> None:
         self.device = torch.device(device)
-        self.precisions = precisions(torch.cuda.get_device_capability(self.device))
         self._budget_bytes = memory_bytes
-        if memory_bytes is not None:
-            total = torch.cuda.get_device_properties(self.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(
-                memory_fraction(memory_bytes, total), self.device
-            )
-        self._stream = torch.cuda.Stream(self.device)
-        self._pool = torch.cuda.graph_pool_handle()
+        with self.working():
+            self.precisions = precisions(torch.cuda.get_device_capability(self.device))
+            if memory_bytes is not None:
+                total = torch.cuda.get_device_properties(self.device).total_memory
+                torch.cuda.set_per_process_memory_fraction(
+                    memory_fraction(memory_bytes, total), self.device
+                )
+            self._stream = torch.cuda.Stream(self.device)
+            self._pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
         """See `Accelerator`."""
-        with _LOADING, torch.cuda.device(self.device):
+        with _LOADING, self.working(), torch.cuda.device(self.device):
             try:
                 yield
             except torch.OutOfMemoryError:
@@ -90,6 +94,17 @@ class CudaAccelerator:
                 budget = self._budget_bytes
                 room = "the device" if budget is None else f"a budget of {budget / 2**20:.0f} MiB"
                 raise DeviceMemoryError(f"no room in {room} on {self.device}") from None
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """See `Accelerator`."""
+        try:
+            yield
+        except RuntimeError as error:
+            lost = as_lost(error, str(self.device))
+            if lost is None:
+                raise
+            raise lost from error
 
     @contextmanager
     def stream(self) -> Iterator[None]:

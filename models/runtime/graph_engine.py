@@ -58,7 +58,11 @@ class GraphEngine:
         self.resident_bytes = max(0, held - self.weights_bytes)
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Answers of a batch, one array a task."""
+        """Answers of a batch, one array a task. Raises `DeviceLostError` if the device is lost."""
+        with self._device.working():
+            return self._run(image_bhw3)
+
+    def _run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
         batch = len(image_bhw3)
         play = self._play[bucket_of(batch, self._sizes)]
         staged = self._staged[:batch]

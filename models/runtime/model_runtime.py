@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from cluster.errors import InputError
-from models.runtime.accelerator import CudaAccelerator, DeviceMemoryError
+from models.runtime.accelerator import CudaAccelerator
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
+from models.runtime.device_errors import DeviceMemoryError, NoDeviceError
 from models.runtime.graph_engine import GraphEngine
 from models.runtime.image_bodies import decode_image
 from models.runtime.picture_header import MAX_PIXELS, ImageError
@@ -55,7 +56,8 @@ class ModelRuntime:
         `device` is "cpu" or "cuda:k"; of a CUDA device the process may reserve `memory_bytes`
         (default: all of it). Raises `CheckpointError` if the checkpoint is missing, changed, or
         does not fit the card, `ValueError` on a device this machine does not have or that has
-        less memory, `DeviceMemoryError` if the model does not fit in it.
+        less memory, `DeviceMemoryError` if the model does not fit in it, `DeviceLostError` if the
+        device is lost.
         """
         check_device(device)
         network = load_network(card, checkpoint)
@@ -77,7 +79,7 @@ class ModelRuntime:
 
         Pictures of another size than the card's are fitted to it, as in training, and maps come
         back in the pictures' size. Raises `ValueError` on another shape or type, or a batch
-        outside 1 .. max_batch.
+        outside 1 .. max_batch, and `DeviceLostError` if the device is lost to this process.
         """
         taken = self.card.preprocessing
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
@@ -115,4 +117,4 @@ def check_device(device: str) -> None:
         raise InputError(f"no device {device!r}; devices: cpu, cuda:0, cuda:1, ...")
     count = torch.cuda.device_count()
     if int(device[5:]) >= count:
-        raise InputError(f"no device {device!r}; this machine has {count} CUDA devices")
+        raise NoDeviceError(f"no device {device!r}; this machine has {count} CUDA devices")

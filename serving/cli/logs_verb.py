@@ -20,17 +20,17 @@ from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
 from serving.cli.options import LINES, number
 from serving.logs.line import Level, LogLine
-from serving.logs.read import LogFollower, log_files_of, read_lines
+from serving.logs.read import LogFollower, Read, log_files_of
 
-__all__ = ["DRIVER", "VERBS", "format_line", "make_source"]
+__all__ = ["DRIVER", "VERBS", "format_line"]
 
 DRIVER = "driver"
 """the name under which this machine's commands write to the log"""
 PERIOD_S = 0.5
 STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
-Ask = Callable[[float], Iterable[LogLine]]
-"""asks nodes that write their files on other hosts for what they have logged since a time"""
+Ask = Callable[[], Iterable[LogLine]]
+"""asks nodes that write their files on other hosts for what they have logged since it last did"""
 
 
 def logs(
@@ -52,7 +52,8 @@ def logs(
     """
     out = VerbOutput(as_json)
     state = find_cluster()
-    follower = LogFollower(make_source(log_folder(), _ask_elsewhere(out, state)))
+    # Files are read wherever there are any: that works whatever became of the nodes, and of Ray.
+    follower = LogFollower(lambda: _all_files(log_folder()), _ask_elsewhere(out, state))
     began = follower.look()
     _check_name(node, state, began)
     shown = _matching(began, node, level)[-lines:]
@@ -69,20 +70,6 @@ def logs(
             shown = _matching(follower.look(), node, level)
     except KeyboardInterrupt:
         return
-
-
-def make_source(folder: Path, ask: Ask) -> Callable[[float], list[LogLine]]:
-    """Reads the files in `folder` and what `ask` brings, from a time on (seconds since 1970).
-
-    Files are read wherever there are any: that works whatever became of the nodes, and of Ray.
-    """
-
-    def read(after_s: float) -> list[LogLine]:
-        files = sorted({*folder.glob("*.log"), *folder.glob("*.log.1")})
-        found = read_lines(files, after_s) + list(ask(after_s))
-        return sorted(found, key=lambda line: line.at_s)
-
-    return read
 
 
 def format_line(line: LogLine) -> Text:
@@ -118,6 +105,10 @@ def _matching(lines: Iterable[LogLine], node: str | None, level: Level) -> list[
     return [line for line in lines if node in (None, line.node) and line.level in levels]
 
 
+def _all_files(folder: Path) -> list[Path]:
+    return sorted({*folder.glob("*.log"), *folder.glob("*.log.1")})
+
+
 def _check_name(node: str | None, state: ClusterState | None, lines: Iterable[LogLine]) -> None:
     names = {DRIVER, *(line.node for line in lines)}
     if state is not None:
@@ -137,21 +128,23 @@ def _ask_elsewhere(out: VerbOutput, state: ClusterState | None) -> Ask:
         if not log_files_of(log_folder(), node.name)
     ]
     if not missing or state is None or not state.alive:
-        return lambda after_s: ()
+        return lambda: ()
     local.connect()
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is None:
-        return lambda after_s: ()
+        return lambda: ()
     silent: set[str] = set()
+    read: dict[str, Read] = {name: {} for name in missing}
 
-    def ask(after_s: float) -> list[LogLine]:
-        told = fleet.log_lines(missing, after_s)
+    def ask() -> list[LogLine]:
+        told = fleet.log_lines(read)
+        read.update({name: page.read for name, page in told.items()})
         for name in sorted(set(missing) - told.keys() - silent):
             out.say(f"note: node {name} gave no answer")
         silent.update(set(missing) - told.keys())
-        return [line for lines in told.values() for line in lines]
+        return [line for page in told.values() for line in page.lines]
 
     return ask
 

@@ -11,7 +11,7 @@ import typer
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError
 from cluster.providers import local
-from cluster.providers.state import ClusterError, ClusterState
+from cluster.providers.state import ClusterError, ClusterState, state_path
 from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import Options, find_policy, solve
@@ -39,6 +39,7 @@ from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
+from serving.replan.loop_state import loop_process
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.examples import Gallery, pick_examples
 from serving.report.placement import build_placement
@@ -153,7 +154,7 @@ def drive(
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
     fleet = running_fleet(state)
-    beside = timeline_beside(timeline, state, fleet.change_link)
+    beside = timeline_beside(timeline, state, fleet, _find_loop)
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
@@ -255,7 +256,7 @@ def compare(
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
     fleet = _running_or_launched(out, state, setting)
-    beside = timeline_beside(timeline, state, fleet.change_link)
+    beside = timeline_beside(timeline, state, fleet, _find_loop)
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
@@ -288,6 +289,10 @@ def running_fleet(state: ClusterState) -> Fleet:
     if fleet is None:
         raise ClusterError("no plan is in force; run `testbed deploy` first")
     return fleet
+
+
+def _find_loop() -> int | None:
+    return loop_process(state_path().parent)
 
 
 def _running_or_launched(

@@ -43,6 +43,9 @@ class AssignmentStore:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = folder / FILE
         self._leases = LeaseTable(clock)
+        self._lost_devices: set[str] = set()
+        """taken away from their nodes; not in the file, so a store that is killed gives them back
+        to the processes that start then"""
 
     def record(self) -> AssignmentRecord:
         """All that is kept."""
@@ -61,6 +64,14 @@ class AssignmentStore:
     def ports(self, node: str) -> DoorPorts | None:
         """Where the node listened before, if it ran before."""
         return self.record().ports.get(node)
+
+    def switch_device(self, node: str, lost: bool) -> None:
+        """Remember that the device of `node` is taken away, or not any more."""
+        (self._lost_devices.add if lost else self._lost_devices.discard)(node)
+
+    def device_is_lost(self, node: str) -> bool:
+        """Whether a process that starts as `node` finds its device taken away."""
+        return node in self._lost_devices
 
     def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
         """What is in force, for the holder of the lease `PLAN_CHANGE`.

@@ -52,6 +52,14 @@ class AssignmentsClient:
         """See `AssignmentStore.ports`."""
         return cast(DoorPorts | None, _answer(self._actor.ports.remote(node)))
 
+    def switch_device(self, node: str, lost: bool) -> None:
+        """See `AssignmentStore.switch_device`."""
+        _answer(self._actor.switch_device.remote(node, lost))
+
+    def device_is_lost(self, node: str) -> bool:
+        """See `AssignmentStore.device_is_lost`."""
+        return cast(bool, _answer(self._actor.device_is_lost.remote(node)))
+
     def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
         """See `AssignmentStore.begin_change`."""
         calling = self._actor.begin_change.remote(owner, expected_version)

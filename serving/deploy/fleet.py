@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from ray import serve
@@ -31,10 +31,12 @@ from serving.deploy.replica import Endpoint, LogConfig, application_of, make_app
 from serving.deploy.signals import finish_first
 from serving.errors import BudgetError, LeaseHeldError, PlanChangeConflictError
 from serving.ingress.access import DoorConfig
-from serving.logs.line import Level, LogLine
+from serving.logs.line import Level
+from serving.logs.read import Read, ReadPage
 from serving.metrics.targets import ScrapeTarget
 from serving.node.config import NodeConfig
 from serving.node.control import call_each
+from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
@@ -167,15 +169,25 @@ class Fleet:
         calls = {name: node.snapshot() for name, node in self._nodes.items()}
         return run_blocking(_answers_within(limit_s, calls))
 
-    def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
-        """What `nodes` have logged since `after_s`; one that gives no answer is left out."""
-        calls = {name: self._nodes[name].log_lines(after_s) for name in nodes}
+    def log_lines(self, read: Mapping[str, Read]) -> dict[str, ReadPage]:
+        """What each of the named nodes has logged beyond what was `read`; one that gives no answer
+        is left out."""
+        calls = {name: self._nodes[name].log_lines(known) for name, known in read.items()}
         return run_blocking(_answers_within(LOG_TIMEOUT_S, calls))
 
-    def change_link(self, source: str, target: str, share: float) -> None:
-        """Let `share` of the bandwidth of the link from `source` up to `target` be there from now
-        on; 0 cuts it."""
-        run_blocking(self._nodes[source].change_link(target, share))
+    def change_link(self, source: str, target: str, condition: LinkCondition) -> None:
+        """Let the link from `source` up to `target` be as `condition` says from now on."""
+        run_blocking(self._nodes[source].change_link(target, condition))
+
+    def switch_device(self, node: str, lost: bool) -> None:
+        """Take the device of `node` away, or give it back. It stays lost to a process that is
+        started in the node's place meanwhile, which asks the store of assignments."""
+        find_assignments().switch_device(node, lost)
+        run_blocking(self._nodes[node].switch_device(lost))
+
+    def set_clock(self, node: str, ahead_s: float) -> None:
+        """Let the wall clock that `node` sees be so far ahead of its host's, or behind it."""
+        run_blocking(self._nodes[node].set_clock(ahead_s))
 
     def apply(
         self,

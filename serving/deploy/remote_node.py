@@ -9,7 +9,8 @@ from ray.exceptions import RayActorError
 
 from serving.deploy.calls import call_until_answered
 from serving.deploy.replica import Endpoint
-from serving.logs.line import LogLine
+from serving.logs.read import Read, ReadPage
+from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
 
@@ -58,21 +59,31 @@ class RemoteNode:
         )
         return times_s
 
-    async def change_link(self, target: str, share: float) -> None:
+    async def change_link(self, target: str, condition: LinkCondition) -> None:
         """See `NodeControl.change_link`."""
-        await self._answer("change_link", lambda: self._handle.change_link.remote(target, share))
+        await self._answer(
+            "change_link", lambda: self._handle.change_link.remote(target, condition)
+        )
+
+    async def switch_device(self, lost: bool) -> None:
+        """See `NodeControl.switch_device`."""
+        await self._answer("switch_device", lambda: self._handle.switch_device.remote(lost))
+
+    async def set_clock(self, ahead_s: float) -> None:
+        """See `NodeControl.set_clock`."""
+        await self._answer("set_clock", lambda: self._handle.set_clock.remote(ahead_s))
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
         seen: NodeSnapshot = await self._answer("snapshot", self._handle.snapshot.remote)
         return seen
 
-    async def log_lines(self, after_s: float) -> list[LogLine]:
+    async def log_lines(self, read: Read) -> ReadPage:
         """See `NodeControl.log_lines`."""
-        lines: list[LogLine] = await self._answer(
-            "log_lines", lambda: self._handle.log_lines.remote(after_s)
+        page: ReadPage = await self._answer(
+            "log_lines", lambda: self._handle.log_lines.remote(read)
         )
-        return lines
+        return page
 
     async def endpoint(self) -> Endpoint:
         """Where the node listens now."""

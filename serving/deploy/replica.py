@@ -37,6 +37,7 @@ from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.assignment import Assignment
 from serving.rollout.mend import keep_assignment, mend
+from serving.wall_clock import WallClock
 
 __all__ = ["Endpoint", "LogConfig", "NodeReplica", "application_of", "make_application"]
 
@@ -103,15 +104,19 @@ class NodeReplica(ServerControl):
     async def __init__(  # type: ignore[misc]
         self, config: NodeConfig, door: DoorConfig, log: LogConfig
     ) -> None:
-        OpenLog(Path(log.folder), config.node.name, log.level)  # for as long as the process lives
+        wall_clock = WallClock()
+        # For as long as the process lives.
+        OpenLog(Path(log.folder), config.node.name, log.level, wall_clock=wall_clock)
         self._log = NodeLogger(_log, config.node.name)
         try:
-            await self._start(config, door, Path(log.folder))
+            await self._start(config, door, Path(log.folder), wall_clock)
         except Exception:
             self._log.exception("the node does not start")
             raise
 
-    async def _start(self, config: NodeConfig, door: DoorConfig, log_folder: Path) -> None:
+    async def _start(
+        self, config: NodeConfig, door: DoorConfig, log_folder: Path, wall_clock: WallClock
+    ) -> None:
         # Imported here so that the driver, which only holds handles, does without torch.
         from models.runtime.model_runtime import ModelRuntime, decode_image
         from models.zoo.inputs import input_of
@@ -147,7 +152,9 @@ class NodeReplica(ServerControl):
 
         metrics = NodeMetrics(node, config.bounds_s)
         find_peer = PeerFinder(_open_endpoint).find
-        server = NodeServer(config, load, image_shape, find_peer, tasks_of, observer=metrics)
+        server = NodeServer(
+            config, load, image_shape, find_peer, tasks_of, observer=metrics, wall_clock=wall_clock
+        )
         super().__init__(server, log_folder)
         metrics.watch(lambda: _read(server.snapshot(), held_bytes))
         self._config = config
@@ -156,6 +163,8 @@ class NodeReplica(ServerControl):
         async def read_assignment() -> Assignment | None:
             return await asyncio.to_thread(assignments.assignment, node.name)
 
+        if await asyncio.to_thread(assignments.device_is_lost, node.name):
+            server.switch_device(True)
         await self._take_up(await read_assignment())
         peer_port = await server.start()
         # Callers keep their addresses when a replica is restarted.
@@ -174,6 +183,7 @@ class NodeReplica(ServerControl):
                     http_port=at.http,
                     grpc_port=at.grpc,
                     pages={METRICS_PATH: metrics.page},
+                    wall_clock=wall_clock,
                 ),
                 node.name,
             )

@@ -1,4 +1,5 @@
-"""Failure: a node dies or becomes slow, or a link is cut, while the load stays."""
+"""Failure: a node dies, becomes slow or loses its device, or a link is cut or silent, while the
+load stays."""
 
 from __future__ import annotations
 
@@ -50,6 +51,14 @@ def cases(setting: Setting) -> list[LiveCase]:
         "client's link cut": (
             during(cut_link=(below, edge)),
             mended(restore_link=(below, edge)),
+        ),
+        "client's link silent": (
+            during(silence_link=(below, edge)),
+            mended(restore_link=(below, edge)),
+        ),
+        "edge's device lost": (
+            during(lose_device=edge),
+            mended(restore_device=edge),
         ),
         f"backhaul {SLOWER:g} times slower": (
             during(slow_link=narrow),

@@ -21,9 +21,10 @@ def health_of(
 ) -> Health:
     """The share of each period for which nodes and links of `problem` were there.
 
-    A node that is slowed by a factor counts for its inverse. One that was killed, or stood still
-    for so long that it was, is away until its process is started anew; that its models then load is
-    not counted, so that the bound holds.
+    A node that is slowed by a factor counts for its inverse, one whose device is lost for nothing,
+    though it passes queries on. One that was killed, or stood still for so long that it was, is
+    away until its process is started anew; that its models then load is not counted, nor is the new
+    process that a device may need which is back, so that the bound holds.
     """
     steps: defaultdict[str, list[tuple[float, float]]] = defaultdict(lambda: [(0.0, 1.0)])
     for event in timeline:
@@ -34,11 +35,15 @@ def health_of(
             steps[event.stop_node] += [(event.at_s, 0.0), (again_s, 1.0)]
         elif event.resume_node is not None:
             steps[event.resume_node].append((event.at_s, 1.0))
+        elif event.lose_device is not None:
+            steps[event.lose_device].append((event.at_s, 0.0))
+        elif event.restore_device is not None:
+            steps[event.restore_device].append((event.at_s, 1.0))
         elif event.slow_node is not None:
             steps[event.slow_node.node].append((event.at_s, 1.0 / event.slow_node.factor))
         elif event.link is not None:
             slower = event.slow_link.factor if event.slow_link else 1.0
-            share = 0.0 if event.cut_link else 1.0 / slower
+            share = 0.0 if event.cut_link or event.silence_link else 1.0 / slower
             steps[_link(*event.link)].append((event.at_s, share))
     periods = max(1, int(np.ceil(duration_s / period_s - 1e-9)))
 

@@ -29,6 +29,7 @@ from serving.ingress.statistics import Callers, ModelStatistics
 from serving.node.node_core import Routed
 from serving.node.server import NodeServer
 from serving.routing.early_refusal import StandingRefusal
+from serving.wall_clock import WallClock
 
 __all__ = ["Door", "way_of"]
 
@@ -38,7 +39,7 @@ EXTENSIONS = ("binary_tensor_data", "statistics")
 class Door:
     """A client node as its callers see it. `size` is the (height, width) of the models' images.
 
-    `clock` must be the node's: deadlines are absolute on it.
+    `clock` must be the node's: deadlines are absolute on it. `wall_clock` dates the statistics.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Door:
         size: tuple[int, int],
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: WallClock | None = None,
     ) -> None:
         self.size = size
         self.limits = limits or Limits()
@@ -54,6 +56,7 @@ class Door:
         self.models = (*self.tasks, ALL)
         self._node = node
         self._clock = clock
+        self._wall_clock = wall_clock or WallClock()
         self._statistics = {model: ModelStatistics(model) for model in self.models}
         self._callers = Callers()
 
@@ -90,7 +93,7 @@ class Door:
             self._clock() - began_s,
             [routed for image in answers for routed in image.values()],
             len(answers),
-            int(time.time() * 1e3),
+            int(self._wall_clock() * 1e3),
         )
         return InferenceResponse(
             model,

@@ -17,6 +17,7 @@ from serving.ingress.image_decoding import Decode
 from serving.ingress.openapi import describe_pages
 from serving.logs.logger import NodeLogger
 from serving.node.server import NodeServer
+from serving.wall_clock import WallClock
 
 __all__ = ["Doors", "open_doors"]
 
@@ -47,16 +48,19 @@ async def open_doors(
     http_port: int = 0,
     grpc_port: int = 0,
     pages: Mapping[str, Page] | None = None,
+    wall_clock: WallClock | None = None,
 ) -> Doors:
     """Listen for HTTP and gRPC on the configured host, on free ports unless they are given.
 
     `decode` makes an array of a PNG or JPEG; `size` is the (height, width) of the images that the
-    models take; `pages` are further paths of the HTTP door. Raises `OSError` if a port is taken.
+    models take; `pages` are further paths of the HTTP door, `wall_clock` is the node's. Raises
+    `OSError` if a port is taken.
     """
     config = config or DoorConfig()
     name = node.config.node.name
     access_log = AccessLog(name) if config.access_log else None
-    door = (LoggedDoor if access_log else Door)(node, size, config.limits)
+    door_class = LoggedDoor if access_log else Door
+    door = door_class(node, size, config.limits, wall_clock=wall_clock)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, http_port), family=family, backlog=BACKLOG)
     grpc_door = GrpcApi(door, config, access_log)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cluster.private_folder import make_private
 from serving.logs.line import Level, encode_line, line_of
+from serving.wall_clock import WallClock
 
 __all__ = ["ACCESS", "LogFile", "OpenLog"]
 
@@ -36,14 +37,21 @@ class LogFile(WatchedFileHandler):
 
     lost = 0
 
-    def __init__(self, path: Path, process: str, max_bytes: int = LOG_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        process: str,
+        max_bytes: int = LOG_BYTES,
+        wall_clock: WallClock | None = None,
+    ) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
         self._process = process
         self._max_bytes = max_bytes
+        self._wall_clock = wall_clock or WallClock()
 
     def format(self, record: logging.LogRecord) -> str:
         """The JSON of a record."""
-        return encode_line(line_of(record, self._process))
+        return encode_line(line_of(record, self._process, self._wall_clock.ahead_s))
 
     def emit(self, record: logging.LogRecord) -> None:
         """logging: write a record."""
@@ -77,18 +85,24 @@ class OpenLog:
 
     They take what the logger `above` and those below it say: by default the root, so that warnings
     of libraries are kept too. Of this project's own loggers everything from `level` on is taken.
+    Lines have the times of `wall_clock`.
     """
 
     def __init__(
-        self, folder: Path, name: str, level: Level = Level.INFO, above: str | None = None
+        self,
+        folder: Path,
+        name: str,
+        level: Level = Level.INFO,
+        above: str | None = None,
+        wall_clock: WallClock | None = None,
     ) -> None:
         self._above = logging.getLogger(above)
         self._own = logging.getLogger("serving")
         self._former_level = self._own.level
         self._own.setLevel(level.number)
-        events = LogFile(folder / f"{name}.log", name)
+        events = LogFile(folder / f"{name}.log", name, wall_clock=wall_clock)
         events.addFilter(lambda record: record.name != ACCESS)
-        requests = LogFile(folder / f"{name}.access.log", name)
+        requests = LogFile(folder / f"{name}.access.log", name, wall_clock=wall_clock)
         requests.addFilter(lambda record: record.name == ACCESS)
         self._files = (events, requests)
         for file in self._files:

@@ -50,12 +50,13 @@ class LogLine:
     """the traceback, where there is one"""
 
 
-def line_of(record: logging.LogRecord, process: str) -> LogLine:
-    """The line of a record; it is the node's that the record names, or else `process`'s."""
+def line_of(record: logging.LogRecord, process: str, ahead_s: float = 0.0) -> LogLine:
+    """The line of a record; it is the node's that the record names, or else `process`'s.
+    `ahead_s` is by how much that one's clock is ahead of the record's."""
     text = record.getMessage()
     trace = _TRACES.formatException(record.exc_info) if record.exc_info else ""
     return LogLine(
-        at_s=round(record.created, 6),
+        at_s=round(record.created + ahead_s, 6),
         level=record.levelname,
         node=getattr(record, "node", "") or process,
         logger=record.name,

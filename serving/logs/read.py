@@ -1,18 +1,29 @@
-"""Reading logs: the lines of several nodes in the order of their times, once or as they come."""
+"""Reading logs: the lines of several nodes in the order of their times, once or as they come.
+
+What is new is told by how far a file was read, and never by times: the clock that a node writes
+them with may be set back or forward meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from math import inf
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from serving.logs.line import LogLine, decode_line
 
-__all__ = ["LogFollower", "log_files_of", "read_lines"]
+__all__ = ["LogFollower", "Read", "ReadPage", "log_files_of", "read_lines", "read_on"]
 
-OVERLAP_S = 2.0
-"""by so much a look reaches back behind the newest line that was seen: lines of other threads and
-processes may reach their files a little after lines that are younger"""
+Read = Mapping[int, int]
+"""inode of a file -> how many bytes of it were read; a file keeps its inode when it is set aside"""
+
+
+class ReadPage(NamedTuple):
+    """Lines, oldest first, and how far their files were read with them."""
+
+    lines: list[LogLine]
+    read: dict[int, int]
 
 
 def log_files_of(folder: Path, node: str) -> list[Path]:
@@ -21,38 +32,51 @@ def log_files_of(folder: Path, node: str) -> list[Path]:
     return [path for name in names if (path := folder / name).exists()]
 
 
-def read_lines(files: Iterable[Path], after_s: float = -inf) -> list[LogLine]:
-    """The lines in `files` that are younger than `after_s` (seconds since 1970), oldest first.
+def read_lines(files: Iterable[Path]) -> list[LogLine]:
+    """The lines in `files`, oldest first; see `read_on`."""
+    return read_on(files, {}).lines
 
-    A file that went away, and whatever in one is no line, is passed over.
+
+def read_on(files: Iterable[Path], read: Read) -> ReadPage:
+    """The lines in `files` that were not `read` yet.
+
+    A file that went away, and whatever in one is no line, is passed over. A line that is not
+    written to its end is left for the next time.
     """
-    found = []
+    found: list[LogLine] = []
+    now: dict[int, int] = {}
     for path in files:
         try:
-            if path.stat().st_mtime < after_s:
-                continue
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                seen = os.fstat(file.fileno())
+                begin = now.get(seen.st_ino, read.get(seen.st_ino, 0))
+                if begin > seen.st_size:  # another file took the number of one that went away
+                    begin = 0
+                file.seek(begin)
+                content = file.read()
         except FileNotFoundError:
             continue
-        lines = (decode_line(text) for text in content.splitlines())
-        found += [line for line in lines if line is not None and line.at_s > after_s]
-    return sorted(found, key=lambda line: line.at_s)
+        whole = content[: content.rfind(b"\n") + 1]
+        now[seen.st_ino] = begin + len(whole)
+        lines = (decode_line(text) for text in whole.splitlines())
+        found += [line for line in lines if line is not None]
+    return ReadPage(sorted(found, key=lambda line: line.at_s), now)
 
 
 class LogFollower:
-    """Gives each line of `source` once, however often it is asked. `source(after_s)` is read with
-    an overlap, and lines that were given before are left out."""
+    """Gives each line of `files` once, however often it is asked, and whatever `ask` brings, which
+    is to give each line once itself."""
 
-    def __init__(self, source: Callable[[float], list[LogLine]]) -> None:
-        self._source = source
-        self._newest_s = -inf
-        self._given: set[LogLine] = set()
+    def __init__(
+        self,
+        files: Callable[[], Iterable[Path]],
+        ask: Callable[[], Iterable[LogLine]] = lambda: (),
+    ) -> None:
+        self._files = files
+        self._ask = ask
+        self._read: Read = {}
 
     def look(self) -> list[LogLine]:
         """The lines that are new since the last look, oldest first."""
-        lines = self._source(self._newest_s - OVERLAP_S)
-        new = [line for line in lines if line not in self._given]
-        self._newest_s = max([self._newest_s, *(line.at_s for line in lines)])
-        since_s = self._newest_s - OVERLAP_S
-        self._given = {line for line in lines if line.at_s > since_s}
-        return new
+        lines, self._read = read_on(self._files(), self._read)
+        return sorted([*lines, *self._ask()], key=lambda line: line.at_s)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from serving.errors import raise_first
-from serving.logs.line import LogLine
-from serving.logs.read import log_files_of, read_lines
+from serving.logs.read import Read, ReadPage, log_files_of, read_on
+from serving.node.links.link_condition import LinkCondition
 from serving.node.node_core import NodeCore
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
@@ -47,16 +47,25 @@ class NodeControl(Protocol):
         unloaded for a plan `version` older than the present."""
         ...
 
-    async def change_link(self, target: str, share: float) -> None:
-        """Let `share` of the bandwidth of the link to `target` be there from now on; 0 cuts it."""
+    async def change_link(self, target: str, condition: LinkCondition) -> None:
+        """Let the link to `target` be as `condition` says from now on."""
+        ...
+
+    async def switch_device(self, lost: bool) -> None:
+        """Take the device away, so that batches and loads fail as on a lost GPU, or give it back.
+        A node that has worked with it needs a new process then, as it would with a GPU."""
+        ...
+
+    async def set_clock(self, ahead_s: float) -> None:
+        """Let the wall clock that the node sees be so far ahead of its host's, or behind it."""
         ...
 
     async def snapshot(self) -> NodeSnapshot:
         """The node's counters."""
         ...
 
-    async def log_lines(self, after_s: float) -> list[LogLine]:
-        """What the node has logged since `after_s` (seconds since 1970), oldest first."""
+    async def log_lines(self, read: Read) -> ReadPage:
+        """What the node has logged beyond what was `read` already; at first that is nothing."""
         ...
 
 
@@ -88,20 +97,28 @@ class ServerControl:
         """See `NodeControl.retire`."""
         return await self._server.retire(version, keep)
 
-    async def change_link(self, target: str, share: float) -> None:
+    async def change_link(self, target: str, condition: LinkCondition) -> None:
         """See `NodeControl.change_link`."""
-        self._server.change_link(target, share)
+        self._server.change_link(target, condition)
+
+    async def switch_device(self, lost: bool) -> None:
+        """See `NodeControl.switch_device`."""
+        self._server.switch_device(lost)
+
+    async def set_clock(self, ahead_s: float) -> None:
+        """See `NodeControl.set_clock`."""
+        self._server.set_clock(ahead_s)
 
     async def snapshot(self) -> NodeSnapshot:
         """See `NodeControl.snapshot`."""
         return self._server.snapshot()
 
-    async def log_lines(self, after_s: float) -> list[LogLine]:
+    async def log_lines(self, read: Read) -> ReadPage:
         """See `NodeControl.log_lines`."""
         if self._log_folder is None:
-            return []
+            return ReadPage([], {})
         files = log_files_of(self._log_folder, self._server.config.node.name)
-        return await asyncio.to_thread(read_lines, files, after_s)
+        return await asyncio.to_thread(read_on, files, read)
 
 
 async def call_each(calls: Mapping[str, Awaitable[R]]) -> dict[str, R]:

@@ -18,9 +18,10 @@ from serving.errors import NotServedError, RefusalReason, RefusedError, raise_fi
 from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
 from serving.node.device.device import Device
-from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome
 from serving.node.links.uplink import Uplink
 from serving.node.observer import NodeObserver
@@ -28,6 +29,7 @@ from serving.node.snapshot import NodeSnapshot
 from serving.routing.early_refusal import EarlyRefusals, StandingRefusal
 from serving.routing.router import Router
 from serving.routing.routes import Ask, RouteTable, Target
+from serving.wall_clock import WallClock
 
 __all__ = ["Forwarded", "NodeCore", "Routed"]
 
@@ -55,7 +57,8 @@ class Routed(NamedTuple):
 class NodeCore:
     """One node, with a device and links that somebody else made. To be used on one event loop.
 
-    `tasks_of` says what a model serves; `clock` is that of the device and the links.
+    `tasks_of` says what a model serves; `clock` is that of the device and the links. `switch` takes
+    the device away, where it was put before it; `wall_clock` is what whoever logs reads.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class NodeCore:
         tasks_of: Callable[[str], Collection[str]],
         clock: Callable[[], float],
         observer: NodeObserver,
+        switch: DeviceSwitch | None = None,
+        wall_clock: WallClock | None = None,
     ) -> None:
         node = config.node
         self.config = config
@@ -74,6 +79,8 @@ class NodeCore:
         self._observer = observer
         self._tasks_of = tasks_of
         self._clock = clock
+        self._switch = switch or DeviceSwitch()
+        self._wall_clock = wall_clock or WallClock()
         self._router = Router(
             RouteTable(version=0, routes={}),
             config.shared_passes,
@@ -140,16 +147,27 @@ class NodeCore:
 
     @property
     def failing(self) -> bool:
-        """Whether the device fails, hangs or is gone: the node should be started anew."""
-        return self._device.health is not DeviceHealth.WELL
+        """Whether the node should be started anew, for its device's sake."""
+        return self._device.needs_new_process
 
-    def change_link(self, target: str, share: float) -> None:
-        """Let `share` of the bandwidth of the link to `target` be there from now on; 0 cuts it.
+    def change_link(self, target: str, condition: LinkCondition) -> None:
+        """Let the link to `target` be as `condition` says from now on.
 
         Raises `KeyError` if there is no such link.
         """
-        self._log.warning("the link to %s has %g of its bandwidth now", target, share)
-        self._uplinks[target].change(share)
+        self._log.warning("the link to %s is %s now", target, condition)
+        self._uplinks[target].change(condition)
+
+    def switch_device(self, lost: bool) -> None:
+        """Take the device away, or give it back."""
+        self._log.warning("the device is %s", "taken away" if lost else "given back")
+        self._switch.lost = lost
+
+    def set_clock(self, ahead_s: float) -> None:
+        """Let the wall clock that this node sees be so far ahead of the host's; behind it, if
+        negative."""
+        self._log.warning("the wall clock is set, to %+g s of the host's", ahead_s)
+        self._wall_clock.ahead_s = ahead_s
 
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         """Unload every model not in `keep`, once its queries are done; returns seconds by model.

@@ -15,6 +15,7 @@ from cluster.topology import Link
 from serving.errors import ModelLoadError
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
+from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.device_time import DeviceTime, EmulatedTime, HostTime
 from serving.node.device.executor import Executor
 from serving.node.device.served import Runtime
@@ -24,6 +25,7 @@ from serving.node.links.peer_server import PeerServer
 from serving.node.links.uplink import Uplink
 from serving.node.node_core import NodeCore
 from serving.node.observer import SILENT, NodeObserver
+from serving.wall_clock import WallClock
 
 __all__ = ["REHEARSED", "NodeServer"]
 
@@ -52,13 +54,16 @@ class NodeServer(NodeCore):
         tasks_of: Callable[[str], Collection[str]] = lambda _: (),
         clock: Callable[[], float] = time.monotonic,
         observer: NodeObserver = SILENT,
+        wall_clock: WallClock | None = None,
     ) -> None:
         node = config.node
+        switch = DeviceSwitch()
+        guarded = switch.guard(load)
         self._image_shape = image_shape
         self._device_time = _device_time(config, clock)
         executor = Executor(
             make_batcher(node.batching, node.window_s, node.max_batch),
-            lambda model: self._rehearse(_profiled(config, model), load(model)),
+            lambda model: self._rehearse(_profiled(config, model), guarded(model)),
             shared_passes=config.shared_passes,
             max_waiting=config.max_waiting,
             clock=clock,
@@ -75,7 +80,7 @@ class NodeServer(NodeCore):
                 )
                 for link in config.uplinks
             }
-        super().__init__(config, executor, uplinks, tasks_of, clock, observer)
+        super().__init__(config, executor, uplinks, tasks_of, clock, observer, switch, wall_clock)
         self._peers = PeerServer(self.serve_forwarded, config.token, node.name)
 
     async def start(self) -> int:

@@ -25,7 +25,7 @@ from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.replan.planning_process import PlanningProcess
-from serving.replan.replanner import Look, Made, Replanner
+from serving.replan.replanner import Look, Made, Replanner, serving_nodes
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -175,7 +175,7 @@ class ReplanLoop:
         change = None
         if look.made is not None:
             self._note(look, look.made, self._clock() - now_s)
-            silent = sorted(set(self._asked) - set(snapshots))
+            silent = sorted(set(self._asked) - serving_nodes(snapshots))
             change = self._change(look, look.made, silent)
         if look.made is not None or now_s - self._saved_s >= self._options.save_s:
             self._save()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from pydantic import Field
 
 from cluster.document import Document, DocumentError
@@ -21,7 +22,10 @@ from serving.replan.estimate.load_estimate import EstimatorState
 from serving.replan.estimate.node_watch import NodeWatch
 from serving.replan.need import Considered
 
-__all__ = ["LoopState", "hold_loop_lock", "load_state", "state_file"]
+__all__ = ["LoopState", "hold_loop_lock", "load_state", "loop_process", "state_file"]
+
+LOCK = "live.lock"
+"""held by the loop that runs; its process id stands in it"""
 
 
 class LoopState(Document):
@@ -51,6 +55,20 @@ def load_state(path: Path, version: int) -> LoopState | None:
     return state if state.plan.version == version else None
 
 
+def loop_process(folder: Path) -> int | None:
+    """The process id of the live loop that runs on the cluster recorded in `folder`, if one does.
+
+    The lock is not tried: a loop that begins at that moment would be refused.
+    """
+    path = folder / LOCK
+    try:
+        pid = int(path.read_text())
+        held = {file.path for file in psutil.Process(pid).open_files()}
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return pid if str(path.resolve()) in held else None
+
+
 @contextmanager
 def hold_loop_lock(folder: Path) -> Iterator[None]:
     """Hold the right to run the live loop of the cluster that is recorded in `folder`.
@@ -59,7 +77,7 @@ def hold_loop_lock(folder: Path) -> Iterator[None]:
     `ClusterError` if another loop runs.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "live.lock"
+    path = folder / LOCK
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -23,7 +23,7 @@ from serving.replan.need import Considered
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
-__all__ = ["Look", "Made", "Replanner"]
+__all__ = ["Look", "Made", "Replanner", "serving_nodes"]
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
@@ -75,6 +75,11 @@ class Look:
         """The load that it is planned for. Only where something was decided."""
         assert self.estimate is not None
         return self.estimate.phase()
+
+
+def serving_nodes(snapshots: Mapping[str, NodeSnapshot]) -> frozenset[str]:
+    """The nodes that answer and have a device that does: on others no model can be loaded."""
+    return frozenset(name for name, seen in snapshots.items() if seen.device.answers)
 
 
 class Replanner:
@@ -130,7 +135,7 @@ class Replanner:
         )
         self._history = self._history.after(self._estimator.latest, seen, at_s)
         estimate = self._policy.foresee(Seen(seen, self._history, at_s))
-        nodes = self._state.nodes.after(asked, snapshots, now_s)
+        nodes = self._state.nodes.after(asked, serving_nodes(snapshots), now_s)
         self._state = self._state.model_copy(update={"nodes": nodes})
         absent = nodes.absent(now_s)
         look = Look(at_s, self.plan, estimate, absent)

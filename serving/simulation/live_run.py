@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
+from models.runtime.device_errors import DeviceLostError
 from planner.plan import Plan
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Replanner
+from serving.replan.replanner import Look, Replanner, serving_nodes
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
@@ -156,10 +158,16 @@ async def _replan(
         looks.append(look)
         if look.made is not None:
             await asyncio.sleep(planning.spent_s[-1])
-        if look.steps and set(system.snapshots()) != set(nodes):  # a change needs every node
+        if look.steps and serving_nodes(system.snapshots()) != set(nodes):  # it needs every node
             replanner.broken_off()
             continue
         for step in look.steps:
-            change = await system.follow(step, setting.model_bytes)
+            try:
+                change = await system.follow(step, setting.model_bytes)
+            except DeviceLostError:  # meanwhile; the change is undone as far as that goes
+                replanner.broken_off()
+                with suppress(DeviceLostError):
+                    await system.follow(replanner.plan, setting.model_bytes)
+                break
             replanner.adopted(step, change.version)
             changes.append(Change(look, step, clock()))

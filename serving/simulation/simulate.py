@@ -128,10 +128,13 @@ async def _drive(
     beside: Beside | None,
 ) -> Driven:
     loop = asyncio.get_running_loop()
-    faults = fire_timeline(timeline, SimulatedFaults(system), clock=loop.time, sleep=asyncio.sleep)
-    companions = [asyncio.ensure_future(faults)]
+    companions: list[asyncio.Future[None]] = []
     if beside is not None:
         companions.append(asyncio.ensure_future(beside(system)))
+    loops = tuple(companions)
+    injector = SimulatedFaults(system, kill_loop=lambda: [each.cancel() for each in loops])
+    faults = fire_timeline(timeline, injector, clock=loop.time, sleep=asyncio.sleep)
+    companions.append(asyncio.ensure_future(faults))
     try:
         return await drive_traffic(
             system,

@@ -15,10 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.topology import Node
+from models.runtime.device_errors import DeviceLostError
 from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
+from serving.node.device.device_faults import DeviceFaults
+from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
@@ -92,6 +95,9 @@ class SimulatedDevice:
         self._stopped = False
         self._stands = False
         self.late_batches = 0  # time is the profile's here, always
+        self._faults = DeviceFaults()
+        self.switch = DeviceSwitch()
+        """takes the device away: what runs fails, and so does what begins"""
         self.slowdown = 1.0
         self.busy_s = 0.0
         self.batches = 0
@@ -104,8 +110,13 @@ class SimulatedDevice:
 
     @property
     def health(self) -> DeviceHealth:
-        """See `Device.health`; a simulated device is always well."""
-        return DeviceHealth.WELL
+        """See `Device.health`; a simulated device is well unless it is lost."""
+        return DeviceHealth.LOST if self._faults.lost else DeviceHealth.WELL
+
+    @property
+    def needs_new_process(self) -> bool:
+        """See `Device.needs_new_process`."""
+        return self._faults.need_new_process(self.health, _now_s())
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -114,18 +125,24 @@ class SimulatedDevice:
 
     def hold(self, model: str) -> None:
         """Have `model` loaded, in no time."""
+        self._faults.loaded()
         self._models[model] = None
         for size in (1, min(REHEARSED, self._node.max_batch)):
             self._batcher.latency_model.learn(model, size, self._batch_s(model, size))
 
     async def load(self, model: str) -> float:
-        """See `Device.load`."""
+        """See `Device.load`. Raises `DeviceLostError` while the device is taken away."""
         while model in self._leaving:
             await asyncio.sleep(0.01)
         if model in self._models:
             return 0.0
         spent_s = self._load_s.get(model, 0.0)
         await asyncio.sleep(spent_s)
+        try:
+            self.switch.check()
+        except DeviceLostError as error:
+            self._faults.load_failed(error, _now_s())
+            raise
         self.hold(model)
         return spent_s
 
@@ -149,6 +166,8 @@ class SimulatedDevice:
             )
         if self._stopped:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
+        if self._faults.lost:
+            return RefusedError(RefusalReason.DEVICE_FAILED, self.health.sentence)
         now_s = _now_s()
         since_s = now_s - self._pushed_s.get(model, -inf)
         return find_refusal(
@@ -218,6 +237,8 @@ class SimulatedDevice:
             self._wake = asyncio.get_running_loop().call_at(wake_s, self._look)
 
     def _start(self, batch: Batch[_Job]) -> None:
+        if self._fails(batch):
+            return
         now_s, size = _now_s(), len(batch.items)
         spent_s = self._batch_s(batch.model, size)
         self._running, self._started_s = batch, now_s
@@ -238,6 +259,8 @@ class SimulatedDevice:
         assert batch is not None
         self._running = self._finishing = None
         self._free_s = _now_s()
+        if self._fails(batch):
+            return
         spent_s = self._free_s - started_s
         self.busy_s += spent_s
         self.batches += 1
@@ -251,6 +274,17 @@ class SimulatedDevice:
                 served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
                 job.future.set_result(dict.fromkeys(job.tasks, served))
         self._look()
+
+    def _fails(self, batch: Batch[_Job]) -> bool:
+        """Whether `batch` finds the device lost; its callers and those who wait are refused."""
+        try:
+            self.switch.check()
+        except DeviceLostError as error:
+            self._faults.batch_failed(error, _now_s())
+            _refuse(batch.items, RefusalReason.DEVICE_FAILED)
+            _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
+            return True
+        return False
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:

@@ -15,11 +15,13 @@ from functools import partial
 import numpy as np
 
 from cluster.topology import Node, Topology
+from models.runtime.device_errors import DeviceLostError
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
 from serving.errors import NotServedError, RefusalReason, RefusedError
 from serving.node.config import NodeConfig
 from serving.node.control import ServerControl
+from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image
 from serving.node.links.pacer import pacer_of
 from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
@@ -27,6 +29,7 @@ from serving.node.node_core import NodeCore, Routed
 from serving.node.observer import SILENT
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, execute_rollout
+from serving.rollout.mend import PERIOD_S
 from serving.rollout.refuges import Accuracy, QueueRouting, refuges_of
 from serving.rollout.stages import next_version, plan_rollout, route_tables
 from serving.rollout.transition import ClusterFacts, no_step
@@ -64,6 +67,9 @@ class SimulatedSystem:
     """one for each node, whichever process serves as it now"""
     _lost: dict[str, tuple[tuple[str, ...], RouteTable]] = field(init=False, default_factory=dict)
     """models and routes of each node that was killed"""
+    _owed: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
+    """models that a node which was started anew still has to load, its device being lost"""
+    _without_device: set[str] = field(init=False, default_factory=set)
     _images: dict[str, Image] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +135,7 @@ class SimulatedSystem:
         Raises `KeyError` if it is down already.
         """
         node = self._nodes.pop(name)
-        self._lost[name] = (self._devices[name].models, node.table)
+        self._lost[name] = (self._owed.pop(name, self._devices[name].models), node.table)
         node.close()
         self._processes[name].go_on()  # who waited for it finds that it is gone
 
@@ -149,12 +155,36 @@ class SimulatedSystem:
 
     async def restart(self, name: str) -> None:
         """Start a node that was killed: it loads its models, which takes its time, and follows the
-        routes that it had. Raises `KeyError` if it was not killed."""
+        routes that it had. While its device is lost it serves without them, and tries again to load
+        them, until that works or the node ends. Raises `KeyError` if it was not killed."""
         models, table = self._lost.pop(name)
         node = self._make(self.topology.node(name))
-        await node.load(models)
+        loaded = await _load(node, models)
         node.route(table)
         self._nodes[name] = node
+        self._owed[name] = models
+        while not loaded:
+            await asyncio.sleep(PERIOD_S)
+            if self._nodes.get(name) is not node:
+                return
+            loaded = await _load(node, models)
+        if self._nodes.get(name) is node:
+            del self._owed[name]
+
+    def switch_device(self, name: str, lost: bool) -> None:
+        """Take the device of a node away, or give it back: batches and loads fail meanwhile."""
+        (self._without_device.add if lost else self._without_device.discard)(name)
+        if name in self._nodes:
+            self._nodes[name].switch_device(lost)
+
+    def fails(self, name: str) -> bool:
+        """Whether a node that is up says that it has to be started anew."""
+        return name in self._nodes and self._nodes[name].failing
+
+    def device_is_off(self, name: str) -> bool:
+        """Whether a node's device is taken away, or was and the node has not got over it yet."""
+        well = name in self._nodes and self._devices[name].health is DeviceHealth.WELL
+        return name in self._without_device or not well
 
     def slow(self, name: str, factor: float) -> None:
         """Let every batch that `name` begins from now on take `factor` times as long."""
@@ -203,6 +233,7 @@ class SimulatedSystem:
         device = self._devices[node.name] = SimulatedDevice(
             node, self.latency_s, config.max_waiting, self.load_s.get(node.name, {})
         )
+        device.switch.lost = node.name in self._without_device
         if former is not None:
             device.log = former.log  # of the node, whichever process ran its batches
         uplinks = {
@@ -215,7 +246,9 @@ class SimulatedSystem:
             )
             for link in links
         }
-        return NodeCore(config, device, uplinks, self._tasks_of, _clock, SILENT)
+        return NodeCore(
+            config, device, uplinks, self._tasks_of, _clock, SILENT, device.switch
+        )  # fmt: skip
 
     def _tasks_of(self, model: str) -> Collection[str]:
         """What a model serves: by its accuracies, or where there are none by the plan's routes."""
@@ -231,6 +264,15 @@ def _image(size_bytes: float) -> Image:
     """An image that takes so many bytes on a link, and none of memory."""
     body_bytes = max(0, int(size_bytes) - QUERY_OVERHEAD_BYTES)
     return np.broadcast_to(np.uint8(0), (body_bytes, 1, 1))
+
+
+async def _load(node: NodeCore, models: tuple[str, ...]) -> bool:
+    """Load `models`; whether the device was there for it."""
+    try:
+        await node.load(models)
+    except DeviceLostError:
+        return False
+    return True
 
 
 def _clock() -> float:

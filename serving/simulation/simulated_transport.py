@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.node_core import NodeCore
@@ -19,9 +20,9 @@ __all__ = ["SimulatedTransport"]
 class SimulatedTransport:
     """`Transport` to the node that `far` gives now; None while that node is down.
 
-    `process` is that node's. While it stands still it takes what is sent and answers nothing: after
-    `silence_s` queries that are out count as lost, and the next ones wait in vain for a new
-    connection, all together for `queue_s`, as on a live link.
+    `process` is that node's. While it stands still, or the link is silent, what is sent is held and
+    nothing is answered: after `silence_s` queries that are out count as lost, and the next ones
+    wait in vain for a new connection, all together for `queue_s`, as on a live link.
     """
 
     def __init__(
@@ -33,14 +34,17 @@ class SimulatedTransport:
         self._far = far
         self._process = process
         self._timeouts = timeouts or UplinkTimeouts()
-        self._is_cut = False
+        self._condition = LinkCondition()
+        self._line = Process()
+        """the link itself, which stands still while it is silent"""
         self._out: dict[asyncio.Timeout, None] = {}
         """patience of the queries that are out"""
         self._lost_s: float | None = None
-        """when the silence of a node that stands still has lasted too long"""
+        """when the silence of the far side has lasted too long"""
         self._attempt_s: float | None = None
         """when the first query after that asked for a new connection"""
         process.watch(self._on_change)
+        self._line.watch(self._on_change)
 
     async def exchange(
         self,
@@ -51,10 +55,9 @@ class SimulatedTransport:
     ) -> list[AskOutcome]:
         """See `Transport.exchange`. A node that went down meanwhile is found lost when its answer
         is due."""
-        far = self._far()
-        if far is None or self._is_cut:
+        if self.refusal() is not None:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE)
-        if self._process.stands and self._lost_s is not None and _now_s() >= self._lost_s:
+        if self._is_silent and self._lost_s is not None and _now_s() >= self._lost_s:
             await self._reconnect()
         on_sent()
         patience = asyncio.timeout(None)
@@ -62,21 +65,26 @@ class SimulatedTransport:
             async with patience:
                 self._out[patience] = None
                 self._watch_silence()
-                await self._process.running()
+                await self._carried()
+                far = self._far()
+                if far is None:
+                    raise RefusedError(RefusalReason.PEER_LOST)
                 remaining_s = None if latest_s is None else latest_s - _now_s()
                 outcomes = await far.serve_forwarded(asks, image, remaining_s)
-                await self._process.running()
+                await self._carried()
         except TimeoutError:
             raise RefusedError(RefusalReason.PEER_LOST) from None
         finally:
             self._out.pop(patience, None)
-        if self._far() is not far or self._is_cut:
+        if self._far() is not far or self._condition.is_cut:
             raise RefusedError(RefusalReason.PEER_LOST)
         return outcomes
 
     def refusal(self) -> RefusedError | None:
-        """See `Transport.refusal`: a node that is down closes its connections, which is seen."""
-        if self._is_cut or self._far() is None:
+        """See `Transport.refusal`: a node that is down closes its connections, which is seen
+        unless the link is silent."""
+        gone = self._far() is None and not self._condition.silent
+        if self._condition.is_cut or gone:
             return RefusedError(RefusalReason.PEER_UNREACHABLE)
         return None
 
@@ -86,12 +94,26 @@ class SimulatedTransport:
     def close(self) -> None:
         """See `Transport.close`."""
 
-    def cut(self, cut: bool) -> None:
-        """See `Transport.cut`."""
-        self._is_cut = cut
+    def change(self, condition: LinkCondition) -> None:
+        """See `Transport.change`."""
+        self._condition = condition
+        if condition.silent:
+            self._line.stop()
+        else:
+            self._line.go_on()
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._process.stands or self._line.stands
+
+    async def _carried(self) -> None:
+        """Wait until something crosses the link, and somebody is there to take it."""
+        while self._is_silent:
+            await self._line.running()
+            await self._process.running()
 
     def _on_change(self) -> None:
-        if self._process.stands:
+        if self._is_silent:
             self._watch_silence()
         else:
             self._lost_s = self._attempt_s = None
@@ -100,8 +122,8 @@ class SimulatedTransport:
                     patience.reschedule(None)
 
     def _watch_silence(self) -> None:
-        """Silence counts from when a query is out and the far node stands still."""
-        if not self._process.stands or not self._out:
+        """Silence counts from when a query is out and the far side does not answer."""
+        if not self._is_silent or not self._out:
             return
         if self._lost_s is None:
             self._lost_s = _now_s() + self._timeouts.silence_s
@@ -114,7 +136,7 @@ class SimulatedTransport:
             self._attempt_s = _now_s()
         try:
             async with asyncio.timeout_at(self._attempt_s + self._timeouts.queue_s):
-                await self._process.running()
+                await self._carried()
         except TimeoutError:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE) from None
 

@@ -13,14 +13,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from cluster.errors import InputError
-from cluster.timeline import TimelineEvent
+from cluster.timeline import Controller, TimelineEvent
 
 __all__ = ["EVERY_FAULT", "FaultInjector", "fire", "fire_timeline", "refuse_unsupported"]
 
 IN_SCHEDULE = "scale_load"
 EVERY_FAULT = frozenset(
-    {"cut_link", "restore_link", "slow_link"}
+    {"cut_link", "silence_link", "restore_link", "slow_link"}
     | {"kill_node", "stop_node", "resume_node", "slow_node"}
+    | {"lose_device", "restore_device", "jump_clock", "kill_controller"}
 )
 """the events that an injector may bring about, by name"""
 _log = logging.getLogger(__name__)
@@ -36,6 +37,11 @@ class FaultInjector(Protocol):
 
     async def cut_link(self, source: str, target: str) -> None:
         """From now on nothing crosses the link, in either direction."""
+        ...
+
+    async def silence_link(self, source: str, target: str) -> None:
+        """What is sent over the link from now on vanishes, and neither end hears of it: its
+        connections stay open."""
         ...
 
     async def restore_link(self, source: str, target: str) -> None:
@@ -62,6 +68,22 @@ class FaultInjector(Protocol):
         """The node takes `factor` times as long for whatever it computes."""
         ...
 
+    async def lose_device(self, node: str) -> None:
+        """The node's device is gone: batches and loads of models fail as on a lost GPU."""
+        ...
+
+    async def restore_device(self, node: str) -> None:
+        """The device is there again."""
+        ...
+
+    async def jump_clock(self, node: str, by_s: float) -> None:
+        """The wall clock that the node sees is set forward by so much, or back if negative."""
+        ...
+
+    async def kill_controller(self, controller: Controller) -> None:
+        """Its process ends at once."""
+        ...
+
 
 def refuse_unsupported(
     timeline: Sequence[TimelineEvent], supported: Collection[str], who: str
@@ -80,6 +102,8 @@ async def fire(event: TimelineEvent, injector: FaultInjector) -> None:
     match event.name:
         case "cut_link" if event.cut_link:
             await injector.cut_link(*event.cut_link)
+        case "silence_link" if event.silence_link:
+            await injector.silence_link(*event.silence_link)
         case "restore_link" if event.restore_link:
             await injector.restore_link(*event.restore_link)
         case "slow_link" if event.slow_link:
@@ -92,6 +116,14 @@ async def fire(event: TimelineEvent, injector: FaultInjector) -> None:
             await injector.resume_node(event.resume_node)
         case "slow_node" if event.slow_node:
             await injector.slow_node(event.slow_node.node, event.slow_node.factor)
+        case "lose_device" if event.lose_device:
+            await injector.lose_device(event.lose_device)
+        case "restore_device" if event.restore_device:
+            await injector.restore_device(event.restore_device)
+        case "jump_clock" if event.jump_clock:
+            await injector.jump_clock(event.jump_clock.node, event.jump_clock.by_s)
+        case "kill_controller" if event.kill_controller:
+            await injector.kill_controller(event.kill_controller)
 
 
 async def fire_timeline(

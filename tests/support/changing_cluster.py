@@ -13,8 +13,9 @@ from planner.plan import Plan, Route, TierName
 from serving.deploy.assignment_store import AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE
 from serving.errors import RefusedError
-from serving.logs.line import LogLine
+from serving.logs.read import Read, ReadPage
 from serving.node.control import NodeControl, ServerControl
+from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.assignment import Assignment
 from serving.rollout.execute import OnStep, RolloutReport
@@ -86,14 +87,20 @@ class Running:
     async def retire(self, version: int, keep: frozenset[str]) -> dict[str, float]:
         return await self._now("retire").retire(version, keep)
 
-    async def change_link(self, target: str, share: float) -> None:
-        await self._now("change_link").change_link(target, share)
+    async def change_link(self, target: str, condition: LinkCondition) -> None:
+        await self._now("change_link").change_link(target, condition)
+
+    async def switch_device(self, lost: bool) -> None:
+        await self._now("switch_device").switch_device(lost)
+
+    async def set_clock(self, ahead_s: float) -> None:
+        await self._now("set_clock").set_clock(ahead_s)
 
     async def snapshot(self) -> NodeSnapshot:
         return await self._now("snapshot").snapshot()
 
-    async def log_lines(self, after_s: float) -> list[LogLine]:
-        return await self._now("log_lines").log_lines(after_s)
+    async def log_lines(self, read: Read) -> ReadPage:
+        return await self._now("log_lines").log_lines(read)
 
 
 class Cluster:

@@ -36,6 +36,11 @@ class Device(Protocol):
         ...
 
     @property
+    def needs_new_process(self) -> bool:
+        """Whether the device fails, hangs or is gone, and only another process may help that."""
+        ...
+
+    @property
     def waiting(self) -> dict[str, int]:
         """Queries queued, by loaded model."""
         ...

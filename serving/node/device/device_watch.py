@@ -35,6 +35,7 @@ class DeviceHealth(StrEnum):
     WELL = "well", "the device answers"
     FAILING = "failing", "the device fails batch after batch"
     HUNG = "hung", "the device does not come back from a batch"
+    LOST = "lost", "the device is gone, or lost to this process"
     DEAD = "dead", "the thread that drives the device has ended"
 
     @property
@@ -89,12 +90,15 @@ class DeviceWatch:
         if running is not None and not running.ended and self._seen_s > running.bound_s:
             self._hung = running
 
-    def health(self, ended: bool, failing: bool) -> DeviceHealth:
-        """How the device is, where its thread has `ended` or not, and batch after batch fails."""
+    def health(self, ended: bool, failing: bool, lost: bool = False) -> DeviceHealth:
+        """How the device is, where its thread has `ended` or not, batch after batch fails, and the
+        last that was tried found it `lost`."""
         if ended:
             return DeviceHealth.DEAD
         if self._hung is not None:
             return DeviceHealth.HUNG
+        if lost:
+            return DeviceHealth.LOST
         return DeviceHealth.FAILING if failing else DeviceHealth.WELL
 
 

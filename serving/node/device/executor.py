@@ -2,8 +2,8 @@
 
 Queries come from the event loop (`submit`), wait in a batcher, run on the device thread and come
 back to the loop with one hand-over a batch. Models are loaded on a thread of their own, so the
-device goes on with the others meanwhile. The loop watches both threads (`look`): what hangs or ends
-is logged, and who waits for it is refused.
+device goes on meanwhile. The loop watches both (`look`): what hangs or ends is logged, and who
+waits for it is refused.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
+from serving.node.device.device_faults import DeviceFaults
 from serving.node.device.device_time import DeviceTime, HostTime
 from serving.node.device.device_watch import (
     LOOK_S,
@@ -46,8 +47,6 @@ from serving.node.device.served import Image, Runtime, Served
 
 __all__ = ["Executor"]
 
-FAILING = 8
-"""batches that failed one after another, from which on the device is taken to be broken"""
 CLOSING_S = 30.0
 """for so long the batch that runs is waited for when the node stops"""
 _log = logging.getLogger(__name__)
@@ -89,15 +88,14 @@ class Executor:
         self._changed = threading.Condition(threading.Lock())
         self._stopped = False
         self._pass: Pass | None = None
-        self._ended = False
-        """whether the device's thread has"""
+        self._ended = False  # whether the device's thread has
         self._watch = DeviceWatch(clock())
         self._told = DeviceHealth.WELL
         self._free_s = 0.0
         self._pushed_s: dict[str, float] = {}
         """when the latest query of a model was queued"""
         self._loading = asyncio.Lock()
-        self._failed = 0
+        self._faults = DeviceFaults()
         self.busy_s = 0.0
         self.batches = 0
         self._thread = threading.Thread(target=self._drive, name="device", daemon=True)
@@ -111,8 +109,14 @@ class Executor:
 
     @property
     def health(self) -> DeviceHealth:
-        """How the device is; all but `WELL` make its node unhealthy."""
-        return self._watch.health(self._ended and not self._stopped, self._failed >= FAILING)
+        """See `Device.health`."""
+        ended = self._ended and not self._stopped
+        return self._watch.health(ended, self._faults.failing, self._faults.lost)
+
+    @property
+    def needs_new_process(self) -> bool:
+        """See `Device.needs_new_process`."""
+        return self._faults.need_new_process(self.health, self._clock())
 
     def look(self) -> None:
         """Find out whether the device still runs, and comes back from its batch.
@@ -160,9 +164,12 @@ class Executor:
             started_s = self._clock()
             try:
                 runtime = await load_in_time(self._load, model, self._log)
-            except Exception:
-                self._log.exception("model %s failed to load", model)
+                self._faults.loaded()
+            except Exception as error:
+                self._faults.load_failed(error, self._clock())
                 raise
+            finally:
+                self.look()
             self._models[model] = runtime
             spent_s = self._clock() - started_s
             self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
@@ -195,9 +202,8 @@ class Executor:
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """What a query that arrived now would be refused with; None if it would be queued."""
         if model not in self._models or model in self._leaving:
-            return RefusedError(
-                RefusalReason.MODEL_NOT_LOADED, f"model {model!r} is not loaded here"
-            )
+            words = f"model {model!r} is not loaded here"
+            return RefusedError(RefusalReason.MODEL_NOT_LOADED, words)
         if not self._told.answers:
             return RefusedError(RefusalReason.DEVICE_FAILED, self._told.sentence)
         with self._changed:
@@ -270,10 +276,9 @@ class Executor:
 
     def _tell(self, health: DeviceHealth) -> None:
         self._told = health
-        if health is DeviceHealth.WELL:
-            self._log.warning("%s again", health.sentence)
-        else:
-            self._log.error("%s", health.sentence)
+        well = health is DeviceHealth.WELL
+        say = self._log.warning if well else self._log.error
+        say("%s%s", health.sentence, " again" if well else "")
         self._observer.on_device(health)
 
     def _holds(self, model: str) -> bool:
@@ -335,11 +340,9 @@ class Executor:
         """Wait (holding the lock) until the batcher gives a batch; None once stopped."""
         while not self._stopped:
             now_s = self._free_s = self._clock()
-            late = self._batcher.take_late(now_s)
-            if late:
-                refusal = RefusedError(
-                    RefusalReason.DEADLINE, "the deadline passed while the query waited"
-                )
+            if late := self._batcher.take_late(now_s):
+                message = "the deadline passed while the query waited"
+                refusal = RefusedError(RefusalReason.DEADLINE, message)
                 self._hand_over(settle, [(job, refusal) for job in late])
             batch = self._batcher.pop(now_s)
             if batch is not None:
@@ -356,26 +359,24 @@ class Executor:
         images, rows = distinct_images(batch.items, self._shared_passes)
         size = len(images)
         try:
-            runtime = self._models[batch.model]
-            answers = runtime.run(stacked(images))
+            answers = self._models[batch.model].run(stacked(images))
             check_rows(answers, size)
         except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
             self.busy_s += self._time.end(batch.model, size).busy_s
-            self._failed += 1
-            self._log.limited(
-                logging.ERROR, (batch.model, type(error)),
-                "model %s failed on a batch of %d images", batch.model, size, exc_info=True,
-            )  # fmt: skip
+            self._faults.batch_failed(error, self._clock())
+            if self._faults.lost:
+                self._hand_over(self.look)
+            key, what = (batch.model, type(error)), "model %s failed on a batch of %d images"
+            self._log.limited(logging.ERROR, key, what, batch.model, size, exc_info=True)
             refusal = RefusedError(RefusalReason.DEVICE_FAILED, f"{batch.model}: {error}")
             self._hand_over(settle, [(job, refusal) for job in batch.items])
             return
         started_s, compute_s, busy_s = self._time.end(batch.model, size)
         self.busy_s += busy_s
         self.batches += 1
-        if self._failed:
-            self._log.warning("the device answers again, after %d failed batches", self._failed)
-        self._failed = 0
+        if failed := self._faults.batch_answered():
+            self._log.warning("the device answers again, after %d failed batches", failed)
         if compute_s <= running.bound_s:  # else it hung, or the process was stopped meanwhile
             self.learn(batch.model, size, compute_s)
         times = times_of(batch, size, started_s, compute_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -37,6 +38,13 @@ async def load_in_time(load: Callable[[str], M], model: str, log: NodeLogger) ->
     finally:
         if not work.done():  # its thread goes on
             work.add_done_callback(drop_late)
-    if not done:
-        raise ModelLoadError(f"model {model} was not loaded within {LOAD_BOUND_S:g} s")
-    return work.result()
+    try:
+        if not done:
+            raise ModelLoadError(f"model {model} was not loaded within {LOAD_BOUND_S:g} s")
+        return work.result()
+    except Exception as error:
+        # A node whose device is lost tries again every few seconds.
+        log.limited(
+            logging.ERROR, (model, type(error)), "model %s failed to load", model, exc_info=True
+        )
+        raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,6 +26,11 @@ MAX_FRAME_BYTES = 32 * 2**20
 STRANGER_FRAME_BYTES = 1024
 """longest frame of a connection that has not shown the token yet"""
 AGGREGATE_BYTES = 2**20
+KEEP_ALIVE = {
+    "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000,
+}  # fmt: skip
+"""seconds of silence until the far side is asked for life, seconds between asking again, how often;
+milliseconds that what was sent may stay without a receipt: each way it ends after a minute"""
 _LENGTH = struct.Struct("!I")
 _log = logging.getLogger(__name__)
 MAX_LINES = 10
@@ -64,6 +70,7 @@ class FrameProtocol(asyncio.Protocol):
         self._outgoing_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._ended = False
+        self._held = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -105,10 +112,25 @@ class FrameProtocol(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hold(self, held: bool) -> None:
+        """Be as on a line that carries nothing, until it is called with False: what is sent waits,
+        and what arrives is not read."""
+        if held == self._held:
+            return
+        self._held = held
+        if self._transport is None:
+            return
+        if held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            self._flush()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is up."""
         # uvloop's transports are Transports in all but their base class.
         self._transport = cast(asyncio.Transport, transport)
+        _keep_alive(self._transport.get_extra_info("socket"))
         if self._ended:
             self._transport.abort()
 
@@ -165,10 +187,23 @@ class FrameProtocol(asyncio.Protocol):
         del received[:start]
 
     def _flush(self) -> None:
+        if self._held:
+            return
         if self._transport is not None and self._outgoing:
             self._transport.writelines(self._outgoing)
         self._outgoing = []
         self._outgoing_bytes = 0
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """Have the kernel end a connection whose far side vanished without a word, which nobody would
+    notice here while there is nothing to send."""
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:  # not every system has them all
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _unpack(packed: memoryview) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
 from serving.node.links.framing import FrameProtocol, make_frame_log
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.link_log import LinkLog
 from serving.node.links.messages import (
     ANSWER,
@@ -92,7 +93,14 @@ class PeerConnection:
         self._failed: RefusedError | None = None
         self._lost_because = "it went away"
         self._closing = False
-        self._is_cut = False
+        self._condition = LinkCondition()
+        self._carries = asyncio.Event()
+        """unless the link is silent"""
+        self._carries.set()
+        self._opening: FrameProtocol | None = None
+        """a connection that is not welcomed yet"""
+        self._unheard: list[FrameProtocol] = []
+        """connections that were given up on a silent link, so that the far side holds them still"""
         self._watching: asyncio.Task[None] | None = None
         self._heard = True
         self._here = 0  # queries that are out, or wait for the connection
@@ -101,7 +109,7 @@ class PeerConnection:
 
     def refusal(self) -> RefusedError | None:
         """See `Transport.refusal`."""
-        if self._is_cut:
+        if self._condition.is_cut:
             return RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         if self._failed is None or (self._connection is not None and self._connection.connected):
             return None
@@ -121,11 +129,20 @@ class PeerConnection:
                 task.cancel()
         if self._connection is not None:
             self._connection.close()
+        self._end_unheard()
 
-    def cut(self, cut: bool) -> None:
-        """See `Transport.cut`."""
-        self._is_cut = cut
-        if cut and self._connection is not None:
+    def change(self, condition: LinkCondition) -> None:
+        """See `Transport.change`."""
+        self._condition = condition
+        for connection in (self._connection, self._opening):
+            if connection is not None:
+                connection.hold(condition.silent)
+        if condition.silent:
+            self._carries.clear()
+        else:
+            self._carries.set()
+            self._end_unheard()
+        if condition.is_cut and self._connection is not None:
             self._lost_because = "the link was cut"
             self._connection.abort()
 
@@ -150,13 +167,13 @@ class PeerConnection:
         latest_s: float | None,
         on_sent: Callable[[], None],
     ) -> list[AskOutcome]:
-        if self._is_cut:
+        if self._condition.is_cut:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         connection = self._connection
         if connection is None or not connection.connected:
             connection = await self._connect()
         await connection.drain()
-        if self._is_cut:  # while it was made
+        if self._condition.is_cut:  # while it was made
             raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         if not connection.connected:
             raise RefusedError(RefusalReason.PEER_LOST, "the node above went away")
@@ -210,12 +227,15 @@ class PeerConnection:
         try:
             async with asyncio.timeout(self._timeouts.connecting_s):
                 host, port = await self._find_peer()
+                await self._carries.wait()
                 self._welcomed = loop.create_future()
                 _, connection = await loop.create_connection(
                     lambda: FrameProtocol(self._on_frame, self._on_lost, log=self._frame_log),
                     host,
                     port,
                 )
+                self._opening = connection
+                connection.hold(self._condition.silent)
                 connection.send([HELLO, self._token])
                 await self._welcomed
         except Exception as error:  # noqa: BLE001
@@ -229,6 +249,7 @@ class PeerConnection:
             self._log.unreachable(what)
             raise _copy(self._failed) from None
         finally:
+            self._opening = None
             if self._welcomed is not None:
                 self._welcomed.cancel()  # nobody waits for it any more
         self._failed = None
@@ -249,7 +270,7 @@ class PeerConnection:
             missed = 0 if self._heard or not self._here else missed + 1
             if missed * self._timeouts.beat_s >= self._timeouts.silence_s:
                 self._lost_because = f"no sign of life for {self._timeouts.silence_s:g} s"
-                connection.abort()
+                self._give_up(connection)
                 return
             if not self._here:
                 continue
@@ -261,6 +282,18 @@ class PeerConnection:
                     message = f"no answer over the link within {self._timeouts.answer_s:g} s"
                     call.future.set_exception(RefusedError(RefusalReason.PEER_SILENT, message))
                     self._log.unanswered(self._timeouts.answer_s)
+
+    def _give_up(self, connection: FrameProtocol) -> None:
+        """Use `connection` no more. Over a silent link the far side does not hear of its end."""
+        if not self._condition.silent:
+            connection.abort()
+            return
+        self._on_lost(connection)
+        self._unheard.append(connection)
+
+    def _end_unheard(self) -> None:
+        for connection in self._unheard:
+            connection.abort()
 
     def _on_frame(self, _: FrameProtocol, fields: list[Any]) -> None:
         self._heard = True
@@ -276,6 +309,9 @@ class PeerConnection:
             raise unexpected_kind(kind)
 
     def _on_lost(self, connection: FrameProtocol) -> None:
+        if connection in self._unheard:
+            self._unheard.remove(connection)
+            return
         if connection is not self._connection:  # of an attempt
             if self._welcomed is not None and not self._welcomed.done():
                 self._welcomed.set_exception(

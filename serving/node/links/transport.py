@@ -7,6 +7,7 @@ from typing import Protocol
 
 from serving.errors import RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome
 from serving.routing.routes import Ask
 
@@ -44,7 +45,7 @@ class Transport(Protocol):
         """End the connection; queries on it are refused."""
         ...
 
-    def cut(self, cut: bool) -> None:
-        """Break the way until it is called with False: queries on it are refused, and all others
-        at once."""
+    def change(self, condition: LinkCondition) -> None:
+        """Be as `condition` says from now on. Of a way that is cut, queries on it are refused, and
+        all others at once; on one that is silent they wait in vain for a sign of life."""
         ...

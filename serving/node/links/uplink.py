@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.transport import Transport
@@ -136,11 +137,11 @@ class Uplink:
             for outcome in outcomes
         ]
 
-    def change(self, share: float) -> None:
-        """Let `share` of the link's bandwidth be there from now on; 0 cuts the link."""
-        self._transport.cut(share <= 0)
-        if share > 0:
-            self._pacer.bandwidth_bytes_per_s = share * self._bandwidth_bytes_per_s
+    def change(self, condition: LinkCondition) -> None:
+        """Let the link be as `condition` says from now on."""
+        self._transport.change(condition)
+        if not condition.is_cut:
+            self._pacer.bandwidth_bytes_per_s = condition.share * self._bandwidth_bytes_per_s
 
     def prepare(self) -> None:
         """Connect now, so that the first query need not wait for it."""

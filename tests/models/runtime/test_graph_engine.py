@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.runtime.accelerator import DeviceMemoryError, Outputs
+from models.runtime.accelerator import Outputs
 from models.runtime.cpu_engine import CpuEngine, Serving
 from models.runtime.cuda_choices import (
     RESERVE_BYTES,
@@ -22,7 +22,14 @@ from models.runtime.cuda_choices import (
     memory_fraction,
     precisions,
 )
+from models.runtime.device_errors import (
+    DeviceLostError,
+    DeviceMemoryError,
+    NoDeviceError,
+    as_lost,
+)
 from models.runtime.graph_engine import GraphEngine, hold_low_precision
+from models.runtime.model_runtime import check_device
 from models.zoo.cards import Preprocessing
 
 INPUT = Preprocessing(height=8, width=12, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -59,6 +66,10 @@ class StandIn:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
         yield
 
     @contextmanager
@@ -199,3 +210,44 @@ def test_a_model_without_room_is_refused_before_it_serves() -> None:
 
     with pytest.raises(DeviceMemoryError, match="8 MiB"):
         engine(2, Full())
+
+
+def test_an_error_after_which_nothing_runs_on_a_device_says_that_it_is_lost() -> None:
+    class CudaError(RuntimeError):
+        def __init__(self, words: str, code: int | None) -> None:
+            super().__init__(words)
+            self.error_code = code
+
+    words = "CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA` to debug"
+    assert str(as_lost(CudaError(words, 719), "cuda:0")) == (
+        "cuda:0 is lost: CUDA error: unspecified launch failure"
+    )
+    assert as_lost(RuntimeError(words), "cuda:0") is not None  # of a torch that has no codes
+    assert as_lost(CudaError("CUDA error: invalid argument", 1), "cuda:0") is None
+    assert as_lost(torch.OutOfMemoryError("CUDA out of memory"), "cuda:0") is None
+    assert as_lost(RuntimeError("shapes do not match"), "cuda:0") is None
+
+
+def test_what_a_batch_meets_on_a_lost_device_reaches_whoever_ran_it() -> None:
+    class Lost(StandIn):
+        away = False
+
+        @contextmanager
+        def working(self) -> Iterator[None]:
+            if self.away:
+                raise DeviceLostError("cuda:0 is lost: CUDA error: no device")
+            yield
+
+    device = Lost()
+    made = engine(2, device)
+    made.run(PICTURES[:1])
+    device.away = True
+    with pytest.raises(DeviceLostError, match="cuda:0 is lost"):
+        made.run(PICTURES[:1])
+
+
+def test_a_device_that_this_machine_lacks_may_be_lost_or_misnamed() -> None:
+    with pytest.raises(NoDeviceError, match="this machine has") as refused:
+        check_device("cuda:99")
+    assert isinstance(refused.value, DeviceLostError)  # to a node whose device it was
+    assert isinstance(refused.value, ValueError)  # to whoever wrote its name

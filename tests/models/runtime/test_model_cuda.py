@@ -123,7 +123,8 @@ def test_a_process_keeps_to_its_share_of_the_device() -> None:
     # The cap holds for a whole process, so it is tried in one of its own.
     script = (
         "import sys, torch\n"
-        "from models.runtime.accelerator import CudaAccelerator, DeviceMemoryError\n"
+        "from models.runtime.accelerator import CudaAccelerator\n"
+        "from models.runtime.device_errors import DeviceMemoryError\n"
         "device = CudaAccelerator('cuda:0', memory_bytes=256 * 2**20)\n"
         "try:\n"
         "    with device.loading():\n"

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from psutil import _pslinux
 
 from cluster.environment import MARK
 from cluster.providers import local
-from cluster.providers.state import ClusterError, ClusterState, find_cluster, state_path
+from cluster.providers.state import (
+    ClusterError,
+    ClusterState,
+    find_cluster,
+    state_path,
+)
 from cluster.specs import SPECS
 from cluster.topology import Topology
 
@@ -26,12 +32,11 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
 
 
-def record(pid: int, started: float) -> ClusterState:
+def record(pid: int) -> ClusterState:
     state = ClusterState(
         topology=Topology.load(SPECS / "demo.yaml"),
         address="127.0.0.1:1",
         head_pid=pid,
-        head_started=started,
         temp_dir="/tmp/testbed-no-such-folder",
         started_at="now",
         link_token="t",
@@ -42,19 +47,48 @@ def record(pid: int, started: float) -> ClusterState:
 
 
 def test_a_second_cluster_is_refused_while_the_first_lives() -> None:
-    record(os.getpid(), psutil.Process().create_time())
-    with pytest.raises(ClusterError, match=r"'demo' is already up at 127\.0\.0\.1:1"):
-        local.up(Topology.load(SPECS / "demo.yaml"))
+    head = sleeping(**{MARK: MARK_OF_THE_TEST})
+    try:
+        assert record(head.pid).alive
+        with pytest.raises(ClusterError, match=r"'demo' is already up at 127\.0\.0\.1:1"):
+            local.up(Topology.load(SPECS / "demo.yaml"))
+    finally:
+        head.kill()
+        head.wait(10)
 
 
-def test_a_reused_pid_is_not_taken_for_the_head() -> None:
-    state = record(os.getpid(), psutil.Process().create_time() - 3_600)
-    assert not state.alive
-    with pytest.raises(ClusterError, match="is gone"):
-        local.connect()
-    assert local.down()
-    assert find_cluster() is None
-    assert not local.down()
+@pytest.mark.parametrize("of", ["us", "init", "another cluster"])
+def test_a_reused_pid_is_not_taken_for_the_head(of: str) -> None:
+    """What has it now, and all that this has started, is left alone."""
+    other = sleeping(**{MARK: "another"})
+    try:
+        state = record({"us": os.getpid(), "init": 1, "another cluster": other.pid}[of])
+        assert not state.alive
+        assert local._processes_of(state) == []
+        with pytest.raises(ClusterError, match="is gone"):
+            local.connect()
+        assert local.down()
+        assert find_cluster() is None
+        assert not local.down()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait(10)
+
+
+def test_a_cluster_is_alive_though_the_clock_of_its_host_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """psutil tells when a process began by the time of the host's start, which moves then."""
+    head = sleeping(**{MARK: MARK_OF_THE_TEST})
+    former = _pslinux.boot_time
+    try:
+        state = record(head.pid)
+        monkeypatch.setattr(_pslinux, "boot_time", lambda: former() + 3_600.0)
+        assert state.alive
+    finally:
+        head.kill()
+        head.wait(10)
 
 
 def test_no_cluster_and_a_damaged_record_are_told_apart() -> None:
@@ -86,7 +120,7 @@ def test_the_record_and_its_folder_are_for_this_user_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "new"))
-    record(1, 0.0)
+    record(1)
     assert state_path().stat().st_mode & 0o777 == 0o600
     assert state_path().parent.stat().st_mode & 0o777 == 0o700
 
@@ -100,7 +134,7 @@ def sleeping(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
     """A `tail -f` of the cluster's log names its folder, too."""
-    state = record(1, 0.0)
+    state = record(1)
     ours = sleeping(**{MARK: MARK_OF_THE_TEST})
     bystander = sleeping(f"{state.temp_dir}/head.log")
     another = sleeping(**{MARK: "another"})
@@ -122,8 +156,13 @@ def test_what_up_writes_is_for_this_user_only(
     """Ray itself does not run here; what stands in for it says at once that it has started."""
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(local, "check_capacity", lambda *_: None)
-    head = sleeping()
-    monkeypatch.setattr(local, "_start_head", lambda *_: head)
+    heads: list[subprocess.Popen[bytes]] = []
+
+    def start_head(*arguments: object) -> subprocess.Popen[bytes]:
+        heads.append(sleeping(**{MARK: str(arguments[-1])}))
+        return heads[0]
+
+    monkeypatch.setattr(local, "_start_head", start_head)
     monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
     state = local.up(Topology.load(SPECS / "demo.yaml"))
     try:
@@ -135,7 +174,7 @@ def test_what_up_writes_is_for_this_user_only(
         assert len({token, state.link_token, state.mark}) == 3
     finally:
         local.down()
-        head.wait(timeout=10)
+        heads[0].wait(timeout=10)
 
 
 def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
@@ -187,7 +226,7 @@ def test_folders_that_are_made_for_the_state_are_for_their_user_alone(
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "a" / "b"))
     former = os.umask(0)
     try:
-        record(os.getpid(), 0.0)
+        record(os.getpid())
     finally:
         os.umask(former)
     for folder in (tmp_path / "a", tmp_path / "a" / "b"):
@@ -197,7 +236,7 @@ def test_folders_that_are_made_for_the_state_are_for_their_user_alone(
 
 def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    record(os.getpid(), 0.0)
+    record(os.getpid())
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 

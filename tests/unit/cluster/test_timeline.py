@@ -30,6 +30,11 @@ def test_an_event_says_what_happens_to_whom_and_when() -> None:
         {"at_s": 3, "stop_node": "cloud"},
         {"at_s": 4, "resume_node": "cloud"},
         {"at_s": 5, "slow_node": {"node": "edge-0", "factor": 3}},
+        {"at_s": 6, "silence_link": ["client-1", "edge-0"]},
+        {"at_s": 7, "lose_device": "edge-0"},
+        {"at_s": 8, "restore_device": "edge-0"},
+        {"at_s": 9, "jump_clock": {"node": "cloud", "by_s": -3600}},
+        {"at_s": 10, "kill_controller": "serve"},
         {"at_s": 50, "scale_load": {"client": "client-0", "factor": 3}},
     ).timeline
     check_timeline(events, TOPOLOGY)
@@ -41,6 +46,11 @@ def test_an_event_says_what_happens_to_whom_and_when() -> None:
         "stop_node cloud at 3 s",
         "resume_node cloud at 4 s",
         "slow_node edge-0 by 3 at 5 s",
+        "silence_link client-1 to edge-0 at 6 s",
+        "lose_device edge-0 at 7 s",
+        "restore_device edge-0 at 8 s",
+        "jump_clock cloud by -3600 s at 9 s",
+        "kill_controller serve at 10 s",
         "scale_load client-0 by 3 at 50 s",
     ]
 
@@ -54,7 +64,12 @@ def test_an_event_says_what_happens_to_whom_and_when() -> None:
         ),
         ([{"at_s": 60, "kill_node": "cloud"}], "comes after the end of the traffic at 60 s"),
         ([{"at_s": -1, "kill_node": "cloud"}], "greater than or equal to 0"),
-        ([{"at_s": 1}], "expected one event beside `at_s`, of cut_link, restore_link, slow_link"),
+        ([{"at_s": 1}], "expected one event beside `at_s`, of cut_link, silence_link, restore_l"),
+        ([{"at_s": 1, "jump_clock": {"node": "cloud", "by_s": 0}}], "expected another `by_s` than"),
+        ([{"at_s": 1, "jump_clock": {"node": "cloud", "by_s": ".inf"}}], "jump_clock.by_s"),
+        ([{"at_s": 1, "jump_clock": "cloud"}], "timeline.0.jump_clock"),
+        ([{"at_s": 1, "kill_controller": "cloud"}], "should be 'serve', 'store' or 'loop'"),
+        ([{"at_s": 1, "lose_device": ["edge-0"]}], "timeline.0.lose_device"),
         ([{"at_s": 1, "kill_node": "cloud", "stop_node": "cloud"}], "expected one event"),
         ([{"at_s": 1, "kil_node": "cloud"}], "timeline.0.kil_node: unknown key; did you mean"),
         (
@@ -87,6 +102,13 @@ def test_a_wrong_timeline_is_refused_with_its_demand(
         (
             {"cut_link": ["client-1", "cloud"]},
             "timeline.0.cut_link: no link leads from client-1 to cloud; did you mean client",
+        ),
+        ({"silence_link": ["edge-0", "client-1"]}, "no link leads from edge-0 to client-1; did"),
+        ({"lose_device": "edge-7"}, "timeline.0.lose_device: no node is named 'edge-7'; did you"),
+        ({"restore_device": "clod"}, "restore_device: no node is named 'clod'; did you mean cloud"),
+        (
+            {"jump_clock": {"node": "edge-7", "by_s": 60}},
+            "timeline.0.jump_clock: no node is named 'edge-7'; did you mean edge-0?",
         ),
         ({"slow_link": {"link": ["a", "b"], "factor": 2}}, "no link leads from a to b; there are"),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +16,7 @@ from cluster.specs import SPECS
 from cluster.topology import Topology
 from serving.cli.main import main
 from serving.logs.line import LogLine, encode_line
+from serving.logs.read import Read, ReadPage
 
 T0_S = 1_700_000_000.0
 
@@ -146,9 +147,10 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
         def attach(cls, topology: Topology) -> FakeFleet:
             return cls()
 
-        def log_lines(self, nodes: Collection[str], after_s: float) -> dict[str, list[LogLine]]:
-            asked.append(set(nodes))
-            return {"client-0": [line(2.5, "client-0", "from afar")], "client-1": []}
+        def log_lines(self, read: Mapping[str, Read]) -> dict[str, ReadPage]:
+            asked.append(set(read))
+            told = line(2.5, "client-0", "from afar")
+            return {"client-0": ReadPage([told], {}), "client-1": ReadPage([], {})}
 
     module = ModuleType("serving.deploy.fleet")
     vars(module)["Fleet"] = FakeFleet

@@ -215,3 +215,14 @@ def test_calls_may_be_made_twice(store: AssignmentStore) -> None:
 def test_conflicts_arrive_whole_from_the_stores_process() -> None:
     error = PlanChangeConflictError("another change came first")
     assert str(pickle.loads(pickle.dumps(error))) == "another change came first"
+
+
+def test_a_device_that_is_taken_away_is_lost_to_every_process_that_starts_until_it_is_back(
+    store: AssignmentStore,
+) -> None:
+    store.switch_device("edge", True)
+    store.switch_device("edge", True)
+    assert [store.device_is_lost(node) for node in ("edge", "cloud")] == [True, False]
+    store.switch_device("edge", False)
+    store.switch_device("edge", False)
+    assert not store.device_is_lost("edge")

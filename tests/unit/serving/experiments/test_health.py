@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluster.timeline import LinkSlowdown, NodeSlowdown, TimelineEvent
+from cluster.timeline import (
+    ClockJump,
+    Controller,
+    LinkSlowdown,
+    NodeSlowdown,
+    TimelineEvent,
+)
 from planner.programs.clairvoyant import Health
 from serving.deploy.health_checks import HANG_S
 from serving.experiments.health import health_of
@@ -51,6 +57,36 @@ def test_a_cut_link_carries_nothing_until_it_is_restored() -> None:
     assert np.flatnonzero(found.link_ka[:, 1] == 0).tolist() == [5, 6, 7]
     assert (found.link_ka[:, [0, 2]] == 1).all()
     assert (found.backhaul_ke == 1).all()
+
+
+def test_a_silent_link_carries_nothing_either() -> None:
+    ends = ("edge-0", "cloud")
+    found = health(
+        TimelineEvent(at_s=5, silence_link=ends), TimelineEvent(at_s=7, restore_link=ends)
+    )
+    assert np.flatnonzero(found.backhaul_ke[:, 0] == 0).tolist() == [5, 6]
+    assert (found.link_ka == 1).all()
+
+
+def test_a_node_without_device_answers_nothing_and_its_links_stay() -> None:
+    found = health(
+        TimelineEvent(at_s=3, lose_device="edge-0"),
+        TimelineEvent(at_s=6.5, restore_device="edge-0"),
+        TimelineEvent(at_s=9, lose_device="client-1"),
+    )
+    assert found.edge_ke[2:8, 0].tolist() == [1.0, 0.0, 0.0, 0.0, 0.5, 1.0]
+    assert np.flatnonzero(found.client_kc[:, 1] == 0).tolist() == list(range(9, 20))
+    assert (found.link_ka == 1).all()
+    assert (found.backhaul_ke == 1).all()
+
+
+def test_a_clock_that_jumps_and_a_controller_that_dies_take_nothing_away() -> None:
+    found = health(
+        TimelineEvent(at_s=3, jump_clock=ClockJump(node="edge-0", by_s=3600)),
+        TimelineEvent(at_s=5, kill_controller=Controller.SERVE),
+    )
+    for name in ("client_kc", "edge_ke", "cloud_k", "link_ka", "backhaul_ke"):
+        assert (getattr(found, name) == 1).all(), name
 
 
 def test_what_is_slower_by_a_factor_has_that_part_of_its_capacity() -> None:

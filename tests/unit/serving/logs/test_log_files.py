@@ -14,6 +14,7 @@ from serving.logs.file import ACCESS, LogFile, OpenLog
 from serving.logs.line import MAX_TEXT, MAX_TRACE, Level, LogLine, decode_line, encode_line
 from serving.logs.logger import NodeLogger
 from serving.logs.read import LogFollower, log_files_of, read_lines
+from serving.wall_clock import WallClock
 
 OWN = logging.getLogger("serving.tests")
 
@@ -173,23 +174,54 @@ def test_lines_of_several_files_come_by_time_and_torn_ones_are_left_out(tmp_path
     assert [(line.at_s, line.node) for line in found] == [
         (1.0, "edge-0"), (2.0, "cloud"), (4.0, "edge-0"),
     ]  # fmt: skip
-    assert [line.at_s for line in read_lines(tmp_path.iterdir(), after_s=2.0)] == [4.0]
 
 
-def test_a_follower_gives_each_line_once_also_those_that_come_late() -> None:
-    lines: list[LogLine] = []
+def test_a_follower_gives_each_line_once_whatever_the_clocks_say(tmp_path: Path) -> None:
+    """The edge's clock is set an hour forward, and then two hours back."""
 
-    def source(after_s: float) -> list[LogLine]:
-        return sorted((one for one in lines if one.at_s > after_s), key=lambda one: one.at_s)
+    def write(node: str, *at_s: float) -> list[LogLine]:
+        lines = [line(each, node) for each in at_s]
+        with (tmp_path / f"{node}.log").open("a") as file:
+            file.writelines(f"{encode_line(one)}\n" for one in lines)
+        return lines
 
-    follower = LogFollower(source)
+    follower = LogFollower(lambda: sorted(tmp_path.glob("*.log*")))
     assert follower.look() == []
-    lines += [line(100.0), line(101.0)]
-    assert follower.look() == lines
     assert follower.look() == []
-    late, next_one = line(100.5, "cloud"), line(102.0)
-    lines += [late, next_one]
-    assert follower.look() == [late, next_one]
-    for at_s in range(103, 110):
-        lines.append(line(float(at_s)))
-        assert follower.look() == [lines[-1]]
+    written = write("edge-0", 10_000.0, 10_001.0)
+    assert follower.look() == written
+    assert follower.look() == []
+    for edge_s, cloud_s in ((13_602.0, 10_002.0), (6_403.0, 10_003.0), (6_404.0, 10_004.0)):
+        written = write("edge-0", edge_s) + write("cloud", cloud_s)
+        assert follower.look() == sorted(written, key=lambda one: one.at_s)
+        assert follower.look() == []
+
+
+def test_a_follower_reads_on_in_a_file_that_was_set_aside_and_waits_for_the_end_of_a_line(
+    tmp_path: Path,
+) -> None:
+    path, whole = tmp_path / "edge-0.log", encode_line(line(1.0)) + "\n"
+    follower = LogFollower(lambda: sorted(tmp_path.glob("*.log*")))
+    path.write_text(whole + whole[:20])
+    assert follower.look() == [line(1.0)]
+    with path.open("a") as file:
+        file.write(whole[20:])
+    path.rename(tmp_path / "edge-0.log.1")
+    path.write_text(encode_line(line(2.0)) + "\n")
+    assert follower.look() == [line(1.0), line(2.0)]
+    path.unlink()
+    assert follower.look() == []
+
+
+def test_lines_have_the_time_of_the_node_that_logs(tmp_path: Path) -> None:
+    clock = WallClock(lambda: 100.0)
+    log = OpenLog(tmp_path, "edge-0", above="serving", wall_clock=clock)
+    try:
+        OWN.info("before")
+        clock.ahead_s = 3_600.0
+        OWN.info("after")
+    finally:
+        log.close()
+    before, after = read_lines(tmp_path.iterdir())
+    assert clock() == 3_700.0
+    assert 3_600.0 <= after.at_s - before.at_s < 3_660.0

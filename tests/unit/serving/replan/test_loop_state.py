@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from cluster.providers.state import ClusterError
-from serving.replan.loop_state import LoopState, hold_loop_lock, load_state, state_file
+from serving.replan.loop_state import (
+    LoopState,
+    hold_loop_lock,
+    load_state,
+    loop_process,
+    state_file,
+)
 from support.replan_cases import plan_for, problem
 
 
@@ -55,6 +61,15 @@ def test_a_loop_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     assert done.returncode == -9
     with hold_loop_lock(tmp_path):
         pass
+
+
+def test_the_loop_that_runs_is_found_and_one_that_ended_is_not(tmp_path: Path) -> None:
+    assert loop_process(tmp_path) is None
+    with hold_loop_lock(tmp_path):
+        assert loop_process(tmp_path) == os.getpid()
+    assert loop_process(tmp_path) is None  # this process lives, and its number is in the file
+    (tmp_path / "live.lock").write_text("")
+    assert loop_process(tmp_path) is None
 
 
 def test_the_lock_is_for_its_user_alone(tmp_path: Path) -> None:

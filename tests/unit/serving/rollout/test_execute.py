@@ -12,8 +12,9 @@ import pytest
 
 from planner.plan import Plan
 from serving.errors import RefusedError
-from serving.logs.line import LogLine
+from serving.logs.read import Read, ReadPage
 from serving.node.control import ServerControl, call_each
+from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, Step, execute_rollout
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
@@ -199,10 +200,16 @@ class Recorded:
     async def snapshot(self) -> NodeSnapshot:
         raise AssertionError("the stages say what is to be done")
 
-    async def change_link(self, target: str, share: float) -> None:
+    async def change_link(self, target: str, condition: LinkCondition) -> None:
         raise AssertionError("a rollout leaves links alone")
 
-    async def log_lines(self, after_s: float) -> list[LogLine]:
+    async def switch_device(self, lost: bool) -> None:
+        raise AssertionError("a rollout leaves devices alone")
+
+    async def set_clock(self, ahead_s: float) -> None:
+        raise AssertionError("a rollout leaves clocks alone")
+
+    async def log_lines(self, read: Read) -> ReadPage:
         raise AssertionError("the stages say what is to be done")
 
 

@@ -12,6 +12,7 @@ import pytest
 from cluster.topology import Topology
 from planner.plan import Plan, Route, TierName
 from serving.node.links import pacer
+from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RoutingMode
 from serving.simulation.simulated_system import SimulatedSystem
@@ -199,9 +200,9 @@ def test_a_link_that_is_cut_or_slow_is_gone_round() -> None:
     async def scenario(simulated: SimulatedSystem) -> list[Answered]:
         client = simulated.node("c")
         loop = asyncio.get_running_loop()
-        loop.call_later(1.0, client.change_link, "e", 0.0)
-        loop.call_later(2.0, client.change_link, "e", 0.25)
-        loop.call_later(4.0, client.change_link, "e", 1.0)
+        loop.call_later(1.0, client.change_link, "e", LinkCondition(share=0.0))
+        loop.call_later(2.0, client.change_link, "e", LinkCondition(share=0.25))
+        loop.call_later(4.0, client.change_link, "e", LinkCondition())
         return await send_at(simulated, steady(10, 6))
 
     answered = run(scenario, system())

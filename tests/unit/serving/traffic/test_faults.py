@@ -15,10 +15,16 @@ import pytest
 from cluster.errors import InputError
 from cluster.providers.state import ClusterError, ClusterState
 from cluster.specs import SPECS
-from cluster.timeline import TimelineEvent
+from cluster.timeline import Controller, TimelineEvent
 from cluster.topology import Topology
+from serving.node.links.link_condition import LinkCondition
 from serving.simulation.virtual_time import run_in_virtual_time
-from serving.traffic.faults import FaultInjector, fire_timeline, refuse_unsupported
+from serving.traffic.faults import (
+    EVERY_FAULT,
+    FaultInjector,
+    fire_timeline,
+    refuse_unsupported,
+)
 from serving.traffic.local_faults import LocalFaults, find_process, timeline_beside
 
 pytestmark = pytest.mark.real_time
@@ -37,16 +43,18 @@ EVERY_KIND = events(
     {"at_s": 5, "stop_node": "cloud"},
     {"at_s": 6, "resume_node": "cloud"},
     {"at_s": 7, "slow_node": {"node": "edge-0", "factor": 3}},
+    {"at_s": 8, "silence_link": ["client-1", "edge-0"]},
+    {"at_s": 9, "lose_device": "edge-0"},
+    {"at_s": 10, "restore_device": "edge-0"},
+    {"at_s": 11, "jump_clock": {"node": "cloud", "by_s": -60}},
+    {"at_s": 12, "kill_controller": "store"},
 )
 
 
 class Noting:
     """`FaultInjector` that writes down what is asked of it, and when."""
 
-    supported = frozenset(
-        {"cut_link", "restore_link", "slow_link"}
-        | {"kill_node", "stop_node", "resume_node", "slow_node"}
-    )
+    supported = EVERY_FAULT
 
     def __init__(self) -> None:
         self.calls: list[tuple[float, str, tuple[Any, ...]]] = []
@@ -75,6 +83,21 @@ class Noting:
     async def slow_node(self, node: str, factor: float) -> None:
         self._note("slow_node", node, factor)
 
+    async def silence_link(self, source: str, target: str) -> None:
+        self._note("silence_link", source, target)
+
+    async def lose_device(self, node: str) -> None:
+        self._note("lose_device", node)
+
+    async def restore_device(self, node: str) -> None:
+        self._note("restore_device", node)
+
+    async def jump_clock(self, node: str, by_s: float) -> None:
+        self._note("jump_clock", node, by_s)
+
+    async def kill_controller(self, controller: Controller) -> None:
+        self._note("kill_controller", controller)
+
 
 def test_every_event_is_fired_at_its_time_and_a_load_is_left_to_the_schedule() -> None:
     noting = Noting()
@@ -96,8 +119,14 @@ def test_every_event_is_fired_at_its_time_and_a_load_is_left_to_the_schedule() -
         (15.0, "stop_node", ("cloud",)),
         (16.0, "resume_node", ("cloud",)),
         (17.0, "slow_node", ("edge-0", 3.0)),
+        (18.0, "silence_link", ("client-1", "edge-0")),
+        (19.0, "lose_device", ("edge-0",)),
+        (20.0, "restore_device", ("edge-0",)),
+        (21.0, "jump_clock", ("cloud", -60.0)),
+        (22.0, "kill_controller", (Controller.STORE,)),
     ]
     assert fired == [(name, at_s - 10.0) for at_s, name, _ in noting.calls]
+    assert {name for name, _ in fired} == EVERY_FAULT  # no kind is forgotten by `fire`
 
 
 def test_what_cannot_be_brought_about_is_refused_before_anything_happens() -> None:
@@ -107,8 +136,21 @@ def test_what_cannot_be_brought_about_is_refused_before_anything_happens() -> No
     refuse_unsupported(EVERY_KIND[4:5], (), "the moon")
 
 
-def unchanged(source: str, target: str, share: float) -> None:
-    raise AssertionError(f"no link is to change, not {source} to {target}")
+class NodeCalls:
+    """`NodeFaults` that writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.links: list[tuple[str, str, LinkCondition]] = []
+        self.others: list[tuple[str, float]] = []
+
+    def change_link(self, source: str, target: str, condition: LinkCondition) -> None:
+        self.links.append((source, target, condition))
+
+    def switch_device(self, node: str, lost: bool) -> None:
+        self.others.append((node, lost))
+
+    def set_clock(self, node: str, ahead_s: float) -> None:
+        self.others.append((node, ahead_s))
 
 
 @pytest.fixture
@@ -135,7 +177,7 @@ def test_a_stopped_node_stands_still_until_it_is_resumed_or_the_run_ends(
     busy: psutil.Process,
 ) -> None:
     async def scenario() -> None:
-        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
+        async with LocalFaults(lambda _: busy.pid, NodeCalls()) as faults:
             await faults.stop_node("edge-0")
             assert wait_for(lambda: stands_still(busy))
             await faults.resume_node("edge-0")
@@ -153,7 +195,7 @@ def test_a_slow_node_runs_for_its_part_of_the_time_only(busy: psutil.Process) ->
         return float(times.user + times.system)
 
     async def scenario() -> float:
-        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
+        async with LocalFaults(lambda _: busy.pid, NodeCalls()) as faults:
             await faults.slow_node("edge-0", 5.0)
             before_s, start_s = cpu_s(), time.monotonic()
             await asyncio.sleep(1.5)
@@ -169,7 +211,7 @@ def test_a_slow_node_runs_for_its_part_of_the_time_only(busy: psutil.Process) ->
 
 def test_a_killed_node_ends_and_nothing_follows_it(busy: psutil.Process) -> None:
     async def scenario() -> None:
-        async with LocalFaults(lambda _: busy.pid, unchanged) as faults:
+        async with LocalFaults(lambda _: busy.pid, NodeCalls()) as faults:
             await faults.slow_node("edge-0", 2.0)
             await faults.kill_node("edge-0")
             assert wait_for(lambda: busy.status() == psutil.STATUS_ZOMBIE)
@@ -180,31 +222,55 @@ def test_a_killed_node_ends_and_nothing_follows_it(busy: psutil.Process) -> None
 def test_a_node_without_a_process_is_said_to_have_none() -> None:
     state = ClusterState(
         topology=Topology.load(SPECS / "demo.yaml"), address="127.0.0.1:1", head_pid=1,
-        head_started=0.0, temp_dir="/tmp", started_at="", link_token="", mark="nobody's",
+        temp_dir="/tmp", started_at="", link_token="", mark="nobody's",
     )  # fmt: skip
     with pytest.raises(ClusterError, match="node 'edge-0' has no process on this host now"):
         find_process(state, "edge-0")
-    assert timeline_beside(EVERY_KIND[4:5], state, unchanged) is None
-    assert timeline_beside(EVERY_KIND, state, unchanged) is not None
+    assert timeline_beside(EVERY_KIND[4:5], state, NodeCalls()) is None
+    assert timeline_beside(EVERY_KIND, state, NodeCalls()) is not None
     with pytest.raises(InputError, match="no node is named 'edge-7'"):
-        timeline_beside(events({"at_s": 1, "kill_node": "edge-7"}), state, unchanged)
+        timeline_beside(events({"at_s": 1, "kill_node": "edge-7"}), state, NodeCalls())
 
 
-def test_a_link_has_its_bandwidth_again_when_the_run_ends() -> None:
-    shares: list[tuple[str, str, float]] = []
-
-    def change_link(source: str, target: str, share: float) -> None:
-        shares.append((source, target, share))
+def test_links_devices_and_clocks_are_as_before_when_the_run_ends() -> None:
+    calls = NodeCalls()
 
     async def scenario() -> None:
-        async with LocalFaults(lambda _: 1, change_link) as faults:
+        async with LocalFaults(lambda _: 1, calls) as faults:
             await faults.cut_link("c", "e")
             await faults.slow_link("e", "cloud", 4.0)
             await faults.restore_link("c", "e")
-            await faults.slow_link("d", "e", 2.0)
+            await faults.silence_link("d", "e")
+            await faults.lose_device("e")
+            await faults.lose_device("c")
+            await faults.restore_device("c")
+            await faults.jump_clock("c", 60.0)
+            await faults.jump_clock("c", -3600.0)
 
     asyncio.run(scenario())
-    assert shares == [
-        ("c", "e", 0.0), ("e", "cloud", 0.25), ("c", "e", 1.0), ("d", "e", 0.5),
-        ("d", "e", 1.0), ("e", "cloud", 1.0),
+    whole = LinkCondition()
+    assert calls.links == [
+        ("c", "e", LinkCondition(share=0.0)), ("e", "cloud", LinkCondition(share=0.25)),
+        ("c", "e", whole), ("d", "e", LinkCondition(silent=True)),
+        ("d", "e", whole), ("e", "cloud", whole),
     ]  # fmt: skip
+    assert calls.others == [
+        ("e", True), ("c", True), ("c", False), ("c", 60.0), ("c", -3540.0),
+        ("e", False), ("c", 0.0),
+    ]  # fmt: skip
+
+
+def test_a_controller_that_runs_is_killed_and_one_that_does_not_is_passed_over(
+    busy: psutil.Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = {Controller.STORE: busy.pid}
+
+    async def scenario() -> None:
+        async with LocalFaults(lambda _: 1, NodeCalls(), running.get) as faults:
+            await faults.kill_controller(Controller.LOOP)
+            assert busy.is_running()
+            await faults.kill_controller(Controller.STORE)
+
+    asyncio.run(scenario())
+    assert wait_for(lambda: busy.status() == psutil.STATUS_ZOMBIE)
+    assert "there is no process of the loop to kill now" in caplog.text

@@ -73,7 +73,7 @@ def test_the_worst_that_is_known_is_said() -> None:
     watched_s(watch, Pass("m", (), 5.0), 60.0)
     assert watch.health(ended=False, failing=True) is DeviceHealth.HUNG
     assert watch.health(ended=True, failing=True) is DeviceHealth.DEAD
-    assert [health for health in DeviceHealth if not health.answers] == ["hung", "dead"]
+    assert [health for health in DeviceHealth if not health.answers] == ["hung", "lost", "dead"]
 
 
 def test_a_periodic_call_that_raises_is_not_the_last() -> None:

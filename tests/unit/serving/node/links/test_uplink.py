@@ -10,6 +10,7 @@ import pytest
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
@@ -31,7 +32,7 @@ class FakeTransport:
         self.answer_s = answer_s
         self.known_gone: RefusedError | None = None
         self.found_gone: RefusedError | None = None
-        self.is_cut = False
+        self.condition = LinkCondition()
         self.sent = 0
 
     async def exchange(
@@ -57,8 +58,8 @@ class FakeTransport:
     def close(self) -> None:
         pass
 
-    def cut(self, cut: bool) -> None:
-        self.is_cut = cut
+    def change(self, condition: LinkCondition) -> None:
+        self.condition = condition
 
 
 def link(transport: FakeTransport) -> tuple[Uplink, LinkPacer]:
@@ -123,8 +124,10 @@ def test_a_link_is_cut_slowed_and_restored() -> None:
         uplink, pacer = link(transport)
         seen = []
         for share in (0.5, 0.0, 1.0):
-            uplink.change(share)
-            seen += [pacer.bandwidth_bytes_per_s / SIZE, float(transport.is_cut)]
+            uplink.change(LinkCondition(share))
+            seen += [pacer.bandwidth_bytes_per_s / SIZE, float(transport.condition.is_cut)]
+        uplink.change(LinkCondition(silent=True))
+        assert transport.condition.silent
         return seen
 
     assert run_in_virtual_time(scenario()) == [0.5, 0.0, 0.5, 1.0, 1.0, 0.0]
