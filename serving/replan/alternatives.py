@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.certificate import Certificate
 from planner.evaluate import evaluate
 from planner.plan import Plan, PlanError, allocation_of, plan_of
 from planner.policies import Options, solve, solve_shares
@@ -17,34 +15,10 @@ from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from serving.replan.decision_input import DecisionOptions
 from serving.replan.home_models import with_better_homes
+from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.scenarios import Moments
 
-__all__ = [
-    "AlternativeKind", "PlanAlternative", "better_homes", "find_alternatives", "routes_in_force",
-]  # fmt: skip
-
-
-class AlternativeKind(StrEnum):
-    """How far an alternative goes."""
-
-    STAY = "stay"
-    ROUTES = "routes"
-    """new shares for the models that the nodes hold: nothing is loaded or unloaded"""
-    PLAN = "plan"
-    """new models and shares"""
-
-
-@dataclass(frozen=True, eq=False)
-class PlanAlternative:
-    """A plan that could be in force next."""
-
-    kind: AlternativeKind
-    room: float
-    """share of the links' budgets that it was planned with"""
-    plan: Plan
-    allocation: Allocation
-    certificate: Certificate | None = None
-    """of the problem that it was planned for"""
+__all__ = ["better_homes", "find_alternatives", "routes_in_force"]
 
 
 def routes_in_force(problem: Problem, plan: Plan) -> Allocation:
@@ -104,18 +78,22 @@ def better_homes(
     capacity: Problem,
     known: Sequence[PlanAlternative],
     moments: Moments,
+    now_ct: FloatArray,
     load_s: Mapping[str, Mapping[str, float]],
     absent: tuple[str, ...],
     options: DecisionOptions,
 ) -> list[PlanAlternative]:
     """Other models on clients for the plan in force and the new plans of `known`, where clients
-    follow their queues; see `with_better_homes`. `capacity` has the load of `problem`."""
+    follow their queues; see `with_better_homes`. `capacity` has the load of `problem`, and
+    `now_ct` is that of this moment."""
     present = known[0].plan
     found = []
     for other in known:
         if other.kind is AlternativeKind.ROUTES:
             continue
-        held = with_better_homes(capacity, other.allocation, moments, load_s, options.horizon_s)
+        held = with_better_homes(
+            capacity, other.allocation, moments, now_ct, load_s, options.horizon_s
+        )
         if held is other.allocation:
             continue
         clients = {

@@ -15,30 +15,29 @@ seconds, routes turn at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from planner.allocation import Allocation
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
-from serving.replan.alternatives import (
-    AlternativeKind,
-    PlanAlternative,
-    better_homes,
-    find_alternatives,
-)
+from serving.replan.alternatives import better_homes, find_alternatives
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
 from serving.replan.moving_cost import MovingCost, moving_cost
+from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.plan_value import RoutedPlan
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import (
     Moments,
     draw_loads,
     former_load,
+    load_of_now,
     mean_load,
     moments_of,
+    single_moment,
 )
 from serving.routing.routes import RoutingMode
 
@@ -138,19 +137,19 @@ def _judged(ground: Ground, given: DecisionInput) -> tuple[Judged, float]:
     )
     capacity = without_nodes(ground.capacity, given.absent)
     former_ct = former_load(problem, estimate)
-    moments = moments_of(problem, estimate)
+    moments, now_ct = moments_of(problem, estimate), load_of_now(problem, estimate)
     stay, *others = find_alternatives(problem, former_ct, given.present, given.absent, options)
     if ground.routing is RoutingMode.PENALTY:
         capacity = replace(capacity, load_ct=problem.load_ct)
         others += better_homes(
-            problem, capacity, [stay, *others], moments, ground.load_s, given.absent, options
+            problem, capacity, [stay, *others], moments, now_ct, ground.load_s, given.absent, options
         )
     draws = draw_loads(problem, estimate, options.draws, options.seed)
     grown_ct = np.divide(
         former_ct, problem.load_ct, out=np.ones_like(former_ct), where=problem.load_ct > 0
     )
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
-    judge = _Judge(problem, capacity, ground, stay, options, moments, times)
+    judge = _Judge(problem, capacity, ground, stay, options, moments, times, now_ct)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
     return judged, 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
 
@@ -186,6 +185,10 @@ class _Judge:
     moments: Moments
     times: Sequence[Sequence[FloatArray]]
     """draws of the load now, and of the former one where that was larger"""
+    now_ct: FloatArray
+    """load of this moment, under which models would be moved"""
+    costs: dict[int, MovingCost] = field(default_factory=dict)
+    """of the alternatives that were asked for, by identity"""
 
     def best_of_each_kind(self, others: Sequence[PlanAlternative]) -> list[PlanAlternative]:
         """Of the alternatives that differ only in the room they leave, the best one at the mean
@@ -200,7 +203,7 @@ class _Judge:
     def of(self, other: PlanAlternative) -> tuple[PlanAlternative, JudgedAlternative]:
         """The alternative and its figures."""
         cost, certificate = self._cost(other), other.certificate
-        value = self._routed(other, self._by_queues(other)).value(
+        value = self._routed(other.allocation, self._by_queues(other)).value(
             self.problem.load_ct, self.moments
         )
         horizon_s = self.options.horizon_s
@@ -223,8 +226,7 @@ class _Judge:
         return [self.problem.load_ct]
 
     def _sure_gain(self, other: PlanAlternative, draws: Sequence[FloatArray]) -> float:
-        gains = self._gains(other, draws)
-        return float(np.mean(gains) - self.options.sureness * np.std(gains, ddof=1))
+        return float(np.quantile(self._gains(other, draws), 1.0 - self.options.sureness))
 
     def _gains(self, other: PlanAlternative, loads: Sequence[FloatArray]) -> list[float]:
         """Gains in F1 over the horizon, one for each load: from when the new routes are followed,
@@ -234,7 +236,9 @@ class _Judge:
         cost, horizon_s = self._cost(other), self.options.horizon_s
         time_s = max(horizon_s - cost.delay_s, 0.0)
         by_queues = self._by_queues(other)
-        routed, staying = self._routed(other, by_queues), self._routed(self.stay, by_queues)
+        routed, staying = self._routed(other.allocation, by_queues), self._routed(
+            self.stay.allocation, by_queues
+        )
         found = []
         for load_ct in loads:
             now = staying.value(load_ct, self.moments)
@@ -248,14 +252,27 @@ class _Judge:
         penalty = self.ground.routing is RoutingMode.PENALTY
         return penalty and other.kind is not AlternativeKind.ROUTES
 
-    def _routed(self, other: PlanAlternative, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
+    def _routed(self, allocation: Allocation, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
         if by_queues:
-            return QueueRoutedPlan(self.capacity, other.allocation)
-        return RoutedPlan(self.capacity, other.allocation, self.ground.spill_over)
+            return QueueRoutedPlan(self.capacity, allocation)
+        return RoutedPlan(self.capacity, allocation, self.ground.spill_over)
 
     def _cost(self, other: PlanAlternative) -> MovingCost:
-        stay = self.stay
-        return moving_cost(self.problem, stay.plan, stay.allocation, other.plan, self.ground.load_s)
+        """At the load of this moment, or at the mean one where more is lost under that: what is a
+        lull now may end while models load."""
+        found = self.costs.get(id(other))
+        if found is None:
+            by_queues = self._by_queues(other)
+            loads = ((self.problem.load_ct, self.moments), (self.now_ct, single_moment(self.problem)))
+            costs = [
+                moving_cost(
+                    self.problem, self.stay, other, self.ground.load_s,
+                    lambda held, load=load: self._routed(held, by_queues).value(*load).right_qps,
+                )
+                for load in loads
+            ]  # fmt: skip
+            found = self.costs[id(other)] = max(costs, key=lambda cost: cost.right_answers)
+        return found
 
 
 def _reason(judged: Sequence[JudgedAlternative], best: int, absent: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ class DecisionOptions(FrozenModel):
     )
     draws: int = Field(default=12, ge=2, description="loads within the estimate's errors")
     sureness: float = Field(
-        default=1.64, ge=0, description="standard deviations by which a gain must exceed 0"
+        default=0.95, ge=0.5, le=1, description="share of these loads under which a change must gain"
     )
     gap: float = Field(default=2e-3, ge=0, lt=1, description="at which a policy may stop")
     solver_limit_s: float = Field(default=3.0, gt=0)

@@ -2,7 +2,8 @@
 
 A decision is made again when its answer could be another: when the mean has changed, when a rate
 has left the errors that it was known with, when the errors have shrunk, when the load turns out
-burstier, when a former load is forgotten, or when nodes came or went.
+burstier, when a burst is over in which it cost too much to move models, when a former load is
+forgotten, or when nodes came or went.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def why_decide(estimate: LoadEstimate, absent: tuple[str, ...], before: Consider
         return "other clients are known"
     if set(estimate.former_qps) < set(then.former_qps):
         return "a former load is forgotten"
+    if then.in_burst and not estimate.in_burst:
+        return "the burst is over"
     if estimate.seen_s >= BETTER_KNOWN * then.seen_s:
         return "the load is known better"
     bursty = [

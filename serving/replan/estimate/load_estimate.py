@@ -16,7 +16,7 @@ __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
 
 FEWEST_QUERIES = 20
 """seen in the long memory, below which there is no load to plan for"""
-FIRST_S = 5.0
+FIRST_S = 3.0
 """of looks before the first estimate: how little it knows then is in its errors"""
 
 
@@ -33,7 +33,7 @@ class LoadEstimate(FrozenModel):
     dispersion: dict[str, float] = Field(
         description="client -> variance / mean of its queries between two looks"
     )
-    short_qps: dict[str, float] = Field(description="client -> volume over the last seconds")
+    short_qps: dict[str, float] = Field(description="client -> volume of this moment, over a second or two")
     former_qps: dict[str, float] = Field(
         description="client -> volume before its latest changes, where larger and not long ago"
     )
@@ -50,6 +50,16 @@ class LoadEstimate(FrozenModel):
     def total_qps(self) -> float:
         """Queries per second of all clients."""
         return sum(self.volume_qps.values())
+
+    @property
+    def in_burst(self) -> bool:
+        """Whether more comes at this moment than chance brings with the mean rate, at any client:
+        by four standard deviations of a Poisson count."""
+        look_s = max(self.look_s, 1e-9)
+        return any(
+            self.short_qps.get(client, 0.0) > rate + 4.0 * (rate / look_s) ** 0.5
+            for client, rate in self.volume_qps.items()
+        )
 
     def dispersion_over(self, window_s: float) -> dict[str, float]:
         """Variance / mean of each client's queries in `window_s`, for windows up to a look (F17).

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.problem import Problem
-from serving.replan.alternatives import AlternativeKind
+from serving.replan.plan_alternative import AlternativeKind
 from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate

@@ -9,7 +9,7 @@ import pytest
 
 from planner.allocation import Allocation
 from planner.problem import Problem
-from serving.replan.alternatives import AlternativeKind
+from serving.replan.plan_alternative import AlternativeKind
 from serving.replan.decision import decide
 from serving.replan.decision_input import Ground
 from serving.replan.home_models import with_better_homes
