@@ -24,16 +24,18 @@ class DecisionOptions(FrozenModel):
 
     policy: str = "certified"
     fill: float = Field(default=0.6, gt=0, le=1)
-    horizon_s: float = Field(default=60.0, gt=0, description="for which a plan is made (F16)")
+    horizon_s: float = Field(
+        default=60.0, gt=0, description="within which a move must pay at most (F16)"
+    )
     rooms: tuple[float, ...] = Field(
         default=(1.0, 0.75),
         min_length=1,
         description="shares of the links' budgets that alternatives are planned with: less in the "
         "mean leaves more for bursts",
     )
-    draws: int = Field(default=12, ge=2, description="loads within the estimate's errors")
+    draws: int = Field(default=24, ge=2, description="loads within the estimate's errors")
     sureness: float = Field(
-        default=0.95, ge=0.5, le=1, description="share of these loads under which a change must gain"
+        default=0.9, ge=0.5, le=1, description="share of these loads under which a change must gain"
     )
     gap: float = Field(default=2e-3, ge=0, lt=1, description="at which a policy may stop")
     solver_limit_s: float = Field(default=3.0, gt=0)

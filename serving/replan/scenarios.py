@@ -18,7 +18,15 @@ from planner.latency_bound import window_bound_s
 from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
 
-__all__ = ["Moments", "draw_loads", "former_load", "load_of_now", "mean_load", "moments_of", "single_moment"]
+__all__ = [
+    "Moments",
+    "draw_loads",
+    "former_load",
+    "load_of_now",
+    "mean_load",
+    "moments_of",
+    "single_moment",
+]
 
 SLICES = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0)
 """Quantiles between which moments are taken together: finer where links and devices fill up."""

@@ -19,6 +19,7 @@ from cluster.document import FrozenModel
 from serving.replan.estimate.arrival_counts import NewQueries
 from serving.replan.estimate.change_point import Cusum
 from serving.replan.estimate.dispersion import Dispersion
+from serving.replan.estimate.stay import Stay
 
 __all__ = ["MEMORY_S", "ClientLoad"]
 
@@ -79,6 +80,7 @@ class ClientLoad(FrozenModel):
     seen_s: float = 0.0
     changes: int = 0
     """of volume or mix, so far"""
+    stay: Stay = Stay()
 
     @property
     def volume_qps(self) -> float:
@@ -128,7 +130,10 @@ class ClientLoad(FrozenModel):
         if since:
             grown = grown._volume_restarted(since)
         since = max((m.looks_since_change(MIX_THRESHOLD) for m in grown.mix.values()), default=0)
-        return grown._mix_restarted(since) if since else grown
+        if since:
+            grown = grown._mix_restarted(since)
+        stay = self.stay.after(new.spent_s, grown.changes > self.changes)
+        return grown.model_copy(update={"stay": stay})
 
     def _compared(self, new: NewQueries) -> ClientLoad:
         """The detectors and the scatter after holding `new` against the long memories."""

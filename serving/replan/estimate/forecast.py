@@ -143,6 +143,7 @@ def expected_estimate(
             "rates_qps": {**seen.rates_qps, **rates},
             "mix_errors_qps": {**seen.mix_errors_qps, **mix_errors},
             "volume_errors_qps": {**seen.volume_errors_qps, **errors},
+            "stay_s": history.period_s,
             "former_qps": {},  # a larger load of before is in the forecast, or will not come back
         }
     )

@@ -33,13 +33,18 @@ class LoadEstimate(FrozenModel):
     dispersion: dict[str, float] = Field(
         description="client -> variance / mean of its queries between two looks"
     )
-    short_qps: dict[str, float] = Field(description="client -> volume of this moment, over a second or two")
+    short_qps: dict[str, float] = Field(
+        description="client -> volume of this moment, over a second or two"
+    )
     former_qps: dict[str, float] = Field(
         description="client -> volume before its latest changes, where larger and not long ago"
     )
     look_s: float = Field(ge=0, description="seconds between two looks")
     seen_s: float = Field(ge=0, description="seconds behind the least known client's rates")
     changes: int = Field(ge=0, description="changes of the mean that were found so far")
+    stay_s: float = Field(
+        gt=0, description="seconds for which the load may be expected to stay: the least of clients"
+    )
 
     @property
     def volume_qps(self) -> dict[str, float]:
@@ -136,4 +141,5 @@ class LoadEstimator:
             look_s=max(load.look_s for load in known.values()),
             seen_s=min(min(load.seconds, load.mix_seconds) for load in known.values()),
             changes=sum(load.changes for load in known.values()),
+            stay_s=min(load.stay.expected_s for load in known.values()),
         )

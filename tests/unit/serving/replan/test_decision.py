@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.problem import Problem
-from serving.replan.plan_alternative import AlternativeKind
+from planner.plan import allocation_of
 from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate
-from serving.replan.moving_cost import moving_cost
+from serving.replan.moving_cost import LoadingLoss, lost_by_shares
 from serving.replan.need import Considered, why_decide
+from serving.replan.plan_alternative import AlternativeKind
 from support.demo_setting import demo_demand, demo_setting
 from support.replan_cases import estimate, given, ground, plan_for, problem
 
@@ -58,7 +58,6 @@ def test_a_gain_that_loading_eats_up_is_left() -> None:
     assert decided(seen, on=ground(load_s=1.0)).changes
     dear = decided(seen, on=ground(load_s=59.0))
     assert not dear.changes
-    assert dear.alternatives[-1].cost > 0
     assert "no sure gain" in dear.reason
     longer = DecisionOptions(horizon_s=6_000.0)
     assert decided(seen, on=ground(load_s=59.0), options=longer).changes
@@ -109,19 +108,45 @@ def test_without_an_edge_or_the_cloud_there_is_no_way_there() -> None:
 def test_moving_costs_the_answers_of_the_node_that_loads() -> None:
     stated = problem(10.0, 1.0)
     other = plan_for(problem(1.0, 10.0))
-    on = ground(load_s=2.0)
-    allocation = _allocation(stated)
-    cost = moving_cost(stated, FOR_DEPTH, allocation, other, on.load_s)
+    lost_qps = lost_by_shares(stated, allocation_of(stated, FOR_DEPTH))
+    assert lost_qps == pytest.approx({"c": 9.0, "e": 0.0, "o": 0.0})
+    loss = LoadingLoss.of(stated, lost_qps, ground(load_s=2.0).load_s)
+    cost = loss.cost(FOR_DEPTH, other)
     assert cost.loads == {"c": ("x",)}
-    assert cost.delay_s == 2.0
+    assert cost.delay_s == 2.0 + 2.0  # two windows of the edge, for the last queries of old routes
     assert cost.right_answers == pytest.approx(2.0 * 9.0)
-    assert moving_cost(stated, FOR_DEPTH, allocation, FOR_DEPTH, on.load_s).right_answers == 0.0
+    stay = loss.cost(FOR_DEPTH, FOR_DEPTH)
+    assert (stay.delay_s, stay.right_answers) == (0.0, 0.0)
 
 
-def _allocation(stated: Problem):  # type: ignore[no-untyped-def]
-    from planner.plan import allocation_of
+def test_the_policy_plans_with_what_loading_costs() -> None:
+    """F16: a policy that pays for its loads keeps the models in force where a move cannot pay."""
+    seen = estimate(4.0, 10.0, seconds=600.0)
+    cheap, dear = (decided(seen, on=ground(load_s=load_s)) for load_s in (1.0, 100.0))
+    assert cheap.alternatives[-1].loads == {"c": ("x",)}
+    assert dear.alternatives[-1].loads == {}
+    assert dear.lost_qps["c"] == pytest.approx(0.9 * 4.0)
 
-    return allocation_of(stated, FOR_DEPTH)
+
+def test_a_move_must_pay_while_the_load_may_be_expected_to_stay() -> None:
+    seen = estimate(4.0, 10.0, seconds=600.0)
+    on = ground(load_s=5.0)
+    assert decided(seen, on=on).horizon_s == 60.0
+    assert decided(seen, on=on).changes
+    restless = decided(estimate(4.0, 10.0, seconds=600.0, stay_s=6.0), on=on)
+    assert restless.horizon_s == 6.0
+    assert not restless.changes
+
+
+def test_models_move_in_a_lull_rather_than_in_a_burst() -> None:
+    on = ground(load_s=5.0)
+    calm, burst = (
+        decided(estimate(4.0, 6.0, seconds=600.0, dispersion=30.0, now_qps=qps), on=on)
+        for qps in (10.0, 100.0)
+    )
+    assert calm.changes
+    assert not burst.changes
+    assert burst.lost_qps["c"] == pytest.approx(10.0 * calm.lost_qps["c"])
 
 
 def considered(seen: LoadEstimate) -> Considered:
@@ -152,6 +177,12 @@ def test_it_is_decided_again_when_the_answer_could_be_another(
 def test_it_is_decided_again_when_a_former_load_is_forgotten() -> None:
     before = considered(estimate(2.0, 1.0, former_qps=20.0))
     assert why_decide(estimate(2.0, 1.0), (), before) == "a former load is forgotten"
+
+
+def test_it_is_decided_again_when_a_burst_is_over() -> None:
+    before = considered(estimate(10.0, 1.0, now_qps=60.0))
+    assert why_decide(estimate(10.0, 1.0, now_qps=60.0), (), before) == ""
+    assert why_decide(estimate(10.0, 1.0), (), before) == "the burst is over"
 
 
 def test_at_first_it_is_decided() -> None:
