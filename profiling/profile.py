@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -65,6 +66,12 @@ class Profiles(Document):
     def find(self, node: str, model: str) -> ModelProfile | None:
         """The profile of `model` on `node`, or None where it was not measured."""
         return self._index.get((node, model))
+
+    def replaced(self, profiles: Iterable[ModelProfile]) -> Profiles:
+        """The same file with other `profiles`. A `model_copy` would go on finding the old ones."""
+        return Profiles(
+            topology=self.topology, profiles=tuple(profiles), provenance=self.provenance
+        )
 
     @cached_property
     def _index(self) -> dict[tuple[str, str], ModelProfile]:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from serving.errors import RefusalReason
 from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.latency_model import BatchTotals
 
-__all__ = ["NodeSnapshot"]
+__all__ = ["LinkUse", "NodeSnapshot"]
+
+
+class LinkUse(NamedTuple):
+    """What went up a link so far, and for how long it was busy with that."""
+
+    sent_bytes: int
+    busy_s: float
 
 
 @dataclass(frozen=True)
@@ -44,3 +53,7 @@ class NodeSnapshot:
     """queries answered on another way than their plan's, by what that one refused them with"""
     device: DeviceHealth = DeviceHealth.WELL
     """whether the device answers"""
+    links: Mapping[str, LinkUse] = field(default_factory=dict)
+    """by the node above"""
+    batch_totals: Mapping[str, BatchTotals] = field(default_factory=dict)
+    """what batches took, by model"""

@@ -49,6 +49,11 @@ class DecisionInput(FrozenModel):
     at_s: float = Field(description="seconds since the loop was started")
     estimate: LoadEstimate
     absent: tuple[str, ...] = Field(description="nodes that are planned without")
+    ratios: dict[str, float] = Field(
+        default_factory=dict,
+        description="measured / stated bandwidth of links ('source to target') and batch times of "
+        "nodes, where plans go by what was measured",
+    )
     present: Plan = Field(description="the plan in force")
     options: DecisionOptions
 

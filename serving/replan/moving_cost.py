@@ -1,8 +1,8 @@
 """What a change of plan costs: right answers that are lost while models are loaded (F16).
 
-A node loads its models one after another, and is taken to answer nothing meanwhile. Before a crowded
-node loads, routes turn, and the last query of the old ones has its answer: that takes time as well,
-but loses nothing.
+A node loads its models one after another, and is taken to answer nothing meanwhile. Before a
+crowded node loads, routes turn, and the last query of the old ones has its answer: that takes time
+as well, but loses nothing.
 
 Axis letters: c client, e edge, a attachment, m model.
 """

@@ -14,6 +14,7 @@ from cluster.demand import Phase
 from planner.plan import Plan
 from serving.errors import PlanningError
 from serving.node.snapshot import NodeSnapshot
+from serving.replan.calibrated_setting import calibrated
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
@@ -112,6 +113,11 @@ class Replanner:
         """The plan in force."""
         return self._state.plan
 
+    @property
+    def setting(self) -> Setting:
+        """As measured, where that is clearly not as stated."""
+        return calibrated(self._setting, self._state.calibration.used)
+
     def look(
         self,
         asked: Collection[str],
@@ -131,13 +137,16 @@ class Replanner:
         self._history = self._history.after(self._estimator.latest, seen, at_s)
         estimate = self._policy.foresee(Seen(seen, self._history, at_s))
         nodes = self._state.nodes.after(asked, snapshots, now_s)
-        self._state = self._state.model_copy(update={"nodes": nodes})
+        calibration = self._state.calibration.after(snapshots, self._setting)
+        self._state = self._state.model_copy(update={"nodes": nodes, "calibration": calibration})
         absent = nodes.absent(now_s)
         look = Look(at_s, self.plan, estimate, absent)
         if estimate is None or now_s < self._quiet_until_s:
             return look
         considered = self._state.considered
-        why = self._policy.why(estimate, absent, considered, at_s, self._decided_s)
+        why = self._policy.why(
+            estimate, absent, calibration.used, considered, at_s, self._decided_s
+        )
         return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
 
     def adopted(self, plan: Plan, version: int) -> None:
@@ -166,11 +175,12 @@ class Replanner:
             at_s=at_s,
             estimate=estimate,
             absent=absent,
+            ratios=self._state.calibration.used,
             present=self.plan,
             options=self._options,
         )
         ground = ground_of(
-            self._setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
+            self.setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
         )
         try:
             decision = self._policy.decide(ground, given)
@@ -181,6 +191,6 @@ class Replanner:
             return Made(ground, given, why, fault=str(error))
         self._pause_s = 0.0
         self._state = self._state.model_copy(
-            update={"considered": Considered(estimate=estimate, absent=absent)}
+            update={"considered": Considered(estimate=estimate, absent=absent, ratios=given.ratios)}
         )
         return Made(ground, given, why, decision)

@@ -20,6 +20,7 @@ from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.latency_model import BatchTotals
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 
@@ -114,6 +115,11 @@ class SimulatedDevice:
     def waiting(self) -> dict[str, int]:
         """See `Device.waiting`."""
         return {model: self._batcher.waiting(model) for model in self._models}
+
+    @property
+    def batch_totals(self) -> dict[str, BatchTotals]:
+        """See `Device.batch_totals`."""
+        return dict(self._batcher.latency_model.totals)
 
     def hold(self, model: str) -> None:
         """Have `model` loaded, in no time."""

@@ -58,8 +58,11 @@ def ground(load_s: float = 0.1, *, edge_memory: float = 0.5) -> Ground:
 
 def setting() -> Any:
     """What the loop needs of a `Setting`, for `problem`."""
+    client = SimpleNamespace(name="c")
     return SimpleNamespace(
-        tasks=TASKS, topology=SimpleNamespace(clients=[SimpleNamespace(name="c")])
+        tasks=TASKS,
+        topology=SimpleNamespace(clients=[client], links=()),
+        profiles=SimpleNamespace(find=lambda node, model: None),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from serving.errors import RefusedError
 from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.latency_model import BatchTotals
 from serving.node.device.served import Image, Served
 
 __all__ = ["Device"]
@@ -33,6 +34,11 @@ class Device(Protocol):
     @property
     def waiting(self) -> dict[str, int]:
         """Queries queued, by loaded model."""
+        ...
+
+    @property
+    def batch_totals(self) -> dict[str, BatchTotals]:
+        """What batches took so far, by model, rehearsals included."""
         ...
 
     async def load(self, model: str) -> float:

@@ -155,7 +155,7 @@ def considered(seen: LoadEstimate) -> Considered:
 
 def test_nothing_is_decided_while_nothing_is_new() -> None:
     before = considered(estimate(10.0, 1.0, seconds=60.0))
-    assert why_decide(estimate(10.2, 1.05, seconds=70.0), (), before) == ""
+    assert why_decide(estimate(10.2, 1.05, seconds=70.0), (), {}, before) == ""
 
 
 @pytest.mark.parametrize(
@@ -171,22 +171,31 @@ def test_nothing_is_decided_while_nothing_is_new() -> None:
 def test_it_is_decided_again_when_the_answer_could_be_another(
     seen: LoadEstimate, absent: tuple[str, ...], why: str
 ) -> None:
-    assert why_decide(seen, absent, considered(estimate(10.0, 1.0))) == why
+    assert why_decide(seen, absent, {}, considered(estimate(10.0, 1.0))) == why
 
 
 def test_it_is_decided_again_when_a_former_load_is_forgotten() -> None:
     before = considered(estimate(2.0, 1.0, former_qps=20.0))
-    assert why_decide(estimate(2.0, 1.0), (), before) == "a former load is forgotten"
+    assert why_decide(estimate(2.0, 1.0), (), {}, before) == "a former load is forgotten"
+
+
+def test_it_is_decided_again_when_a_link_is_not_as_it_was() -> None:
+    before, now = considered(estimate(10.0, 1.0)), estimate(10.0, 1.0)
+    slower = {"c to e": 0.25}
+    assert why_decide(now, (), slower, before) == "c to e is not as it was"
+    known = before.model_copy(update={"ratios": slower})
+    assert why_decide(now, (), slower, known) == ""
+    assert why_decide(now, (), {}, known) == "c to e is not as it was"
 
 
 def test_it_is_decided_again_when_a_burst_is_over() -> None:
     before = considered(estimate(10.0, 1.0, now_qps=60.0))
-    assert why_decide(estimate(10.0, 1.0, now_qps=60.0), (), before) == ""
-    assert why_decide(estimate(10.0, 1.0), (), before) == "the burst is over"
+    assert why_decide(estimate(10.0, 1.0, now_qps=60.0), (), {}, before) == ""
+    assert why_decide(estimate(10.0, 1.0), (), {}, before) == "the burst is over"
 
 
 def test_at_first_it_is_decided() -> None:
-    assert why_decide(estimate(10.0, 1.0), (), None) == "nothing was decided yet"
+    assert why_decide(estimate(10.0, 1.0), (), {}, None) == "nothing was decided yet"
 
 
 def test_a_ground_says_what_the_links_carry_beyond_their_budgets() -> None:
