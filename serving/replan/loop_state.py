@@ -19,6 +19,7 @@ from cluster.providers.state import ClusterError
 from planner.plan import Plan
 from serving.replan.estimate.calibration import Calibration
 from serving.replan.estimate.load_estimate import EstimatorState
+from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.estimate.node_watch import NodeWatch
 from serving.replan.need import Considered
 
@@ -32,6 +33,7 @@ class LoopState(Document):
     decisions: int = Field(default=0, ge=0, description="made so far")
     estimator: EstimatorState = EstimatorState()
     calibration: Calibration = Calibration()
+    history: LoadHistory = LoadHistory()
     nodes: NodeWatch = NodeWatch()
     considered: Considered | None = None
 

@@ -19,6 +19,7 @@ from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
+from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.loop_state import LoopState
 from serving.replan.need import Considered
 from serving.routing.routes import RoutingMode
@@ -97,7 +98,8 @@ class Replanner:
         self._spill_over = spill_over
         self._routing = routing
         self._estimator = LoadEstimator(setting.tasks, state.estimator)
-        self._history = policy.history
+        self._history: LoadHistory | None = None
+        """None before the first look"""
         self._decided_s: float | None = None
         self._state = state
         self._pause_s = 0.0
@@ -106,7 +108,10 @@ class Replanner:
     @property
     def state(self) -> LoopState:
         """All that another loop needs to go on."""
-        return self._state.model_copy(update={"estimator": self._estimator.state})
+        update: dict[str, object] = {"estimator": self._estimator.state}
+        if self._history is not None:
+            update["history"] = self._history
+        return self._state.model_copy(update=update)
 
     @property
     def plan(self) -> Plan:
@@ -134,7 +139,9 @@ class Replanner:
         seen = self._estimator.update(
             {name: shown for name, shown in snapshots.items() if name in clients}
         )
-        self._history = self._history.after(self._estimator.latest, seen, at_s)
+        if self._history is None:
+            self._history = self._policy.history.goes_on_from(self._state.history, now_s)
+        self._history = self._history.after(self._estimator.latest, seen, now_s)
         estimate = self._policy.foresee(Seen(seen, self._history, at_s))
         nodes = self._state.nodes.after(asked, snapshots, now_s)
         calibration = self._state.calibration.after(snapshots, self._setting)
@@ -145,7 +152,7 @@ class Replanner:
             return look
         considered = self._state.considered
         why = self._policy.why(
-            estimate, absent, calibration.used, considered, at_s, self._decided_s
+            estimate, absent, calibration.used, considered, now_s, self._decided_s
         )
         return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
 
@@ -167,7 +174,7 @@ class Replanner:
         now_s: float,
         at_s: float,
     ) -> Made:
-        self._decided_s = at_s
+        self._decided_s = now_s
         number = self._state.decisions + 1
         self._state = self._state.model_copy(update={"decisions": number})
         given = DecisionInput(

@@ -45,6 +45,16 @@ class LoadEstimate(FrozenModel):
     stay_s: float = Field(
         gt=0, description="seconds for which the load may be expected to stay: the least of clients"
     )
+    forecast: str = Field(
+        default="seen",
+        description="what the rates are by: seen, or a forecast for the period that has begun by "
+        "season or smoothing",
+    )
+    forecast_errors: dict[str, float] = Field(
+        default_factory=dict,
+        description="seen and each forecast -> sum of its absolute errors over the latest season, "
+        "queries; empty where none was tried",
+    )
 
     @property
     def volume_qps(self) -> dict[str, float]:

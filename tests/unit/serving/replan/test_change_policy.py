@@ -53,6 +53,10 @@ def test_a_forecast_plans_for_the_season_to_come_and_not_for_what_is_seen() -> N
     foreseen = policy.foresee(Seen(seen, history, 80.0))
     assert foreseen is not None
     assert foreseen.rates_qps["c"] == pytest.approx({"depth": 0.0, "edges": 10.0}, abs=0.01)
+    assert foreseen.forecast == "season"
+    assert foreseen.forecast_errors["season"] == 0.0
+    assert foreseen.forecast_errors["seen"] > 0.0
+    assert foreseen.stay_s == 10.0  # what comes after the period is another load
     assert REACTIVE.foresee(Seen(seen, history, 80.0)) is seen
 
 
