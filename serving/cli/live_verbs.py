@@ -197,9 +197,9 @@ def _change_policy(season_s: float | None, periods: int, look_s: float) -> Chang
         return REACTIVE
     if season_s / periods <= look_s:
         raise InputError(
-            f"--forecast {season_s:g}: each of {periods} periods would be {season_s / periods:g} s, "
-            f"no longer than the {look_s:g} s between two looks; take fewer --forecast-periods, or "
-            "a shorter --period"
+            f"--forecast {season_s:g}: each of {periods} periods would be {season_s / periods:g} "
+            f"s, no longer than the {look_s:g} s between two looks; take fewer --forecast-periods, "
+            "or a shorter --period"
         )
     return forecast_policy(season_s / periods, periods)
 
