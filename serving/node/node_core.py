@@ -246,7 +246,7 @@ class NodeCore:
                 target: LinkUse(uplink.pacer.sent_bytes, uplink.pacer.busy_s)
                 for target, uplink in self._uplinks.items()
             },
-            batch_totals=self._device.batch_totals,
+            batch_totals=dict(self._device.latency_model.totals),
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
         )
 

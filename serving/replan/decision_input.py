@@ -11,7 +11,7 @@ from pydantic import Field
 from cluster.demand import Phase
 from cluster.document import FrozenModel
 from planner.plan import Plan
-from planner.problem import Problem
+from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -75,13 +75,38 @@ class Ground:
 
 
 def ground_of(
-    setting: Setting, phase: Phase, *, spill_over: bool, routing: RoutingMode = RoutingMode.SHARES
+    setting: Setting,
+    phase: Phase,
+    *,
+    spill_over: bool,
+    routing: RoutingMode = RoutingMode.SHARES,
+    ratios: Mapping[str, float] | None = None,
 ) -> Ground:
-    """The ground of decisions about `phase`. Raises `ProblemError` as `Setting.problem` does."""
+    """The ground of decisions about `phase`, on a `setting` that has the `ratios` that were
+    measured. Raises `ProblemError` as `Setting.problem` does."""
     problem, capacity = (
         _without_load(each.problem(phase)) for each in (setting, setting.with_whole_links)
     )
+    capacity = _with_slow_devices(capacity, ratios or {})
     return Ground(problem, capacity, setting.load_s, spill_over, routing)
+
+
+def _with_slow_devices(capacity: Problem, ratios: Mapping[str, float]) -> Problem:
+    """Devices that take longer than planned take a larger part of their time for the same queries:
+    no budget stops them from that. A plan in force must not be judged as if one did."""
+
+    def part(node: str, compute: float) -> float:
+        return max(compute, min(1.0, compute * ratios.get(node, 1.0)))
+
+    def parts(names: tuple[str, ...], compute_n: FloatArray) -> FloatArray:
+        return np.array([part(n, float(c)) for n, c in zip(names, compute_n, strict=True)])
+
+    return replace(
+        capacity,
+        client_compute_c=parts(capacity.clients, capacity.client_compute_c),
+        edge_compute_e=parts(capacity.edges, capacity.edge_compute_e),
+        cloud_compute=part(capacity.cloud, capacity.cloud_compute),
+    )
 
 
 def _without_load(problem: Problem) -> Problem:

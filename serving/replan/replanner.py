@@ -187,7 +187,11 @@ class Replanner:
             options=self._options,
         )
         ground = ground_of(
-            self.setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
+            self.setting,
+            estimate.phase(),
+            spill_over=self._spill_over,
+            routing=self._routing,
+            ratios=given.ratios,
         )
         try:
             decision = self._policy.decide(ground, given)

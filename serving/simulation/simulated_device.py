@@ -20,7 +20,6 @@ from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_watch import DeviceHealth
-from serving.node.device.latency_model import BatchTotals
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 
@@ -84,6 +83,7 @@ class SimulatedDevice:
         self._max_waiting = max_waiting
         self._load_s = load_s
         self._batcher: Batcher[_Job] = make_batcher(node.batching, node.window_s, node.max_batch)
+        self.latency_model = self._batcher.latency_model
         self._models: dict[str, None] = {}
         self._leaving: set[str] = set()
         self._running: Batch[_Job] | None = None
@@ -115,11 +115,6 @@ class SimulatedDevice:
     def waiting(self) -> dict[str, int]:
         """See `Device.waiting`."""
         return {model: self._batcher.waiting(model) for model in self._models}
-
-    @property
-    def batch_totals(self) -> dict[str, BatchTotals]:
-        """See `Device.batch_totals`."""
-        return dict(self._batcher.latency_model.totals)
 
     def hold(self, model: str) -> None:
         """Have `model` loaded, in no time."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from serving.errors import RefusedError
 from serving.node.device.device_watch import DeviceHealth
-from serving.node.device.latency_model import BatchTotals
+from serving.node.device.latency_model import LatencyModel
 from serving.node.device.served import Image, Served
 
 __all__ = ["Device"]
@@ -20,6 +20,8 @@ class Device(Protocol):
     """device seconds spent on batches so far"""
     batches: int
     """batches that were answered so far"""
+    latency_model: LatencyModel
+    """what batches took, rehearsals included"""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -34,11 +36,6 @@ class Device(Protocol):
     @property
     def waiting(self) -> dict[str, int]:
         """Queries queued, by loaded model."""
-        ...
-
-    @property
-    def batch_totals(self) -> dict[str, BatchTotals]:
-        """What batches took so far, by model, rehearsals included."""
         ...
 
     async def load(self, model: str) -> float:

@@ -37,7 +37,6 @@ from serving.node.device.jobs import (
     settle,
     stacked,
 )
-from serving.node.device.latency_model import BatchTotals
 from serving.node.device.loop_lag import LoopLag
 from serving.node.device.model_load import load_in_time
 from serving.node.device.observer import SILENT_DEVICE, DeviceObserver
@@ -77,6 +76,7 @@ class Executor:
     ) -> None:
         self._log = NodeLogger(_log, node)
         self._batcher = batcher
+        self.latency_model = batcher.latency_model
         self._load = load
         self._shared_passes = shared_passes
         self._max_waiting = max_waiting
@@ -139,12 +139,6 @@ class Executor:
         """Queries queued, by loaded model."""
         with self._changed:
             return {model: self._batcher.waiting(model) for model in self._models}
-
-    @property
-    def batch_totals(self) -> dict[str, BatchTotals]:
-        """What batches took so far, by model, rehearsals included."""
-        with self._changed:
-            return dict(self._batcher.latency_model.totals)
 
     def learn(self, model: str, size: int, spent_s: float) -> None:
         """Take in what a batch took that ran elsewhere, such as a rehearsal."""

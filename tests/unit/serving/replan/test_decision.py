@@ -210,6 +210,20 @@ def test_a_ground_says_what_the_links_carry_beyond_their_budgets() -> None:
     assert set(on.load_s) == {node.name for node in stated.topology.nodes}
 
 
+def test_a_device_that_is_slower_may_take_more_of_its_time_for_the_plan_in_force() -> None:
+    """Whoever judges it by its budget alone would give up what still works: an edge that is twice
+    as slow is busy for .8 of its time instead of .4, and answers as many."""
+    from serving.replan.calibrated_setting import calibrated
+    from serving.replan.decision_input import ground_of
+
+    stated, ratios = demo_setting(), {"edge-0": 2.0, "client-0": 40.0}
+    phase = demo_demand().phases[0]
+    on = ground_of(calibrated(stated, ratios), phase, spill_over=True, ratios=ratios)
+    assert on.problem.edge_compute_e.tolist() == [0.4]
+    assert on.capacity.edge_compute_e.tolist() == [0.8]
+    assert on.capacity.client_compute_c.tolist() == [1.0, 0.1, 0.08]
+
+
 def test_a_plan_that_is_renewed_is_a_new_one_whatever_it_gains_or_costs() -> None:
     seen = estimate(4.0, 10.0, seconds=600.0)
     dear = ground(load_s=59.0)
