@@ -11,18 +11,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
 from planner.policies import find_policy
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, load_setting
-from serving.cli.options import DURATION_S, LINE, PERIOD_S, SHARE, TIME_LIMIT_S, number
+from serving.cli.options import (
+    DURATION_S,
+    LINE,
+    PERIOD_S,
+    PERIODS,
+    SEASON_S,
+    SHARE,
+    TIME_LIMIT_S,
+    number,
+)
 from serving.cli.output import check_output, save_result
 from serving.cli.run_verbs import running_fleet
 from serving.routing.routes import RoutingMode
 
 if TYPE_CHECKING:
+    from serving.replan.change_policy import ChangePolicy
     from serving.replan.decision import Decision
     from serving.replan.loop import LookReport, ReplanLoop
 
@@ -45,6 +56,13 @@ def live(
         bool, typer.Option("--spill/--no-spill", help="as the nodes were deployed")
     ] = True,
     routing: Routes = RoutingMode.PENALTY,
+    forecast: Annotated[
+        float | None,
+        number(SEASON_S, help="season of the load, 86400 for a day; see docs/nodes.md"),
+    ] = None,
+    forecast_periods: Annotated[
+        int, number(PERIODS, help="of a season, for each of which loads are forecast")
+    ] = 24,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="decide, and change nothing")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,6 +74,7 @@ def live(
     check_output(plan, "--plan")
     check_output(log, "--log")
     find_policy(policy)
+    change_policy = _change_policy(forecast, forecast_periods, period)
     setting = load_setting(None, profiles)
     present = Plan.load(plan)
     fleet = running_fleet(local.connect())
@@ -91,6 +110,7 @@ def live(
                 decision=DecisionOptions(policy=policy, fill=fill, horizon_s=horizon),
             ),
             clock=time.monotonic,
+            policy=change_policy,
             log=DecisionLog(log),
             state_path=None if dry_run else state_file(folder),
             spill_over=spill,
@@ -165,12 +185,33 @@ def decide(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _change_policy(season_s: float | None, periods: int, look_s: float) -> ChangePolicy:
+    """How plans change, with a forecast if the load has a season.
+
+    Raises `InputError` for periods that are no longer than the time between two looks, and
+    `MissingExtraError` for want of statsmodels.
+    """
+    from serving.replan.change_policy import REACTIVE, forecast_policy
+
+    if season_s is None:
+        return REACTIVE
+    if season_s / periods <= look_s:
+        raise InputError(
+            f"--forecast {season_s:g}: each of {periods} periods would be {season_s / periods:g} "
+            f"s, no longer than the {look_s:g} s between two looks; take fewer --forecast-periods, "
+            "or a shorter --period"
+        )
+    return forecast_policy(season_s / periods, periods)
+
+
 def _words(report: LookReport, dry_run: bool) -> str:
     """One line about a decision."""
     look = report.look
     assert look.made is not None
     assert look.estimate is not None
     begin = f"{look.at_s:6.1f} s  {look.estimate.total_qps:5.1f} queries/s  "
+    if look.estimate.forecast != "seen":
+        begin += f"(forecast by {look.estimate.forecast})  "
     decision = look.made.decision
     if decision is None:
         return f"{begin}[red]{look.made.fault}[/]; the plan stays"

@@ -19,8 +19,8 @@ import typer
 
 __all__ = [
     "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "LINE", "LINES", "NETWORKS", "OVERRUN",
-    "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS", "SEED", "SHARE",
-    "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "NumberRange", "number",
+    "PERIODS", "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS", "SEASON_S", "SEED",
+    "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "NumberRange", "number",
 ]  # fmt: skip
 
 DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -93,6 +93,8 @@ PORT = NumberRange("a port", 1, 65535, whole=True)
 PHASE = NumberRange("a whole number", 0, 9999, whole=True)
 THREADS = NumberRange("a whole number", 1, 1024, whole=True)
 IMAGES = NumberRange("a whole number", 1, 1_000_000, whole=True)
+SEASON_S = NumberRange("seconds", 1, 53 * WEEK_S)
+PERIODS = NumberRange("a whole number", 2, 168, whole=True)
 LINE = NumberRange("a whole number", 1, 10_000_000, whole=True)
 LINES = NumberRange("a whole number", 0, 10_000_000, whole=True)
 STEPS = NumberRange("a whole number", 1, 10_000_000, whole=True)

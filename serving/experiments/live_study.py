@@ -166,5 +166,5 @@ def options_of(policy: ChangePolicy) -> ReplanOptions:
     if policy.every_s is not None:
         options = options.model_copy(update={"horizon_s": policy.every_s})
     if policy.name == "oracle":
-        options = options.model_copy(update={"sureness": 0.0, "draws": 2})
+        options = options.model_copy(update={"sureness": 0.5, "draws": 2})
     return ReplanOptions(decision=options)

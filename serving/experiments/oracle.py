@@ -66,4 +66,5 @@ def load_between(schedule: Schedule, at_s: float, period_s: float) -> LoadEstima
         look_s=LOOK_S,
         seen_s=span_s,
         changes=0,
+        stay_s=period_s,
     )

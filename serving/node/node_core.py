@@ -25,7 +25,7 @@ from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome
 from serving.node.links.uplink import Uplink
 from serving.node.observer import NodeObserver
-from serving.node.snapshot import NodeSnapshot
+from serving.node.snapshot import LinkUse, NodeSnapshot
 from serving.routing.early_refusal import EarlyRefusals, StandingRefusal
 from serving.routing.router import Router
 from serving.routing.routes import Ask, RouteTable, Target
@@ -264,6 +264,11 @@ class NodeCore:
             waiting=self._device.waiting,
             in_flight=self._in_flight.total(),
             device=self._device.health,
+            links={
+                target: LinkUse(uplink.pacer.sent_bytes, uplink.pacer.busy_s)
+                for target, uplink in self._uplinks.items()
+            },
+            batch_totals=dict(self._device.latency_model.totals),
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
         )
 

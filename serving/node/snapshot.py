@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from serving.errors import RefusalReason
 from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.latency_model import BatchTotals
 
-__all__ = ["NodeSnapshot"]
+__all__ = ["LinkUse", "NodeSnapshot"]
+
+
+class LinkUse(NamedTuple):
+    """What went up a link so far, and for how long it was busy with that."""
+
+    sent_bytes: int
+    busy_s: float
 
 
 @dataclass(frozen=True)
@@ -50,3 +59,7 @@ class NodeSnapshot:
     emulated: str = ""
     """which profiles the node's time is of (`profiling.profile.digest_of`); of a node that emulates
     no device, nothing"""
+    links: Mapping[str, LinkUse] = field(default_factory=dict)
+    """by the node above"""
+    batch_totals: Mapping[str, BatchTotals] = field(default_factory=dict)
+    """what batches took, by model"""

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.certificate import Certificate
 from planner.evaluate import evaluate
+from planner.moving import Moving
 from planner.plan import Plan, PlanError, allocation_of, plan_of
-from planner.policies import Options, solve, solve_shares
+from planner.policies import PAYS_FOR_LOADS, Options, solve, solve_shares
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from serving.replan.decision_input import DecisionOptions
 from serving.replan.home_models import with_better_homes
+from serving.replan.moving_cost import LoadingLoss
+from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.scenarios import Moments
 
-__all__ = [
-    "AlternativeKind", "PlanAlternative", "better_homes", "find_alternatives", "routes_in_force",
-]  # fmt: skip
-
-
-class AlternativeKind(StrEnum):
-    """How far an alternative goes."""
-
-    STAY = "stay"
-    ROUTES = "routes"
-    """new shares for the models that the nodes hold: nothing is loaded or unloaded"""
-    PLAN = "plan"
-    """new models and shares"""
-
-
-@dataclass(frozen=True, eq=False)
-class PlanAlternative:
-    """A plan that could be in force next."""
-
-    kind: AlternativeKind
-    room: float
-    """share of the links' budgets that it was planned with"""
-    plan: Plan
-    allocation: Allocation
-    certificate: Certificate | None = None
-    """of the problem that it was planned for"""
+__all__ = ["better_homes", "find_alternatives", "routes_in_force"]
 
 
 def routes_in_force(problem: Problem, plan: Plan) -> Allocation:
@@ -73,6 +49,7 @@ def find_alternatives(
     present: Plan,
     absent: tuple[str, ...],
     options: DecisionOptions,
+    moving: Moving | None = None,
 ) -> Iterator[PlanAlternative]:
     """The present plan first, then what the policy finds, with and without moving models.
 
@@ -80,7 +57,8 @@ def find_alternatives(
     for `former_ct`, the load of before, where that was larger: a plan for a load that is too much
     for it sheds a fixed share, in a lull as well, so only its models are taken. Each alternative
     comes once for every entry of `options.rooms`. One that would break a budget under the mean
-    load is left out. Absent nodes keep the models that they had.
+    load is left out. Absent nodes keep the models that they had. A policy that can plan with
+    moving costs (F16) does so where `moving` is given; it names what `present` holds.
     """
     yield PlanAlternative(AlternativeKind.STAY, 1.0, present, routes_in_force(problem, present))
     kept = _only_of(present, absent)
@@ -88,10 +66,10 @@ def find_alternatives(
         narrowed = _narrowed(problem, room)
         found = [
             (AlternativeKind.ROUTES, present, _shares(narrowed, present, options)),
-            (AlternativeKind.PLAN, kept, _solved(narrowed, present, options)),
+            (AlternativeKind.PLAN, kept, _solved(narrowed, present, options, moving)),
         ]
         if not np.allclose(former_ct, problem.load_ct):
-            models = _solved(replace(narrowed, load_ct=former_ct), present, options).plan
+            models = _solved(replace(narrowed, load_ct=former_ct), present, options, moving).plan
             found.append((AlternativeKind.PLAN, kept, _shares(narrowed, models, options)))
         for kind, held, solution in found:
             made = None if solution is None else _stated(problem, solution, held)
@@ -104,8 +82,9 @@ def better_homes(
     capacity: Problem,
     known: Sequence[PlanAlternative],
     moments: Moments,
-    load_s: Mapping[str, Mapping[str, float]],
+    loss: LoadingLoss,
     absent: tuple[str, ...],
+    horizon_s: float,
     options: DecisionOptions,
 ) -> list[PlanAlternative]:
     """Other models on clients for the plan in force and the new plans of `known`, where clients
@@ -115,7 +94,7 @@ def better_homes(
     for other in known:
         if other.kind is AlternativeKind.ROUTES:
             continue
-        held = with_better_homes(capacity, other.allocation, moments, load_s, options.horizon_s)
+        held = with_better_homes(capacity, other.allocation, moments, loss, horizon_s)
         if held is other.allocation:
             continue
         clients = {
@@ -155,11 +134,18 @@ def _shares(problem: Problem, held: Plan, options: DecisionOptions) -> Solution 
         return None
 
 
-def _solved(problem: Problem, present: Plan, options: DecisionOptions) -> Solution:
+def _solved(
+    problem: Problem, present: Plan, options: DecisionOptions, moving: Moving | None
+) -> Solution:
     """The policy's plan, sought from the one in force where the problem still knows that."""
     asked = _asked(options)
     try:
-        return solve(problem, options.policy, replace(asked, warm_start=present))
+        known = replace(
+            asked,
+            warm_start=present,
+            moving=moving if options.policy in PAYS_FOR_LOADS else None,
+        )
+        return solve(problem, options.policy, known)
     except PlanError:
         return solve(problem, options.policy, asked)
 

@@ -11,7 +11,7 @@ simulated time take the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from serving.replan.decision import Decision, decide, renew
@@ -69,6 +69,7 @@ class ChangePolicy:
         self,
         estimate: LoadEstimate,
         absent: tuple[str, ...],
+        ratios: Mapping[str, float],
         considered: Considered | None,
         at_s: float,
         decided_s: float | None,
@@ -79,7 +80,7 @@ class ChangePolicy:
             decided_s is None or at_s // self.every_s > decided_s // self.every_s
         ):
             return f"another {self.every_s:g} s have begun"
-        return why_decide(estimate, absent, considered) if self.on_need else ""
+        return why_decide(estimate, absent, ratios, considered) if self.on_need else ""
 
 
 REACTIVE = ChangePolicy("reactive")

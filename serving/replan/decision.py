@@ -14,31 +14,36 @@ seconds, routes turn at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from planner.allocation import Allocation
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
-from serving.replan.alternatives import (
-    AlternativeKind,
-    PlanAlternative,
-    better_homes,
-    find_alternatives,
-)
+from serving.replan.alternatives import better_homes, find_alternatives, routes_in_force
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
-from serving.replan.moving_cost import MovingCost, moving_cost
+from serving.replan.estimate.load_estimate import LoadEstimate
+from serving.replan.moving_cost import (
+    LoadingLoss,
+    MovingCost,
+    lost_by_queues,
+    lost_by_shares,
+)
+from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.plan_value import RoutedPlan
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import (
     Moments,
     draw_loads,
     former_load,
+    load_of_now,
     mean_load,
     moments_of,
+    single_moment,
 )
 from serving.routing.routes import RoutingMode
 
@@ -60,7 +65,7 @@ class JudgedAlternative(FrozenModel):
         default_factory=dict, description="node -> models to load"
     )
     planned_objective: float | None = Field(
-        default=None, description="F1 of the policy's own problem"
+        default=None, description="F1 of the policy's own problem, less its moving costs"
     )
     upper_bound: float | None = Field(default=None, description="of that problem (F10)")
     gap: float | None = None
@@ -77,6 +82,12 @@ class Decision(FrozenModel):
         default=None,
         description="new shares for the models that are held, to be followed while those of `plan` "
         "load; absent where they gain nothing for sure",
+    )
+    horizon_s: float = Field(
+        gt=0, description="for which the load is expected to stay, and within which a move must pay"
+    )
+    lost_qps: dict[str, float] = Field(
+        description="node -> right answers/s that are lost while it loads models (F16)"
     )
 
     @property
@@ -103,12 +114,14 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
 
     Raises what the policy raises.
     """
-    judged, one_answer = _judged(ground, given)
-    sure = [n for n, (_, figures) in enumerate(judged) if figures.sure_gain > one_answer]
-    best = max(sure, key=lambda n: _rank(judged[n][1], ground.routing), default=0)
-    shares = [n for n in sure if n != best and judged[n][1].kind is AlternativeKind.ROUTES]
-    waits = judged[best][1].delay_s > 0
-    return _decision(judged, best, given, judged[shares[0]][0].plan if shares and waits else None)
+    judged = _judged(ground, given)
+    figures = judged.figures
+    sure = [n for n, other in enumerate(figures) if other.sure_gain > judged.one_answer]
+    best = max(sure, key=lambda n: _rank(figures[n], ground.routing), default=0)
+    shares = [n for n in sure if n != best and figures[n].kind is AlternativeKind.ROUTES]
+    waits = figures[best].delay_s > 0
+    meanwhile = judged.each[shares[0]][0].plan if shares and waits else None
+    return _decision(judged, best, given, meanwhile)
 
 
 def renew(ground: Ground, given: DecisionInput) -> Decision:
@@ -116,18 +129,34 @@ def renew(ground: Ground, given: DecisionInput) -> Decision:
 
     The plan in force stays only if no other keeps the budgets. Raises what the policy raises.
     """
-    judged, _ = _judged(ground, given)
-    kinds = [other.kind for other, _ in judged]
+    judged = _judged(ground, given, pays=False)
+    kinds = [other.kind for other in judged.figures]
     best = kinds.index(AlternativeKind.PLAN) if AlternativeKind.PLAN in kinds else 0
     return _decision(judged, best, given)
 
 
-Judged = Sequence[tuple[PlanAlternative, JudgedAlternative]]
-"""the plan in force first"""
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """The alternatives with their figures, and what these are over."""
+
+    each: Sequence[tuple[PlanAlternative, JudgedAlternative]]
+    """the plan in force first"""
+    horizon_s: float
+    lost_qps: Mapping[str, float]
+    load_qps: float
+
+    @property
+    def figures(self) -> list[JudgedAlternative]:
+        return [figures for _, figures in self.each]
+
+    @property
+    def one_answer(self) -> float:
+        """What one right answer over the horizon is worth in F1."""
+        return 1.0 / (self.load_qps * self.horizon_s)
 
 
-def _judged(ground: Ground, given: DecisionInput) -> tuple[Judged, float]:
-    """The alternatives with their figures, and what one answer over the horizon is worth in F1."""
+def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judged:
+    """The alternatives with their figures; new plans are made with moving costs if each `pays`."""
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(float(problem.window_e.min()))
@@ -136,34 +165,63 @@ def _judged(ground: Ground, given: DecisionInput) -> tuple[Judged, float]:
         load_ct=mean_load(problem, estimate),
         dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),
     )
-    capacity = without_nodes(ground.capacity, given.absent)
+    capacity = replace(without_nodes(ground.capacity, given.absent), load_ct=problem.load_ct)
     former_ct = former_load(problem, estimate)
     moments = moments_of(problem, estimate)
-    stay, *others = find_alternatives(problem, former_ct, given.present, given.absent, options)
+    horizon_s = min(options.horizon_s, estimate.stay_s)
+    held = routes_in_force(problem, given.present)
+    lost_qps = _lost_qps(ground, problem, capacity, held, estimate, moments)
+    loss = LoadingLoss.of(problem, lost_qps, ground.load_s)
+    moving = loss.moving(problem, given.present, horizon_s) if pays else None
+    stay, *others = find_alternatives(
+        problem, former_ct, given.present, given.absent, options, moving
+    )
     if ground.routing is RoutingMode.PENALTY:
-        capacity = replace(capacity, load_ct=problem.load_ct)
         others += better_homes(
-            problem, capacity, [stay, *others], moments, ground.load_s, given.absent, options
+            problem, capacity, [stay, *others], moments, loss, given.absent, horizon_s, options
         )
     draws = draw_loads(problem, estimate, options.draws, options.seed)
     grown_ct = np.divide(
         former_ct, problem.load_ct, out=np.ones_like(former_ct), where=problem.load_ct > 0
     )
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
-    judge = _Judge(problem, capacity, ground, stay, options, moments, times)
+    judge = _Judge(problem, capacity, ground, stay, options, moments, times, loss, horizon_s)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
-    return judged, 1.0 / (max(problem.total_load_qps, 1e-9) * options.horizon_s)
+    return _Judged(judged, horizon_s, lost_qps, max(problem.total_load_qps, 1e-9))
+
+
+def _lost_qps(
+    ground: Ground,
+    problem: Problem,
+    capacity: Problem,
+    held: Allocation,
+    estimate: LoadEstimate,
+    moments: Moments,
+) -> dict[str, float]:
+    """What each node would not answer while it loads models: at the load of this moment, or over
+    all moments where that is more, since a lull may end meanwhile. So models move in lulls."""
+    now_ct = load_of_now(problem, estimate)
+    if ground.routing is RoutingMode.PENALTY:
+        single = single_moment(problem)
+        often = lost_by_queues(capacity, held, problem.load_ct, moments)
+        now = lost_by_queues(capacity, held, now_ct, single)
+    else:
+        often = lost_by_shares(problem, held)
+        now = lost_by_shares(replace(problem, load_ct=now_ct), held)
+    return {node: max(qps, now.get(node, 0.0)) for node, qps in often.items()}
 
 
 def _decision(
-    judged: Judged, best: int, given: DecisionInput, meanwhile: Plan | None = None
+    judged: _Judged, best: int, given: DecisionInput, meanwhile: Plan | None = None
 ) -> Decision:
     return Decision(
-        alternatives=tuple(figures for _, figures in judged),
+        alternatives=tuple(judged.figures),
         chosen=best,
-        reason=_reason([figures for _, figures in judged], best, given.absent),
-        plan=judged[best][0].plan if best else None,
+        reason=_reason(judged.figures, best, given.absent),
+        plan=judged.each[best][0].plan if best else None,
         meanwhile=meanwhile,
+        horizon_s=judged.horizon_s,
+        lost_qps=dict(judged.lost_qps),
     )
 
 
@@ -186,6 +244,8 @@ class _Judge:
     moments: Moments
     times: Sequence[Sequence[FloatArray]]
     """draws of the load now, and of the former one where that was larger"""
+    loss: LoadingLoss
+    horizon_s: float
 
     def best_of_each_kind(self, others: Sequence[PlanAlternative]) -> list[PlanAlternative]:
         """Of the alternatives that differ only in the room they leave, the best one at the mean
@@ -200,17 +260,16 @@ class _Judge:
     def of(self, other: PlanAlternative) -> tuple[PlanAlternative, JudgedAlternative]:
         """The alternative and its figures."""
         cost, certificate = self._cost(other), other.certificate
-        value = self._routed(other, self._by_queues(other)).value(
+        value = self._routed(other.allocation, self._by_queues(other)).value(
             self.problem.load_ct, self.moments
         )
-        horizon_s = self.options.horizon_s
         return other, JudgedAlternative(
             kind=other.kind,
             room=other.room,
             objective=value.objective,
             gain=self._gains(other, self._mean)[0],
             sure_gain=min(self._sure_gain(other, draws) for draws in self.times),
-            cost=cost.right_answers / (max(value.load_qps, 1e-9) * horizon_s),
+            cost=cost.right_answers / (max(value.load_qps, 1e-9) * self.horizon_s),
             delay_s=cost.delay_s,
             loads=dict(cost.loads),
             planned_objective=certificate.objective if certificate else None,
@@ -223,18 +282,17 @@ class _Judge:
         return [self.problem.load_ct]
 
     def _sure_gain(self, other: PlanAlternative, draws: Sequence[FloatArray]) -> float:
-        gains = self._gains(other, draws)
-        return float(np.mean(gains) - self.options.sureness * np.std(gains, ddof=1))
+        return float(np.quantile(self._gains(other, draws), 1.0 - self.options.sureness))
 
     def _gains(self, other: PlanAlternative, loads: Sequence[FloatArray]) -> list[float]:
         """Gains in F1 over the horizon, one for each load: from when the new routes are followed,
         less what is lost until then."""
         if other is self.stay:
             return [0.0] * len(loads)
-        cost, horizon_s = self._cost(other), self.options.horizon_s
+        cost, horizon_s = self._cost(other), self.horizon_s
         time_s = max(horizon_s - cost.delay_s, 0.0)
         by_queues = self._by_queues(other)
-        routed, staying = self._routed(other, by_queues), self._routed(self.stay, by_queues)
+        routed, staying = (self._routed(each.allocation, by_queues) for each in (other, self.stay))
         found = []
         for load_ct in loads:
             now = staying.value(load_ct, self.moments)
@@ -248,14 +306,13 @@ class _Judge:
         penalty = self.ground.routing is RoutingMode.PENALTY
         return penalty and other.kind is not AlternativeKind.ROUTES
 
-    def _routed(self, other: PlanAlternative, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
+    def _routed(self, allocation: Allocation, by_queues: bool) -> RoutedPlan | QueueRoutedPlan:
         if by_queues:
-            return QueueRoutedPlan(self.capacity, other.allocation)
-        return RoutedPlan(self.capacity, other.allocation, self.ground.spill_over)
+            return QueueRoutedPlan(self.capacity, allocation)
+        return RoutedPlan(self.capacity, allocation, self.ground.spill_over)
 
     def _cost(self, other: PlanAlternative) -> MovingCost:
-        stay = self.stay
-        return moving_cost(self.problem, stay.plan, stay.allocation, other.plan, self.ground.load_s)
+        return self.loss.cost(self.stay.plan, other.plan)
 
 
 def _reason(judged: Sequence[JudgedAlternative], best: int, absent: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from cluster.demand import Phase
 from cluster.document import FrozenModel
 from planner.plan import Plan
-from planner.problem import Problem
+from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -24,16 +24,18 @@ class DecisionOptions(FrozenModel):
 
     policy: str = "certified"
     fill: float = Field(default=0.6, gt=0, le=1)
-    horizon_s: float = Field(default=60.0, gt=0, description="for which a plan is made (F16)")
+    horizon_s: float = Field(
+        default=60.0, gt=0, description="within which a move must pay at most (F16)"
+    )
     rooms: tuple[float, ...] = Field(
         default=(1.0, 0.75),
         min_length=1,
         description="shares of the links' budgets that alternatives are planned with: less in the "
         "mean leaves more for bursts",
     )
-    draws: int = Field(default=12, ge=2, description="loads within the estimate's errors")
+    draws: int = Field(default=24, ge=2, description="loads within the estimate's errors")
     sureness: float = Field(
-        default=1.64, ge=0, description="standard deviations by which a gain must exceed 0"
+        default=0.9, ge=0.5, le=1, description="share of these loads under which a change must gain"
     )
     gap: float = Field(default=2e-3, ge=0, lt=1, description="at which a policy may stop")
     solver_limit_s: float = Field(default=3.0, gt=0)
@@ -47,6 +49,11 @@ class DecisionInput(FrozenModel):
     at_s: float = Field(description="seconds since the loop was started")
     estimate: LoadEstimate
     absent: tuple[str, ...] = Field(description="nodes that are planned without")
+    ratios: dict[str, float] = Field(
+        default_factory=dict,
+        description="measured / stated bandwidth of links ('source to target') and batch times of "
+        "nodes, where plans go by what was measured",
+    )
     present: Plan = Field(description="the plan in force")
     options: DecisionOptions
 
@@ -68,13 +75,38 @@ class Ground:
 
 
 def ground_of(
-    setting: Setting, phase: Phase, *, spill_over: bool, routing: RoutingMode = RoutingMode.SHARES
+    setting: Setting,
+    phase: Phase,
+    *,
+    spill_over: bool,
+    routing: RoutingMode = RoutingMode.SHARES,
+    ratios: Mapping[str, float] | None = None,
 ) -> Ground:
-    """The ground of decisions about `phase`. Raises `ProblemError` as `Setting.problem` does."""
+    """The ground of decisions about `phase`, on a `setting` that has the `ratios` that were
+    measured. Raises `ProblemError` as `Setting.problem` does."""
     problem, capacity = (
         _without_load(each.problem(phase)) for each in (setting, setting.with_whole_links)
     )
+    capacity = _with_slow_devices(capacity, ratios or {})
     return Ground(problem, capacity, setting.load_s, spill_over, routing)
+
+
+def _with_slow_devices(capacity: Problem, ratios: Mapping[str, float]) -> Problem:
+    """Devices that take longer than planned take a larger part of their time for the same queries:
+    no budget stops them from that. A plan in force must not be judged as if one did."""
+
+    def part(node: str, compute: float) -> float:
+        return max(compute, min(1.0, compute * ratios.get(node, 1.0)))
+
+    def parts(names: tuple[str, ...], compute_n: FloatArray) -> FloatArray:
+        return np.array([part(n, float(c)) for n, c in zip(names, compute_n, strict=True)])
+
+    return replace(
+        capacity,
+        client_compute_c=parts(capacity.clients, capacity.client_compute_c),
+        edge_compute_e=parts(capacity.edges, capacity.edge_compute_e),
+        cloud_compute=part(capacity.cloud, capacity.cloud_compute),
+    )
 
 
 def _without_load(problem: Problem) -> Problem:

@@ -12,7 +12,6 @@ Axis letters: s slice of moments, c client, t task, m model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from planner.allocation import Allocation
 from planner.onloading import greedy_cover
 from planner.paths import local_open_cmt
 from planner.problem import FloatArray, Problem
+from serving.replan.moving_cost import LoadingLoss
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import Moments
 
@@ -35,24 +35,27 @@ def with_better_homes(
     capacity: Problem,
     held: Allocation,
     moments: Moments,
-    load_s: Mapping[str, Mapping[str, float]],
+    loss: LoadingLoss,
     horizon_s: float,
 ) -> Allocation:
     """`held` with the models that each client should rather hold under `capacity.load_ct`; the same
-    object where no client gains. Routes are left as they are. `load_s` is node -> model -> s."""
+    object where no client gains. Routes are left as they are."""
     load_ct = capacity.load_ct
     present_c = QueueRoutedPlan(capacity, held).right_c(load_ct, moments)
     cost_cm = np.array(
-        [[load_s.get(c, {}).get(m, 0.0) for m in capacity.models] for c in capacity.clients]
+        [[loss.load_s.get(c, {}).get(m, 0.0) for m in capacity.models] for c in capacity.clients]
     )
+    lost_c = np.array([loss.qps.get(c, 0.0) for c in capacity.clients])
     best_cm, most_c = held.onloaded_cm, np.zeros(len(capacity.clients))
     for weight_ct in _loads_at_home(capacity, held, moments):
         tried_cm = _covers(capacity, weight_ct)
         tried = replace(held, onloaded_cm=tried_cm)
         found_c = QueueRoutedPlan(capacity, tried).right_c(load_ct, moments)
-        delay_c = np.where(tried_cm & ~held.onloaded_cm, cost_cm, 0.0).sum(axis=1)
+        new_cm = tried_cm & ~held.onloaded_cm
+        loading_c = np.where(new_cm, cost_cm, 0.0).sum(axis=1)
+        delay_c = np.where(loading_c > 0, loading_c + loss.drain_s, 0.0)
         left_c = np.maximum(horizon_s - delay_c, 0.0)
-        net_c = (found_c - present_c) * left_c - present_c * delay_c
+        net_c = (found_c - present_c) * left_c - lost_c * loading_c
         better_c = net_c > most_c + 1e-9
         best_cm = np.where(better_c[:, None], tried_cm, best_cm)
         most_c = np.where(better_c, net_c, most_c)

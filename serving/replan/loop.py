@@ -93,7 +93,6 @@ class ReplanLoop:
         on_look: Callable[[LookReport], None] = lambda _: None,
     ) -> None:
         self._fleet = fleet
-        self._setting = setting
         self._options = options
         self._clock = clock
         self._log = log
@@ -232,7 +231,7 @@ class ReplanLoop:
     def _put_in_force(self, plan: Plan, look: Look) -> RolloutReport:
         known = self._replanner.plan.version
         change = self._fleet.apply(
-            plan, self._setting, look.phase, expected_version=known, routing=self._routing
+            plan, self._replanner.setting, look.phase, expected_version=known, routing=self._routing
         )
         self._replanner.adopted(plan, change.version)
         return change

@@ -18,7 +18,9 @@ from pydantic import Field
 from cluster.document import Document, DocumentError
 from cluster.providers.state import ClusterError
 from planner.plan import Plan
+from serving.replan.estimate.calibration import Calibration
 from serving.replan.estimate.load_estimate import EstimatorState
+from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.estimate.node_watch import NodeWatch
 from serving.replan.need import Considered
 
@@ -34,6 +36,8 @@ class LoopState(Document):
     plan: Plan = Field(description="with the version in force")
     decisions: int = Field(default=0, ge=0, description="made so far")
     estimator: EstimatorState = EstimatorState()
+    calibration: Calibration = Calibration()
+    history: LoadHistory = LoadHistory()
     nodes: NodeWatch = NodeWatch()
     considered: Considered | None = None
 

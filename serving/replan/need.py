@@ -2,10 +2,15 @@
 
 A decision is made again when its answer could be another: when the mean has changed, when a rate
 has left the errors that it was known with, when the errors have shrunk, when the load turns out
-burstier, when a former load is forgotten, or when nodes came or went.
+burstier, when a burst is over in which it cost too much to move models, when a former load is
+forgotten, when links or devices are not as they were, or when nodes came or went.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
 
 from cluster.document import FrozenModel
 from serving.replan.estimate.load_estimate import LoadEstimate
@@ -28,14 +33,25 @@ class Considered(FrozenModel):
 
     estimate: LoadEstimate
     absent: tuple[str, ...]
+    ratios: dict[str, float] = Field(
+        default_factory=dict, description="of links and devices that are not as stated"
+    )
 
 
-def why_decide(estimate: LoadEstimate, absent: tuple[str, ...], before: Considered | None) -> str:
+def why_decide(
+    estimate: LoadEstimate,
+    absent: tuple[str, ...],
+    ratios: Mapping[str, float],
+    before: Considered | None,
+) -> str:
     """The reason to decide now, in a few words; "" if there is none."""
     if before is None:
         return "nothing was decided yet"
     if absent != before.absent:
         return "nodes came or went"
+    other = sorted(n for n in {*ratios, *before.ratios} if ratios.get(n) != before.ratios.get(n))
+    if other:
+        return f"{other[0]} is not as it was"
     then = before.estimate
     if estimate.changes > then.changes:
         return "the load has changed"
@@ -43,6 +59,8 @@ def why_decide(estimate: LoadEstimate, absent: tuple[str, ...], before: Consider
         return "other clients are known"
     if set(estimate.former_qps) < set(then.former_qps):
         return "a former load is forgotten"
+    if then.in_burst and not estimate.in_burst:
+        return "the burst is over"
     if estimate.seen_s >= BETTER_KNOWN * then.seen_s:
         return "the load is known better"
     bursty = [

@@ -14,10 +14,12 @@ from cluster.demand import Phase
 from planner.plan import Plan
 from serving.errors import PlanningError
 from serving.node.snapshot import NodeSnapshot
+from serving.replan.calibrated_setting import calibrated
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
+from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.loop_state import LoopState
 from serving.replan.need import Considered
 from serving.routing.routes import RoutingMode
@@ -101,7 +103,8 @@ class Replanner:
         self._spill_over = spill_over
         self._routing = routing
         self._estimator = LoadEstimator(setting.tasks, state.estimator)
-        self._history = policy.history
+        self._history: LoadHistory | None = None
+        """None before the first look"""
         self._decided_s: float | None = None
         self._state = state
         self._pause_s = 0.0
@@ -110,12 +113,20 @@ class Replanner:
     @property
     def state(self) -> LoopState:
         """All that another loop needs to go on."""
-        return self._state.model_copy(update={"estimator": self._estimator.state})
+        update: dict[str, object] = {"estimator": self._estimator.state}
+        if self._history is not None:
+            update["history"] = self._history
+        return self._state.model_copy(update=update)
 
     @property
     def plan(self) -> Plan:
         """The plan in force."""
         return self._state.plan
+
+    @property
+    def setting(self) -> Setting:
+        """As measured, where that is clearly not as stated."""
+        return calibrated(self._setting, self._state.calibration.used)
 
     def look(
         self,
@@ -133,16 +144,21 @@ class Replanner:
         seen = self._estimator.update(
             {name: shown for name, shown in snapshots.items() if name in clients}
         )
-        self._history = self._history.after(self._estimator.latest, seen, at_s)
+        if self._history is None:
+            self._history = self._policy.history.goes_on_from(self._state.history, now_s)
+        self._history = self._history.after(self._estimator.latest, seen, now_s)
         estimate = self._policy.foresee(Seen(seen, self._history, at_s))
         nodes = self._state.nodes.after(asked, serving_nodes(snapshots), now_s)
-        self._state = self._state.model_copy(update={"nodes": nodes})
+        calibration = self._state.calibration.after(snapshots, self._setting)
+        self._state = self._state.model_copy(update={"nodes": nodes, "calibration": calibration})
         absent = nodes.absent(now_s)
         look = Look(at_s, self.plan, estimate, absent)
         if estimate is None or now_s < self._quiet_until_s:
             return look
         considered = self._state.considered
-        why = self._policy.why(estimate, absent, considered, at_s, self._decided_s)
+        why = self._policy.why(
+            estimate, absent, calibration.used, considered, now_s, self._decided_s
+        )
         return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
 
     def adopted(self, plan: Plan, version: int) -> None:
@@ -163,7 +179,7 @@ class Replanner:
         now_s: float,
         at_s: float,
     ) -> Made:
-        self._decided_s = at_s
+        self._decided_s = now_s
         number = self._state.decisions + 1
         self._state = self._state.model_copy(update={"decisions": number})
         given = DecisionInput(
@@ -171,11 +187,16 @@ class Replanner:
             at_s=at_s,
             estimate=estimate,
             absent=absent,
+            ratios=self._state.calibration.used,
             present=self.plan,
             options=self._options,
         )
         ground = ground_of(
-            self._setting, estimate.phase(), spill_over=self._spill_over, routing=self._routing
+            self.setting,
+            estimate.phase(),
+            spill_over=self._spill_over,
+            routing=self._routing,
+            ratios=given.ratios,
         )
         try:
             decision = self._policy.decide(ground, given)
@@ -186,6 +207,6 @@ class Replanner:
             return Made(ground, given, why, fault=str(error))
         self._pause_s = 0.0
         self._state = self._state.model_copy(
-            update={"considered": Considered(estimate=estimate, absent=absent)}
+            update={"considered": Considered(estimate=estimate, absent=absent, ratios=given.ratios)}
         )
         return Made(ground, given, why, decision)

@@ -18,7 +18,15 @@ from planner.latency_bound import window_bound_s
 from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
 
-__all__ = ["Moments", "draw_loads", "former_load", "mean_load", "moments_of"]
+__all__ = [
+    "Moments",
+    "draw_loads",
+    "former_load",
+    "load_of_now",
+    "mean_load",
+    "moments_of",
+    "single_moment",
+]
 
 SLICES = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0)
 """Quantiles between which moments are taken together: finer where links and devices fill up."""
@@ -56,6 +64,11 @@ def moments_of(problem: Problem, estimate: LoadEstimate) -> Moments:
     return Moments(weight_s, np.diff(below_sc, axis=0) / weight_s[:, None])
 
 
+def single_moment(problem: Problem) -> Moments:
+    """A load that stays as it is."""
+    return Moments(np.ones(1), np.ones((1, len(problem.clients))))
+
+
 def mean_load(problem: Problem, estimate: LoadEstimate) -> FloatArray:
     """The estimate's rates as load_ct of `problem`; clients that were never seen have none."""
     return np.array(
@@ -64,6 +77,15 @@ def mean_load(problem: Problem, estimate: LoadEstimate) -> FloatArray:
             for client in problem.clients
         ]
     )
+
+
+def load_of_now(problem: Problem, estimate: LoadEstimate) -> FloatArray:
+    """The estimate's mix at the volume of this moment, in a burst or a lull, as load_ct."""
+    load_ct = mean_load(problem, estimate)
+    volume_c = load_ct.sum(axis=1)
+    now_c = np.array([estimate.short_qps.get(client, 0.0) for client in problem.clients])
+    factor_c = np.divide(now_c, volume_c, out=np.ones_like(volume_c), where=volume_c > 0)
+    return np.asarray(load_ct * factor_c[:, None])
 
 
 def former_load(problem: Problem, estimate: LoadEstimate) -> FloatArray:

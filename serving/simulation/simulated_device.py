@@ -82,6 +82,7 @@ class SimulatedDevice:
         self._max_waiting = max_waiting
         self._load_s = load_s
         self._batcher: Batcher[_Job] = make_batcher(node.batching, node.window_s, node.max_batch)
+        self.latency_model = self._batcher.latency_model
         self._models: dict[str, None] = {}
         self._leaving: set[str] = set()
         self._running: Batch[_Job] | None = None

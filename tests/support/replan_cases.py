@@ -58,8 +58,11 @@ def ground(load_s: float = 0.1, *, edge_memory: float = 0.5) -> Ground:
 
 def setting() -> Any:
     """What the loop needs of a `Setting`, for `problem`."""
+    client = SimpleNamespace(name="c")
     return SimpleNamespace(
-        tasks=TASKS, topology=SimpleNamespace(clients=[SimpleNamespace(name="c")])
+        tasks=TASKS,
+        topology=SimpleNamespace(clients=[client], links=()),
+        profiles=SimpleNamespace(find=lambda node, model: None),
     )
 
 
@@ -71,6 +74,8 @@ def estimate(
     dispersion: float = 1.0,
     former_qps: float = 0.0,
     changes: int = 0,
+    stay_s: float = 600.0,
+    now_qps: float | None = None,
 ) -> LoadEstimate:
     """What is known of client `c` after so many seconds."""
     volume = depth_qps + edges_qps
@@ -81,11 +86,12 @@ def estimate(
         },
         volume_errors_qps={"c": (dispersion * volume / seconds) ** 0.5},
         dispersion={"c": dispersion},
-        short_qps={"c": volume},
+        short_qps={"c": volume if now_qps is None else now_qps},
         former_qps={"c": former_qps} if former_qps > volume else {},
         look_s=1.0,
         seen_s=seconds,
         changes=changes,
+        stay_s=stay_s,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from serving.errors import RefusedError
 from serving.node.device.device_watch import DeviceHealth
+from serving.node.device.latency_model import LatencyModel
 from serving.node.device.served import Image, Served
 
 __all__ = ["Device"]
@@ -19,6 +20,8 @@ class Device(Protocol):
     """device seconds spent on batches so far"""
     batches: int
     """batches that were answered so far"""
+    latency_model: LatencyModel
+    """what batches took, rehearsals included"""
 
     @property
     def late_batches(self) -> int:

@@ -75,6 +75,7 @@ class Executor:
     ) -> None:
         self._log = NodeLogger(_log, node)
         self._batcher = batcher
+        self.latency_model = batcher.latency_model
         self._load = load
         self._shared_passes = shared_passes
         self._max_waiting = max_waiting

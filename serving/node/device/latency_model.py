@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-__all__ = ["LatencyModel"]
+__all__ = ["BatchTotals", "LatencyModel"]
 
 MEMORY = 0.9
 """what a batch still weighs in the fit once another has followed it"""
@@ -13,6 +14,14 @@ DOUBT = 0.1
 
 UNKNOWN = 0.5
 """part of a batch's time that is taken to be marginal as long as nothing tells"""
+
+
+class BatchTotals(NamedTuple):
+    """All batches of a model so far."""
+
+    batches: int
+    queries: int
+    spent_s: float
 
 
 class LatencyModel:
@@ -26,9 +35,13 @@ class LatencyModel:
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float, float, float, float, float]] = {}
         self._lines: dict[str, tuple[float, float]] = {}
+        self.totals: dict[str, BatchTotals] = {}
+        """by model"""
 
     def learn(self, model: str, size: int, spent_s: float) -> None:
         """Take in that a batch of `size` images of `model` took `spent_s`."""
+        batches, queries, total_s = self.totals.get(model, (0, 0, 0.0))
+        self.totals[model] = BatchTotals(batches + 1, queries + size, total_s + spent_s)
         w, b, t, bb, bt = self._sums.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
         w, b, t = MEMORY * w + 1, MEMORY * b + size, MEMORY * t + spent_s
         bb, bt = MEMORY * bb + size * size, MEMORY * bt + size * spent_s

@@ -34,6 +34,9 @@ class LinkPacer:
     rtt_s: float
     max_backlog_s: float
     sent_bytes: int = 0
+    busy_s: float = 0.0
+    """for which a message that was sent was next, or on its way"""
+    last_sent_s: float = 0.0
     free_at_s: float = 0.0
     margin: AdmissionMargin = field(
         default_factory=lambda: AdmissionMargin(
@@ -83,9 +86,12 @@ class LinkPacer:
         self.free_at_s = left_s
         return left_s
 
-    def note_sent(self, size_bytes: int) -> None:
-        """Count a message that went over the link."""
+    def note_sent(self, size_bytes: int, called_s: float, left_s: float) -> None:
+        """Count a message that went over the link: it was there to be sent from `called_s` on, and
+        had left at `left_s`. So `sent_bytes` / `busy_s` is the bandwidth that was there."""
         self.sent_bytes += size_bytes
+        self.busy_s += max(0.0, left_s - max(called_s, self.last_sent_s))
+        self.last_sent_s = max(left_s, self.last_sent_s)
 
     def give_back(self, now_s: float, took_s: float, left_s: float) -> None:
         """Free what is still to come of the `took_s` that were reserved for a message until

@@ -106,7 +106,7 @@ class Uplink:
         def note_sent() -> None:
             nonlocal sent
             sent = True
-            self._pacer.note_sent(size)
+            self._pacer.note_sent(size, called_s, self._clock() - self._pacer.rtt_s / 2)
             self._on_sent(up_s, size)
 
         try:

@@ -19,16 +19,19 @@ from cluster.document import FrozenModel
 from serving.replan.estimate.arrival_counts import NewQueries
 from serving.replan.estimate.change_point import Cusum
 from serving.replan.estimate.dispersion import Dispersion
+from serving.replan.estimate.stay import Stay
 
 __all__ = ["MEMORY_S", "ClientLoad"]
 
 MEMORY_S = 300.0
 """over which the long memory forgets, and for which a larger load of before is remembered"""
-SHORT_MEMORY_S = 8.0
+SHORT_MEMORY_S = 1.0
+"""of the load of this moment, by which it is seen whether a burst goes on"""
 RECENT_LOOKS = 30
 """kept one by one: as far back as a change can be dated"""
-FIRST_LOOKS = 4
-"""of a memory, before what comes is compared with it"""
+FIRST_LOOKS = 3
+"""of a memory, before what comes is compared with it; the very first ones are compared with each
+other"""
 PRIOR_QUERIES = 0.5
 """added to every count: a task that happened not to be asked for still gets a way in a plan"""
 LARGEST_SQUARE = 9.0
@@ -77,6 +80,7 @@ class ClientLoad(FrozenModel):
     seen_s: float = 0.0
     changes: int = 0
     """of volume or mix, so far"""
+    stay: Stay = Stay()
 
     @property
     def volume_qps(self) -> float:
@@ -120,11 +124,16 @@ class ClientLoad(FrozenModel):
         """With one more look."""
         watched = self._compared(new) if self.looks >= FIRST_LOOKS else self
         grown = watched._added(new)
+        if grown.looks == FIRST_LOOKS == len(grown.recent):
+            grown = grown._scatter_among_first()
         since = grown.volume.looks_since_change(VOLUME_THRESHOLD)
         if since:
             grown = grown._volume_restarted(since)
         since = max((m.looks_since_change(MIX_THRESHOLD) for m in grown.mix.values()), default=0)
-        return grown._mix_restarted(since) if since else grown
+        if since:
+            grown = grown._mix_restarted(since)
+        stay = self.stay.after(new.spent_s, grown.changes > self.changes)
+        return grown.model_copy(update={"stay": stay})
 
     def _compared(self, new: NewQueries) -> ClientLoad:
         """The detectors and the scatter after holding `new` against the long memories."""
@@ -151,6 +160,17 @@ class ClientLoad(FrozenModel):
                 "mix_scatter": self.mix_scatter + (square - self.mix_scatter) * weight,
             }
         )
+
+    def _scatter_among_first(self) -> ClientLoad:
+        """With the dispersion of the looks so far around their own mean: a burst in the first
+        seconds shows at once. That mean lies nearer to them than the true one, hence the factor."""
+        factor = sqrt(len(self.recent) / (len(self.recent) - 1))
+        dispersion = self.dispersion
+        for spent_s, queries in self.recent:
+            expected = (self.count + PRIOR_QUERIES) / self.seconds * spent_s
+            count = expected + factor * (sum(queries.values()) - expected)
+            dispersion = dispersion.after(count, expected, spent_s / MEMORY_S)
+        return self.model_copy(update={"dispersion": dispersion})
 
     def _added(self, new: NewQueries) -> ClientLoad:
         """The memories with `new` in them."""

@@ -129,8 +129,11 @@ def expected_estimate(
     """The load that is expected for the period that has begun, by what was `found` for it, with the
     errors that the forecast made over the latest season; what is `seen` while there is none that
     did better than that."""
-    if seen is None or found is None or found.method == "seen":
+    if seen is None or found is None:
         return seen
+    tried = {"forecast": found.method, "forecast_errors": found.absolute_error}
+    if found.method == "seen":
+        return seen.model_copy(update=tried)
     rates = _by_client(history, found.count_s)
     mix_errors = _by_client(history, np.sqrt((found.error_ks**2).mean(axis=0)))
     errors: dict[str, float] = {}
@@ -140,9 +143,11 @@ def expected_estimate(
         errors[client] = float(np.sqrt((total_k**2).mean())) / history.period_s
     return seen.model_copy(
         update={
+            **tried,
             "rates_qps": {**seen.rates_qps, **rates},
             "mix_errors_qps": {**seen.mix_errors_qps, **mix_errors},
             "volume_errors_qps": {**seen.volume_errors_qps, **errors},
+            "stay_s": history.period_s,
             "former_qps": {},  # a larger load of before is in the forecast, or will not come back
         }
     )

@@ -16,7 +16,7 @@ __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
 
 FEWEST_QUERIES = 20
 """seen in the long memory, below which there is no load to plan for"""
-FIRST_S = 5.0
+FIRST_S = 3.0
 """of looks before the first estimate: how little it knows then is in its errors"""
 
 
@@ -33,13 +33,28 @@ class LoadEstimate(FrozenModel):
     dispersion: dict[str, float] = Field(
         description="client -> variance / mean of its queries between two looks"
     )
-    short_qps: dict[str, float] = Field(description="client -> volume over the last seconds")
+    short_qps: dict[str, float] = Field(
+        description="client -> volume of this moment, over a second or two"
+    )
     former_qps: dict[str, float] = Field(
         description="client -> volume before its latest changes, where larger and not long ago"
     )
     look_s: float = Field(ge=0, description="seconds between two looks")
     seen_s: float = Field(ge=0, description="seconds behind the least known client's rates")
     changes: int = Field(ge=0, description="changes of the mean that were found so far")
+    stay_s: float = Field(
+        gt=0, description="seconds for which the load may be expected to stay: the least of clients"
+    )
+    forecast: str = Field(
+        default="seen",
+        description="what the rates are by: seen, or a forecast for the period that has begun by "
+        "season or smoothing",
+    )
+    forecast_errors: dict[str, float] = Field(
+        default_factory=dict,
+        description="seen and each forecast -> sum of its absolute errors over the latest season, "
+        "queries; empty where none was tried",
+    )
 
     @property
     def volume_qps(self) -> dict[str, float]:
@@ -50,6 +65,16 @@ class LoadEstimate(FrozenModel):
     def total_qps(self) -> float:
         """Queries per second of all clients."""
         return sum(self.volume_qps.values())
+
+    @property
+    def in_burst(self) -> bool:
+        """Whether more comes at this moment than chance brings with the mean rate, at any client:
+        by four standard deviations of a Poisson count."""
+        look_s = max(self.look_s, 1e-9)
+        return any(
+            self.short_qps.get(client, 0.0) > rate + 4.0 * (rate / look_s) ** 0.5
+            for client, rate in self.volume_qps.items()
+        )
 
     def dispersion_over(self, window_s: float) -> dict[str, float]:
         """Variance / mean of each client's queries in `window_s`, for windows up to a look (F17).
@@ -126,4 +151,5 @@ class LoadEstimator:
             look_s=max(load.look_s for load in known.values()),
             seen_s=min(min(load.seconds, load.mix_seconds) for load in known.values()),
             changes=sum(load.changes for load in known.values()),
+            stay_s=min(load.stay.expected_s for load in known.values()),
         )

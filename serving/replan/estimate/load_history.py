@@ -41,10 +41,23 @@ class LoadHistory(FrozenModel):
     filling: PastPeriod = PastPeriod()
     number: int = Field(default=0, ge=0, description="of the period that is not over")
 
+    def begun(self, now_s: float) -> LoadHistory:
+        """An empty history of the same periods, of which one is there at `now_s`."""
+        number = int(now_s / self.period_s + 1e-9) if self.kept else 0
+        return LoadHistory(period_s=self.period_s, kept=self.kept, number=number)
+
+    def goes_on_from(self, before: LoadHistory, now_s: float) -> LoadHistory:
+        """`before`, of a loop that ended, if it counted the same periods on the same clock; else
+        one that begins at `now_s`."""
+        empty = self.begun(now_s)
+        same = (before.period_s, before.kept) == (self.period_s, self.kept)
+        return before if same and before.number <= empty.number else empty
+
     def after(
         self, new: Mapping[str, NewQueries], estimate: LoadEstimate | None, at_s: float
     ) -> LoadHistory:
-        """With what is `new` at a look `at_s` seconds after the start, and the `estimate` then.
+        """With what is `new` at a look at `at_s` by the clock that numbers periods, and the
+        `estimate` then.
 
         A look that is late by whole periods leaves periods without queries.
         """

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from serving.cli.live_verbs import _for
+from cluster.errors import InputError
+from serving.cli.live_verbs import _change_policy, _for
 from serving.cli.main import app
 from serving.replan.decision import decide
 from serving.replan.decision_log import DecisionLine, DecisionLog
@@ -55,6 +56,20 @@ def test_a_decision_that_failed_in_the_loop_is_told(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["decide", "--from", str(log)])
     assert done.exit_code == 1
     assert "planning failed then: no plan within 10 s" in done.stdout
+
+
+def test_a_forecast_of_periods_that_are_shorter_than_a_look_is_refused() -> None:
+    done = CliRunner().invoke(app, ["live", "--forecast", "24", "--period", "1"])
+    assert isinstance(done.exception, InputError)
+    said = str(done.exception)
+    assert "each of 24 periods would be 1 s, no longer than the 1 s between two looks" in said
+
+
+def test_a_forecast_asks_for_the_load_of_the_period_that_begins() -> None:
+    assert _change_policy(None, 24, 1.0).name == "reactive"
+    policy = _change_policy(86400.0, 24, 1.0)
+    assert (policy.name, policy.every_s) == ("forecast", 3600.0)
+    assert policy.history.kept == 6 * 24
 
 
 class Ends:

@@ -37,6 +37,13 @@ def test_set_up_costs_are_off_and_what_devices_take_is_not() -> None:
     assert (seen.edge_marginal_em == true.edge_marginal_em).all()
 
 
+def test_wrong_set_up_costs_reach_the_problem_whatever_was_looked_up_before() -> None:
+    setting, phase = demo_setting(), demo_demand().phases[0]
+    true_em = setting.problem(phase).edge_setup_em
+    wrong_em = with_wrong_setups(setting, 3, error=0.5).problem(phase).edge_setup_em
+    assert (wrong_em != true_em).all()
+
+
 def test_bandwidths_are_off_by_up_to_the_error() -> None:
     wrong = with_wrong_bandwidths(SETTING, 1, error=0.1)
     pairs = zip(wrong.topology.links, SETTING.topology.links, strict=True)

@@ -17,9 +17,9 @@ BEFORE = Considered(estimate=CALM, absent=())
 
 def test_the_reactive_loop_decides_when_something_has_moved_and_never_by_the_clock() -> None:
     assert REACTIVE.decide is decide
-    assert REACTIVE.why(CALM, (), BEFORE, 1e6, 0.0) == ""
-    assert REACTIVE.why(MOVED, (), BEFORE, 1.0, 0.9) == "the load has changed"
-    assert REACTIVE.why(CALM, ("e",), BEFORE, 1.0, 0.9) == "nodes came or went"
+    assert REACTIVE.why(CALM, (), {}, BEFORE, 1e6, 0.0) == ""
+    assert REACTIVE.why(MOVED, (), {}, BEFORE, 1.0, 0.9) == "the load has changed"
+    assert REACTIVE.why(CALM, ("e",), {}, BEFORE, 1.0, 0.9) == "nodes came or went"
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_the_periodic_loop_makes_a_new_plan_at_the_first_look_of_every_period(
 ) -> None:
     policy = periodic_policy(12.0)
     assert policy.decide is renew
-    assert bool(policy.why(MOVED, ("e",), BEFORE, at_s, decided_s)) == decides
+    assert bool(policy.why(MOVED, ("e",), {}, BEFORE, at_s, decided_s)) == decides
 
 
 def test_a_forecast_is_decided_on_by_the_clock_and_when_something_has_moved() -> None:
     policy = forecast_policy(period_s=10.0, season_periods=4)
-    assert policy.why(CALM, (), BEFORE, 20.0, 19.0) == "another 10 s have begun"
-    assert policy.why(CALM, (), BEFORE, 21.0, 20.0) == ""
-    assert policy.why(MOVED, (), BEFORE, 21.0, 20.0) == "the load has changed"
+    assert policy.why(CALM, (), {}, BEFORE, 20.0, 19.0) == "another 10 s have begun"
+    assert policy.why(CALM, (), {}, BEFORE, 21.0, 20.0) == ""
+    assert policy.why(MOVED, (), {}, BEFORE, 21.0, 20.0) == "the load has changed"
 
 
 def test_a_forecast_plans_for_the_season_to_come_and_not_for_what_is_seen() -> None:
@@ -53,6 +53,10 @@ def test_a_forecast_plans_for_the_season_to_come_and_not_for_what_is_seen() -> N
     foreseen = policy.foresee(Seen(seen, history, 80.0))
     assert foreseen is not None
     assert foreseen.rates_qps["c"] == pytest.approx({"depth": 0.0, "edges": 10.0}, abs=0.01)
+    assert foreseen.forecast == "season"
+    assert foreseen.forecast_errors["season"] == 0.0
+    assert foreseen.forecast_errors["seen"] > 0.0
+    assert foreseen.stay_s == 10.0  # what comes after the period is another load
     assert REACTIVE.foresee(Seen(seen, history, 80.0)) is seen
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from planner.allocation import Allocation
 from planner.problem import Problem
-from serving.replan.alternatives import AlternativeKind
 from serving.replan.decision import decide
 from serving.replan.decision_input import Ground
 from serving.replan.home_models import with_better_homes
+from serving.replan.moving_cost import LoadingLoss, lost_by_queues
+from serving.replan.plan_alternative import AlternativeKind
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import Moments
 from serving.routing.routes import RoutingMode
@@ -77,12 +78,21 @@ def swapping() -> Problem:
 
 def test_a_client_holds_for_bursts_what_its_link_does_not_take_then() -> None:
     on = swapping()
-    calm = with_better_homes(on, held(on), moments(1.0), {}, 60.0)
+    free, slow = (LoadingLoss({"c": 5.0}, {"c": {"x": s}}, 0.0) for s in (0.0, 50.0))
+    calm = with_better_homes(on, held(on), moments(1.0), free, 60.0)
     assert calm.onloaded_cm.tolist() == [[True, False]]
-    bursts = with_better_homes(on, held(on), moments(0.1, 4.0), {}, 60.0)
+    bursts = with_better_homes(on, held(on), moments(0.1, 4.0), free, 60.0)
     assert bursts.onloaded_cm.tolist() == [[False, True]]
-    dear = with_better_homes(on, held(on), moments(0.1, 4.0), {"c": {"x": 50.0}}, 60.0)
+    dear = with_better_homes(on, held(on), moments(0.1, 4.0), slow, 60.0)
     assert dear.onloaded_cm.tolist() == [[True, False]]
+
+
+def test_what_a_node_would_not_answer_while_it_loads_others_answer_in_part() -> None:
+    """Ten of 13 queries go up the link, for edges 8 and for depth 2; 3 of depth stay at home. The
+    edge loads: all stay, and the client has nothing for edges."""
+    on = swapping()
+    lost = lost_by_queues(on, held(on), on.load_ct, moments(1.0))
+    assert lost == pytest.approx({"c": 5 * 0.9 - 2 * 0.6, "e": 8 * 0.6})
 
 
 @pytest.mark.parametrize(("dispersion", "loads"), [(1.0, {}), (60.0, {"c": ("x",)})])

@@ -19,8 +19,17 @@ def test_messages_leave_one_after_another() -> None:
     with pytest.raises(RefusedError, match="backlog"):
         link.reserve(0.0, 100)
     assert link.sent_bytes == 0  # until somebody says that they left
-    link.note_sent(100)
+    link.note_sent(100, called_s=0.0, left_s=1.0)
     assert link.sent_bytes == 100
+
+
+def test_a_link_is_busy_while_a_message_is_next_or_on_its_way() -> None:
+    """Two messages one after the other, a pause, and one that took twice as long as stated."""
+    link = pacer()
+    for called_s, left_s in ((0.0, 1.0), (0.0, 2.0), (5.0, 7.0)):
+        link.note_sent(100, called_s, left_s)
+    assert link.busy_s == pytest.approx(4.0)
+    assert link.sent_bytes / link.busy_s == pytest.approx(75.0)
 
 
 def test_a_message_that_is_given_up_leaves_its_time_to_the_next() -> None:

@@ -116,3 +116,12 @@ def test_no_counts_whatever_make_a_rate_or_an_error_negative_or_infinite(
         assert np.isfinite(figures).all()
         assert min(figures) >= 0
     assert ClientLoad.model_validate_json(load.model_dump_json()) == load
+
+
+def test_a_burst_in_the_first_three_seconds_shows_at_once() -> None:
+    calm, burst = (
+        seen([{"depth": count} for count in counts]) for counts in ((20, 25, 16), (20, 90, 10))
+    )
+    assert calm.dispersion.of_a_look < 2.0
+    assert burst.dispersion.of_a_look > 20.0
+    assert burst.volume_error_qps > 3.0 * calm.volume_error_qps

@@ -128,7 +128,11 @@ def test_what_is_seen_is_expected_while_no_forecast_did_better() -> None:
         return expected_estimate(seen, history, LatestForecast(2).of(history))
 
     seen = estimate(5.0, 1.0)
-    assert expected(seen, counted(50, 50, 50, 50)) is seen
+    tried = expected(seen, counted(50, 50, 50, 50))
+    assert tried is not None
+    assert (tried.forecast, tried.forecast_errors) == ("seen", {"seen": 0.0, "season": 0.0})
+    assert tried.rates_qps == seen.rates_qps
+    assert tried.stay_s == seen.stay_s
     assert expected(seen, counted(20, 80)) is seen
     assert expected(None, counted(20, 80, 20, 80)) is None
 

@@ -46,8 +46,8 @@ def test_rates_are_counted_from_the_first_look_on() -> None:
         seen = load.update({"c": snapshot("c", float(second), depth=8 * second)})
         assert (seen is None) == (second < FIRST_S)
     assert seen is not None
-    assert seen.rates_qps["c"]["depth"] == pytest.approx(8.0, abs=0.1)
-    assert seen.rates_qps["c"]["edges"] == pytest.approx(0.1, abs=0.02)  # it still gets a way
+    assert seen.rates_qps["c"]["depth"] == pytest.approx(8.0, abs=0.2)
+    assert seen.rates_qps["c"]["edges"] == pytest.approx(0.16, abs=0.02)  # it still gets a way
     assert seen.dispersion == {"c": 1.0}
     assert seen.phase().rates_qps == seen.rates_qps
 

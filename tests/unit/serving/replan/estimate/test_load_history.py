@@ -46,3 +46,19 @@ def test_a_task_that_is_asked_for_later_has_none_before() -> None:
     history = LoadHistory(period_s=1.0, kept=9)
     history = history.after(new(depth=1), None, 1.0).after(new(edges=2), None, 2.0)
     assert history.count_ks.tolist() == [[1, 0], [0, 2]]
+
+
+def test_a_loop_that_goes_on_keeps_the_periods_that_were_counted_by_the_same_clock() -> None:
+    wanted = LoadHistory(period_s=2.0, kept=9)
+    before = wanted.begun(1000.0).after(new(depth=3), None, 1002.5)
+    assert before.count_ks.tolist() == [[3]]
+    assert wanted.goes_on_from(before, 1003.0) is before
+    assert before.after(new(depth=4), None, 1004.0).count_ks.tolist() == [[3], [4]]
+
+
+def test_periods_of_another_length_or_of_a_clock_that_began_anew_are_dropped() -> None:
+    before = LoadHistory(period_s=2.0, kept=9).begun(1000.0).after(new(depth=3), None, 1002.5)
+    for wanted, now_s in ((LoadHistory(period_s=3.0, kept=9), 1003.0), (before.begun(0.0), 5.0)):
+        found = wanted.goes_on_from(before, now_s)
+        assert found.periods == ()
+        assert found.number == int(now_s / wanted.period_s)
