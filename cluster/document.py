@@ -12,6 +12,7 @@ import json
 import os
 import reprlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -49,6 +50,14 @@ class FrozenModel(BaseModel):
         if field is not None and _holds_bool(value) and not _may_hold_bool(field.annotation):
             raise ValueError("expected no true or false here")
         return value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with the fields of `update`, which are not validated."""
+        copy = super().model_copy(update=update, deep=deep)
+        # A cached property was worked out from the fields of the original.
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
 
 
 class Document(FrozenModel):
