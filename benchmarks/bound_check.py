@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cluster.arrivals import FlashCrowd, GammaArrivals, PoissonArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase
@@ -49,7 +50,7 @@ def traces(setting: Setting, seeds: Sequence[int], trace_s: float = TRACE_S) -> 
     bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
     third_s = trace_s / 3
     crowd = FlashCrowd(kind="flash_crowd", at_s=third_s, hold_s=third_s, factor=3.0)
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "poisson": {"arrivals": {EVERY_CLIENT: PoissonArrivals()}},
         "gamma": {"arrivals": {EVERY_CLIENT: GammaArrivals(kind="gamma", cv=4.0)}},
         "bursts": {"arrivals": bursty.arrivals},

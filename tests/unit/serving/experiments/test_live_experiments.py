@@ -26,6 +26,8 @@ from serving.experiments import (
     windows,
 )
 from serving.experiments.live_study import POLICIES, LiveCase, measure_case, policy_of
+from serving.runs import request as carried_out
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulated_faults import SimulatedFaults
@@ -82,8 +84,9 @@ def test_every_case_is_of_this_setting_and_its_policies_are_known(name: str) -> 
 def test_every_case_gets_its_rows_and_a_figure(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(case: LiveCase, setting: Setting, seed: int) -> Iterator[Row]:
+    def measured(case: LiveCase, setting: Setting, seed: int, runs: Runs) -> Iterator[Row]:
         assert setting is SETTING
+        assert runs is SIMULATED
         for place, policy in enumerate(case.policies):
             yield {"policy": policy, "accuracy": 0.7 + 0.01 * place + 0.001 * seed,
                    "answered": 1.0, "within_bound": 1.0, "models_moved": 0, "changes": place,
@@ -117,7 +120,7 @@ def test_all_policies_get_the_same_queries_and_begin_with_the_same_plan(
         runs.append(simulate_live(setting, plan, *arguments, **options))
         return runs[-1]
 
-    monkeypatch.setattr(live_study, "simulate_live", kept)
+    monkeypatch.setattr(carried_out, "simulate_live", kept)
     policies = ("frozen", "periodic", "reactive", "forecast", "oracle")
     case = LiveCase("flip", short(12.0, 8.0), policies=policies, season_s=16.0, season_periods=2)
     rows = list(measure_case(case, SETTING, 3))
@@ -141,7 +144,7 @@ def test_only_the_oracle_plans_with_the_right_costs(monkeypatch: pytest.MonkeyPa
         told[policy.name] = believed
         return simulate_live(*arguments, policy=policy, believed=believed, **options)
 
-    monkeypatch.setattr(live_study, "simulate_live", noted)
+    monkeypatch.setattr(carried_out, "simulate_live", noted)
     wrong = noise.with_wrong_setups(SETTING, 0, error=0.5)
     case = LiveCase(
         "ν", short(3.0, 3.0)[:1], policies=("periodic", "oracle"), believed=lambda *_: wrong
@@ -161,10 +164,8 @@ def test_a_forecast_without_a_season_is_refused() -> None:
 def test_windows_are_measured_as_they_are_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = short(6.0, 6.0)
-    monkeypatch.setattr(windows, "demo_phases", lambda: calm)
-    monkeypatch.setattr(windows, "WINDOWS_S", (0.05, 0.8))
-    monkeypatch.setattr(windows, "PLANNED_BY", ("all-edge", "all-local"))
+    tiny = windows.WindowsScale((0.05, 0.8), ("all-edge", "all-local"), run_s=6.0)
+    monkeypatch.setattr(windows, "LARGE", tiny)
     path = EXPERIMENTS["windows-simulated"](tmp_path, SETTING, seeds=1)
     found = {(row["case"], row["policy"]): row for row in rows_of(path)}
     assert len(found) == 4
