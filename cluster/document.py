@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from cluster.errors import InputError
 from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
-__all__ = ["Document", "DocumentError", "FrozenModel", "write_atomically"]
+__all__ = ["Document", "DocumentError", "FrozenModel", "shape_tag", "write_atomically"]
 
 
 MOST_FAULTS = 20
@@ -35,6 +35,12 @@ GENERAL_KEYS = {"name", "schema_version", "provenance"}
 
 class DocumentError(InputError):
     """A file could not be read as the document it should be; the message says where and why."""
+
+
+def shape_tag(shape: str) -> str:
+    """The tag of one shape that a value may have, such as a text or a mapping (`pydantic.Tag`).
+    Errors leave it out of the path, since it is no key of the file."""
+    return f"({shape})"
 
 
 class FrozenModel(BaseModel):
@@ -149,9 +155,10 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
         return f"{source}: {other}"
     lines = []
     for fault in faults[:MOST_FAULTS]:
-        where = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+        path = _path(fault)
+        where = ".".join(str(part) for part in path) or "(whole file)"
         if fault["type"] == "extra_forbidden":
-            message = "unknown key" + _suggestion(cls, data, fault["loc"])
+            message = "unknown key" + _suggestion(cls, data, path)
         else:
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
@@ -160,6 +167,18 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
     if len(faults) > MOST_FAULTS:
         lines.append(f"{source}: and {len(faults) - MOST_FAULTS} faults more")
     return "\n".join(lines)
+
+
+def _path(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """The keys that lead to a fault."""
+    path = fault["loc"]
+    # An unknown key stands in the file, whatever it is called.
+    kept = len(path) - 1 if fault["type"] == "extra_forbidden" else len(path)
+    return tuple(part for i, part in enumerate(path) if i >= kept or not _is_tag(part))
+
+
+def _is_tag(part: int | str) -> bool:
+    return isinstance(part, str) and part.startswith("(") and part.endswith(")")
 
 
 def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDetails]) -> str:

@@ -46,11 +46,12 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
     """Raise `CapacityError`, naming device, demand and supply, unless the topology fits.
 
     Compute budgets of the nodes that share a device add up: to the number of cores on the host,
-    to one on a GPU. Memory budgets add up to what the device has.
+    to one on a GPU. Of a budget on an emulated device the part counts for which the host computes.
+    Memory budgets add up to what the device has.
     """
-    for device in sorted({node.device for node in topology.nodes}):
-        nodes = [node for node in topology.nodes if node.device == device]
-        compute = sum(node.compute for node in nodes)
+    for device in sorted({node.host_device for node in topology.nodes}):
+        nodes = [node for node in topology.nodes if node.host_device == device]
+        compute = sum(node.compute * node.host_share for node in nodes)
         memory = sum(int(node.memory) for node in nodes)
         if device == "cpu":
             cores, available = machine.cores, machine.memory_bytes

@@ -13,13 +13,13 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ByteSize, Field, StringConstraints, model_validator
 
+from cluster.devices import Device, EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.errors import UnknownNameError
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-DeviceName = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda:\d+)$")]
 
 
 class Tier(StrEnum):
@@ -42,13 +42,29 @@ class Node(FrozenModel):
 
     name: Name
     tier: Tier
-    device: DeviceName = "cpu"
+    device: Device = "cpu"
     memory: ByteSize = Field(gt=0, description="budget mu_n for resident models, e.g. 64MiB")
     compute: float = Field(gt=0, le=1, description="budget beta_n, busy seconds per second")
     window_s: float = Field(gt=0, description="T_b; also sets the promised latency, 2 T_b")
     batching: Batching = Batching.GREEDY
     max_batch: int = Field(default=32, ge=1, le=1024)
     threads: int = Field(default=1, ge=1, description="host threads of one forward pass")
+
+    @property
+    def emulated(self) -> EmulatedDevice | None:
+        """What the node's host emulates; None where the node computes in the host's own time."""
+        return self.device if isinstance(self.device, EmulatedDevice) else None
+
+    @property
+    def host_device(self) -> str:
+        """What computes: "cpu" or "cuda:k" of the node's host."""
+        return self.device.on if isinstance(self.device, EmulatedDevice) else self.device
+
+    @property
+    def host_share(self) -> float:
+        """Seconds that the host computes in a second of the device, as far as the topology says:
+        of a published device that shows only when it is profiled, and counts as none."""
+        return self.emulated.host_share if self.emulated else 1.0
 
 
 class Link(FrozenModel):

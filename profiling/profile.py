@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 from typing import ClassVar, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 
-__all__ = ["BatchLatency", "ModelProfile", "Profiles"]
+__all__ = ["BatchLatency", "EmulatedTime", "ModelProfile", "Profiles", "digest_of"]
 
 
 class BatchLatency(FrozenModel):
@@ -20,6 +24,19 @@ class BatchLatency(FrozenModel):
     p50_s: float = Field(gt=0)
     p95_s: float = Field(gt=0)
     runs: int = Field(ge=1)
+
+
+class EmulatedTime(FrozenModel):
+    """Of a profile of an emulated device: what it was made from."""
+
+    device: EmulatedDevice
+    host_latency: tuple[BatchLatency, ...] = Field(
+        min_length=1, description="of the model on the host that emulates the device"
+    )
+    source: str = Field(description="how the device's time follows from the host's")
+    error: float | None = Field(
+        default=None, ge=0, description="relative error of the device's time, where it is known"
+    )
 
 
 class ModelProfile(FrozenModel):
@@ -39,11 +56,26 @@ class ModelProfile(FrozenModel):
     weights_bytes: int = Field(gt=0)
     workspace_bytes: int = Field(ge=0)
     load_s: float = Field(ge=0, description="seconds from request to warm model")
+    emulated: EmulatedTime | None = Field(
+        default=None, description="of a node that emulates a device: where its latency comes from"
+    )
 
     @property
     def resident_bytes(self) -> int:
         """s_m: weights plus the workspace of the largest batch."""
         return self.weights_bytes + self.workspace_bytes
+
+    def batch_s(self, size: int) -> float:
+        """Seconds that a batch of `size` takes (F15): the median as measured, linear between the
+        measured sizes, and with slope c beyond the last."""
+        sizes, medians_s = self._curve
+        if size > sizes[-1]:
+            return medians_s[-1] + self.marginal_s * (size - sizes[-1])
+        return float(np.interp(size, sizes, medians_s))
+
+    @cached_property
+    def _curve(self) -> tuple[list[int], list[float]]:
+        return [each.batch for each in self.latency], [each.p50_s for each in self.latency]
 
 
 class Profiles(Document):
@@ -69,3 +101,9 @@ class Profiles(Document):
     @cached_property
     def _index(self) -> dict[tuple[str, str], ModelProfile]:
         return {(profile.node, profile.model): profile for profile in self.profiles}
+
+
+def digest_of(profiles: Iterable[ModelProfile]) -> str:
+    """A text that tells one set of profiles from another; empty for none."""
+    lines = sorted(profile.model_dump_json() for profile in profiles)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else ""

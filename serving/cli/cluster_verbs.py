@@ -67,10 +67,12 @@ def status(as_json: Json = False) -> None:
         row = {
             "node": node.name,
             "tier": str(node.tier),
-            "device": node.device,
+            "device": str(node.device),
             "plan_version": seen.plan_version if seen else 0,
             "models": list(seen.models) if seen else [],
             "answered": sum(seen.served.values()) if seen else 0,
+            "batches": seen.batches if seen else 0,
+            "late_batches": seen.late_batches if seen else 0,
             "url": door.url if door else "",
             "metrics": f"http://{door.metrics_address}/metrics" if door else "",
             "grpc": door.grpc_address if door else "",
@@ -79,7 +81,7 @@ def status(as_json: Json = False) -> None:
         table.add_row(
             node.name,
             str(node.tier),
-            node.device,
+            str(node.device),
             str(row["plan_version"]) if seen else "not deployed",
             ", ".join(seen.models) if seen else "",
             str(row["answered"]),

@@ -83,7 +83,11 @@ def run_demo(
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
             fleet = Fleet.launch(
-                topology, setting.tasks, setting.largest_query_bytes, state.link_token
+                topology,
+                setting.tasks,
+                setting.largest_query_bytes,
+                state.link_token,
+                profiles=setting.profiles,
             )
         stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
         report = _measure(stand, folder, solutions, phases)

@@ -324,6 +324,7 @@ def _running_or_launched(
             shared_passes=shared_passes,
             spill_over=spill_over,
             log_level=log_level,
+            profiles=setting.profiles,
         )
 
 

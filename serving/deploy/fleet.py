@@ -16,11 +16,14 @@ from typing import TypeVar
 from ray import serve
 
 from cluster.demand import Phase
+from cluster.errors import InputError
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
+from profiling.emulation import emulated_profiles
+from profiling.profile import Profiles, digest_of
 from serving.blocking import run_blocking
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
@@ -71,11 +74,15 @@ class Fleet:
         shared_passes: bool = True,
         spill_over: bool = True,
         log_level: Level = Level.INFO,
+        profiles: Profiles | None = None,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
+        Nodes that emulate a device take its time from `profiles`; raises `InputError` where
+        these have none of a node that does.
         """
+        emulated = emulated_profiles(topology, profiles)
         started_s = time.monotonic()
         log = LogConfig(str(log_folder().absolute()), log_level)
         configs = [
@@ -87,6 +94,7 @@ class Fleet:
                 bounds_s=latency_bounds_s(topology, node.name, query_bytes),
                 shared_passes=shared_passes,
                 spill_over=spill_over,
+                emulated=emulated.get(node.name, {}),
             )
             for node in topology.nodes
         ]
@@ -189,7 +197,8 @@ class Fleet:
         which `plan` is based, if it is based on one; `on_step` see `PlanTransition`.
 
         Raises `BudgetError`, and touches nothing, if the plan breaks a constraint of
-        `setting.problem(phase)`; `PlanError` if it names what is not there;
+        `setting.problem(phase)`; `InputError` if nodes emulate devices by other profiles than
+        those of `setting`; `PlanError` if the plan names what is not there;
         `PlanChangeConflictError` if another change is under way or has come first; and
         `PlanChangeError` if the change broke off, with what the nodes hold now.
         """
@@ -199,6 +208,7 @@ class Fleet:
         except BudgetError as error:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
+        self._refuse_other_devices(setting.profiles)
         store = find_assignments()
         owner = owner_of(f"a change to a plan of {plan.policy}")
         try:
@@ -226,6 +236,18 @@ class Fleet:
             change.reaction_s, change.drain_s,
         )  # fmt: skip
         return change
+
+    def _refuse_other_devices(self, profiles: Profiles) -> None:
+        emulated = emulated_profiles(self.topology, profiles)
+        if not emulated:
+            return
+        seen = self.snapshots()
+        for node, models in emulated.items():
+            if seen[node].emulated != digest_of(models.values()):
+                raise InputError(
+                    f"{node} emulates {self.topology.node(node).device} by other profiles than "
+                    "these; name those it was started with, or run `testbed down` and `testbed up`"
+                )
 
     async def _change(
         self,

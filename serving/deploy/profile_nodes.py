@@ -1,7 +1,8 @@
 """Profile the zoo on the nodes that will serve: one Ray actor on each node's own resource.
 
 Nodes on one host with the same device and thread count are one piece of hardware: it is measured
-once, on the node with the largest batch, and each node's profile says where it was measured.
+once, on the node with the largest batch, and each node's profile says where it was measured. The
+profile of a node that emulates a device follows from that of its host.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
+from profiling.emulation import emulate
 from profiling.measure import BATCH_SIZES, ModelMeasurement, measure_model, profile_of
 from profiling.profile import Profiles
 
@@ -54,7 +56,7 @@ class _Bench:
         images = noise.integers(0, 256, (PROFILED_IMAGES, size.height, size.width, 3), np.uint8)
         started_s = time.perf_counter()
         runtime = ModelRuntime.load(
-            card, node.device, threads=node.threads, max_batch=max(*max_batches, *BATCH_SIZES)
+            card, node.host_device, threads=node.threads, max_batch=max(*max_batches, *BATCH_SIZES)
         )
         load_s = time.perf_counter() - started_s
         try:
@@ -62,7 +64,7 @@ class _Bench:
                 runtime,
                 images,
                 model=card.name,
-                device=node.device,
+                device=node.host_device,
                 max_batches=max_batches,
                 load_s=load_s,
                 target_s=target_s,
@@ -81,7 +83,7 @@ def profile_cluster(
     """Measure every model on all hardware of the connected cluster, one thing at a time.
 
     `on_progress(done, total, what)` is called before each measurement. Raises `InputError` for
-    no model.
+    no model, and for one that the host computes more slowly than a device that it emulates.
     """
     if not cards:
         raise InputError("there is no model to profile; the zoo is empty")
@@ -98,15 +100,14 @@ def profile_cluster(
             done = position * len(cards) + index
             on_progress(done, total, f"{card.name} on {measured_on.name}")
             measured = ray.get(bench.measure.remote(card, sizes, target_s))
-            found += [
-                profile_of(
+            for node in hardware.nodes:
+                profile = profile_of(
                     measured,
                     node=node.name,
                     measured_on=measured_on.name,
                     max_batch=node.max_batch,
                 )
-                for node in hardware.nodes
-            ]
+                found.append(emulate(profile, node))
         ray.kill(bench)
     on_progress(total, total, "done")
     return Profiles(
@@ -121,7 +122,7 @@ def _group_by_hardware(topology: Topology) -> list[_Hardware]:
     hosts = ray.get([_on_node(where, node).remote() for node in topology.nodes])
     groups: dict[tuple[str, str, int], list[Node]] = {}
     for node, host in zip(topology.nodes, hosts, strict=True):
-        groups.setdefault((host, node.device, node.threads), []).append(node)
+        groups.setdefault((host, node.host_device, node.threads), []).append(node)
     return [
         _Hardware(tuple(sorted(nodes, key=lambda node: -node.max_batch)))
         for nodes in groups.values()

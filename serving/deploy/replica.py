@@ -92,6 +92,7 @@ def _read(seen: NodeSnapshot, held_bytes: Mapping[str, int]) -> Reading:
         resident_bytes={model: held_bytes[model] for model in seen.models},
         in_flight=seen.in_flight,
         busy_s=seen.busy_s,
+        late_batches=seen.late_batches if seen.emulated else None,
     )
 
 
@@ -125,7 +126,7 @@ class NodeReplica(ServerControl):
         def load(model: str) -> ModelRuntime:
             runtime = ModelRuntime.load(
                 find_model(model),
-                node.device,
+                node.host_device,
                 threads=node.threads,
                 max_batch=node.max_batch,
                 memory_bytes=int(node.memory),

@@ -48,6 +48,8 @@ class Reading:
     """queries that arrived here and are not answered yet"""
     busy_s: float
     """seconds the device has worked since the node started"""
+    late_batches: int | None = None
+    """batches that came later than from the device that is emulated; None where none is"""
 
 
 class NodeMetrics:
@@ -178,7 +180,7 @@ class NodeMetrics:
 
     def _about(self, node: Node) -> None:
         info = Info("testbed_node", "The node.", ["node"], registry=self.registry)
-        about = {"tier": str(node.tier), "device": node.device, "batching": str(node.batching)}
+        about = {"tier": str(node.tier), "device": str(node.device), "batching": str(node.batching)}
         info.labels(node.name).info(about)
         for name, documentation, value in (
             ("memory_budget_bytes", "Budget of resident models.", float(node.memory)),
@@ -233,6 +235,15 @@ class _Scraped(Collector):
         )
         busy.add_metric([self._node], now.busy_s)
         yield busy
+        if now.late_batches is not None:
+            late = CounterMetricFamily(
+                "testbed_late_batches",
+                "Batches that came later than from the emulated device.",
+                None,
+                ["node"],
+            )
+            late.add_metric([self._node], now.late_batches)
+            yield late
         lost = CounterMetricFamily(
             "testbed_lost_log_lines", "Lines that no log file could take.", None, ["node"]
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.topology import Link, Node
+from profiling.profile import ModelProfile
 from serving.node.links.peer_connection import UplinkTimeouts
 
 __all__ = ["NodeConfig"]
@@ -28,5 +29,7 @@ class NodeConfig:
     """whether tasks asked of one image share its passes and its way up (F14)"""
     spill_over: bool = True
     """whether a query whose way is full takes another one that has room"""
+    emulated: Mapping[str, ModelProfile] = field(default_factory=dict)
+    """by model, what it takes on the device that the node emulates; empty where it emulates none"""
     timeouts: UplinkTimeouts = field(default_factory=UplinkTimeouts)
     """how long the node waits for the one above"""

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from profiling.profile import digest_of
 from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.config import NodeConfig
@@ -68,6 +69,7 @@ class NodeCore:
     ) -> None:
         node = config.node
         self.config = config
+        self._emulated = digest_of(config.emulated.values())
         self._log = NodeLogger(_log, node.name)
         self._observer = observer
         self._tasks_of = tasks_of
@@ -231,6 +233,8 @@ class NodeCore:
             taken_s=self._clock(),
             busy_s=self._device.busy_s,
             batches=self._device.batches,
+            late_batches=self._device.late_batches,
+            emulated=self._emulated,
             sent_bytes=sum(uplink.pacer.sent_bytes for uplink in self._uplinks.values()),
             models=self._device.models,
             plan_version=self._plan_version,

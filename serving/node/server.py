@@ -11,9 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from cluster.topology import Link, Node
+from cluster.topology import Link
+from serving.errors import ModelLoadError
 from serving.node.config import NodeConfig
 from serving.node.device.batching import make_batcher
+from serving.node.device.device_time import DeviceTime, EmulatedTime, HostTime
 from serving.node.device.executor import Executor
 from serving.node.device.served import Runtime
 from serving.node.links.pacer import pacer_of
@@ -53,13 +55,14 @@ class NodeServer(NodeCore):
     ) -> None:
         node = config.node
         self._image_shape = image_shape
+        self._device_time = _device_time(config, clock)
         executor = Executor(
             make_batcher(node.batching, node.window_s, node.max_batch),
-            lambda model: self._rehearse(model, load(model)),
+            lambda model: self._rehearse(_profiled(config, model), load(model)),
             shared_passes=config.shared_passes,
             max_waiting=config.max_waiting,
             clock=clock,
-            busy_clock=_busy_clock(node),
+            device_time=self._device_time,
             observer=observer,
             node=node.name,
         )
@@ -100,7 +103,8 @@ class NodeServer(NodeCore):
         for size in (1, min(REHEARSED, most)):
             started_s = self._clock()
             runtime.run(images[:size])
-            self._executor.learn(model, size, self._clock() - started_s)
+            spent_s = self._device_time.batch_s(model, size, self._clock() - started_s)
+            self._executor.learn(model, size, spent_s)
         return runtime
 
 
@@ -128,10 +132,23 @@ def _make_uplink(
     )
 
 
-def _busy_clock(node: Node) -> Callable[[], float]:
-    """What a node's use of its device is counted by.
+def _device_time(config: NodeConfig, clock: Callable[[], float]) -> DeviceTime:
+    """The host's own time, or that of the device that the node emulates.
 
     Nodes on one host share its cores, so time that another node's thread ran is no use of this
-    one's; a pass over several threads, or on a GPU, is counted by the clock on the wall.
+    one's device; a pass over several threads, or on a GPU, is counted by the clock on the wall.
     """
-    return time.thread_time if node.device == "cpu" and node.threads == 1 else time.monotonic
+    node = config.node
+    if node.emulated:
+        return EmulatedTime(lambda model, size: config.emulated[model].batch_s(size), clock)
+    alone = node.host_device == "cpu" and node.threads == 1
+    return HostTime(clock, time.thread_time if alone else time.monotonic)
+
+
+def _profiled(config: NodeConfig, model: str) -> str:
+    """`model`, if the node may run it: an emulated device runs what was profiled for it."""
+    if config.node.emulated and model not in config.emulated:
+        raise ModelLoadError(
+            f"model {model} has no profile of the device that {config.node.name} emulates"
+        )
+    return model

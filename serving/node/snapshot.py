@@ -23,6 +23,7 @@ class NodeSnapshot:
     taken_s: float
     busy_s: float
     batches: int
+    """batches answered"""
     sent_bytes: int
     models: tuple[str, ...]
     plan_version: int
@@ -44,3 +45,8 @@ class NodeSnapshot:
     """queries answered on another way than their plan's, by what that one refused them with"""
     device: DeviceHealth = DeviceHealth.WELL
     """whether the device answers"""
+    late_batches: int = 0
+    """batches that came later than from the device that the node emulates"""
+    emulated: str = ""
+    """which profiles the node's time is of (`profiling.profile.digest_of`); of a node that emulates
+    no device, nothing"""

@@ -10,6 +10,7 @@ from cluster.topology import Topology
 from models.zoo.cards import ModelCard
 from planner.build import build_problem
 from planner.problem import Problem
+from profiling.emulation import check_devices
 from profiling.profile import Profiles
 from serving.setting.query_sizes import answer_bytes_of, query_bytes_of
 
@@ -18,11 +19,17 @@ __all__ = ["Setting"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays while demand and plans change: hierarchy, models, and what they cost."""
+    """What stays while demand and plans change: hierarchy, models, and what they cost.
+
+    Raises `InputError` where `profiles` are of other devices than the nodes of `topology` have.
+    """
 
     topology: Topology
     cards: tuple[ModelCard, ...]
     profiles: Profiles
+
+    def __post_init__(self) -> None:
+        check_devices(self.topology, self.profiles)
 
     def problem(self, phase: Phase) -> Problem:
         """The planning problem of a phase."""

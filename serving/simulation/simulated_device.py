@@ -37,11 +37,7 @@ def profiled_latency(profiles: Profiles) -> BatchLatency:
         profile = profiles.find(node, model)
         if profile is None:
             raise KeyError(f"{model!r} was not profiled on {node!r}")
-        sizes = [entry.batch for entry in profile.latency]
-        medians_s = [entry.p50_s for entry in profile.latency]
-        if batch > sizes[-1]:
-            return medians_s[-1] + profile.marginal_s * (batch - sizes[-1])
-        return float(np.interp(batch, sizes, medians_s))
+        return profile.batch_s(batch)
 
     return latency_s
 
@@ -95,6 +91,7 @@ class SimulatedDevice:
         self._started_s = 0.0
         self._stopped = False
         self._stands = False
+        self.late_batches = 0  # time is the profile's here, always
         self.slowdown = 1.0
         self.busy_s = 0.0
         self.batches = 0

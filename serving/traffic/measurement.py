@@ -71,6 +71,12 @@ class MeasurementRun(FrozenModel):
     busy_s: dict[str, float] = Field(
         default_factory=dict, description="device-busy seconds by node over the run"
     )
+    batches: dict[str, int] = Field(
+        default_factory=dict, description="by node that emulates a device: batches over the run"
+    )
+    late_batches: dict[str, int] = Field(
+        default_factory=dict, description="of these, those that came later than from the device"
+    )
     sent: SentTraffic | None = Field(
         default=None, description="how uneven the arrivals were; files of older versions lack it"
     )
@@ -222,9 +228,11 @@ def build_measurements(
     bounds_s: Mapping[str, float] | None = None,
     busy_s: Mapping[str, float] | None = None,
     windows_s: Mapping[str, float] | None = None,
+    batches: Mapping[str, int] | None = None,
+    late_batches: Mapping[str, int] | None = None,
 ) -> Measurements:
     """Measurements of scored `records` of `schedule`. `windows_s` is T_b by client, of the edge
-    that it reaches."""
+    that it reaches; `batches` and `late_batches` count on nodes that emulate a device."""
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
@@ -232,6 +240,8 @@ def build_measurements(
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
         busy_s=dict(busy_s or {}),
+        batches=dict(batches or {}),
+        late_batches=dict(late_batches or {}),
         sent=describe_sent(schedule, windows_s),
         provenance=provenance,
     )

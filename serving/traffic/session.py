@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # its records are made without Ray
 
 __all__ = ["Run", "run_traffic"]
 
+N = TypeVar("N", int, float)
 Progress = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
@@ -61,13 +62,16 @@ def run_traffic(
     before = fleet.snapshots()
     driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside))
     after = fleet.snapshots()
+    emulating = {name: seen for name, seen in after.items() if seen.emulated}
     scored = score_records(driven.schedule, driven.records, images.labels)
     measurements = build_measurements(
         driven.schedule,
         scored,
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
-        busy_s=_busy_between(before, after),
+        busy_s=_between(before, after, lambda seen: seen.busy_s),
+        batches=_between(before, emulating, lambda seen: seen.batches),
+        late_batches=_between(before, emulating, lambda seen: seen.late_batches),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(fleet.topology),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
@@ -107,9 +111,11 @@ async def _finish(companion: asyncio.Future[None]) -> str:
     return ""
 
 
-def _busy_between(
-    before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
-) -> dict[str, float]:
-    """Seconds by node; one that was restarted meanwhile counts from its start."""
-    spent_s = {name: after[name].busy_s - before[name].busy_s for name in after}
-    return {name: after[name].busy_s if s < 0 else s for name, s in spent_s.items()}
+def _between(
+    before: Mapping[str, NodeSnapshot],
+    after: Mapping[str, NodeSnapshot],
+    count: Callable[[NodeSnapshot], N],
+) -> dict[str, N]:
+    """What nodes counted, by node of `after`; one that was restarted counts from its start."""
+    spent = {name: count(seen) - count(before[name]) for name, seen in after.items()}
+    return {name: count(after[name]) if more < 0 else more for name, more in spent.items()}

@@ -29,6 +29,8 @@ __all__ = [
 
 TIERS = ("client", "edge", "cloud")
 SHED = "shed"
+MOST_LATE = 0.01
+"""of a node's batches that may come later than from the device that it emulates"""
 _NORMAL_95 = 1.959964
 
 
@@ -75,6 +77,13 @@ class RunSummary(FrozenModel):
         description="as `accuracy`, where an answer after its bound counts 0, too"
     )
     utilization_by_node: dict[str, float] = Field(description="busy device seconds per second")
+    late_batch_share_by_node: dict[str, float] = Field(
+        default_factory=dict,
+        description="of a node that emulates a device: batches that came later than from it",
+    )
+    invalid: str = Field(
+        default="", description="why the run's times do not hold; empty where nothing is known"
+    )
     queries: int
     answered: int
     shed: int
@@ -123,6 +132,7 @@ def summarise(
     errors = int((measurements.outcome == Outcome.ERROR).sum())
     within = measurements.in_time[answered]
     lateness_s = measurements.lateness_s
+    late_share = _late_share(measurements)
     return RunSummary(
         accuracy=float(score.mean()),
         accuracy_interval=_interval(score, measurements.image),
@@ -143,6 +153,8 @@ def summarise(
         utilization_by_node={
             node: busy_s / duration_s for node, busy_s in sorted(node_busy_s.items())
         },
+        late_batch_share_by_node=late_share,
+        invalid=_why_invalid(late_share),
         queries=queries,
         answered=count,
         shed=shed,
@@ -154,6 +166,24 @@ def summarise(
         ),
         duration_s=duration_s,
         sent=sent,
+    )
+
+
+def _late_share(measurements: Measurements) -> dict[str, float]:
+    """By node that emulates a device: late batches / batches of the whole run."""
+    late = measurements.run.late_batches
+    counted = sorted(measurements.run.batches.items())
+    return {node: late.get(node, 0) / max(1, count) for node, count in counted}
+
+
+def _why_invalid(late_share: Mapping[str, float]) -> str:
+    """Why the times of a run do not hold: nodes that emulate a device and were often late."""
+    late = [f"{node} {share:.1%}" for node, share in late_share.items() if share > MOST_LATE]
+    if not late:
+        return ""
+    return (
+        f"the host was slower than the devices that it emulates, for over {MOST_LATE:.0%} of "
+        f"batches: {', '.join(late)}"
     )
 
 
@@ -198,4 +228,5 @@ def say_measured(measured: RunSummary) -> str:
         f"{measured.queries} queries: {measured.answered} answered, {measured.shed} shed, "
         f"{measured.errors} errors; accuracy {measured.accuracy:.3f}; {words}"
         + (f"; {met:.1%} within the promised bound" if met is not None else "")
+        + (f"; INVALID: {measured.invalid}" if measured.invalid else "")
     )

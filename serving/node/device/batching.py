@@ -49,6 +49,8 @@ class Batch(NamedTuple, Generic[Item]):
     closed_s: float
     """when the batch stopped taking queries"""
     release: Release
+    ready_s: float
+    """when a free device would have begun it"""
 
 
 class Forecast(NamedTuple):
@@ -214,9 +216,15 @@ class _Queues(ABC, Generic[Item]):
         return _Entry(item, now_s, deadline_s)
 
     def _cut(
-        self, model: str, queue: _Queue[Item], now_s: float, closed_s: float, drained: Release
+        self,
+        model: str,
+        queue: _Queue[Item],
+        now_s: float,
+        closed_s: float | None,
+        drained: Release,
     ) -> Batch[Item]:
-        """Take a batch from the head of `queue`, as large as memory and its deadlines allow."""
+        """Take a batch from the head of `queue`, as large as memory and its deadlines allow. One
+        that no window closed at `closed_s` closes now, and was ready when its last query came."""
         size = min(self._max_batch, len(queue))
         release = drained if size == len(queue) and size < self._max_batch else Release.FULL
         if self._hurried:
@@ -229,8 +237,9 @@ class _Queues(ABC, Generic[Item]):
             model=model,
             items=tuple(entry.item for entry in taken),
             arrived_s=tuple(entry.arrived_s for entry in taken),
-            closed_s=closed_s,
+            closed_s=now_s if closed_s is None else closed_s,
             release=release,
+            ready_s=taken[-1].arrived_s if closed_s is None else closed_s,
         )
 
     def _fitting(self, model: str, queue: _Queue[Item], now_s: float, size: int) -> int:
@@ -264,7 +273,7 @@ class GreedyBatcher(_Queues[Item]):
         if not queued:
             return None
         model = min(queued)[1]
-        return self._cut(model, self._by_model[model], now_s, now_s, Release.FREE)
+        return self._cut(model, self._by_model[model], now_s, None, Release.FREE)
 
     def wake_s(self, now_s: float) -> float | None:
         """Now if anything is queued."""

@@ -21,6 +21,11 @@ class Device(Protocol):
     """batches that were answered so far"""
 
     @property
+    def late_batches(self) -> int:
+        """Batches that came later than from the device that is emulated; 0 where none is."""
+        ...
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that are loaded and not about to go."""
         ...

@@ -19,6 +19,7 @@ from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
+from serving.node.device.device_time import DeviceTime, HostTime
 from serving.node.device.device_watch import (
     LOOK_S,
     DeviceHealth,
@@ -29,13 +30,13 @@ from serving.node.device.device_watch import (
 )
 from serving.node.device.jobs import (
     Job,
-    PassTimes,
     answers_of,
     by_shape,
     check_rows,
     distinct_images,
     settle,
     stacked,
+    times_of,
 )
 from serving.node.device.loop_lag import LoopLag
 from serving.node.device.model_load import load_in_time
@@ -57,9 +58,8 @@ class Executor:
 
     `submit` raises `RefusedError` where `find_refusal` does not admit the query, the model is not
     loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken out
-    of the queue and never harms its batch-mates. `busy_clock`, read on the device thread, counts
-    `busy_s`: the thread's own CPU time where nodes share the cores. `node` is the name that its log
-    says.
+    of the queue and never harms its batch-mates. `device_time` says when batches are done: in the
+    host's own time, unless a device is emulated. `node` is the name that its log says.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Executor:
         shared_passes: bool = True,
         max_waiting: int = 1024,
         clock: Callable[[], float] = time.monotonic,
-        busy_clock: Callable[[], float] = time.monotonic,
+        device_time: DeviceTime | None = None,
         observer: DeviceObserver = SILENT_DEVICE,
         node: str = "",
     ) -> None:
@@ -80,7 +80,7 @@ class Executor:
         self._shared_passes = shared_passes
         self._max_waiting = max_waiting
         self._clock = clock
-        self._busy_clock = busy_clock
+        self._time = device_time or HostTime(clock)
         self._observer = observer
         self._models: dict[str, Runtime] = {}
         self._leaving: set[str] = set()
@@ -132,6 +132,11 @@ class Executor:
             self._pass = None  # no thread is left to end it
         if health is not self._told:
             self._tell(health)
+
+    @property
+    def late_batches(self) -> int:
+        """Batches that came later than from the device that is emulated."""
+        return self._time.late_batches
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -347,7 +352,7 @@ class Executor:
         return None
 
     def _run(self, batch: Batch[Job], running: Pass) -> None:
-        started_s, busy_from_s = self._clock(), self._busy_clock()
+        self._time.begin(batch.ready_s)
         images, rows = distinct_images(batch.items, self._shared_passes)
         size = len(images)
         try:
@@ -356,7 +361,7 @@ class Executor:
             check_rows(answers, size)
         except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
-            self.busy_s += self._busy_clock() - busy_from_s
+            self.busy_s += self._time.end(batch.model, size).busy_s
             self._failed += 1
             self._log.limited(
                 logging.ERROR, (batch.model, type(error)),
@@ -365,17 +370,15 @@ class Executor:
             refusal = RefusedError(RefusalReason.DEVICE_FAILED, f"{batch.model}: {error}")
             self._hand_over(settle, [(job, refusal) for job in batch.items])
             return
-        compute_s = self._clock() - started_s
-        self.busy_s += self._busy_clock() - busy_from_s
+        started_s, compute_s, busy_s = self._time.end(batch.model, size)
+        self.busy_s += busy_s
         self.batches += 1
         if self._failed:
             self._log.warning("the device answers again, after %d failed batches", self._failed)
         self._failed = 0
         if compute_s <= running.bound_s:  # else it hung, or the process was stopped meanwhile
             self.learn(batch.model, size, compute_s)
-        batch_wait_s = max(0.0, started_s - batch.closed_s)
-        queue_s = [max(0.0, batch.closed_s - arrived_s) for arrived_s in batch.arrived_s]
-        times = PassTimes(size, queue_s, batch_wait_s, compute_s)
+        times = times_of(batch, size, started_s, compute_s)
         served = answers_of(batch, rows, answers, times)
 
         def hand_back() -> None:
@@ -385,7 +388,7 @@ class Executor:
                 spent_s = self._clock() - batch.arrived_s[0] + self._lag.lag_s
                 self._batcher.answered(spent_s)
             self._observer.on_batch(
-                batch.model, size, batch.release, queue_s, batch_wait_s, compute_s
+                batch.model, size, batch.release, times.queue_s, times.batch_wait_s, compute_s
             )
 
         self._hand_over(hand_back)

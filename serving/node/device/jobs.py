@@ -22,6 +22,7 @@ __all__ = [
     "distinct_images",
     "settle",
     "stacked",
+    "times_of",
 ]
 
 
@@ -47,6 +48,14 @@ class PassTimes(NamedTuple):
     batch_wait_s: float
     """the closed batch's wait for the device"""
     compute_s: float
+
+
+def times_of(batch: Batch[Job], size: int, started_s: float, compute_s: float) -> PassTimes:
+    """The times of a pass of `batch` that began at `started_s`. An emulated device begins when its
+    batch is ready, a little before the host's thread is woken and closes the batch."""
+    closed_s = min(batch.closed_s, started_s)
+    queue_s = [max(0.0, closed_s - arrived_s) for arrived_s in batch.arrived_s]
+    return PassTimes(size, queue_s, started_s - closed_s, compute_s)
 
 
 def by_shape(batch: Batch[Job]) -> list[Batch[Job]]:

@@ -36,4 +36,4 @@ def test_a_node_that_is_restarted_was_not_busy_for_less_than_nothing() -> None:
         return NodeSnapshot("n", 0.0, busy_s, 0, 0, (), 1, {}, {}, {}, {})
 
     before, after = {"a": at(10.0), "b": at(10.0)}, {"a": at(12.5), "b": at(1.5)}
-    assert session._busy_between(before, after) == {"a": 2.5, "b": 1.5}
+    assert session._between(before, after, lambda seen: seen.busy_s) == {"a": 2.5, "b": 1.5}

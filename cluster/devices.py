@@ -1,0 +1,58 @@
+"""What a node computes on: a device of its host, or one that the host emulates.
+
+An emulated device gives the host's answers at the time when the device would have had them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from cluster.document import FrozenModel, shape_tag
+
+__all__ = ["Device", "EmulatedDevice", "HostDevice", "SlowerThanHere"]
+
+HostDevice = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda:\d+)$")]
+PublishedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+
+
+class SlowerThanHere(FrozenModel):
+    """A device that takes `slower_than_here` times as long as the host for every batch."""
+
+    slower_than_here: float = Field(gt=1, le=1000)
+
+    def __str__(self) -> str:
+        return f"{self.slower_than_here:g} times slower than here"
+
+
+class EmulatedDevice(FrozenModel):
+    """A device that `on` of the host emulates; `emulate` is a factor, or the name of a file of
+    `profiling/published`."""
+
+    emulate: Annotated[
+        Annotated[PublishedName, Tag(shape_tag("name"))]
+        | Annotated[SlowerThanHere, Tag(shape_tag("factor"))],
+        Discriminator(lambda given: shape_tag("factor" if _has_keys(given) else "name")),
+    ]
+    on: HostDevice = "cpu"
+
+    @property
+    def host_share(self) -> float:
+        """Seconds that the host computes in a second of the device; 0 of a published one, where
+        only profiles say it."""
+        return 0.0 if isinstance(self.emulate, str) else 1.0 / self.emulate.slower_than_here
+
+    def __str__(self) -> str:
+        return f"{self.emulate}, on {self.on}"
+
+
+def _has_keys(given: Any) -> bool:
+    return isinstance(given, dict | FrozenModel)
+
+
+Device = Annotated[
+    Annotated[HostDevice, Tag(shape_tag("host"))]
+    | Annotated[EmulatedDevice, Tag(shape_tag("emulated"))],
+    Discriminator(lambda given: shape_tag("emulated" if _has_keys(given) else "host")),
+]

@@ -1,0 +1,103 @@
+"""The profile of an emulated device, from that of the host which emulates it.
+
+The host computes the answers and hands them over when the device would have had them, so it must be
+the faster of the two for every model and batch size that the node runs.
+"""
+
+from __future__ import annotations
+
+from cluster.devices import EmulatedDevice, SlowerThanHere
+from cluster.errors import InputError
+from cluster.topology import Node, Topology
+from profiling.profile import BatchLatency, EmulatedTime, ModelProfile, Profiles
+
+__all__ = ["check_devices", "emulate", "emulated_profiles"]
+
+OWN = "a device of its host"
+
+
+def emulate(measured: ModelProfile, node: Node) -> ModelProfile:
+    """What `measured`, the profile of the host, becomes on the device that `node` emulates.
+
+    A device that is k times slower takes k times the host's median for every batch, so nu and c are
+    k times the host's; its own times do not spread. Memory and loading stay the host's. Raises
+    `InputError` if the host is the slower one.
+    """
+    device = node.emulated
+    if device is None:
+        return measured
+    if not isinstance(device.emulate, SlowerThanHere):
+        raise InputError(f"{node.name}: no device {device.emulate!r} is published")
+    return _refuse_slow_host(_slowed(measured, device, device.emulate.slower_than_here), node)
+
+
+def check_devices(topology: Topology, profiles: Profiles) -> None:
+    """Raise `InputError` unless every profile is of the device that its node has or emulates."""
+    emulating = {node.name: node for node in topology.nodes if node.emulated}
+    for profile in profiles.profiles:
+        node = emulating.get(profile.node)
+        profiled = profile.emulated.device if profile.emulated else None
+        wanted = node.emulated if node else None
+        if profiled != wanted:
+            raise InputError(
+                f"{profile.model} on {profile.node} was profiled for {profiled or OWN}, "
+                f"the topology asks for {wanted or OWN}; run `testbed profile` again"
+            )
+        if node is not None:
+            _refuse_slow_host(profile, node)
+
+
+def emulated_profiles(
+    topology: Topology, profiles: Profiles | None
+) -> dict[str, dict[str, ModelProfile]]:
+    """By node that emulates a device, its profiles by model. Raises `InputError` for a node that
+    has none, and where `check_devices` does."""
+    found: dict[str, dict[str, ModelProfile]] = {
+        node.name: {} for node in topology.nodes if node.emulated
+    }
+    if profiles is not None:
+        check_devices(topology, profiles)
+    for profile in profiles.profiles if profiles else ():
+        if profile.node in found:
+            found[profile.node][profile.model] = profile
+    for name, models in found.items():
+        if not models:
+            raise InputError(
+                f"{name} emulates {topology.node(name).device}, and has no profiles of it; "
+                "run `testbed profile`"
+            )
+    return found
+
+
+def _slowed(measured: ModelProfile, device: EmulatedDevice, times: float) -> ModelProfile:
+    return measured.model_copy(
+        update={
+            "latency": tuple(_scaled(entry, times) for entry in measured.latency),
+            "setup_s": times * measured.setup_s,
+            "marginal_s": times * measured.marginal_s,
+            "emulated": EmulatedTime(
+                device=device,
+                host_latency=measured.latency,
+                source=f"{times:g} times the host's median",
+                error=None,
+            ),
+        }
+    )
+
+
+def _scaled(host: BatchLatency, times: float) -> BatchLatency:
+    """The time of an emulated device is its median, every time."""
+    median_s = times * host.p50_s
+    return BatchLatency(batch=host.batch, p50_s=median_s, p95_s=median_s, runs=host.runs)
+
+
+def _refuse_slow_host(profile: ModelProfile, node: Node) -> ModelProfile:
+    assert profile.emulated is not None
+    for device, host in zip(profile.latency, profile.emulated.host_latency, strict=True):
+        if device.batch <= node.max_batch and device.p50_s < host.p50_s:
+            raise InputError(
+                f"{node.name} cannot emulate {node.device}: for {profile.model} in batches of "
+                f"{device.batch} it takes {device.p50_s * 1e3:.3g} ms, this host "
+                f"{host.p50_s * 1e3:.3g} ms; name a slower device, or run it on a faster host"
+            )
+    return profile

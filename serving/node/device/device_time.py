@@ -1,0 +1,117 @@
+"""When a device begins its batches and when they are done: in the host's time, or in that of a
+device that the host emulates.
+
+An executor calls `begin` before each batch and `end` after it, on the device's thread. `HostTime`
+only looks at the clock. `EmulatedTime` has `end` return when the emulated device would be done, so
+the host has to be the faster of the two; it counts the batches for which it was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+__all__ = ["LATE_BY", "DeviceTime", "EmulatedTime", "HostTime", "PassTime"]
+
+LATE_BY = 0.1
+"""of its time, by which a batch may be handed over late before it counts: threads are woken late"""
+
+
+class PassTime(NamedTuple):
+    """When a batch began on the device's clock, and the seconds that it took."""
+
+    started_s: float
+    spent_s: float
+    """until it was handed over"""
+    busy_s: float
+    """that count as use of the device"""
+
+
+class DeviceTime(Protocol):
+    """The time of one device, whose batches come one after another."""
+
+    late_batches: int
+    """batches that the host handed over later than the emulated device would have"""
+
+    def begin(self, ready_s: float) -> None:
+        """A batch begins that a free device would have begun at `ready_s`."""
+        ...
+
+    def end(self, model: str, size: int) -> PassTime:
+        """The host has computed it: wait until the device has, too."""
+        ...
+
+    def batch_s(self, model: str, size: int, host_s: float) -> float:
+        """Seconds that the device takes for a batch for which the host took `host_s`."""
+        ...
+
+
+class HostTime:
+    """A device of the host itself. `busy_clock`, read on the device's thread, counts what is use of
+    the device."""
+
+    late_batches = 0
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        busy_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._busy_clock = busy_clock
+        self._started_s = self._busy_from_s = 0.0
+
+    def begin(self, ready_s: float) -> None:
+        """See `DeviceTime.begin`."""
+        self._started_s, self._busy_from_s = self._clock(), self._busy_clock()
+
+    def end(self, model: str, size: int) -> PassTime:
+        """See `DeviceTime.end`; the device is the host, so nothing is waited for."""
+        spent_s = self._clock() - self._started_s
+        return PassTime(self._started_s, spent_s, self._busy_clock() - self._busy_from_s)
+
+    def batch_s(self, model: str, size: int, host_s: float) -> float:
+        """See `DeviceTime.batch_s`."""
+        return host_s
+
+
+class EmulatedTime:
+    """A device that takes `latency_s(model, size)` seconds for a batch, whatever the host takes.
+
+    A batch begins when it is ready and the batch before it has ended, in the device's time: neither
+    how late the host's thread wakes nor how long the host computes moves that. If the host computes
+    longer than the device would, the batch ends when the host is done.
+    """
+
+    def __init__(
+        self,
+        latency_s: Callable[[str, int], float],
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._latency_s = latency_s
+        self._clock = clock
+        self._wait = wait
+        self._started_s = self._free_s = 0.0
+        self.late_batches = 0
+
+    def begin(self, ready_s: float) -> None:
+        """See `DeviceTime.begin`."""
+        self._started_s = max(self._free_s, ready_s)
+
+    def end(self, model: str, size: int) -> PassTime:
+        """See `DeviceTime.end`."""
+        latency_s = self._latency_s(model, size)
+        end_s = self._started_s + latency_s
+        computed_s = done_s = self._clock()
+        if computed_s < end_s:
+            self._wait(end_s - computed_s)
+            done_s = self._clock()
+        self.late_batches += computed_s > end_s or done_s > end_s + LATE_BY * latency_s
+        self._free_s = max(end_s, computed_s)
+        return PassTime(self._started_s, done_s - self._started_s, self._free_s - self._started_s)
+
+    def batch_s(self, model: str, size: int, host_s: float) -> float:
+        """See `DeviceTime.batch_s`."""
+        return self._latency_s(model, size)
