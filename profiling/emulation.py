@@ -11,7 +11,7 @@ from cluster.errors import InputError
 from cluster.topology import Node, Topology
 from profiling.profile import BatchLatency, EmulatedTime, ModelProfile, Profiles
 
-__all__ = ["check_devices", "emulate", "emulated_profiles"]
+__all__ = ["check_devices", "emulate", "emulated_profiles", "profiles_on"]
 
 OWN = "a device of its host"
 
@@ -29,6 +29,22 @@ def emulate(measured: ModelProfile, node: Node) -> ModelProfile:
     if not isinstance(device.emulate, SlowerThanHere):
         raise InputError(f"{node.name}: no device {device.emulate!r} is published")
     return _refuse_slow_host(_slowed(measured, device, device.emulate.slower_than_here), node)
+
+
+def profiles_on(topology: Topology, measured: Profiles) -> Profiles:
+    """What `measured`, of nodes with devices of their hosts, becomes on the devices that the nodes
+    of `topology` emulate; both have the same nodes. Raises `InputError` where a profile is of
+    another node or of an emulated device, or the host is the slower one."""
+    nodes = {node.name: node for node in topology.nodes}
+    found = []
+    for profile in measured.profiles:
+        if profile.node not in nodes or profile.emulated is not None:
+            raise InputError(
+                f"{profile.model} on {profile.node} was not profiled on a host of "
+                f"{topology.name!r}, so nothing follows for the devices that it emulates"
+            )
+        found.append(emulate(profile, nodes[profile.node]))
+    return measured.model_copy(update={"topology": topology.name, "profiles": tuple(found)})
 
 
 def check_devices(topology: Topology, profiles: Profiles) -> None:

@@ -15,6 +15,7 @@ from serving.experiments import (
     failure,
     flash_crowd,
     forecast,
+    heterogeneity,
     noise,
     thrash,
     windows,
@@ -34,11 +35,13 @@ _MOVING: dict[str, Callable[..., Path]] = {
 EXPERIMENTS: dict[str, Callable[..., Path]] = {
     **_MOVING,
     "windows-simulated": windows.run,
+    "heterogeneity-simulated": heterogeneity.run,
 }
 """in simulated time"""
 
 LIVE_EXPERIMENTS: dict[str, Callable[..., Path]] = {
     **_MOVING,
     "windows": windows.run,
+    "heterogeneity": heterogeneity.run,
 }
 """on a cluster, where each run takes as long as its traffic"""

@@ -195,7 +195,11 @@ class ClusterRuns:
         from serving.deploy.fleet import Fleet
 
         self._fleet = Fleet.launch(
-            setting.topology, setting.tasks, setting.largest_query_bytes, self._state.link_token
+            setting.topology,
+            setting.tasks,
+            setting.largest_query_bytes,
+            self._state.link_token,
+            profiles=setting.profiles,
         )
         self._setting = setting
 
