@@ -44,7 +44,7 @@ from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.traffic.images import load_images
 
-__all__ = ["DEVICES", "live_rows"]
+__all__ = ["DEVICES", "Drives", "live_rows", "measure"]
 
 DEVICES = ("own", "emulated")
 RUN_S = 40.0
@@ -55,7 +55,7 @@ FLIPS = 4
 
 
 @dataclass
-class _Drives:
+class Drives:
     """What was driven so far, and the rows that it gave."""
 
     bench: Bench
@@ -112,12 +112,13 @@ def live_rows(setting: Setting, devices: str, seeds: int) -> list[Row]:
                 RUN_S,
                 runs,
             )
-            drives = _Drives(bench, "live" if devices == "own" else devices)
-            _measure(drives)
+            drives = Drives(bench, "live" if devices == "own" else devices)
+            measure(drives)
     return drives.rows
 
 
-def _measure(drives: _Drives) -> None:
+def measure(drives: Drives) -> None:
+    """Every row, into `drives.rows`."""
     bench, seeds = drives.bench, drives.bench.seeds
     ratio = "loop / frozen plan on the same arrivals, lower end of the paired 95 % interval"
     bound = "loop / clairvoyant bound (F21)"
@@ -150,7 +151,7 @@ def _measure(drives: _Drives) -> None:
     _all_runs(drives)
 
 
-def _flips(drives: _Drives) -> None:
+def _flips(drives: Drives) -> None:
     runs = [drives.loop(drives.bench.flip(FLIP_S), seed) for seed in range(FLIPS)]
     delays_s = [reaction_s(run, FLIP_S) for run in runs]
     what = f"flip of the mix to new routes in force, {FLIPS} runs of {2 * FLIP_S:g} s"
@@ -160,7 +161,7 @@ def _flips(drives: _Drives) -> None:
         say(found)
 
 
-def _edge_dies(drives: _Drives) -> None:
+def _edge_dies(drives: Drives) -> None:
     bench = drives.bench
     runs = [drives.loop([bench.phase()], seed, KILL_S) for seed in bench.seeds]
     drives.add("L5.routes_s", "edge killed: until its clients' answers keep their bound", "s",
@@ -170,7 +171,7 @@ def _edge_dies(drives: _Drives) -> None:
                [recovery_s(bench, run.measurements, KILL_S) for run in runs], "max")  # fmt: skip
 
 
-def _all_runs(drives: _Drives) -> None:
+def _all_runs(drives: Drives) -> None:
     runs = drives.runs
     sent = sum(len(run.measurements) for run in runs)
     late_s = [float(np.quantile(run.measurements.lateness_s, 0.99)) for run in runs]

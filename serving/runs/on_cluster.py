@@ -38,7 +38,7 @@ from serving.traffic.session import run_traffic
 if TYPE_CHECKING:  # imports Ray, which wants its environment first
     from serving.deploy.fleet import Fleet
 
-__all__ = ["ClusterRuns", "beside_each_other"]
+__all__ = ["ClusterRuns", "beside_each_other", "wait_for_nodes"]
 
 BACK_S = 90.0
 """within which a node that a request has killed is back: it hangs for 45 s, starts and loads"""
@@ -185,7 +185,7 @@ class ClusterRuns:
             self._up(setting)
         assert self._fleet is not None
         assert self._state is not None
-        _wait_for_nodes(self._fleet)
+        wait_for_nodes(self._fleet)
         return self._fleet, self._state
 
     def _up(self, setting: Setting) -> None:
@@ -229,8 +229,8 @@ async def _awaited(part: Beside) -> None:
     await part()
 
 
-def _wait_for_nodes(fleet: Fleet) -> None:
-    """Raises `ClusterError` if a node is not back within `BACK_S`."""
+def wait_for_nodes(fleet: Fleet) -> None:
+    """Until all answer. Raises `ClusterError` if a node is not back within `BACK_S`."""
     give_up_s = time.monotonic() + BACK_S
     wanted = {node.name for node in fleet.topology.nodes}
     while missing := wanted - set(fleet.snapshots_within(ANSWER_S)):
