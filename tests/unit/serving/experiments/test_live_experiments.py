@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from planner.experiments import EXPERIMENTS as PLANNED
 from planner.experiments.study import Row
 from serving.experiments import (
     EXPERIMENTS,
+    LIVE_EXPERIMENTS,
     bursts,
     drift,
     failure,
     flash_crowd,
     forecast,
+    heterogeneity,
     live_study,
     noise,
     thrash,
@@ -27,7 +30,7 @@ from serving.experiments import (
 )
 from serving.experiments.live_study import POLICIES, LiveCase, measure_case, policy_of
 from serving.runs import request as carried_out
-from serving.runs.request import SIMULATED, Runs
+from serving.runs.request import SIMULATED, RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulated_faults import SimulatedFaults
@@ -60,7 +63,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_no_experiment_is_named_as_one_at_the_planning_level() -> None:
     assert not EXPERIMENTS.keys() & PLANNED.keys()
-    assert EXPERIMENTS.keys() == {*CASES, "windows-simulated"}
+    assert EXPERIMENTS.keys() == {*CASES, "windows-simulated", "heterogeneity-simulated"}
+    assert LIVE_EXPERIMENTS.keys() == {*CASES, "windows", "heterogeneity"}
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -174,3 +178,51 @@ def test_windows_are_measured_as_they_are_planned(
     local = [found[case, "all-local"] for case in ("0.05 s", "0.8 s")]
     assert local[0]["latency_p50_s"] == local[1]["latency_p50_s"]  # windows are the edges'
     assert (tmp_path / "windows-simulated.png").stat().st_size > 10_000
+
+
+@dataclass
+class NotedRuns:
+    """Runs that count as live and are simulated."""
+
+    live: bool = True
+    asked: list[RunRequest] = field(default_factory=list)
+
+    def run(self, request: RunRequest) -> LiveRun:
+        self.asked.append(request)
+        return SIMULATED.run(request)
+
+
+def test_a_live_experiment_has_names_of_its_own_and_asks_only_its_runs(tmp_path: Path) -> None:
+    runs = NotedRuns()
+    case = LiveCase("flip", short(3.0, 3.0), policies=("frozen", "oracle"))
+    written = live_study.run_live("drift", "a title", [case], SETTING, tmp_path, 1, None, runs)
+    assert written == tmp_path / "drift-live.csv"
+    assert [row["experiment"] for row in rows_of(written)] == ["drift", "drift"]
+    assert [request.options is None for request in runs.asked] == [True, False]
+    assert {request.seed for request in runs.asked} == {0}
+    assert all(request.planned_for is case.phases[0] for request in runs.asked)
+
+
+def test_slower_clients_answer_less_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heterogeneity, "RATIOS", (1.0, 8.0))
+    monkeypatch.setattr(heterogeneity, "LIVE_PLANNED_BY", ("all-local",))
+    monkeypatch.setattr(heterogeneity, "LIVE_S", 4.0)
+    runs = NotedRuns()
+    path = LIVE_EXPERIMENTS["heterogeneity"](tmp_path, SETTING, seeds=1, runs=runs)
+    assert path == tmp_path / "heterogeneity-live.csv"
+    same, slower = rows_of(path)
+    assert (same["case"], slower["case"]) == ("1 times", "8 times")
+    assert float(slower["accuracy"]) < float(same["accuracy"])
+    first, second = (request.setting for request in runs.asked)
+    for one, other in zip(first.topology.nodes, second.topology.nodes, strict=True):
+        assert (one.device != other.device) == (one.tier == "client")
+    small = "rooms-small-depth"
+    times = [each.profiles.find("client-0", small) for each in (first, second)]
+    assert times[0] is not None
+    assert times[1] is not None
+    assert times[1].marginal_s == pytest.approx(8 * times[0].marginal_s)
+    edge, client = first.profiles.find("edge-0", small), times[0]
+    assert edge is not None
+    assert client.marginal_s == edge.marginal_s
