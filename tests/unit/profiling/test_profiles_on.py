@@ -19,7 +19,7 @@ def test_every_profile_takes_the_time_of_its_nodes_device() -> None:
     check_devices(EMULATED, found)
     assert found.topology == "emulated"
     assert len(found.profiles) == len(MEASURED.profiles)
-    for node, times in (("client-2", 4.0), ("edge-0", 2.5), ("cloud", 3.0)):
+    for node, times in (("client-2", 8.0), ("edge-0", 5.0), ("cloud", 5.0)):
         slow, host = (each.find(node, "rooms-small-depth") for each in (found, MEASURED))
         assert slow is not None
         assert host is not None
@@ -28,10 +28,10 @@ def test_every_profile_takes_the_time_of_its_nodes_device() -> None:
         assert slow.resident_bytes == host.resident_bytes
 
 
-def test_budgets_of_the_emulated_hierarchy_take_the_demos_part_of_the_host() -> None:
+def test_budgets_of_the_emulated_hierarchy_take_less_of_the_host_than_the_demos() -> None:
     own = demo_setting().topology
     for node in EMULATED.nodes:
-        assert node.compute * node.host_share == pytest.approx(own.node(node.name).compute)
+        assert node.compute * node.host_share <= own.node(node.name).compute
 
 
 def test_profiles_of_emulated_devices_or_other_nodes_are_refused() -> None:
