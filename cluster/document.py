@@ -48,6 +48,13 @@ class FrozenModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but what a cached property found of the old value is not taken over."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
@@ -56,14 +63,6 @@ class FrozenModel(BaseModel):
         if field is not None and _holds_bool(value) and not _may_hold_bool(field.annotation):
             raise ValueError("expected no true or false here")
         return value
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with the fields of `update`, which are not validated."""
-        copy = super().model_copy(update=update, deep=deep)
-        # A cached property was worked out from the fields of the original.
-        for name in copy.__dict__.keys() - type(self).model_fields.keys():
-            del copy.__dict__[name]
-        return copy
 
 
 class Document(FrozenModel):

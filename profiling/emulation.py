@@ -6,12 +6,14 @@ the faster of the two for every model and batch size that the node runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
-from profiling.profile import BatchLatency, EmulatedTime, ModelProfile, Profiles
+from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles, digest_of
 
-__all__ = ["check_devices", "emulate", "emulated_profiles", "profiles_on"]
+__all__ = ["check_devices", "check_running", "emulate", "emulated_profiles", "profiles_on"]
 
 OWN = "a device of its host"
 
@@ -85,13 +87,24 @@ def emulated_profiles(
     return found
 
 
+def check_running(topology: Topology, profiles: Profiles, running: Mapping[str, str]) -> None:
+    """Raise `InputError` unless the nodes that run emulate devices by these profiles. `running` is
+    by node the digest of those by which it does (`digest_of`)."""
+    for name, models in emulated_profiles(topology, profiles).items():
+        if running[name] != digest_of(models.values()):
+            raise InputError(
+                f"{name} emulates {topology.node(name).device} by other profiles than these; name "
+                "those that it was started with, or run `testbed down` and `testbed up`"
+            )
+
+
 def _slowed(measured: ModelProfile, device: EmulatedDevice, times: float) -> ModelProfile:
     return measured.model_copy(
         update={
             "latency": tuple(_scaled(entry, times) for entry in measured.latency),
             "setup_s": times * measured.setup_s,
             "marginal_s": times * measured.marginal_s,
-            "emulated": EmulatedTime(
+            "emulated": Emulation(
                 device=device,
                 host_latency=measured.latency,
                 source=f"{times:g} times the host's median",

@@ -14,7 +14,7 @@ from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 
-__all__ = ["BatchLatency", "EmulatedTime", "ModelProfile", "Profiles", "digest_of"]
+__all__ = ["BatchLatency", "Emulation", "ModelProfile", "Profiles", "digest_of"]
 
 
 class BatchLatency(FrozenModel):
@@ -26,7 +26,7 @@ class BatchLatency(FrozenModel):
     runs: int = Field(ge=1)
 
 
-class EmulatedTime(FrozenModel):
+class Emulation(FrozenModel):
     """Of a profile of an emulated device: what it was made from."""
 
     device: EmulatedDevice
@@ -56,7 +56,7 @@ class ModelProfile(FrozenModel):
     weights_bytes: int = Field(gt=0)
     workspace_bytes: int = Field(ge=0)
     load_s: float = Field(ge=0, description="seconds from request to warm model")
-    emulated: EmulatedTime | None = Field(
+    emulated: Emulation | None = Field(
         default=None, description="of a node that emulates a device: where its latency comes from"
     )
 
@@ -68,14 +68,11 @@ class ModelProfile(FrozenModel):
     def batch_s(self, size: int) -> float:
         """Seconds that a batch of `size` takes (F15): the median as measured, linear between the
         measured sizes, and with slope c beyond the last."""
-        sizes, medians_s = self._curve
+        sizes = [entry.batch for entry in self.latency]
+        medians_s = [entry.p50_s for entry in self.latency]
         if size > sizes[-1]:
             return medians_s[-1] + self.marginal_s * (size - sizes[-1])
         return float(np.interp(size, sizes, medians_s))
-
-    @cached_property
-    def _curve(self) -> tuple[list[int], list[float]]:
-        return [each.batch for each in self.latency], [each.p50_s for each in self.latency]
 
 
 class Profiles(Document):

@@ -16,14 +16,13 @@ from typing import TypeVar
 from ray import serve
 
 from cluster.demand import Phase
-from cluster.errors import InputError
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
-from profiling.emulation import emulated_profiles
-from profiling.profile import Profiles, digest_of
+from profiling.emulation import check_running, emulated_profiles
+from profiling.profile import Profiles
 from serving.blocking import run_blocking
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
@@ -208,7 +207,9 @@ class Fleet:
         except BudgetError as error:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
-        self._refuse_other_devices(setting.profiles)
+        if any(node.emulated for node in self.topology.nodes):
+            running = {name: seen.emulated for name, seen in self.snapshots().items()}
+            check_running(self.topology, setting.profiles, running)
         store = find_assignments()
         owner = owner_of(f"a change to a plan of {plan.policy}")
         try:
@@ -236,18 +237,6 @@ class Fleet:
             change.reaction_s, change.drain_s,
         )  # fmt: skip
         return change
-
-    def _refuse_other_devices(self, profiles: Profiles) -> None:
-        emulated = emulated_profiles(self.topology, profiles)
-        if not emulated:
-            return
-        seen = self.snapshots()
-        for node, models in emulated.items():
-            if seen[node].emulated != digest_of(models.values()):
-                raise InputError(
-                    f"{node} emulates {self.topology.node(node).device} by other profiles than "
-                    "these; name those it was started with, or run `testbed down` and `testbed up`"
-                )
 
     async def _change(
         self,

@@ -92,7 +92,7 @@ def _read(seen: NodeSnapshot, held_bytes: Mapping[str, int]) -> Reading:
         resident_bytes={model: held_bytes[model] for model in seen.models},
         in_flight=seen.in_flight,
         busy_s=seen.busy_s,
-        late_batches=seen.late_batches if seen.emulated else None,
+        late_batches=seen.late_batches,
     )
 
 

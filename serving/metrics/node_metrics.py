@@ -48,8 +48,8 @@ class Reading:
     """queries that arrived here and are not answered yet"""
     busy_s: float
     """seconds the device has worked since the node started"""
-    late_batches: int | None = None
-    """batches that came later than from the device that is emulated; None where none is"""
+    late_batches: int = 0
+    """batches that came later than from the device that is emulated"""
 
 
 class NodeMetrics:
@@ -235,15 +235,14 @@ class _Scraped(Collector):
         )
         busy.add_metric([self._node], now.busy_s)
         yield busy
-        if now.late_batches is not None:
-            late = CounterMetricFamily(
-                "testbed_late_batches",
-                "Batches that came later than from the emulated device.",
-                None,
-                ["node"],
-            )
-            late.add_metric([self._node], now.late_batches)
-            yield late
+        late = CounterMetricFamily(
+            "testbed_late_batches",
+            "Batches that came later than from the emulated device.",
+            None,
+            ["node"],
+        )
+        late.add_metric([self._node], now.late_batches)
+        yield late
         lost = CounterMetricFamily(
             "testbed_lost_log_lines", "Lines that no log file could take.", None, ["node"]
         )

@@ -62,7 +62,7 @@ def run_traffic(
     before = fleet.snapshots()
     driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside))
     after = fleet.snapshots()
-    emulating = {name: seen for name, seen in after.items() if seen.emulated}
+    batches, late_batches = _batches_between(before, after)
     scored = score_records(driven.schedule, driven.records, images.labels)
     measurements = build_measurements(
         driven.schedule,
@@ -70,8 +70,8 @@ def run_traffic(
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
         busy_s=_between(before, after, lambda seen: seen.busy_s),
-        batches=_between(before, emulating, lambda seen: seen.batches),
-        late_batches=_between(before, emulating, lambda seen: seen.late_batches),
+        batches=batches,
+        late_batches=late_batches,
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(fleet.topology),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
@@ -109,6 +109,17 @@ async def _finish(companion: asyncio.Future[None]) -> str:
         _log.exception("what ran beside the traffic ended before it")
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _batches_between(
+    before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """By node that emulates a device: batches, and how many of them were late."""
+    emulating = {name: seen for name, seen in after.items() if seen.emulated}
+    return (
+        _between(before, emulating, lambda seen: seen.batches),
+        _between(before, emulating, lambda seen: seen.late_batches),
+    )
 
 
 def _between(

@@ -1,4 +1,4 @@
-"""A node that emulates a slower device, on a real cluster: four times the time, the same answers."""
+"""A node that emulates a slower device, on a real cluster: later answers, but the same."""
 
 from __future__ import annotations
 

@@ -41,6 +41,13 @@ def test_the_demo_topology_is_valid_and_survives_a_round_trip(tmp_path: Path) ->
     ]
 
 
+def test_a_changed_copy_does_not_remember_the_nodes_of_the_original() -> None:
+    topology = Topology.load(SPECS / "demo.yaml")
+    assert [node.window_s for node in topology.edges] == [0.4]
+    nodes = tuple(node.model_copy(update={"window_s": 0.2}) for node in topology.nodes)
+    assert [node.window_s for node in topology.model_copy(update={"nodes": nodes}).edges] == [0.2]
+
+
 @pytest.mark.parametrize(
     ("benchmark", "file"),
     [("rooms", "demo"), ("domains", "domains"), ("streets", "streets")],

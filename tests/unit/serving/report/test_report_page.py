@@ -119,6 +119,16 @@ def test_a_run_that_answered_nothing_still_has_a_page(made: Synthetic) -> None:
     assert "no query was answered" in render_page(Page(report, shed, "demo"))
 
 
+def test_a_run_whose_times_do_not_hold_says_so_on_its_page(page: Page) -> None:
+    assert "not valid" not in render_page(page)
+    measured = page.report.measured.model_copy(
+        update={"invalid": "it was late", "late_batch_share_by_node": {"edge-0": 0.02}}
+    )
+    text = render_page(replace(page, report=page.report.model_copy(update={"measured": measured})))
+    assert "The times of this run are not valid: it was late." in text
+    assert "batches of edge-0 later than from the device it emulates" in text
+
+
 def test_names_cannot_break_out_of_the_page(page: Page) -> None:
     text = render_page(replace(page, topology="<script>alert(1)</script>"))
     assert "<script>" not in text

@@ -37,3 +37,14 @@ def test_a_node_that_is_restarted_was_not_busy_for_less_than_nothing() -> None:
 
     before, after = {"a": at(10.0), "b": at(10.0)}, {"a": at(12.5), "b": at(1.5)}
     assert session._between(before, after, lambda seen: seen.busy_s) == {"a": 2.5, "b": 1.5}
+
+
+def test_late_batches_are_counted_where_a_device_is_emulated_only() -> None:
+    def at(batches: int, late: int, emulated: str = "profile") -> NodeSnapshot:
+        return NodeSnapshot(
+            "n", 0.0, 0.0, batches, 0, (), 1, {}, {}, {}, {}, late_batches=late, emulated=emulated
+        )
+
+    before = {"a": at(10, 1), "b": at(10, 0, "")}
+    after = {"a": at(30, 4), "b": at(30, 0, "")}
+    assert session._batches_between(before, after) == ({"a": 20}, {"a": 3})

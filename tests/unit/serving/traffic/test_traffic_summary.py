@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.traffic.measurement import SCHEMA, Measurements
-from serving.traffic.summary import RunSummary, summarise
+from serving.traffic.summary import RunSummary, say_measured, summarise, summarise_run
 from serving.traffic.timeline import bin_timeline
 
 
@@ -50,6 +50,26 @@ def test_a_query_without_an_outcome_cannot_be_summarised(measurements: Measureme
     good = summarise(measurements, 20.0, {})
     with pytest.raises(ValueError, match="is not queries"):
         RunSummary.model_validate(good.model_dump() | {"answered": good.answered - 1})
+
+
+@pytest.mark.parametrize(("late", "valid"), [(1, True), (2, False)])
+def test_over_one_late_batch_in_a_hundred_makes_a_run_invalid(
+    measurements: Measurements, late: int, valid: bool
+) -> None:
+    counted = {"batches": {"e1": 100, "e2": 0}, "late_batches": {"e1": late, "e2": 0}}
+    run = measurements.run.model_copy(update=counted)
+    measured = summarise_run(replace(measurements, run=run))
+    assert measured.late_batch_share_by_node == {"e1": late / 100, "e2": 0.0}
+    assert (measured.invalid == "") is valid
+    said = "the host was slower than the devices that it emulates, for over 1% of batches: e1 2.0%"
+    assert measured.invalid == ("" if valid else said)
+    assert ("INVALID: the host was slower" in say_measured(measured)) is not valid
+
+
+def test_a_run_without_emulated_devices_says_nothing_of_them(measurements: Measurements) -> None:
+    measured = summarise_run(measurements)
+    assert measured.late_batch_share_by_node == {}
+    assert measured.invalid == ""
 
 
 def test_nothing_to_summarise_is_refused(measurements: Measurements) -> None:

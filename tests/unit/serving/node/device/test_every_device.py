@@ -1,4 +1,4 @@
-"""What every `Device` keeps: the real one, and the one of the simulator."""
+"""What every `Device` keeps: the real one, one that it emulates, and the one of the simulator."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cluster.topology import Batching, Node, Tier
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.batching import make_batcher
 from serving.node.device.device import Device
+from serving.node.device.device_time import DeviceTime, EmulatedTime
 from serving.node.device.executor import Executor
 from serving.simulation.simulated_device import SimulatedDevice
 from serving.simulation.virtual_time import run_in_virtual_time
@@ -35,11 +36,24 @@ Run: TypeAlias = Callable[[Callable[[Device], Coroutine[Any, Any, T]]], T]
 
 
 def run_real(scenario: Callable[[Device], Coroutine[Any, Any, T]]) -> T:
+    return run_executor(scenario, FakeRuntime(1, batch_s=BATCH_S), None)
+
+
+def run_emulated(scenario: Callable[[Device], Coroutine[Any, Any, T]]) -> T:
+    return run_executor(scenario, FakeRuntime(1), EmulatedTime(lambda model, size: BATCH_S))
+
+
+def run_executor(
+    scenario: Callable[[Device], Coroutine[Any, Any, T]],
+    runtime: FakeRuntime,
+    device_time: DeviceTime | None,
+) -> T:
     async def main() -> T:
         device = Executor(
             make_batcher(NODE.batching, NODE.window_s, NODE.max_batch),
-            lambda model: FakeRuntime(1, batch_s=BATCH_S),
+            lambda model: runtime,
             max_waiting=MAX_WAITING,
+            device_time=device_time,
         )
         try:
             return await scenario(device)
@@ -56,7 +70,9 @@ def run_simulated(scenario: Callable[[Device], Coroutine[Any, Any, T]]) -> T:
     return run_in_virtual_time(main())
 
 
-@pytest.fixture(params=[run_real, run_simulated], ids=["executor", "simulated"])
+@pytest.fixture(
+    params=[run_real, run_emulated, run_simulated], ids=["executor", "emulated", "simulated"]
+)
 def run(request: pytest.FixtureRequest) -> Any:
     return request.param
 

@@ -1,0 +1,71 @@
+"""Emulated devices in a topology: how they are written, and what of the host they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.document import DocumentError
+from cluster.machine import CapacityError, Machine, check_capacity
+from cluster.specs import SPECS
+from cluster.topology import Topology
+
+
+def topology_with(device: Any, **more: Any) -> Topology:
+    data = yaml.safe_load((SPECS / "demo.yaml").read_text())
+    edge = next(node for node in data["nodes"] if node["name"] == "edge-0")
+    edge.update(device=device, **more)
+    return Topology.parse(data, source="t.yaml")
+
+
+@pytest.mark.parametrize(
+    ("device", "host", "words"),
+    [
+        ({"emulate": {"slower_than_here": 4}}, "cpu", "4 times slower than here, on cpu"),
+        ({"emulate": "some-board", "on": "cuda:1"}, "cuda:1", "some-board, on cuda:1"),
+    ],
+)
+def test_an_emulated_device_is_read_and_written(
+    device: Any, host: str, words: str, tmp_path: Path
+) -> None:
+    topology = topology_with(device)
+    edge = topology.node("edge-0")
+    assert edge.emulated == edge.device
+    assert (edge.host_device, str(edge.device)) == (host, words)
+    for suffix in ("yaml", "json"):
+        assert Topology.load(topology.save(tmp_path / f"t.{suffix}")) == topology
+    assert topology.node("cloud").emulated is None
+    assert topology.node("cloud").host_device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        (
+            {"emulate": {"slower_than_here": 0.5}},
+            "device.emulate.slower_than_here: Input should be greater than 1 (got 0.5)",
+        ),
+        ({"emulate": {"slower_than_here": True}}, "device.emulate.slower_than_here: expected no"),
+        ({"emulate": {"slower": 4}}, "device.emulate.slower: unknown key; did you mean slower_th"),
+        ({"slower_than_here": 4}, "device.slower_than_here: unknown key; valid keys: emulate, on"),
+        ({"emulate": 4}, "device.emulate: Input should be a valid string (got 4)"),
+        ({"emulate": "jetson", "on": "gpu"}, "device.on: String should match pattern"),
+        ("gpu", "device: String should match pattern"),
+    ],
+)
+def test_a_device_that_is_none_is_refused_with_its_path(device: Any, said: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        topology_with(device)
+    assert f"t.yaml: nodes.3.{said}" in str(refused.value)
+
+
+def test_an_emulated_device_takes_of_the_host_only_what_the_host_computes() -> None:
+    emulated = {"emulate": {"slower_than_here": 4}}
+    others = sum(node.compute for node in topology_with("cpu").nodes if node.name != "edge-0")
+    machine = Machine(cores=others + 0.25, memory_bytes=2**34)
+    check_capacity(topology_with(emulated, compute=1.0), machine)
+    with pytest.raises(CapacityError, match="the compute budgets on cpu add up to"):
+        check_capacity(topology_with("cpu", compute=1.0), machine)

@@ -1,0 +1,147 @@
+"""Emulated devices: when batches begin and end, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from serving.node.device.batching import GreedyBatcher, WindowBatcher
+from serving.node.device.device_time import EmulatedTime, HostTime
+from serving.node.device.executor import Executor
+from serving.node.device.served import Served
+from support.node_fakes import FakeRuntime, image
+
+LATENCY_S = 1.0
+
+
+class Clock:
+    """Stands still unless somebody waits; whoever does is woken `late_s` too late."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.late_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def wait(self, delay_s: float) -> None:
+        assert delay_s > 0
+        self.now_s += delay_s + self.late_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def emulated(clock: Clock) -> EmulatedTime:
+    return EmulatedTime(lambda model, size: LATENCY_S * size, clock, clock.wait)
+
+
+def test_a_batch_takes_the_devices_time_however_fast_the_host_is(
+    clock: Clock, emulated: EmulatedTime
+) -> None:
+    emulated.begin(100.0)
+    clock.now_s += 0.01
+    assert emulated.end("m", 2) == (100.0, 2.0, 2.0)
+    assert clock.now_s == 102.0
+    assert emulated.late_batches == 0
+
+
+def test_a_batch_begins_when_it_was_ready_though_the_host_was_woken_later(
+    clock: Clock, emulated: EmulatedTime
+) -> None:
+    clock.now_s = 100.2
+    emulated.begin(100.0)
+    assert emulated.end("m", 1).started_s == 100.0
+    assert clock.now_s == 101.0
+
+
+def test_the_next_batch_begins_at_the_emulated_end_and_lateness_does_not_add_up(
+    clock: Clock, emulated: EmulatedTime
+) -> None:
+    clock.late_s = 0.05
+    for number in range(3):
+        emulated.begin(100.0)  # all were ready then
+        spent = emulated.end("m", 1)
+        assert spent.started_s == pytest.approx(100.0 + number)
+        assert spent.spent_s == pytest.approx(1.05)  # what its queries saw
+        assert spent.busy_s == pytest.approx(1.0)
+    assert emulated.late_batches == 0
+
+
+def test_a_host_that_computes_longer_than_the_device_is_late_and_delays_the_next(
+    clock: Clock, emulated: EmulatedTime
+) -> None:
+    emulated.begin(100.0)
+    clock.now_s = 101.5
+    assert emulated.end("m", 1) == (100.0, 1.5, 1.5)
+    assert emulated.late_batches == 1
+    emulated.begin(100.0)
+    assert emulated.end("m", 1).started_s == 101.5
+    assert emulated.late_batches == 1
+
+
+def test_a_host_that_is_woken_over_a_tenth_too_late_is_late(
+    clock: Clock, emulated: EmulatedTime
+) -> None:
+    for clock.late_s, late in ((0.09, 0), (0.11, 1)):
+        emulated.begin(clock.now_s)
+        emulated.end("m", 1)
+        assert emulated.late_batches == late
+
+
+def test_a_device_of_the_host_takes_what_the_host_takes() -> None:
+    clock, busy = Clock(), Clock()
+    own = HostTime(clock, busy)
+    own.begin(90.0)
+    clock.now_s += 3.0
+    busy.now_s += 2.0
+    assert own.end("m", 1) == (100.0, 3.0, 2.0)
+    assert own.batch_s("m", 1, 3.0) == 3.0
+    assert own.late_batches == 0
+
+
+def test_an_executor_answers_in_the_devices_time_and_its_loop_goes_on() -> None:
+    latency_s = 0.06
+    runtime = FakeRuntime(number=7)
+
+    async def scenario() -> tuple[list[Served], float, Executor, int]:
+        executor = Executor(
+            GreedyBatcher(1), lambda _: runtime, device_time=EmulatedTime(lambda *_: latency_s)
+        )
+        await executor.load("m")
+        turns = 0
+        begun_s = time.monotonic()
+        asked = [asyncio.ensure_future(executor.submit("m", "depth", image(i))) for i in range(3)]
+        while not all(each.done() for each in asked):
+            await asyncio.sleep(0.005)
+            turns += 1
+        spent_s = time.monotonic() - begun_s
+        executor.close()
+        return [each.result() for each in asked], spent_s, executor, turns
+
+    served, spent_s, executor, turns = asyncio.run(scenario())
+    assert [float(each.prediction[0, 0]) for each in served] == [7.0, 8.0, 9.0]
+    assert spent_s >= 3 * latency_s  # one after another
+    assert all(each.compute_s >= latency_s for each in served)
+    assert served[0].queue_s + served[0].batch_wait_s < served[2].queue_s + served[2].batch_wait_s
+    assert turns > 3  # the wait is not on the loop
+    if not executor.late_batches:
+        assert executor.busy_s == pytest.approx(3 * latency_s)
+
+
+def test_a_batch_is_ready_when_its_last_query_came_or_its_window_closed() -> None:
+    greedy: GreedyBatcher[str] = GreedyBatcher(8)
+    windows: WindowBatcher[str] = WindowBatcher(1.0, 8)
+    for batcher in (greedy, windows):
+        batcher.push("m", "a", 0.2)
+        batcher.push("m", "b", 0.7)
+    soon, later = greedy.pop(0.9), windows.pop(1.1)
+    assert soon is not None
+    assert later is not None
+    assert (soon.ready_s, soon.closed_s) == (0.7, 0.9)
+    assert (later.ready_s, later.closed_s) == (1.0, 1.0)
