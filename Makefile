@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_S
 	$(PY) -m pytest -s tests/soak -m slow
 
 drills: setup ## kill and stop every kind of process at each step of a change of plan (DRILLS_SEED=1)
-	$(PY) -m pytest -s tests/drills tests/e2e -m slow
+	$(PY) -m pytest -s tests/drills tests/e2e tests/unit -m slow
 
 check: setup ## lint, formatting, types, import boundaries
 	$(VENV)/bin/ruff check .
@@ -99,8 +99,12 @@ bench-models: setup ## measure the zoo; writes out/bench/models.json (two minute
 bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
 	$(PY) benchmarks/bench_changes.py --out out/bench/changes.json
 
-bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (a quarter of an hour)
+bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (20 minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json
+
+bench-live-cluster: setup ## the same on a cluster, on its own and on emulated devices (40 minutes); adds to live.json
+	$(PY) benchmarks/bench_live.py --live own --out out/bench/live.json
+	$(PY) benchmarks/bench_live.py --live emulated --out out/bench/live.json
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json

@@ -31,9 +31,10 @@ def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["*"]
 
 
-def test_the_changelog_begins_with_this_version_and_its_date() -> None:
+def test_the_changelog_begins_with_this_version_and_its_date_or_what_comes_after_it() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    heading = re.fullmatch(r"(\S+) \((.*)\)", headings[0])
+    latest = headings[1] if headings[0] == "Unreleased" else headings[0]
+    heading = re.fullmatch(r"(\S+) \((.*)\)", latest)
     assert heading
     assert heading[1] == VERSION
     assert date.fromisoformat(heading[2]).isoformat() == heading[2]
