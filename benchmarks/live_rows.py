@@ -43,6 +43,7 @@ from serving.runs.on_cluster import ClusterRuns
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.traffic.images import load_images
+from serving.traffic.summary import summarise_run
 
 __all__ = ["DEVICES", "Drives", "live_rows", "measure"]
 
@@ -188,7 +189,7 @@ def _all_runs(drives: Drives) -> None:
         late = [_late_share(run) for run in runs]
         rows.append(
             row(f"L.late_batches.{drives.suffix}",
-                "batches of a run that came later than from the device that is emulated",
+                "a node's batches that came later than from the device it emulates, most of a run",
                 "share", late)
         )  # fmt: skip
     for found in rows:
@@ -197,8 +198,8 @@ def _all_runs(drives: Drives) -> None:
 
 
 def _late_share(run: LiveRun) -> float:
-    about = run.measurements.run
-    return sum(about.late_batches.values()) / max(sum(about.batches.values()), 1)
+    """Of the node that was late most often."""
+    return max(summarise_run(run.measurements).late_batch_share_by_node.values(), default=0.0)
 
 
 def _ratios(pairs: Sequence[tuple[LiveRun, LiveRun]]) -> list[float]:

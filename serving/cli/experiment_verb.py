@@ -97,7 +97,7 @@ def _run_live(
 
     labelled = load_labelled(out, Demand.load(SPECS / "demo-demand.yaml").phases, images)
     with (
-        ClusterRuns(labelled, f"testbed experiment {name} --live") as runs,
+        ClusterRuns(labelled, f"testbed experiment {name} --live", out.say) as runs,
         out.progress(name, changes=True) as advance,
     ):
         return LIVE_EXPERIMENTS[name](output, setting, on_progress=advance, runs=runs, **options)

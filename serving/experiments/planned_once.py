@@ -16,6 +16,8 @@ from serving.experiments.intervals import Interval, mean_interval
 from serving.experiments.live_study import figures_of
 from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
+from serving.simulation.live_run import LiveRun
+from serving.traffic.summary import summarise_run
 
 __all__ = ["PANELS", "draw_measured", "measure_plans"]
 
@@ -33,6 +35,7 @@ def measure_plans(
     """A row a policy of planning: `phase` under its plan for it.
 
     Latencies in seconds are those of the answers; `bound_s` is the mean of their latency bounds.
+    Rows of live runs say how late the generator and the host were, too.
     """
     problem = setting.problem(phase)
     for name in planned_by:
@@ -46,7 +49,18 @@ def measure_plans(
             "latency_p50_s": float(p50_s),
             "latency_p95_s": float(p95_s),
             "bound_s": float(answered.bound_s.mean()) if len(answered) else 0.0,
+            **(_host_columns(run) if runs.live else {}),
         }
+
+
+def _host_columns(run: LiveRun) -> Row:
+    """What the host had to do with it: the generator's lateness, and the late batches of the node
+    that was most often later than the device it emulates (over 1 %, times do not hold)."""
+    measured = summarise_run(run.measurements)
+    return {
+        "lateness_p99_s": measured.generator_lateness_s.p99,
+        "late_batches": max(measured.late_batch_share_by_node.values(), default=0.0),
+    }
 
 
 def draw_measured(rows: Sequence[Row], axes: Any, x_label: str) -> None:

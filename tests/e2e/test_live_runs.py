@@ -80,6 +80,7 @@ def test_other_nodes_are_started_for_another_setting(
     found = {row["case"]: row for row in csv.DictReader(path.read_text().splitlines())}
     assert found.keys() == {"0.1 s", "0.4 s"}
     assert all(float(row["accuracy"]) > 0 for row in found.values())
+    assert all(0 <= float(row["late_batches"]) <= 1 for row in found.values())
     assert float(found["0.1 s"]["bound_s"]) < float(found["0.4 s"]["bound_s"])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import live_rows
 from bench_live import merged
-from live_bench import Bench, dispersion, in_time_again_s, reaction_s, recovery_s
+from live_bench import Bench, dispersion, in_time_again_s, kill_edge, reaction_s, recovery_s
 from live_rows import Drives, measure
 from planner.policies import Options, solve
 from serving.routing.routes import RoutingMode
@@ -100,7 +100,7 @@ def test_a_run_above_its_bound_ends_the_measurement() -> None:
 def test_what_is_read_from_a_run_in_which_the_edge_dies() -> None:
     runs = FrozenRuns()
     measured = bench(runs, run_s=16.0)
-    run = measured.run([measured.phase()], 3, None, [live_rows.kill_edge(SETTING, 4.0)])
+    run = measured.run([measured.phase()], 3, None, [kill_edge(SETTING, 4.0)])
     assert in_time_again_s(run.measurements, 4.0) <= 2.0
     assert recovery_s(measured, run.measurements, 4.0) <= 12.0
     assert reaction_s(run, 6.0) == 10.0
