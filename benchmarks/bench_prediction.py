@@ -26,6 +26,7 @@ from cluster.topology import Node, Tier
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
 from own_rows import busy_neighbour
+from profiling.device_ratio import stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import measure_model, profile_of
 from profiling.profile import ModelProfile
@@ -77,7 +78,7 @@ def profiled() -> ModelProfile:
     )
     runtime.close()
     host = profile_of(measured, node="client", measured_on="client", max_batch=MAX_BATCH)
-    return emulate(host, node())
+    return emulate(host, node(), stated_ratio(SLOWER))
 
 
 async def drive(seconds: float, seed: int) -> tuple[np.ndarray, float]:

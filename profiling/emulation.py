@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
+from profiling.device_ratio import DeviceRatio
+from profiling.fit import fit_affine
 from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles, digest_of
 
 __all__ = ["check_devices", "check_running", "emulate", "emulated_profiles", "profiles_on"]
@@ -18,19 +19,31 @@ __all__ = ["check_devices", "check_running", "emulate", "emulated_profiles", "pr
 OWN = "a device of its host"
 
 
-def emulate(measured: ModelProfile, node: Node) -> ModelProfile:
-    """What `measured`, the profile of the host, becomes on the device that `node` emulates.
+def emulate(measured: ModelProfile, node: Node, ratio: DeviceRatio) -> ModelProfile:
+    """What `measured`, the profile of the host, becomes on the device that `node` emulates, which
+    takes `ratio` times as long.
 
-    A device that is k times slower takes k times the host's median for every batch, so nu and c are
-    k times the host's; its own times do not spread. Memory and loading stay the host's. Raises
-    `InputError` if the host is the slower one.
+    The times of an emulated device do not spread: each is the median. Memory and loading stay the
+    host's. Raises `InputError` if the host is the slower one.
     """
-    device = node.emulated
-    if device is None:
-        return measured
-    if not isinstance(device.emulate, SlowerThanHere):
-        raise InputError(f"{node.name}: no device {device.emulate!r} is published")
-    return _refuse_slow_host(_slowed(measured, device, device.emulate.slower_than_here), node)
+    assert node.emulated is not None
+    latency = tuple(_scaled(entry, ratio.at(entry.batch)) for entry in measured.latency)
+    fit = fit_affine([entry.batch for entry in latency], [entry.p50_s for entry in latency])
+    profile = measured.model_copy(
+        update={
+            "latency": latency,
+            "setup_s": fit.setup_s,
+            "marginal_s": fit.marginal_s,
+            "residual": fit.residual,
+            "emulated": Emulation(
+                device=node.emulated,
+                host_latency=measured.latency,
+                source=ratio.source,
+                error=ratio.error,
+            ),
+        }
+    )
+    return _refuse_slow_host(profile, node)
 
 
 def profiles_on(topology: Topology, measured: Profiles) -> Profiles:
@@ -96,22 +109,6 @@ def check_running(topology: Topology, profiles: Profiles, running: Mapping[str, 
                 f"{name} emulates {topology.node(name).device} by other profiles than these; name "
                 "those that it was started with, or run `testbed down` and `testbed up`"
             )
-
-
-def _slowed(measured: ModelProfile, device: EmulatedDevice, times: float) -> ModelProfile:
-    return measured.model_copy(
-        update={
-            "latency": tuple(_scaled(entry, times) for entry in measured.latency),
-            "setup_s": times * measured.setup_s,
-            "marginal_s": times * measured.marginal_s,
-            "emulated": Emulation(
-                device=device,
-                host_latency=measured.latency,
-                source=f"{times:g} times the host's median",
-                error=None,
-            ),
-        }
-    )
 
 
 def _scaled(host: BatchLatency, times: float) -> BatchLatency:

@@ -13,6 +13,7 @@ from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import find_model
+from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, models_of
 from serving.cli.options import PORT, PROFILE_S, number
@@ -31,6 +32,7 @@ def up(
     """Start a Ray cluster with one resource per node of the topology."""
     out = VerbOutput(as_json)
     wanted = Topology.load(topology)
+    refuse_unpublished(wanted)
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = local.up(wanted, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")

@@ -21,9 +21,16 @@ from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
+from profiling.device_ratio import DeviceRatio, published_ratio, stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import BATCH_SIZES, ModelMeasurement, measure_model, profile_of
 from profiling.profile import Profiles
+from profiling.published import (
+    NetworkLatency,
+    PublishedDevice,
+    find_device,
+    refuse_unpublished,
+)
 
 __all__ = ["profile_cluster"]
 
@@ -72,6 +79,70 @@ class _Bench:
         finally:
             runtime.close()
 
+    def class_of(self, card: ModelCard) -> str:
+        """Which networks with published times this one is like."""
+        from models.zoo.assembly import load_network
+        from profiling.reference import class_of
+
+        return class_of(load_network(card))
+
+    def host_latency_s(self, row: NetworkLatency, target_s: float) -> float:
+        """What this host takes for a batch of a network with published times."""
+        from profiling.reference import host_latency_s
+
+        node = self._node
+        return host_latency_s(row, node.host_device, node.threads, target_s=target_s)
+
+
+class _Ratios:
+    """How much slower than one piece of hardware the devices are that its nodes emulate. What a
+    published device needs is timed once for each class of networks."""
+
+    def __init__(self, bench: Any, hardware: _Hardware, target_s: float) -> None:
+        self._bench = bench
+        self._nodes = hardware.nodes
+        self._target_s = target_s
+        self._found: dict[tuple[str, str], DeviceRatio] = {}
+
+    def of(self, node: Node, card: ModelCard) -> DeviceRatio:
+        """The ratio for the device of `node`. Raises `InputError` where that is the faster one, or
+        has no published times of networks such as this."""
+        assert node.emulated is not None
+        named = node.emulated.emulate
+        if not isinstance(named, str):
+            return stated_ratio(named.slower_than_here)
+        device = find_device(named)
+        network_class: str = ray.get(self._bench.class_of.remote(card))
+        if network_class not in device.classes:
+            raise InputError(
+                f"{node.name} cannot emulate {named}: {card.name} is of class {network_class}, "
+                f"and there are published times of {', '.join(device.classes)} only"
+            )
+        key = (named, network_class)
+        if key not in self._found:
+            self._found[key] = self._measure(device, network_class, node)
+        return self._found[key]
+
+    def _measure(self, device: PublishedDevice, network_class: str, node: Node) -> DeviceRatio:
+        most = max(each.max_batch for each in self._nodes)
+        host_s: dict[NetworkLatency, float] = {}
+        ratio = None
+        for batch in device.batches(network_class):
+            if batch > most and ratio is not None:
+                break
+            for row in device.classes[network_class]:
+                if row.batch == batch:
+                    host_s[row] = ray.get(self._bench.host_latency_s.remote(row, self._target_s))
+            ratio = published_ratio(device, network_class, host_s)
+            if ratio.at(batch) < 1:  # before larger batches are timed, which takes long
+                raise InputError(
+                    f"{node.name} cannot emulate {device.name}: for {network_class} networks in "
+                    f"batches of {batch} it takes {ratio.at(batch):.2g} of this host's time; name "
+                    "a slower device, or run it on a faster host"
+                )
+        assert ratio is not None
+        return ratio
+
 
 def profile_cluster(
     topology: Topology,
@@ -83,8 +154,10 @@ def profile_cluster(
     """Measure every model on all hardware of the connected cluster, one thing at a time.
 
     `on_progress(done, total, what)` is called before each measurement. Raises `InputError` for
-    no model, and for one that the host computes more slowly than a device that it emulates.
+    no model, for one that the host computes more slowly than a device that it emulates, and for a
+    device that nobody published.
     """
+    refuse_unpublished(topology)
     if not cards:
         raise InputError("there is no model to profile; the zoo is empty")
     groups = _group_by_hardware(topology)
@@ -96,6 +169,7 @@ def profile_cluster(
         allocating = {"env_vars": ENVIRONMENT}  # as the replicas that will serve it
         bench_of = ray.remote(runtime_env=allocating)(_Bench)
         bench = _on_node(bench_of, measured_on).remote(measured_on)
+        ratios = _Ratios(bench, hardware, target_s)
         for index, card in enumerate(cards):
             done = position * len(cards) + index
             on_progress(done, total, f"{card.name} on {measured_on.name}")
@@ -107,7 +181,9 @@ def profile_cluster(
                     measured_on=measured_on.name,
                     max_batch=node.max_batch,
                 )
-                found.append(emulate(profile, node))
+                if node.emulated:
+                    profile = emulate(profile, node, ratios.of(node, card))
+                found.append(profile)
         ray.kill(bench)
     on_progress(total, total, "done")
     return Profiles(

@@ -1,13 +1,16 @@
-"""Measuring needs torch only for memory: the loop itself runs on a fake clock and a fake model."""
+"""Measuring: the loop on a fake clock and a fake model, memory and networks of others on torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from profiling.measure import BATCH_SIZES, measure_latency, measure_model, profile_of
 from profiling.memory import peak_workspace_bytes
+from profiling.published import NetworkLatency, device_names, find_device
+from profiling.reference import class_of, host_latency_s
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 
@@ -64,6 +67,33 @@ def test_workspace_is_the_peak_not_the_sum() -> None:
 
     peak = peak_workspace_bytes(two_after_another, "cpu")
     assert 4_000_000 <= peak < 4_100_000
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        ("lcnet_050", "depthwise"),
+        ("resnet18", "convolution"),
+        ("vit_tiny_patch16_224", "attention"),
+    ],
+)
+def test_a_network_is_told_by_its_layers(network: str, found: str) -> None:
+    assert class_of(timm.create_model(network, pretrained=False)) == found
+
+
+def test_networks_of_published_devices_are_there_to_be_timed() -> None:
+    small = {"convolution": "resnet18", "depthwise": "mnasnet_050"}
+    for network_class, network in small.items():
+        assert class_of(timm.create_model(network, pretrained=False)) == network_class
+    for name in device_names():
+        for network_class, rows in find_device(name).classes.items():
+            assert network_class in small
+            assert all(timm.is_model(row.network) for row in rows)
+
+
+def test_a_published_network_is_timed_as_models_are_served() -> None:
+    row = NetworkLatency(network="lcnet_050", height=32, width=32, batch=2, latency_s=1.0)
+    assert 1e-4 < host_latency_s(row, "cpu", 1, target_s=0.01) < 10.0
 
 
 @pytest.mark.gpu
