@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluster.devices import SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
-from profiling.device_ratio import DeviceRatio
+from profiling.device_ratio import DeviceRatio, stated_ratio
 from profiling.fit import fit_affine
 from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles, digest_of
 
@@ -48,8 +49,11 @@ def emulate(measured: ModelProfile, node: Node, ratio: DeviceRatio) -> ModelProf
 
 def profiles_on(topology: Topology, measured: Profiles) -> Profiles:
     """What `measured`, of nodes with devices of their hosts, becomes on the devices that the nodes
-    of `topology` emulate; both have the same nodes. Raises `InputError` where a profile is of
-    another node or of an emulated device, or the host is the slower one."""
+    of `topology` emulate by a stated factor; both have the same nodes.
+
+    Raises `InputError` where a profile is of another node or of an emulated device, a device is a
+    published one (for which other networks must be timed here), or the host is the slower one.
+    """
     nodes = {node.name: node for node in topology.nodes}
     found = []
     for profile in measured.profiles:
@@ -58,7 +62,17 @@ def profiles_on(topology: Topology, measured: Profiles) -> Profiles:
                 f"{profile.model} on {profile.node} was not profiled on a host of "
                 f"{topology.name!r}, so nothing follows for the devices that it emulates"
             )
-        found.append(emulate(profile, nodes[profile.node]))
+        device = nodes[profile.node].emulated
+        if device is None:
+            found.append(profile)
+            continue
+        if not isinstance(device.emulate, SlowerThanHere):
+            raise InputError(
+                f"{profile.node} emulates {device}, for which other networks must be timed here; "
+                "run `testbed profile`"
+            )
+        ratio = stated_ratio(device.emulate.slower_than_here)
+        found.append(emulate(profile, nodes[profile.node], ratio))
     return measured.model_copy(update={"topology": topology.name, "profiles": tuple(found)})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.devices import EmulatedDevice
 from cluster.errors import InputError
 from cluster.specs import SPECS
 from cluster.topology import Topology
@@ -37,6 +38,10 @@ def test_budgets_of_the_emulated_hierarchy_take_less_of_the_host_than_the_demos(
 def test_profiles_of_emulated_devices_or_other_nodes_are_refused() -> None:
     with pytest.raises(InputError, match="was not profiled on a host of 'emulated'"):
         profiles_on(EMULATED, profiles_on(EMULATED, MEASURED))
+    published = EmulatedDevice(emulate="dragonwing-rb3-gen2-cpu")
+    nodes = tuple(node.model_copy(update={"device": published}) for node in EMULATED.nodes)
+    with pytest.raises(InputError, match="for which other networks must be timed here"):
+        profiles_on(EMULATED.model_copy(update={"nodes": nodes}), MEASURED)
     first = MEASURED.profiles[0].model_copy(update={"node": "client-9"})
     strange = MEASURED.model_copy(update={"profiles": (first,)})
     with pytest.raises(InputError, match="on client-9 was not profiled on a host of 'emulated'"):
