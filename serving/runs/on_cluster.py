@@ -75,6 +75,48 @@ class _WatchedFleet:
         return change
 
 
+class _LoopBeside:
+    """The live loop beside one run, and what it did."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        options: ReplanOptions,
+        fleet: Fleet,
+        version: int,
+        planner: TimedPlanner,
+    ) -> None:
+        self._fleet = _WatchedFleet(fleet)
+        self.looks: list[Look] = []
+        self.decisions_s = planner.spent_s
+        self._loop = ReplanLoop(
+            self._fleet,
+            LoopState(plan=request.plan.model_copy(update={"version": version})),
+            request.believed or request.setting,
+            options,
+            clock=time.monotonic,
+            policy=request.policy,
+            planner=planner,
+            routing=request.routing,
+            on_look=lambda report: self.looks.append(report.look),
+        )
+
+    async def run(self) -> None:
+        """From the start of the traffic until that ends."""
+        self._fleet.since_s = time.monotonic()
+        await self._loop.run()
+
+    @property
+    def changes(self) -> list[Change]:
+        """What was put in force, in that order."""
+        return [
+            Change(look, plan, in_force_s)
+            for plan, in_force_s in self._fleet.in_force
+            for look in self.looks
+            if any(step is plan for step in look.steps)
+        ]
+
+
 class ClusterRuns:
     """`Runs` on real nodes. Use as a context manager: its end takes the cluster down.
 
@@ -122,34 +164,18 @@ class ClusterRuns:
         schedule = build_schedule(
             request.phases, request.seed, len(self._images), self._images.labelled, request.timeline
         )
-        believed = request.believed or request.setting
         faults = timeline_beside(request.timeline, state, fleet.change_link)
-        version = fleet.apply(
-            request.plan, believed, request.planned_for, routing=request.routing
-        ).version
-        watched = _WatchedFleet(fleet)
-        looks: list[Look] = []
-        parts = [] if faults is None else [faults]
-        planner = None
+        change = fleet.apply(
+            request.plan,
+            request.believed or request.setting,
+            request.planned_for,
+            routing=request.routing,
+        )
+        loop = None
         if request.options is not None:
             planner = TimedPlanner(self._planner(request.policy.decide), None)
-            loop = ReplanLoop(
-                watched,
-                LoopState(plan=request.plan.model_copy(update={"version": version})),
-                believed,
-                request.options,
-                clock=time.monotonic,
-                policy=request.policy,
-                planner=planner,
-                routing=request.routing,
-                on_look=lambda report: looks.append(report.look),
-            )
-
-            async def replan() -> None:
-                watched.since_s = time.monotonic()
-                await loop.run()
-
-            parts.append(replan)
+            loop = _LoopBeside(request, request.options, fleet, change.version, planner)
+        parts = [part for part in (faults, loop.run if loop else None) if part is not None]
         run = run_traffic(
             fleet,
             request.plan,
@@ -163,13 +189,9 @@ class ClusterRuns:
             raise ServingError(
                 f"what ran beside the traffic of seed {request.seed} broke off: {run.beside_fault}"
             )
-        changes = [
-            Change(look, plan, in_force_s)
-            for plan, in_force_s in watched.in_force
-            for look in looks
-            if any(step is plan for step in look.steps)
-        ]
-        return LiveRun(run.measurements, looks, changes, [] if planner is None else planner.spent_s)
+        if loop is None:
+            return LiveRun(run.measurements, [], [], [])
+        return LiveRun(run.measurements, loop.looks, loop.changes, loop.decisions_s)
 
     def _planner(self, decide: Planner) -> PlanningProcess:
         """The process that makes such decisions. It is kept from run to run, so that only the first
