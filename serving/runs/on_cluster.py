@@ -1,8 +1,8 @@
 """Runs on a Ray cluster of this machine: real nodes, models and traffic.
 
 Each is what the command line does: a plan is deployed, its traffic driven with the events of the
-timeline, and the live loop runs beside it. The cluster is this object's own. It is started with the
-first run, and anew for a run on other nodes.
+timeline, and the live loop runs beside it. The cluster is this object's own, started with the first
+run. Nodes of other windows or devices are started anew on it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cluster.demand import Phase
+from cluster.errors import InputError
+from cluster.machine import check_capacity, read_machine
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState
+from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import ServingError
 from serving.node.snapshot import NodeSnapshot
@@ -158,7 +161,7 @@ class ClusterRuns:
 
         Raises `ClusterError` where a cluster is up already or a node does not come back,
         `ServingError` where the loop or the timeline broke off, `InputError` for an event that
-        names nobody, and what `Fleet.apply` raises.
+        names nobody or nodes of other names than the first run's, and what `Fleet.apply` raises.
         """
         fleet, state = self._ready(request.setting)
         schedule = build_schedule(
@@ -202,28 +205,42 @@ class ClusterRuns:
 
     def _ready(self, setting: Setting) -> tuple[Fleet, ClusterState]:
         """The nodes of `setting`, all of them there."""
-        if self._fleet is None or self._state is None or self._setting != setting:
-            self._down()
-            self._up(setting)
-        assert self._fleet is not None
-        assert self._state is not None
+        state = self._up(setting.topology)
+        if self._fleet is None or self._setting != setting:
+            self._fleet = self._launch(setting, state)
+            self._setting = setting
         wait_for_nodes(self._fleet)
-        return self._fleet, self._state
+        return self._fleet, state
 
-    def _up(self, setting: Setting) -> None:
+    def _up(self, topology: Topology) -> ClusterState:
+        """The cluster. It is never another one, since Ray keeps the token of the first for as long
+        as a process lives."""
+        if self._state is None:
+            self._state = local.up(topology)
+            local.connect()
+        names = [node.name for node in self._state.topology.nodes]
+        if [node.name for node in topology.nodes] != names:
+            raise InputError(
+                f"topology {topology.name!r} has other nodes than {', '.join(names)}, for which the "
+                "cluster of these runs was started"
+            )
+        return self._state
+
+    def _launch(self, setting: Setting, state: ClusterState) -> Fleet:
+        """Nodes of `setting`, in place of those that run."""
+        check_capacity(setting.topology, read_machine())
         self._say(f"starting the {len(setting.topology.nodes)} nodes of {setting.topology.name}")
-        self._state = local.up(setting.topology)
-        local.connect()
         from serving.deploy.fleet import Fleet
 
-        self._fleet = Fleet.launch(
+        if self._fleet is not None:
+            self._fleet.end()
+        return Fleet.launch(
             setting.topology,
             setting.tasks,
             setting.largest_query_bytes,
-            self._state.link_token,
+            state.link_token,
             profiles=setting.profiles,
         )
-        self._setting = setting
 
     def _down(self) -> None:
         """Take down what was started here, and nothing else."""
