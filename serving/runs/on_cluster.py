@@ -221,8 +221,8 @@ class ClusterRuns:
         names = [node.name for node in self._state.topology.nodes]
         if [node.name for node in topology.nodes] != names:
             raise InputError(
-                f"topology {topology.name!r} has other nodes than {', '.join(names)}, for which the "
-                "cluster of these runs was started"
+                f"topology {topology.name!r} has other nodes than {', '.join(names)}, for which "
+                "the cluster of these runs was started"
             )
         return self._state
 
