@@ -115,14 +115,20 @@ def profile(
         profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)
     save_result(profiles.save, output)
     local.disconnect()
-    table = Table("model", "measured on", "ν ms", "c ms", "residual", "weights MiB", "load s")
+    table = Table(
+        "model", "measured on", "emulates", "ν ms", "c ms", "residual", "weights MiB", "load s"
+    )
     shown = set()
     for entry in profiles.profiles:
-        if (entry.model, entry.measured_on) not in shown:
-            shown.add((entry.model, entry.measured_on))
+        emulated = entry.emulated
+        row = (entry.model, entry.measured_on, emulated.device if emulated else None)
+        if row not in shown:
+            shown.add(row)
+            error = f" ± {emulated.error:.0%}" if emulated and emulated.error is not None else ""
             table.add_row(
                 entry.model,
                 entry.measured_on,
+                f"{emulated.device}{error}" if emulated else "",
                 f"{entry.setup_s * 1e3:.1f}",
                 f"{entry.marginal_s * 1e3:.1f}",
                 f"{entry.residual:.1%}",
@@ -131,7 +137,9 @@ def profile(
             )
     out.table(table)
     out.wrote(output)
-    out.result({"profiles": str(output), "models": len(cards), "measured": len(shown)})
+    out.result(
+        {"profiles": str(output), "models": len(cards), "measured": len({row[:2] for row in shown})}
+    )
 
 
 VERBS = (up, down, status, profile)

@@ -21,16 +21,11 @@ from cluster.providers.local import resource_of
 from cluster.topology import Node, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
-from profiling.device_ratio import DeviceRatio, published_ratio, stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import BATCH_SIZES, ModelMeasurement, measure_model, profile_of
 from profiling.profile import Profiles
-from profiling.published import (
-    NetworkLatency,
-    PublishedDevice,
-    find_device,
-    refuse_unpublished,
-)
+from profiling.published import NetworkLatency, refuse_unpublished
+from profiling.ratio_finder import RatioFinder
 
 __all__ = ["profile_cluster"]
 
@@ -94,56 +89,6 @@ class _Bench:
         return host_latency_s(row, node.host_device, node.threads, target_s=target_s)
 
 
-class _Ratios:
-    """How much slower than one piece of hardware the devices are that its nodes emulate. What a
-    published device needs is timed once for each class of networks."""
-
-    def __init__(self, bench: Any, hardware: _Hardware, target_s: float) -> None:
-        self._bench = bench
-        self._nodes = hardware.nodes
-        self._target_s = target_s
-        self._found: dict[tuple[str, str], DeviceRatio] = {}
-
-    def of(self, node: Node, card: ModelCard) -> DeviceRatio:
-        """The ratio for the device of `node`. Raises `InputError` where that is the faster one, or
-        has no published times of networks such as this."""
-        assert node.emulated is not None
-        named = node.emulated.emulate
-        if not isinstance(named, str):
-            return stated_ratio(named.slower_than_here)
-        device = find_device(named)
-        network_class: str = ray.get(self._bench.class_of.remote(card))
-        if network_class not in device.classes:
-            raise InputError(
-                f"{node.name} cannot emulate {named}: {card.name} is of class {network_class}, "
-                f"and there are published times of {', '.join(device.classes)} only"
-            )
-        key = (named, network_class)
-        if key not in self._found:
-            self._found[key] = self._measure(device, network_class, node)
-        return self._found[key]
-
-    def _measure(self, device: PublishedDevice, network_class: str, node: Node) -> DeviceRatio:
-        most = max(each.max_batch for each in self._nodes)
-        host_s: dict[NetworkLatency, float] = {}
-        ratio = None
-        for batch in device.batches(network_class):
-            if batch > most and ratio is not None:
-                break
-            for row in device.classes[network_class]:
-                if row.batch == batch:
-                    host_s[row] = ray.get(self._bench.host_latency_s.remote(row, self._target_s))
-            ratio = published_ratio(device, network_class, host_s)
-            if ratio.at(batch) < 1:  # before larger batches are timed, which takes long
-                raise InputError(
-                    f"{node.name} cannot emulate {device.name}: for {network_class} networks in "
-                    f"batches of {batch} it takes {ratio.at(batch):.2g} of this host's time; name "
-                    "a slower device, or run it on a faster host"
-                )
-        assert ratio is not None
-        return ratio
-
-
 def profile_cluster(
     topology: Topology,
     cards: Sequence[ModelCard],
@@ -169,7 +114,7 @@ def profile_cluster(
         allocating = {"env_vars": ENVIRONMENT}  # as the replicas that will serve it
         bench_of = ray.remote(runtime_env=allocating)(_Bench)
         bench = _on_node(bench_of, measured_on).remote(measured_on)
-        ratios = _Ratios(bench, hardware, target_s)
+        ratios = _finder(bench, hardware, target_s)
         for index, card in enumerate(cards):
             done = position * len(cards) + index
             on_progress(done, total, f"{card.name} on {measured_on.name}")
@@ -182,7 +127,7 @@ def profile_cluster(
                     max_batch=node.max_batch,
                 )
                 if node.emulated:
-                    profile = emulate(profile, node, ratios.of(node, card))
+                    profile = emulate(profile, node, ratios.find(node, card))
                 found.append(profile)
         ray.kill(bench)
     on_progress(total, total, "done")
@@ -190,6 +135,15 @@ def profile_cluster(
         topology=topology.name,
         profiles=tuple(found),
         provenance=collect_provenance("testbed profile", packages=("torch", "timm", "ray")),
+    )
+
+
+def _finder(bench: Any, hardware: _Hardware, target_s: float) -> RatioFinder:
+    """Finds how much slower than `hardware` the devices are that its nodes emulate."""
+    return RatioFinder(
+        hardware.nodes,
+        lambda card: ray.get(bench.class_of.remote(card)),
+        lambda row: ray.get(bench.host_latency_s.remote(row, target_s)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 
 import pytest
 
@@ -105,33 +105,37 @@ def test_a_device_of_the_host_takes_what_the_host_takes() -> None:
     assert own.late_batches == 0
 
 
-def test_an_executor_answers_in_the_devices_time_and_its_loop_goes_on() -> None:
-    latency_s = 0.06
-    runtime = FakeRuntime(number=7)
+def test_an_executor_holds_its_answers_back_while_its_loop_goes_on() -> None:
+    runtime, over = FakeRuntime(number=7), threading.Event()
+    waited_s: list[float] = []
 
-    async def scenario() -> tuple[list[Served], float, Executor, int]:
-        executor = Executor(
-            GreedyBatcher(1), lambda _: runtime, device_time=EmulatedTime(lambda *_: latency_s)
-        )
+    def wait(delay_s: float) -> None:
+        waited_s.append(delay_s)
+        assert over.wait(20)
+
+    async def scenario() -> list[Served]:
+        emulated = EmulatedTime(lambda model, size: 60.0 * size, wait=wait)
+        executor = Executor(GreedyBatcher(8), lambda _: runtime, device_time=emulated)
         await executor.load("m")
-        turns = 0
-        begun_s = time.monotonic()
-        asked = [asyncio.ensure_future(executor.submit("m", "depth", image(i))) for i in range(3)]
-        while not all(each.done() for each in asked):
-            await asyncio.sleep(0.005)
-            turns += 1
-        spent_s = time.monotonic() - begun_s
+        first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        while not waited_s:
+            await asyncio.sleep(0.001)
+        rest = [asyncio.ensure_future(executor.submit("m", "depth", image(i))) for i in (2, 3)]
+        await asyncio.sleep(0.01)
+        assert runtime.batches == [1]  # it is computed, and the next one has to wait
+        assert not first.done()
+        over.set()
+        served = [await first, *(await asyncio.gather(*rest))]
+        assert executor.busy_s == pytest.approx(60.0 + 120.0)
+        assert executor.batches == 2
         executor.close()
-        return [each.result() for each in asked], spent_s, executor, turns
+        return served
 
-    served, spent_s, executor, turns = asyncio.run(scenario())
-    assert [float(each.prediction[0, 0]) for each in served] == [7.0, 8.0, 9.0]
-    assert spent_s >= 3 * latency_s  # one after another
-    assert all(each.compute_s >= latency_s for each in served)
-    assert served[0].queue_s + served[0].batch_wait_s < served[2].queue_s + served[2].batch_wait_s
-    assert turns > 3  # the wait is not on the loop
-    if not executor.late_batches:
-        assert executor.busy_s == pytest.approx(3 * latency_s)
+    served = asyncio.run(scenario())
+    assert [float(each.prediction[0, 0]) for each in served] == [8.0, 9.0, 10.0]
+    assert [each.batch_size for each in served] == [1, 2, 2]
+    assert 50.0 < waited_s[0] <= 60.0
+    assert waited_s[1] > 150.0  # from the first one's emulated end
 
 
 def test_a_batch_is_ready_when_its_last_query_came_or_its_window_closed() -> None:
