@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,8 +105,12 @@ bench-models: setup ## measure the zoo; writes out/bench/models.json (two minute
 bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
 	$(PY) benchmarks/bench_changes.py --out out/bench/changes.json
 
-bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (a quarter of an hour)
+bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (20 minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json
+
+bench-live-cluster: setup ## the same on a cluster, on its own and on emulated devices (40 minutes); adds to live.json
+	$(PY) benchmarks/bench_live.py --live own --out out/bench/live.json
+	$(PY) benchmarks/bench_live.py --live emulated --out out/bench/live.json
 
 .PHONY: bench-prediction
 bench-prediction: setup ## measure emulated devices against their profiles; writes out/bench/prediction.json (five minutes)

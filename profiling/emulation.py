@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluster.devices import SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
-from profiling.device_ratio import DeviceRatio
+from profiling.device_ratio import DeviceRatio, stated_ratio
 from profiling.fit import fit_affine
 from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles, digest_of
 
-__all__ = ["check_devices", "check_running", "emulate", "emulated_profiles"]
+__all__ = ["check_devices", "check_running", "emulate", "emulated_profiles", "profiles_on"]
 
 OWN = "a device of its host"
 
@@ -44,6 +45,35 @@ def emulate(measured: ModelProfile, node: Node, ratio: DeviceRatio) -> ModelProf
         }
     )
     return _refuse_slow_host(profile, node)
+
+
+def profiles_on(topology: Topology, measured: Profiles) -> Profiles:
+    """What `measured`, of nodes with devices of their hosts, becomes on the devices that the nodes
+    of `topology` emulate by a stated factor; both have the same nodes.
+
+    Raises `InputError` where a profile is of another node or of an emulated device, a device is a
+    published one (for which other networks must be timed here), or the host is the slower one.
+    """
+    nodes = {node.name: node for node in topology.nodes}
+    found = []
+    for profile in measured.profiles:
+        if profile.node not in nodes or profile.emulated is not None:
+            raise InputError(
+                f"{profile.model} on {profile.node} was not profiled on a host of "
+                f"{topology.name!r}, so nothing follows for the devices that it emulates"
+            )
+        device = nodes[profile.node].emulated
+        if device is None:
+            found.append(profile)
+            continue
+        if not isinstance(device.emulate, SlowerThanHere):
+            raise InputError(
+                f"{profile.node} emulates {device}, for which other networks must be timed here; "
+                "run `testbed profile`"
+            )
+        ratio = stated_ratio(device.emulate.slower_than_here)
+        found.append(emulate(profile, nodes[profile.node], ratio))
+    return measured.model_copy(update={"topology": topology.name, "profiles": tuple(found)})
 
 
 def check_devices(topology: Topology, profiles: Profiles) -> None:

@@ -50,6 +50,7 @@ SERVING = Panel(
     (
         [("serving/cli", "the verbs of testbed")],
         [("serving/experiments", "drift, bursts, faults")],
+        [("serving/runs", "simulated or live")],
         [("serving/report", "report.html, figures"), ("serving/simulation", "on a virtual clock")],
         [("serving/traffic", "load generator, scores"), ("serving/replan", "the live loop")],
         [("serving/client", "the Python client"), ("serving/deploy", "Ray Serve, assignments")],

@@ -1,4 +1,4 @@
-"""The verb that repeats experiments: experiment, at the planning level or in simulated time."""
+"""The verb that repeats experiments: at the planning level, in simulated time or on a cluster."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from cluster.demand import Demand
 from cluster.errors import InputError, UnknownNameError
+from cluster.providers import local
 from cluster.specs import SPECS
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, ProfilesFile, load_setting
+from serving.cli.inputs import ImageCount, Json, ProfilesFile, load_labelled, load_setting
 from serving.cli.options import REPETITIONS, number
 from serving.cli.output import check_folder
+from serving.setting.setting import Setting
 
 __all__ = ["VERBS"]
 
@@ -30,6 +33,10 @@ def experiment(
         list[Path] | None, typer.Option(help=f"CSV of recorded arrivals, for {TRACED}; repeatable")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/figures"),
+    live: Annotated[
+        bool, typer.Option("--live", help="on a Ray cluster of its own, with real traffic")
+    ] = False,
+    images: ImageCount = 240,
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
     as_json: Json = False,
 ) -> None:
@@ -37,28 +44,34 @@ def experiment(
 
     Those at the planning level are the paper's, on published figures. Those in simulated time drive
     the demo's load through the simulated system, on what `testbed profile` measured (--profiles).
-    An interrupted run goes on where it stopped.
+    With --live they start a cluster, and each run takes as long as its traffic. An interrupted
+    experiment goes on where it stopped.
     """
     out = VerbOutput(as_json)
     from planner.experiments import EXPERIMENTS as PLANNED
     from serving.experiments import EXPERIMENTS as SIMULATED
+    from serving.experiments import LIVE_EXPERIMENTS as LIVE
 
     if list_ or name is None:
         out.say(f"at the planning level: {', '.join(PLANNED)}")
         out.say(f"in simulated time: {', '.join(SIMULATED)}")
-        out.result({"experiments": [*PLANNED, *SIMULATED]})
+        out.say(f"with --live: {', '.join(LIVE)}")
+        out.result({"experiments": [*PLANNED, *SIMULATED], "live": [*LIVE]})
         return
-    if name not in PLANNED and name not in SIMULATED:
-        raise UnknownNameError(
-            f"no experiment {name!r} (valid: {', '.join([*PLANNED, *SIMULATED])})"
-        )
+    valid = [*LIVE] if live else [*PLANNED, *SIMULATED]
+    if name not in valid:
+        how = " --live" if live else ""
+        raise UnknownNameError(f"no experiment {name!r}{how} (valid: {', '.join(valid)})")
     if trace and name != TRACED:
         raise InputError(f"--trace: {name} replays none, only {TRACED} does; leave it out")
     check_folder(output)
     options: dict[str, object] = {} if seeds is None else {"seeds": seeds}
     if trace:
         options["traces"] = trace
-    if name in SIMULATED:
+    if live:
+        setting = load_setting(SPECS / "demo.yaml", profiles)
+        written = _run_live(out, name, output, setting, images, options)
+    elif name in SIMULATED:
         setting = load_setting(SPECS / "demo.yaml", profiles)
         with out.progress(name) as advance:
             written = SIMULATED[name](output, setting, on_progress=advance, **options)
@@ -67,6 +80,27 @@ def experiment(
             written = PLANNED[name](output, on_progress=advance, **options)
     out.say(f"wrote {written} and its figure")
     out.result({"experiment": name, "rows": str(written)})
+
+
+def _run_live(
+    out: VerbOutput,
+    name: str,
+    output: Path,
+    setting: Setting,
+    images: int,
+    options: dict[str, object],
+) -> Path:
+    """An experiment on a cluster that is started for it. Raises `ClusterError` if one is up."""
+    local.prepare_ray()
+    from serving.experiments import LIVE_EXPERIMENTS
+    from serving.runs.on_cluster import ClusterRuns
+
+    labelled = load_labelled(out, Demand.load(SPECS / "demo-demand.yaml").phases, images)
+    with (
+        ClusterRuns(labelled, f"testbed experiment {name} --live", out.say) as runs,
+        out.progress(name, changes=True) as advance,
+    ):
+        return LIVE_EXPERIMENTS[name](output, setting, on_progress=advance, runs=runs, **options)
 
 
 VERBS = (experiment,)

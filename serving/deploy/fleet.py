@@ -137,6 +137,11 @@ class Fleet:
             },
         )
 
+    def end(self) -> None:
+        """End the nodes. The cluster stays, and others of these names may be launched on it."""
+        for node in self.topology.nodes:
+            serve.delete(application_of(node.name))
+
     def endpoints(self) -> dict[str, Endpoint]:
         """Where every node listens now."""
         return run_blocking(

@@ -1,6 +1,7 @@
-"""Experiments in simulated time: what policies of change make of loads and faults that move.
+"""Experiments on the system, simulated or live: what policies make of loads and faults that move.
 
 Each `run(out_dir, setting, ...)` writes a CSV and a figure, as those of `planner.experiments` do.
+`runs` says where the runs take place (`serving.runs`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from serving.experiments import (
     failure,
     flash_crowd,
     forecast,
+    heterogeneity,
     noise,
     thrash,
     windows,
 )
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["EXPERIMENTS", "LIVE_EXPERIMENTS"]
 
-EXPERIMENTS: dict[str, Callable[..., Path]] = {
+_MOVING: dict[str, Callable[..., Path]] = {
     "drift": drift.run,
     "noise": noise.run,
     "bursts": bursts.run,
@@ -29,5 +31,17 @@ EXPERIMENTS: dict[str, Callable[..., Path]] = {
     "flash-crowd": flash_crowd.run,
     "thrash": thrash.run,
     "forecast": forecast.run,
-    "windows-simulated": windows.run,
 }
+EXPERIMENTS: dict[str, Callable[..., Path]] = {
+    **_MOVING,
+    "windows-simulated": windows.run,
+    "heterogeneity-simulated": heterogeneity.run,
+}
+"""in simulated time"""
+
+LIVE_EXPERIMENTS: dict[str, Callable[..., Path]] = {
+    **_MOVING,
+    "windows": windows.run,
+    "heterogeneity": heterogeneity.run,
+}
+"""on a cluster, where each run takes as long as its traffic"""

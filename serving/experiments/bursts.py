@@ -10,6 +10,7 @@ from cluster.demand import EVERY_CLIENT, Demand
 from cluster.specs import SPECS
 from planner.experiments.study import Progress
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -25,6 +26,7 @@ def run(
     seeds: int = 20,
     on_progress: Progress | None = None,
     traces: Sequence[Path] = (),
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes bursts.csv and bursts.png, with a case for each of the recorded `traces`.
 
@@ -32,7 +34,7 @@ def run(
     short.
     """
     title = "accuracy in bursts around the same mean"
-    return run_live("bursts", title, cases(traces), setting, out_dir, seeds, on_progress)
+    return run_live("bursts", title, cases(traces), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases(traces: Sequence[Path] = ()) -> list[LiveCase]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from planner.experiments.study import Progress
 from serving.experiments.live_study import RUN_S, LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -14,11 +15,16 @@ GROWTH = 2.0
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 20, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes drift.csv and drift.png: 72 s from the demo's first mix to its second one."""
     title = "accuracy as the load moves"
-    return run_live("drift", title, cases(), setting, out_dir, seeds, on_progress)
+    return run_live("drift", title, cases(), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases() -> list[LiveCase]:

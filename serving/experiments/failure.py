@@ -8,6 +8,7 @@ from pathlib import Path
 from cluster.timeline import LinkSlowdown, NodeSlowdown, TimelineEvent
 from planner.experiments.study import Progress
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -17,14 +18,19 @@ SLOWER = 4.0
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 20, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes failure.csv and failure.png: 72 s with a fault after 20 s, mended after 50 s.
 
     Before the bound (F21) the fault counts too: what was away cannot answer there either.
     """
     title = "accuracy with a fault from 20 s to 50 s"
-    return run_live("failure", title, cases(setting), setting, out_dir, seeds, on_progress)
+    return run_live("failure", title, cases(setting), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases(setting: Setting) -> list[LiveCase]:

@@ -8,6 +8,7 @@ from cluster.arrivals import FlashCrowd
 from cluster.demand import EVERY_CLIENT
 from planner.experiments.study import Progress
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -16,11 +17,16 @@ FACTORS = (2.0, 3.0, 5.0)
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 20, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes flash-crowd.csv and flash-crowd.png: a crowd from 24 s to 43 s of 72 s."""
     title = "accuracy with a crowd of 15 s"
-    return run_live("flash-crowd", title, cases(), setting, out_dir, seeds, on_progress)
+    return run_live("flash-crowd", title, cases(), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases() -> list[LiveCase]:

@@ -8,6 +8,7 @@ from cluster.arrivals import Arrivals, DiurnalArrivals
 from cluster.demand import Phase
 from planner.experiments.study import Progress
 from serving.experiments.live_study import WITH_FORECAST, LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -20,12 +21,17 @@ SWING = 0.9
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 10, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 10,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes forecast.csv and forecast.png: five days of 72 s, of which a forecast can use
     the last three. Raises `MissingExtraError` for want of statsmodels."""
     title = "accuracy over five days of 72 s"
-    return run_live("forecast", title, cases(), setting, out_dir, seeds, on_progress)
+    return run_live("forecast", title, cases(), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases() -> list[LiveCase]:

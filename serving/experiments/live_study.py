@@ -1,6 +1,7 @@
 """What every experiment with moving loads does: each seed of a case, once under every policy.
 
-All policies of a seed get the same arrivals, begin with the same plan, and spill over.
+All policies of a seed get the same arrivals, begin with the same plan, and spill over. Where the
+runs take place says `Runs`: in simulated time, or on a cluster.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from serving.replan.change_policy import (
 from serving.replan.decision_input import DecisionOptions
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of
+from serving.runs.request import SIMULATED, RunRequest, Runs
 from serving.setting.setting import Setting
-from serving.simulation.live_run import LiveRun, simulate_live
+from serving.simulation.live_run import LiveRun
 from serving.simulation.simulate import IMAGES
 from serving.traffic.schedule import build_schedule
 
 __all__ = [
-    "EVERY_S", "POLICIES", "RUN_S", "WITH_FORECAST", "LiveCase", "demo_phases", "figures_of",
-    "run_live",
+    "EVERY_S", "POLICIES", "RUN_S", "WITH_FORECAST", "LiveCase", "demo_phases",
+    "figures_of", "file_name", "run_live",
 ]  # fmt: skip
 
 RUN_S = 72.0
@@ -43,8 +45,6 @@ EVERY_S = 12.0
 """between two plans of the policies that plan by the clock"""
 POLICIES = (FROZEN, "periodic", "reactive", "oracle")
 WITH_FORECAST = (FROZEN, "periodic", "reactive", "forecast", "oracle")
-PLANNING_S = 0.5
-"""that every decision takes, the same on every machine, so that a run can be repeated"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,24 +86,34 @@ def run_live(
     out_dir: str | Path,
     seeds: int,
     on_progress: Progress | None,
+    runs: Runs = SIMULATED,
 ) -> Path:
-    """Measure `cases` with each of `seeds` seeds, and write `<name>.csv` and `<name>.png`.
+    """Measure `cases` with each of `seeds` seeds, and write `<name>.csv` and `<name>.png`, which
+    are called `<name>-live` after live runs.
 
-    Raises what `run_study` and `simulate` raise.
+    Raises what `run_study` and `runs` raise.
     """
     known = {case.name: case for case in cases}
 
     def measure(case: Case) -> Iterator[Row]:
-        return measure_case(known[case["case"]], setting, case["seed"])
+        return measure_case(known[case["case"]], setting, case["seed"], runs)
 
     told: tuple[Case, ...] = tuple(
         {"experiment": name, "case": case, "seed": seed}
         for case, seed in product(known, range(seeds))
     )
-    return run_study(Study(name, title, told, measure, draw_policies, 2), out_dir, on_progress)
+    study = Study(file_name(name, runs), title, told, measure, draw_policies, 2)
+    return run_study(study, out_dir, on_progress)
 
 
-def measure_case(case: LiveCase, setting: Setting, seed: int) -> Iterator[Row]:
+def file_name(experiment: str, runs: Runs) -> str:
+    """Of what an experiment writes, without suffix."""
+    return f"{experiment}-live" if runs.live else experiment
+
+
+def measure_case(
+    case: LiveCase, setting: Setting, seed: int, runs: Runs = SIMULATED
+) -> Iterator[Row]:
     """A row a policy."""
     believed = case.believed(setting, seed) if case.believed else setting
     first = case.expected(case.phases[0], seed) if case.expected else case.phases[0]
@@ -112,17 +122,18 @@ def measure_case(case: LiveCase, setting: Setting, seed: int) -> Iterator[Row]:
     health = health_of(setting.problem(case.phases[0]), case.timeline, duration_s, PERIOD_S)
     policies = {name: policy_of(name, case, seed) for name in case.policies}
     for name, policy in policies.items():
-        run = simulate_live(
+        request = RunRequest(
             setting,
             plan,
-            case.phases,
-            options_of(policy) if policy else None,
+            planned_for=first,
+            phases=case.phases,
             seed=seed,
-            timeline=case.timeline,
+            options=options_of(policy) if policy else None,
             policy=policy or REACTIVE,
+            timeline=case.timeline,
             believed=setting if name == "oracle" else believed,
-            planning_s=PLANNING_S,
         )
+        run = runs.run(request)
         yield {"policy": name, **figures_of(run, setting, health)}
 
 

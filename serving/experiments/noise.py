@@ -13,6 +13,7 @@ from pydantic import ByteSize
 from cluster.demand import Phase
 from planner.experiments.study import Progress
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run", "with_wrong_bandwidths", "with_wrong_rates", "with_wrong_setups"]
@@ -21,7 +22,12 @@ ERRORS = (0.1, 0.25, 0.5)
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 20, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes noise.csv and noise.png.
 
@@ -30,7 +36,7 @@ def run(
     and bandwidths in all plans but those of the oracle.
     """
     title = "accuracy of plans made with wrong figures"
-    return run_live("noise", title, cases(), setting, out_dir, seeds, on_progress)
+    return run_live("noise", title, cases(), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases() -> list[LiveCase]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from planner.experiments.study import Progress
 from serving.experiments.live_study import WITH_FORECAST, LiveCase, demo_phases, run_live
+from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]
@@ -18,7 +19,12 @@ PERIODS = 4
 
 
 def run(
-    out_dir: str | Path, setting: Setting, *, seeds: int = 20, on_progress: Progress | None = None
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
 ) -> Path:
     """Writes thrash.csv and thrash.png: 128 s in which the demo's two mixes take turns.
 
@@ -26,7 +32,7 @@ def run(
     learn when they come.
     """
     title = "accuracy as the mix flips to and fro"
-    return run_live("thrash", title, cases(), setting, out_dir, seeds, on_progress)
+    return run_live("thrash", title, cases(), setting, out_dir, seeds, on_progress, runs)
 
 
 def cases() -> list[LiveCase]:

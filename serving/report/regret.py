@@ -17,7 +17,7 @@ from planner.programs.clairvoyant import Health, LeastWork, clairvoyant_bound
 from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
 
-__all__ = ["Regret", "regret_of"]
+__all__ = ["Regret", "card_scores", "regret_of"]
 
 PERIOD_S = 1.0
 
@@ -69,16 +69,21 @@ def regret_of(
         problem, arrivals_kct, period_s, max(waits_s), work=least_work_of(setting, problem),
         health=health,
     )  # fmt: skip
-    in_time_q = measurements.in_time
-    accuracy = {(m, t): a for m, by_task in setting.accuracy.items() for t, a in by_task.items()}
-    pairs = zip(measurements.model[in_time_q], measurements.task[in_time_q], strict=True)
-    score = sum(accuracy.get((str(model), str(task)), 0.0) for model, task in pairs)
+    score = float(card_scores(measurements, setting).sum())
     return Regret(
         accuracy=score / len(measurements),
         clairvoyant_bound=bound.accuracy,
         reached=score / bound.score if bound.score else 1.0,
         period_s=period_s,
     )
+
+
+def card_scores(measurements: Measurements, setting: Setting) -> FloatArray:
+    """By query, the accuracy a_mt of the card of the model that answered it; 0 for one that was not
+    answered in time."""
+    pairs = zip(measurements.model, measurements.task, strict=True)
+    found_q = np.array([setting.accuracy.get(str(m), {}).get(str(t), 0.0) for m, t in pairs])
+    return np.where(measurements.in_time, found_q, 0.0)
 
 
 def _all_there_is(setting: Setting) -> Problem:

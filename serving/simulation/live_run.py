@@ -24,7 +24,7 @@ from serving.simulation.simulate import simulate_beside
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.traffic.measurement import Measurements
 
-__all__ = ["Change", "LiveRun", "simulate_live"]
+__all__ = ["Change", "LiveRun", "TimedPlanner", "simulate_live"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def simulate_live(
     looks: list[Look] = []
     changes: list[Change] = []
     beside = None
-    planning = _Timed(policy.decide, planning_s)
+    planning = TimedPlanner(policy.decide, planning_s)
     if options is not None:
         period_s = options.period_s
         state = LoopState(plan=plan)
@@ -123,8 +123,9 @@ def simulate_live(
     return LiveRun(rows, looks, changes, planning.spent_s)
 
 
-class _Timed:
-    """A planner, and how long each of its decisions took by this machine's clock, or always."""
+class TimedPlanner:
+    """A planner, and in `spent_s` how long each of its decisions took: by this machine's clock, or
+    `fixed_s` for all of them."""
 
     def __init__(self, planner: Planner, fixed_s: float | None) -> None:
         self._planner = planner
@@ -132,6 +133,7 @@ class _Timed:
         self.spent_s: list[float] = []
 
     def __call__(self, ground: Ground, given: DecisionInput) -> Decision:
+        """What the planner decides; raises what that raises."""
         begun_s = time.perf_counter()
         try:
             return self._planner(ground, given)
@@ -144,7 +146,7 @@ async def _replan(
     setting: Setting,
     system: SimulatedSystem,
     replanner: Replanner,
-    planning: _Timed,
+    planning: TimedPlanner,
     period_s: float,
     looks: list[Look],
     changes: list[Change],

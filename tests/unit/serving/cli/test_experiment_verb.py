@@ -1,24 +1,31 @@
-"""`testbed experiment`: one verb for experiments at the planning level and in simulated time."""
+"""`testbed experiment`: one verb for experiments at the planning level, simulated and live."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import serving.experiments
+from cluster.demand import Phase
 from planner.experiments import EXPERIMENTS as PLANNED
+from serving.cli import experiment_verb
+from serving.cli.console import VerbOutput
 from serving.cli.main import run
 from serving.experiments import EXPERIMENTS as SIMULATED
+from serving.experiments import LIVE_EXPERIMENTS as LIVE
 from serving.setting.setting import Setting
+from serving.traffic.images import LabelledImages
 from support.demo_setting import demo_setting
+from support.synthetic_run import images
 
 
 @pytest.fixture
 def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the experiment `bursts` was called with, which runs nothing here."""
+    """What `bursts`, and `windows --live`, were called with, which run nothing here."""
     monkeypatch.chdir(tmp_path)
     demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
     calls: list[dict[str, Any]] = []
@@ -28,15 +35,18 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
         return out_dir / "bursts.csv"
 
     monkeypatch.setitem(serving.experiments.EXPERIMENTS, "bursts", noted)
+    monkeypatch.setitem(serving.experiments.LIVE_EXPERIMENTS, "windows", noted)
     return calls
 
 
 def test_the_list_has_both_levels(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["experiment", "--list", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["experiments"]
-    assert found == [*PLANNED, *SIMULATED]
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"experiments": [*PLANNED, *SIMULATED], "live": [*LIVE]}
     assert run(["experiment", "--list"]) == 0
-    assert "in simulated time: drift, noise" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "in simulated time: drift, noise" in told
+    assert "with --live: drift, noise" in told
 
 
 def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
@@ -51,6 +61,25 @@ def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
     assert json.loads(capsys.readouterr().out)["rows"] == str(Path("figures/bursts.csv"))
 
 
+def test_one_on_a_cluster_gets_runs_with_real_pictures(
+    called: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[set[str], int]] = []
+
+    def pictures(out: VerbOutput, phases: Sequence[Phase], count: int) -> LabelledImages:
+        tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
+        asked.append((tasks, count))
+        return images(count)
+
+    monkeypatch.setattr(experiment_verb, "load_labelled", pictures)
+    assert run(["experiment", "windows", "--live", "--seeds", "2", "--images", "9"]) == 0
+    (found,) = called
+    assert found["runs"].live
+    assert found["seeds"] == 2
+    assert found["setting"].topology.name == "demo"
+    assert asked == [({"segmentation", "depth", "normals", "keypoints", "edges"}, 9)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -58,6 +87,8 @@ def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
         (["drift", "--trace", "a.csv"], "--trace: drift replays none, only bursts does"),
         (["windows", "--trace", "a.csv"], "--trace: windows replays none, only bursts does"),
         (["drifts"], "no experiment 'drifts' (valid: convergence"),
+        (["convergence", "--live"], "no experiment 'convergence' --live (valid: drift"),
+        (["windows", "--live", "--profiles", "nowhere.json"], "nowhere.json: No such file"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ from planner.experiments import EXPERIMENTS as PLANNED
 from planner.experiments.study import Row
 from serving.experiments import (
     EXPERIMENTS,
+    LIVE_EXPERIMENTS,
     bursts,
     drift,
     failure,
     flash_crowd,
     forecast,
+    heterogeneity,
     live_study,
     noise,
     thrash,
     windows,
 )
 from serving.experiments.live_study import POLICIES, LiveCase, measure_case, policy_of
+from serving.runs import request as carried_out
+from serving.runs.request import SIMULATED, RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulated_faults import SimulatedFaults
@@ -58,7 +63,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_no_experiment_is_named_as_one_at_the_planning_level() -> None:
     assert not EXPERIMENTS.keys() & PLANNED.keys()
-    assert EXPERIMENTS.keys() == {*CASES, "windows-simulated"}
+    assert EXPERIMENTS.keys() == {*CASES, "windows-simulated", "heterogeneity-simulated"}
+    assert LIVE_EXPERIMENTS.keys() == {*CASES, "windows", "heterogeneity"}
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -82,8 +88,9 @@ def test_every_case_is_of_this_setting_and_its_policies_are_known(name: str) -> 
 def test_every_case_gets_its_rows_and_a_figure(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(case: LiveCase, setting: Setting, seed: int) -> Iterator[Row]:
+    def measured(case: LiveCase, setting: Setting, seed: int, runs: Runs) -> Iterator[Row]:
         assert setting is SETTING
+        assert runs is SIMULATED
         for place, policy in enumerate(case.policies):
             yield {"policy": policy, "accuracy": 0.7 + 0.01 * place + 0.001 * seed,
                    "answered": 1.0, "within_bound": 1.0, "models_moved": 0, "changes": place,
@@ -117,7 +124,7 @@ def test_all_policies_get_the_same_queries_and_begin_with_the_same_plan(
         runs.append(simulate_live(setting, plan, *arguments, **options))
         return runs[-1]
 
-    monkeypatch.setattr(live_study, "simulate_live", kept)
+    monkeypatch.setattr(carried_out, "simulate_live", kept)
     policies = ("frozen", "periodic", "reactive", "forecast", "oracle")
     case = LiveCase("flip", short(12.0, 8.0), policies=policies, season_s=16.0, season_periods=2)
     rows = list(measure_case(case, SETTING, 3))
@@ -141,7 +148,7 @@ def test_only_the_oracle_plans_with_the_right_costs(monkeypatch: pytest.MonkeyPa
         told[policy.name] = believed
         return simulate_live(*arguments, policy=policy, believed=believed, **options)
 
-    monkeypatch.setattr(live_study, "simulate_live", noted)
+    monkeypatch.setattr(carried_out, "simulate_live", noted)
     wrong = noise.with_wrong_setups(SETTING, 0, error=0.5)
     case = LiveCase(
         "ν", short(3.0, 3.0)[:1], policies=("periodic", "oracle"), believed=lambda *_: wrong
@@ -161,10 +168,8 @@ def test_a_forecast_without_a_season_is_refused() -> None:
 def test_windows_are_measured_as_they_are_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = short(6.0, 6.0)
-    monkeypatch.setattr(windows, "demo_phases", lambda: calm)
-    monkeypatch.setattr(windows, "WINDOWS_S", (0.05, 0.8))
-    monkeypatch.setattr(windows, "PLANNED_BY", ("all-edge", "all-local"))
+    tiny = windows.WindowsScale((0.05, 0.8), ("all-edge", "all-local"), run_s=6.0)
+    monkeypatch.setattr(windows, "LARGE", tiny)
     path = EXPERIMENTS["windows-simulated"](tmp_path, SETTING, seeds=1)
     found = {(row["case"], row["policy"]): row for row in rows_of(path)}
     assert len(found) == 4
@@ -173,3 +178,52 @@ def test_windows_are_measured_as_they_are_planned(
     local = [found[case, "all-local"] for case in ("0.05 s", "0.8 s")]
     assert local[0]["latency_p50_s"] == local[1]["latency_p50_s"]  # windows are the edges'
     assert (tmp_path / "windows-simulated.png").stat().st_size > 10_000
+
+
+@dataclass
+class NotedRuns:
+    """Runs that count as live and are simulated."""
+
+    live: bool = True
+    asked: list[RunRequest] = field(default_factory=list)
+
+    def run(self, request: RunRequest) -> LiveRun:
+        self.asked.append(request)
+        return SIMULATED.run(request)
+
+
+def test_a_live_experiment_has_names_of_its_own_and_asks_only_its_runs(tmp_path: Path) -> None:
+    runs = NotedRuns()
+    case = LiveCase("flip", short(3.0, 3.0), policies=("frozen", "oracle"))
+    written = live_study.run_live("drift", "a title", [case], SETTING, tmp_path, 1, None, runs)
+    assert written == tmp_path / "drift-live.csv"
+    assert [row["experiment"] for row in rows_of(written)] == ["drift", "drift"]
+    assert [request.options is None for request in runs.asked] == [True, False]
+    assert {request.seed for request in runs.asked} == {0}
+    assert all(request.planned_for is case.phases[0] for request in runs.asked)
+
+
+def test_slower_clients_answer_less_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heterogeneity, "RATIOS", (1.0, 8.0))
+    monkeypatch.setattr(heterogeneity, "LIVE_PLANNED_BY", ("all-local",))
+    monkeypatch.setattr(heterogeneity, "LIVE_S", 4.0)
+    runs = NotedRuns()
+    path = LIVE_EXPERIMENTS["heterogeneity"](tmp_path, SETTING, seeds=1, runs=runs)
+    assert path == tmp_path / "heterogeneity-live.csv"
+    same, slower = rows_of(path)
+    assert (same["case"], slower["case"]) == ("1 times", "8 times")
+    assert float(same["late_batches"]) == 0.0  # simulated devices are never late
+    assert float(slower["accuracy"]) < float(same["accuracy"])
+    first, second = (request.setting for request in runs.asked)
+    for one, other in zip(first.topology.nodes, second.topology.nodes, strict=True):
+        assert (one.device != other.device) == (one.tier == "client")
+    small = "rooms-small-depth"
+    times = [each.profiles.find("client-0", small) for each in (first, second)]
+    assert times[0] is not None
+    assert times[1] is not None
+    assert times[1].marginal_s == pytest.approx(8 * times[0].marginal_s)
+    edge, client = first.profiles.find("edge-0", small), times[0]
+    assert edge is not None
+    assert client.marginal_s == edge.marginal_s

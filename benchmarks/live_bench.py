@@ -1,0 +1,222 @@
+"""What the rows of the live loop share: the demo's loads, runs of them, and what a run shows.
+
+`bench_live.py` runs them in simulated time, `live_rows.py` on a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from bound_check import exceeds
+from cluster.arrivals import FlashCrowd
+from cluster.demand import EVERY_CLIENT, Demand, Phase, RatesQps
+from cluster.timeline import TimelineEvent
+from planner.plan import Plan
+from planner.policies import Options, solve
+from planner.programs.clairvoyant import Health
+from serving.experiments.intervals import mean_interval
+from serving.replan.options import ReplanOptions
+from serving.report.regret import PERIOD_S, card_scores, regret_of
+from serving.routing.routes import RoutingMode
+from serving.runs.request import RunRequest, Runs
+from serving.setting.setting import Setting
+from serving.simulation.live_run import LiveRun
+from serving.system import Outcome
+from serving.traffic.measurement import Measurements
+
+__all__ = [
+    "Bench", "Row", "dispersion", "in_time_again_s", "kill_edge", "lost", "reaction_s",
+    "recovery_s", "row", "say",
+]  # fmt: skip
+
+CAPACITY_SHARE = 0.8
+CROWD_FACTOR, CROWD_S = 3.0, 15.0
+GOODPUT_S, GOODPUT_STEP_S = 5.0, 1.0
+RECOVERED = 0.95
+IN_TIME, IN_TIME_STEP_S = 0.99, 0.1
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A setting, the demo's loads for runs of `run_s` seconds, and where runs take place."""
+
+    setting: Setting
+    demand: Demand
+    bursty: Phase
+    """one phase at the demo's mean rates, in bursts"""
+    seeds: range
+    run_s: float
+    runs: Runs
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the runs start with: `certified` for the first phase's mean load."""
+        return solve(self.setting.problem(self.phase()), "certified", Options()).plan
+
+    def phase(self, duration_s: float | None = None) -> Phase:
+        """The demo's first phase, Poisson."""
+        return self.demand.phases[0].model_copy(update={"duration_s": duration_s or self.run_s})
+
+    def flip(self, flip_s: float) -> list[Phase]:
+        """The mix of the first phase for `flip_s`, then at once that of the second for as long."""
+        first, second = self.demand.phases[:2]
+        return [each.model_copy(update={"duration_s": flip_s}) for each in (first, second)]
+
+    def drift(self) -> list[Phase]:
+        """From the mix of the first phase to that of the second in a straight line."""
+        other = self.demand.phases[1].rates_qps
+        return [self.phase().model_copy(update={"drift_to_qps": other})]
+
+    def flash(self) -> list[Phase]:
+        """Three times the load for a quarter of a minute."""
+        crowd = FlashCrowd(
+            kind="flash_crowd", at_s=self.run_s / 3, rise_s=2.0, hold_s=CROWD_S, factor=CROWD_FACTOR
+        )
+        return [self.phase().model_copy(update={"arrivals": {EVERY_CLIENT: crowd}})]
+
+    def bursts(self) -> list[Phase]:
+        """The mean load of the first phase in bursts."""
+        return [self.bursty.model_copy(update={"duration_s": self.run_s})]
+
+    def run(
+        self,
+        phases: Sequence[Phase],
+        seed: int,
+        options: ReplanOptions | None,
+        timeline: Sequence[TimelineEvent] = (),
+        routing: RoutingMode = RoutingMode.PENALTY,
+    ) -> LiveRun:
+        """One run. Raises `AssertionError` if it scored above the clairvoyant's bound."""
+        run = self.runs.run(
+            RunRequest(
+                self.setting,
+                self.plan,
+                planned_for=self.phase(),
+                phases=tuple(phases),
+                seed=seed,
+                options=options,
+                timeline=tuple(timeline),
+                routing=routing,
+            )
+        )
+        self.reached(run)
+        return run
+
+    def reached(self, run: LiveRun) -> float:
+        """Accuracy in time / what any sequence of plans could have reached (F21), faults unknown
+        to the bound. Raises `AssertionError` above 1."""
+        if run not in self._reached:
+            regret = regret_of(run.measurements, self.setting)
+            assert regret is not None
+            assert not exceeds(regret), f"{regret} is above the clairvoyant's bound"
+            self._reached[run] = regret.reached
+        return self._reached[run]
+
+    @cached_property
+    def _reached(self) -> dict[LiveRun, float]:
+        return {}
+
+    def at_capacity(self) -> list[Phase]:
+        """The bursts around a mean load of `CAPACITY_SHARE` of the largest that a plan serves
+        whole."""
+        phase = self.bursts()[0]
+
+        def scaled(factor: float) -> RatesQps:
+            return {
+                client: {task: factor * rate for task, rate in rates.items()}
+                for client, rates in phase.rates_qps.items()
+            }
+
+        def served(factor: float) -> bool:
+            load = Phase(duration_s=1.0, rates_qps=scaled(factor))
+            solution = solve(self.setting.problem(load), "certified", Options())
+            return solution.evaluation.summary().shed_share < 0.01
+
+        low, high = 0.25, 16.0
+        while high / low > 1.05:
+            middle = float(np.sqrt(low * high))
+            low, high = (middle, high) if served(middle) else (low, middle)
+        return [phase.model_copy(update={"rates_qps": scaled(CAPACITY_SHARE * low)})]
+
+
+def row(identity: str, what: str, unit: str, values: Sequence[float], pick: str = "median") -> Row:
+    """One row: `pick` is median, max or low (the lower end of the 95 % interval of the mean)."""
+    picks: dict[str, Callable[[Sequence[float]], float]] = {
+        "median": lambda found: float(np.median(found)),
+        "max": max,
+        # By resampling: most ratios of a loop that stays are 1, which no normal distribution has.
+        "low": lambda found: mean_interval(found).low,
+    }
+    spread = [min(values), max(values)]
+    return {
+        "id": identity, "what": what, "value": picks[pick](values), "unit": unit,
+        "n": len(values), "spread": spread,
+    }  # fmt: skip
+
+
+def say(found: Row) -> None:
+    """Progress, at once."""
+    print(f"{found['id']}: {found['value']:.4f} {found['unit']}", flush=True)
+
+
+def lost(runs: Sequence[LiveRun]) -> int:
+    """Queries that were neither answered nor refused."""
+    return sum(int(np.sum(run.measurements.outcome == Outcome.ERROR)) for run in runs)
+
+
+def dispersion(run: LiveRun) -> float:
+    """Variance ÷ mean of the counts of a second."""
+    rows = run.measurements
+    seconds = int(np.ceil(rows.run.duration_s))
+    counts = np.bincount(rows.scheduled_s.astype(int), minlength=seconds)
+    return float(counts.var() / counts.mean())
+
+
+def reaction_s(run: LiveRun, flip_s: float) -> float:
+    """From a flip of the mix until the first routes that were decided after it are in force; all
+    that is left of the run if there are none."""
+    after = [each.in_force_s for each in run.changes if each.look.at_s >= flip_s]
+    return (after[0] if after else run.measurements.run.duration_s) - flip_s
+
+
+def kill_edge(setting: Setting, at_s: float) -> TimelineEvent:
+    """The first edge's process ends."""
+    return TimelineEvent(at_s=at_s, kill_node=setting.topology.edges[0].name)
+
+
+def in_time_again_s(rows: Measurements, kill_s: float) -> float:
+    """From the edge's end until the answers to what comes from then on keep their bound: 99 of 100
+    of them over a second. Refusals are left to goodput."""
+    end_s = rows.run.duration_s
+    for begin_s in np.arange(kill_s, end_s, IN_TIME_STEP_S):
+        inside = (rows.scheduled_s >= begin_s) & (rows.scheduled_s < begin_s + 1.0)
+        answered = inside & rows.answered
+        if answered.any() and rows.in_time[answered].mean() >= IN_TIME:
+            return float(begin_s - kill_s)
+    return end_s - kill_s
+
+
+def recovery_s(bench: Bench, rows: Measurements, kill_s: float) -> float:
+    """From the edge's end until the seconds that follow score as much as the bound without it. An
+    answer scores the accuracy of its model's card, as in the bound."""
+    end_s = rows.run.duration_s
+    problem = bench.setting.problem(bench.phase())
+    whole = Health.whole(problem, int(np.ceil(end_s / PERIOD_S)))
+    regret = regret_of(
+        rows,
+        bench.setting,
+        health=replace(whole, edge_ke=0 * whole.edge_ke, link_ka=0 * whole.link_ka),
+    )
+    assert regret is not None
+    wanted = RECOVERED * regret.clairvoyant_bound
+    score_q = card_scores(rows, bench.setting)
+    for begin_s in np.arange(kill_s, end_s - GOODPUT_S, GOODPUT_STEP_S):
+        inside = (rows.scheduled_s >= begin_s) & (rows.scheduled_s < begin_s + GOODPUT_S)
+        if score_q[inside].mean() >= wanted:
+            return float(begin_s - kill_s)
+    return end_s - kill_s

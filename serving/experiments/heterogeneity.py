@@ -1,0 +1,81 @@
+"""Heterogeneity: accuracy and latency against how much slower the clients' devices are.
+
+`planner.experiments.heterogeneity` spreads the budgets of drawn clients; here queries pass the
+system, on devices that are emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from cluster.devices import EmulatedDevice, SlowerThanHere
+from cluster.specs import SPECS
+from cluster.topology import Node, Topology
+from planner.experiments.study import Case, Progress, Row, Study, run_study
+from profiling.emulation import profiles_on
+from serving.experiments.live_study import RUN_S, demo_phases
+from serving.experiments.planned_once import PANELS, draw_measured, measure_plans
+from serving.runs.request import SIMULATED, Runs
+from serving.setting.setting import Setting
+
+__all__ = ["run", "with_slower_clients"]
+
+RATIOS = (1.0, 2.0, 4.0, 8.0)
+"""a batch on a client / the same batch on the edge"""
+LIVE_S = 36.0
+PLANNED_BY = ("certified", "baj3o", "all-local", "all-edge")
+LIVE_PLANNED_BY = ("certified", "all-local")
+
+
+def run(
+    out_dir: str | Path,
+    setting: Setting,
+    *,
+    seeds: int = 20,
+    on_progress: Progress | None = None,
+    runs: Runs = SIMULATED,
+) -> Path:
+    """Writes heterogeneity-simulated.csv and its figure, or heterogeneity-live.csv: the demo's
+    first mix under one plan, on the devices of `cluster/specs/emulated.yaml`, where clients become
+    slower.
+
+    `setting` says what the models take on this host. Raises `InputError` if it has emulated devices
+    itself.
+    """
+    name = "heterogeneity-live" if runs.live else "heterogeneity-simulated"
+    planned_by = LIVE_PLANNED_BY if runs.live else PLANNED_BY
+    duration_s = LIVE_S if runs.live else RUN_S
+    calm = demo_phases()[0].model_copy(update={"duration_s": duration_s})
+    slower = {f"{ratio:g} times": with_slower_clients(setting, ratio) for ratio in RATIOS}
+
+    def measure(case: Case) -> Iterator[Row]:
+        return measure_plans(slower[case["case"]], calm, planned_by, case["seed"], runs)
+
+    cases: tuple[Case, ...] = tuple(
+        {"experiment": name, "case": case, "seed": seed}
+        for case, seed in product(slower, range(seeds))
+    )
+    title = "accuracy and latency by the clients' devices"
+    draw = partial(draw_measured, x_label="slower than the edge's device")
+    return run_study(Study(name, title, cases, measure, draw, len(PANELS)), out_dir, on_progress)
+
+
+def with_slower_clients(setting: Setting, ratio: float) -> Setting:
+    """The emulated hierarchy with clients whose devices take `ratio` times as long as the edge's,
+    and of which as large a share may be used."""
+    topology = Topology.load(SPECS / "emulated.yaml")
+    (edge,) = topology.edges
+    emulated = edge.emulated
+    assert emulated is not None
+    assert isinstance(emulated.emulate, SlowerThanHere)
+    times = ratio * emulated.emulate.slower_than_here
+    device = EmulatedDevice(emulate=SlowerThanHere(slower_than_here=times))
+
+    def slower(node: Node) -> Node:
+        return node.model_copy(update={"device": device}) if node.tier == "client" else node
+
+    changed = topology.model_copy(update={"nodes": tuple(map(slower, topology.nodes))})
+    return Setting(changed, setting.cards, profiles_on(changed, setting.profiles))
