@@ -19,6 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device; see make gpu-check"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of tests in real time (`support.real_time`)."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARK}: says what happens within milliseconds; runs again if the process stood still",
+    )
+
+
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Tests marked `real_time` run again if they failed while others had the cores."""
     if MARK not in pyfuncitem.keywords:
