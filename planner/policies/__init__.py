@@ -12,7 +12,7 @@ from cluster.errors import InputError, UnknownNameError
 from planner.allocation import Allocation
 from planner.bursts.headroom import plan_with_headroom
 from planner.options import EdgeForm, Options
-from planner.plan import PlanError
+from planner.plan import PlanError, allocation_of
 from planner.policies.arrangements import completed, prepared
 from planner.policies.baj3o import baj3o
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
@@ -152,10 +152,23 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
     return completed(problem, planned, asked, solution, stay)
 
 
+def _same(found: Solution, held: Allocation) -> bool:
+    """Whether it moves nothing."""
+    return bool(
+        (found.allocation.onloaded_cm == held.onloaded_cm).all()
+        and (found.allocation.onloaded_em == held.onloaded_em).all()
+    )
+
+
 def _stay(problem: Problem, options: Options) -> Allocation | None:
-    """The best routes without any load; None where nodes can no longer hold what they hold."""
+    """The best routes without any load; None where nodes can no longer hold what they hold. A warm
+    start that has them already is taken."""
     assert options.moving is not None
+    start = options.warm_start
     try:
+        held = allocation_of(problem, options.moving.plan)
+        if isinstance(start, Solution) and start.problem is problem and _same(start, held):
+            return start.allocation
         return solve_shares(problem, options.moving.held, options).allocation
     except PlanError:
         return None

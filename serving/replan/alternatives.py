@@ -64,9 +64,11 @@ def find_alternatives(
     kept = _only_of(present, absent)
     for room in options.rooms:
         narrowed = _narrowed(problem, room)
+        shares = _shares(narrowed, present, options)
+        solved = _solved(narrowed, shares or present, options, moving)
         found = [
-            (AlternativeKind.ROUTES, present, _shares(narrowed, present, options)),
-            (AlternativeKind.PLAN, kept, _solved(narrowed, present, options, moving)),
+            (AlternativeKind.ROUTES, present, shares),
+            (AlternativeKind.PLAN, kept, solved),
         ]
         if not np.allclose(former_ct, problem.load_ct):
             models = _solved(replace(narrowed, load_ct=former_ct), present, options, moving).plan
@@ -135,9 +137,10 @@ def _shares(problem: Problem, held: Plan, options: DecisionOptions) -> Solution 
 
 
 def _solved(
-    problem: Problem, present: Plan, options: DecisionOptions, moving: Moving | None
+    problem: Problem, present: Plan | Solution, options: DecisionOptions, moving: Moving | None
 ) -> Solution:
-    """The policy's plan, sought from the one in force where the problem still knows that."""
+    """The policy's plan, sought from the one in force where the problem still knows that, or from
+    its best shares."""
     asked = _asked(options)
     try:
         known = replace(

@@ -197,3 +197,22 @@ def test_the_price_of_loads_is_kept_in_a_file_and_parts(tmp_path: Any) -> None:
     held.onloaded_em[:] = True
     summary = evaluate(priced, held)
     assert summary.moving_cost == pytest.approx(priced.edge_moving_em.sum() / priced.total_load_qps)
+
+
+def test_shares_of_the_held_models_that_are_known_are_not_sought_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = random_problem(4, edges=1, clients=2, models=3, tasks=2)
+    costs = moving(problem, 4)
+    plain = solve(problem, "certified", Options(moving=costs))
+    known = solve_shares(problem, costs.held)
+    sought: list[Problem] = []
+
+    def counting(stated: Problem, *rest: Any) -> Any:
+        sought.append(stated)
+        return solve_shares(stated, *rest)
+
+    monkeypatch.setattr("planner.policies.solve_shares", counting)
+    again = solve(problem, "certified", Options(moving=costs, warm_start=known))
+    assert sought == []
+    assert again.objective == pytest.approx(plain.objective, abs=1e-6)

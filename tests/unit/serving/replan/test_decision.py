@@ -10,12 +10,12 @@ import pytest
 from planner.plan import allocation_of
 from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
-from serving.replan.estimate.load_estimate import LoadEstimate
+from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.moving_cost import LoadingLoss, lost_by_shares
 from serving.replan.need import Considered, why_decide
 from serving.replan.plan_alternative import AlternativeKind
 from support.demo_setting import demo_demand, demo_setting
-from support.replan_cases import estimate, given, ground, plan_for, problem
+from support.replan_cases import estimate, given, ground, plan_for, problem, snapshot
 
 FOR_DEPTH = plan_for(problem(10, 1))
 
@@ -136,6 +136,24 @@ def test_a_move_must_pay_while_the_load_may_be_expected_to_stay() -> None:
     restless = decided(estimate(4.0, 10.0, seconds=600.0, stay_s=6.0), on=on)
     assert restless.horizon_s == 6.0
     assert not restless.changes
+
+
+@pytest.mark.parametrize(("flip_s", "moves"), [(16, False), (10_000, True)])
+def test_models_do_not_follow_a_mix_that_flips_to_and_fro(flip_s: int, moves: bool) -> None:
+    """Looks of 136 seconds, in simulated time; at the end edges are asked for since 8 s or since
+    the begin. Loading `x` takes 18 s, which pays within 60 s and not within 22 s."""
+    asked = {"depth": 0, "edges": 0}
+    estimator = LoadEstimator(("depth", "edges"))
+    random = np.random.default_rng(3)
+    seen = None
+    for second in range(137):
+        favourite = "depth" if second // flip_s % 2 else "edges"
+        for task in asked:
+            asked[task] += int(random.poisson(12.0 if task == favourite else 2.0))
+        seen = estimator.update({"c": snapshot("c", float(second), **asked)})
+    assert seen is not None
+    decision = decided(seen, on=ground(load_s=18.0))
+    assert decision.changes == moves
 
 
 def test_models_move_in_a_lull_rather_than_in_a_burst() -> None:
