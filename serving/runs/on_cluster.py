@@ -167,7 +167,7 @@ class ClusterRuns:
         schedule = build_schedule(
             request.phases, request.seed, len(self._images), self._images.labelled, request.timeline
         )
-        faults = timeline_beside(request.timeline, state, fleet.change_link)
+        faults = timeline_beside(request.timeline, state, fleet)
         change = fleet.apply(
             request.plan,
             request.believed or request.setting,
