@@ -41,13 +41,23 @@ def table(document: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     lines = [
         f"`{about['command']}`, {about['created_at'][:10]}, commit `{about['commit']}`, "
-        f"{about['processor']}, {about['cores']} cores; {versions}.",
+        f"{about['processor']}, {about['cores']} cores; {versions}.{_of_other_commits(document)}",
         "",
         "| row | median | range | unit | n | what |",
         "|---|---:|---|---|---:|---|",
         *(_line(row) for row in document["rows"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_other_commits(document: dict[str, Any]) -> str:
+    """Which rows were measured at another commit than the latest section of the file."""
+    latest = document["provenance"]["commit"]
+    rows_of: dict[str, list[str]] = {}
+    for row in document["rows"]:
+        if (commit := row.get("commit", latest)) != latest:
+            rows_of.setdefault(commit, []).append(row["id"])
+    return "".join(f" At `{commit}`: {', '.join(rows)}." for commit, rows in rows_of.items())
 
 
 def _line(row: dict[str, Any]) -> str:

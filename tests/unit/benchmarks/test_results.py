@@ -41,6 +41,18 @@ def test_rows_have_the_form_that_programs_read(path: Path) -> None:
             assert low <= row["value"] <= high
 
 
+def test_the_page_says_which_rows_are_of_an_earlier_commit() -> None:
+    about = {
+        "command": "c", "created_at": "2026-01-01T00:00:00", "commit": "new", "processor": "p",
+        "cores": 2, "versions": {"python": "3"},
+    }  # fmt: skip
+    row = {"what": "w", "value": 1, "unit": "s", "n": 1, "spread": [1, 1]}
+    rows = [{**row, "id": "A", "commit": "old"}, {**row, "id": "B", "commit": "new"},
+            {**row, "id": "C"}]  # fmt: skip
+    assert table({"provenance": about, "rows": rows}).splitlines()[0].endswith(". At `old`: A.")
+    assert "At `" not in table({"provenance": about, "rows": rows[1:]})
+
+
 def test_a_row_that_could_not_be_measured_says_why_on_the_page() -> None:
     row = {"id": "S5.x", "what": "one hop / X", "value": None, "unit": "ratio", "n": 0}
     provenance = {
