@@ -115,9 +115,11 @@ def test_what_waits_on_a_silent_link_does_not_leave_when_the_link_is_cut() -> No
 def test_a_connection_that_waits_for_its_welcome_ends_with_its_node() -> None:
     async def main() -> bool:
         silent: list[asyncio.StreamReader] = []
+        writers: list[asyncio.StreamWriter] = []
 
-        async def accept(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             silent.append(reader)  # and never a welcome
+            writers.append(writer)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()[:2]
@@ -137,6 +139,7 @@ def test_a_connection_that_waits_for_its_welcome_ends_with_its_node() -> None:
                     pass
             except ConnectionResetError:
                 pass
+        writers[0].close()
         server.close()
         return True
 
