@@ -226,11 +226,7 @@ class Executor:
         return (await self.submit_all(model, (task,), image, deadline_s))[task]
 
     async def submit_all(
-        self,
-        model: str,
-        tasks: tuple[str, ...],
-        image: Image,
-        deadline_s: float | None = None,
+        self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None
     ) -> dict[str, Served]:
         """Queue one image for `tasks` of `model`, which share a pass, and wait for the answers."""
         self.check(model, deadline_s)
