@@ -60,6 +60,15 @@ class ModelProfile(FrozenModel):
         default=None, description="of a node that emulates a device: where its latency comes from"
     )
 
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        sizes = [entry.batch for entry in self.latency]
+        if sizes != sorted(set(sizes)):
+            raise ValueError("latency: expected batch sizes that rise")
+        if self.emulated and [entry.batch for entry in self.emulated.host_latency] != sizes:
+            raise ValueError("emulated.host_latency: expected the batch sizes of `latency`")
+        return self
+
     @property
     def resident_bytes(self) -> int:
         """s_m: weights plus the workspace of the largest batch."""

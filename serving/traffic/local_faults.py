@@ -57,7 +57,8 @@ class LocalFaults:
     `controller` that of a controller, None where none runs; both may block.
 
     Use as an asynchronous context manager: at its end every node that still stands still goes on,
-    every link is as the topology has it, every device is there and every clock is right.
+    every link is as the topology has it, every device is there and every clock is right. What
+    cannot be mended, such as at a node that does not answer, is logged, and the rest is mended.
     """
 
     supported = EVERY_FAULT
@@ -88,16 +89,23 @@ class LocalFaults:
         trace: TracebackType | None,
     ) -> None:
         for node in list(self._slowed):
-            await self.slow_node(node, 1.0)
+            await self._mend(f"the pace of {node}", self.slow_node(node, 1.0))
         for pid in self._stopped.values():
             _signal(pid, signal.SIGCONT)
         self._stopped.clear()
         for source, target in sorted(self._changed):
-            await self.restore_link(source, target)
+            await self._mend(f"the link {source} to {target}", self.restore_link(source, target))
         for node in sorted(self._lost):
-            await self.restore_device(node)
+            await self._mend(f"the device of {node}", self.restore_device(node))
         for node in sorted(self._ahead_s):
-            await asyncio.to_thread(self._nodes.set_clock, node, 0.0)
+            right = asyncio.to_thread(self._nodes.set_clock, node, 0.0)
+            await self._mend(f"the clock of {node}", right)
+
+    async def _mend(self, what: str, mending: Awaitable[None]) -> None:
+        try:
+            await mending
+        except Exception:  # noqa: BLE001 - whatever it was, the others are still to be mended
+            _log.exception("%s stays as the timeline left it", what)
 
     async def kill_node(self, node: str) -> None:
         """SIGKILL. Ray Serve starts the node anew."""

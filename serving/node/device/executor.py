@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
-from serving.errors import RefusalReason, RefusedError, raise_first
+from serving.errors import ModelLoadError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
@@ -171,6 +171,9 @@ class Executor:
                 raise
             finally:
                 self.look()
+            if self._stopped:
+                await asyncio.to_thread(runtime.close)
+                raise ModelLoadError(f"the node shut down while it loaded model {model}")
             self._models[model] = runtime
             spent_s = self._clock() - started_s
             self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
@@ -223,11 +226,7 @@ class Executor:
         return (await self.submit_all(model, (task,), image, deadline_s))[task]
 
     async def submit_all(
-        self,
-        model: str,
-        tasks: tuple[str, ...],
-        image: Image,
-        deadline_s: float | None = None,
+        self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None
     ) -> dict[str, Served]:
         """Queue one image for `tasks` of `model`, which share a pass, and wait for the answers."""
         self.check(model, deadline_s)
@@ -256,7 +255,7 @@ class Executor:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join(timeout=CLOSING_S if self._told.answers else 0)
+        self._thread.join(timeout=0 if self._told is DeviceHealth.HUNG else CLOSING_S)
         refusal = RefusedError(RefusalReason.STOPPING, "the node is shutting down")
         self._hand_over(settle, [(job, refusal) for job in self._all_jobs()])
         if self._thread.is_alive():

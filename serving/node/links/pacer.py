@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.topology import Link, Node
@@ -92,6 +93,22 @@ class LinkPacer:
         self.sent_bytes += size_bytes
         self.busy_s += max(0.0, left_s - max(called_s, self.last_sent_s))
         self.last_sent_s = max(left_s, self.last_sent_s)
+
+    def change_bandwidth(
+        self, bandwidth_bytes_per_s: float, now_s: float
+    ) -> Callable[[float], float]:
+        """Carry so much from now on; returns where times of messages move that are still to come.
+
+        Example: a link is slowed to a tenth when 2 s of its backlog are left, which take 20 s then.
+        """
+        times = self.bandwidth_bytes_per_s / bandwidth_bytes_per_s
+        self.bandwidth_bytes_per_s = bandwidth_bytes_per_s
+
+        def moved(time_s: float) -> float:
+            return now_s + (time_s - now_s) * times if time_s > now_s else time_s
+
+        self.free_at_s = moved(self.free_at_s)
+        return moved
 
     def give_back(self, now_s: float, took_s: float, left_s: float) -> None:
         """Free what is still to come of the `took_s` that were reserved for a message until

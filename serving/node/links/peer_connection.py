@@ -134,6 +134,9 @@ class PeerConnection:
     def change(self, condition: LinkCondition) -> None:
         """See `Transport.change`."""
         self._condition = condition
+        if condition.is_cut and self._connection is not None:
+            self._lost_because = "the link was cut"
+            self._connection.abort()  # before what waits on a silent link could leave
         for connection in (self._connection, self._opening):
             if connection is not None:
                 connection.hold(condition.silent)
@@ -142,9 +145,6 @@ class PeerConnection:
         else:
             self._carries.set()
             self._end_unheard()
-        if condition.is_cut and self._connection is not None:
-            self._lost_because = "the link was cut"
-            self._connection.abort()
 
     async def exchange(
         self,
@@ -248,6 +248,10 @@ class PeerConnection:
             self._failed = RefusedError(RefusalReason.PEER_UNREACHABLE, f"the node above: {what}")
             self._log.unreachable(what)
             raise _copy(self._failed) from None
+        except asyncio.CancelledError:  # the node is closed
+            if connection is not None:
+                connection.abort()
+            raise
         finally:
             self._opening = None
             if self._welcomed is not None:

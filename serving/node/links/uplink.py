@@ -20,6 +20,19 @@ __all__ = ["QUERY_OVERHEAD_BYTES", "Uplink"]
 QUERY_OVERHEAD_BYTES = 96  # frame, ids and names beside the image
 
 
+class _Turn:
+    """A message's turn on the link: when it begins to leave, and when it has left."""
+
+    __slots__ = ("begins_s", "left_s", "moved", "sleep")
+
+    def __init__(self, begins_s: float, left_s: float) -> None:
+        self.begins_s = begins_s
+        self.left_s = left_s
+        self.moved = False
+        """whether that changed while it was waited for"""
+        self.sleep: asyncio.Future[None] | None = None
+
+
 class Uplink:
     """Sends queries up one link, holding its budget, and gives back an outcome for each ask.
 
@@ -47,6 +60,8 @@ class Uplink:
         self._backoff = NodeBackoff()
         self._in_flight = 0
         self._in_flight_bytes = 0
+        self._turns: set[_Turn] = set()
+        """of messages that have not left"""
 
     @property
     def pacer(self) -> LinkPacer:
@@ -97,8 +112,8 @@ class Uplink:
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
         left_s = self._pacer.reserve(called_s, size, deadline_s)
-        took_s = size / self._pacer.bandwidth_bytes_per_s  # as of now: it may change meanwhile
-        up_s = left_s - called_s + self._pacer.rtt_s / 2
+        turn = _Turn(left_s - size / self._pacer.bandwidth_bytes_per_s, left_s)
+        up_s = 0.0
         self._in_flight += 1
         self._in_flight_bytes += size
         sent = False
@@ -110,7 +125,8 @@ class Uplink:
             self._on_sent(up_s, size)
 
         try:
-            await asyncio.sleep(up_s)
+            await self._leave(turn, deadline_s)
+            up_s = turn.left_s - called_s + self._pacer.rtt_s / 2
             if deadline_s is None:
                 outcomes = await self._transport.exchange(asks, image, None, note_sent)
             else:
@@ -123,7 +139,8 @@ class Uplink:
             raise RefusedError(RefusalReason.DEADLINE, "the deadline passed on the link") from None
         finally:
             if not sent:
-                self._pacer.give_back(self._clock(), took_s, left_s)
+                took_s = turn.left_s - turn.begins_s
+                self._pacer.give_back(self._clock(), took_s, turn.left_s)
             self._in_flight -= 1
             self._in_flight_bytes -= size
         link_s = up_s + self._pacer.rtt_s / 2
@@ -138,10 +155,42 @@ class Uplink:
         ]
 
     def change(self, condition: LinkCondition) -> None:
-        """Let the link be as `condition` says from now on."""
+        """Let the link be as `condition` says from now on. What waits for bandwidth leaves later
+        or earlier with it; what waits for a link that is cut now need not wait to be told."""
         self._transport.change(condition)
-        if not condition.is_cut:
-            self._pacer.bandwidth_bytes_per_s = condition.share * self._bandwidth_bytes_per_s
+        share = 1.0 if condition.is_cut else condition.share
+        now_s = self._clock()
+        moved = self._pacer.change_bandwidth(share * self._bandwidth_bytes_per_s, now_s)
+        for turn in self._turns:
+            turn.begins_s, turn.left_s = moved(turn.begins_s), moved(turn.left_s)
+            turn.moved = True
+            if turn.sleep is not None and not turn.sleep.done():
+                turn.sleep.set_result(None)
+
+    async def _leave(self, turn: _Turn, deadline_s: float | None) -> None:
+        """Wait until a message of that turn is at the far side. Raises `TimeoutError` at its
+        deadline, if the link was slowed so much meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._turns.add(turn)
+        try:
+            while True:
+                turn.moved = False
+                at_s = turn.left_s + self._pacer.rtt_s / 2
+                if deadline_s is not None:
+                    at_s = min(at_s, deadline_s)
+                turn.sleep = loop.create_future()
+                timer = loop.call_later(max(0.0, at_s - self._clock()), _wake, turn.sleep)
+                try:
+                    await turn.sleep
+                finally:
+                    timer.cancel()
+                if turn.moved:
+                    continue
+                if deadline_s is not None and turn.left_s + self._pacer.rtt_s / 2 > deadline_s:
+                    raise TimeoutError
+                return
+        finally:
+            self._turns.discard(turn)
 
     def prepare(self) -> None:
         """Connect now, so that the first query need not wait for it."""
@@ -150,3 +199,8 @@ class Uplink:
     def close(self) -> None:
         """End the connection; queries in flight are refused."""
         self._transport.close()
+
+
+def _wake(sleep: asyncio.Future[None]) -> None:
+    if not sleep.done():
+        sleep.set_result(None)

@@ -13,6 +13,7 @@ Example: a link of 400 KB/s that shows 98, 104, 99, 101 and 100 KB/s is used wit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +36,9 @@ OF_MEDIAN = 1.2533
 """standard error of the median / that of the mean"""
 LEAST_ERROR = 0.02
 """of a ratio, relative: what clocks and rounding add"""
+LEAST_RATIO, LARGEST_RATIO = 1e-3, 1e3
+"""that a look may show: beyond them nothing more follows for a plan, and 0 would make a device's
+batches free"""
 
 
 class MeasuredRatio(FrozenModel):
@@ -58,7 +62,10 @@ class MeasuredRatio(FrozenModel):
         return value - 2.0 * error, value + 2.0 * error
 
     def after(self, ratio: float) -> MeasuredRatio:
-        """With one more look."""
+        """With one more look. One whose ratio is no number says nothing."""
+        if isnan(ratio):
+            return self
+        ratio = min(max(ratio, LEAST_RATIO), LARGEST_RATIO)
         grown = MeasuredRatio(recent=(*self.recent, ratio)[-LOOKS:], used=self.used)
         low, high = grown.interval
         clear = low > self.used * TOLERANCE or high < self.used / TOLERANCE

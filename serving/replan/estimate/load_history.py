@@ -72,7 +72,8 @@ class LoadHistory(FrozenModel):
         number = int(at_s / self.period_s + 1e-9)
         if number <= self.number:
             return self.model_copy(update={"filling": filled})
-        empty = (PastPeriod(),) * (number - self.number - 1)
+        # After a jump of the clock, many more periods are missing than are kept.
+        empty = (PastPeriod(),) * min(number - self.number - 1, self.kept)
         return self.model_copy(
             update={
                 "periods": (*self.periods, filled, *empty)[-self.kept :],

@@ -44,7 +44,9 @@ class _Presence(FrozenModel):
         return _Presence(answers=True, held_until_s=now_s + hold_s, hold_s=hold_s)
 
     def counts(self, now_s: float) -> bool:
-        return self.answers and now_s >= self.held_until_s
+        # A hold with more to come than its whole length is of the clock of an earlier boot.
+        held = 0.0 < self.held_until_s - now_s < self.hold_s + 1.0
+        return self.answers and not held
 
 
 class NodeWatch(FrozenModel):

@@ -138,3 +138,24 @@ def test_nodes_that_run_by_other_profiles_are_refused(setting: Setting) -> None:
     )
     with pytest.raises(InputError, match=f"{EDGE} emulates .* by other profiles than these"):
         check_running(topology, anew, running)
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(None, -1), slice(None, None, -1)])
+def test_a_profile_whose_host_was_timed_for_other_batches_is_refused(
+    setting: Setting, kept: slice
+) -> None:
+    topology = with_edge(setting.topology, slower(4.0))
+    profiles = emulating(topology, setting.profiles)
+    data = profiles.model_dump(mode="json")
+    for each in data["profiles"]:
+        if each["node"] == EDGE:
+            each["emulated"]["host_latency"] = each["emulated"]["host_latency"][kept]
+    with pytest.raises(InputError, match=r"emulated\.host_latency: expected the batch sizes of"):
+        check_devices(topology, Profiles.parse(data, "profiles.json"))
+
+
+def test_a_profile_whose_batch_sizes_do_not_rise_is_refused(setting: Setting) -> None:
+    data = of_edge(setting.profiles).model_dump(mode="json")
+    data["latency"] = data["latency"][::-1]
+    with pytest.raises(ValueError, match="expected batch sizes that rise"):
+        ModelProfile.model_validate(data)

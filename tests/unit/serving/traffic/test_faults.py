@@ -260,6 +260,40 @@ def test_links_devices_and_clocks_are_as_before_when_the_run_ends() -> None:
     ]  # fmt: skip
 
 
+def test_what_cannot_be_mended_keeps_nothing_else_from_being_mended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class OneAway(NodeCalls):
+        """A node "gone" that does not answer any more."""
+
+        def change_link(self, source: str, target: str, condition: LinkCondition) -> None:
+            if source == "gone" and condition == LinkCondition():
+                raise ClusterError("gone does not answer")
+            super().change_link(source, target, condition)
+
+        def switch_device(self, node: str, lost: bool) -> None:
+            if node == "gone" and not lost:
+                raise ClusterError("gone does not answer")
+            super().switch_device(node, lost)
+
+    calls = OneAway()
+
+    async def scenario() -> None:
+        async with LocalFaults(lambda _: 1, calls) as faults:
+            for node in ("gone", "well"):
+                await faults.cut_link(node, "e")
+                await faults.lose_device(node)
+                await faults.jump_clock(node, 60.0)
+            raise KeyError("the traffic's own end")
+
+    with pytest.raises(KeyError, match="own end"):
+        asyncio.run(scenario())
+    assert calls.links[2:] == [("well", "e", LinkCondition())]
+    assert calls.others[4:] == [("well", False), ("gone", 0.0), ("well", 0.0)]
+    assert "the link gone to e stays as the timeline left it" in caplog.text
+    assert "the device of gone stays as the timeline left it" in caplog.text
+
+
 def test_a_controller_that_runs_is_killed_and_one_that_does_not_is_passed_over(
     busy: psutil.Process, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic import ByteSize
 
 from cluster.topology import Batching, Node, Tier
 from models.runtime.device_errors import DeviceLostError
-from serving.errors import RefusedError
+from serving.errors import ModelLoadError, RefusedError
 from serving.node.device.batching import make_batcher
 from serving.node.device.device import Device
 from serving.node.device.device_faults import AWAY_S, FAILING, DeviceFaults
@@ -114,6 +115,50 @@ def test_a_process_without_device_from_the_start_serves_once_the_device_is_there
     assert run(scenario) == [
         "model_not_loaded", DeviceHealth.LOST, False, "answered", DeviceHealth.WELL, False,
     ]  # fmt: skip
+
+
+def test_a_process_that_lost_its_device_frees_its_models_when_it_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runtime = FakeRuntime(1)
+
+    async def main() -> None:
+        switch = DeviceSwitch()
+        device = Executor(
+            make_batcher(NODE.batching, NODE.window_s, NODE.max_batch),
+            switch.guard(lambda model: runtime),
+        )
+        await device.load("m")
+        switch.lost = True
+        assert await outcome_of(device) == "device_failed"
+        assert device.health is DeviceHealth.LOST
+        device.close()
+
+    asyncio.run(main())
+    assert runtime.closed
+    assert "does not come back" not in caplog.text
+
+
+def test_a_model_that_is_loaded_when_its_node_has_stopped_is_freed() -> None:
+    runtime, begun, go_on = FakeRuntime(1), threading.Event(), threading.Event()
+
+    def load(model: str) -> FakeRuntime:
+        begun.set()
+        assert go_on.wait(5)
+        return runtime
+
+    async def main() -> tuple[str, ...]:
+        device = Executor(make_batcher(NODE.batching, NODE.window_s, NODE.max_batch), load)
+        loading = asyncio.ensure_future(device.load("m"))
+        await asyncio.to_thread(begun.wait, 5)
+        device.close()
+        go_on.set()
+        with pytest.raises(ModelLoadError, match="shut down while it loaded model m"):
+            await loading
+        return device.models
+
+    assert asyncio.run(main()) == ()
+    assert runtime.closed
 
 
 def test_a_process_looks_for_its_device_for_a_minute_and_then_another_one_does() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from serving.errors import RefusalReason, RefusedError
 from serving.node.links.framing import KEEP_ALIVE
 from serving.node.links.link_condition import LinkCondition
-from serving.node.links.peer_connection import UplinkTimeouts
+from serving.node.links.peer_connection import PeerConnection, UplinkTimeouts
 from serving.node.server import NodeServer
 from support.node_fakes import ONLY_EDGE, Servers, hierarchy, image, models, put_in_force
 
@@ -95,6 +95,55 @@ def test_a_link_that_is_cut_in_its_silence_is_known_to_be_cut() -> None:
         return [await out, refusal.reason]
 
     assert run(scenario) == ["client", RefusalReason.PEER_UNREACHABLE]
+
+
+def test_what_waits_on_a_silent_link_does_not_leave_when_the_link_is_cut() -> None:
+    async def scenario(client: NodeServer, servers: Servers) -> list[int]:
+        served = dict(servers["edge"].snapshot().served)
+        client.change_link("edge", SILENT)
+        out = asyncio.ensure_future(way(client))
+        await asyncio.sleep(HASTY.silence_s / 3)
+        client.change_link("edge", LinkCondition(share=0.0))
+        await out
+        await asyncio.sleep(0.1)
+        now = servers["edge"].snapshot().served
+        return [sum(served.values()), sum(now.values())]
+
+    assert run(scenario) == [1, 1]
+
+
+def test_a_connection_that_waits_for_its_welcome_ends_with_its_node() -> None:
+    async def main() -> bool:
+        silent: list[asyncio.StreamReader] = []
+        writers: list[asyncio.StreamWriter] = []
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            silent.append(reader)  # and never a welcome
+            writers.append(writer)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()[:2]
+
+        async def find() -> tuple[str, int]:
+            return str(address[0]), int(address[1])
+
+        connection = PeerConnection(find, "a-token")
+        connection.prepare()
+        while not silent:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        connection.close()
+        async with asyncio.timeout(2):
+            try:
+                while await silent[0].read(4096):
+                    pass
+            except ConnectionResetError:
+                pass
+        writers[0].close()
+        server.close()
+        return True
+
+    assert asyncio.run(main())
 
 
 def test_the_kernel_ends_connections_whose_far_side_vanished() -> None:

@@ -130,7 +130,7 @@ def test_a_link_is_cut_slowed_and_restored() -> None:
         assert transport.condition.silent
         return seen
 
-    assert run_in_virtual_time(scenario()) == [0.5, 0.0, 0.5, 1.0, 1.0, 0.0]
+    assert run_in_virtual_time(scenario()) == [0.5, 0.0, 1.0, 1.0, 1.0, 0.0]
 
 
 def test_a_query_that_was_sent_gives_its_time_on_the_link_not_back() -> None:
@@ -144,3 +144,57 @@ def test_a_query_that_was_sent_gives_its_time_on_the_link_not_back() -> None:
         return pacer.free_at_s - before_s
 
     assert run_in_virtual_time(scenario()) == 0.0
+
+
+def test_a_link_that_was_slowed_is_free_again_once_it_is_restored() -> None:
+    async def scenario() -> list[float]:
+        transport = FakeTransport()
+        uplink, pacer = link(transport)
+        clock = asyncio.get_running_loop().time
+        uplink.change(LinkCondition(share=1e-6))
+        waits = asyncio.ensure_future(uplink.call(ASKS, IMAGE))  # a million seconds
+        await asyncio.sleep(5.0)
+        refused = uplink.room(ASKS) is not None
+        uplink.change(LinkCondition())
+        assert uplink.room(ASKS) is None
+        await waits
+        first_s = clock()
+        await uplink.call(ASKS, IMAGE)
+        return [refused, first_s, clock(), pacer.free_at_s]
+
+    refused, first_s, second_s, free_at_s = run_in_virtual_time(scenario())
+    assert refused
+    assert [first_s, second_s, free_at_s] == pytest.approx([6.0, 7.0, 7.0], abs=1e-3)
+
+
+def test_what_waits_for_a_link_that_is_slowed_leaves_later_or_is_refused_at_its_deadline() -> None:
+    async def scenario() -> list[float]:
+        uplink, pacer = link(FakeTransport())
+        clock = asyncio.get_running_loop().time
+        first = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        second = asyncio.ensure_future(uplink.call(ASKS, IMAGE, deadline_s=4.0))
+        await asyncio.sleep(0.5)
+        uplink.change(LinkCondition(share=0.1))
+        with pytest.raises(RefusedError, match="the deadline passed on the link"):
+            await second
+        refused_s = clock()
+        await first
+        return [refused_s, clock(), pacer.free_at_s]
+
+    assert run_in_virtual_time(scenario()) == pytest.approx([4.0, 5.5, 5.5])
+
+
+def test_what_waits_for_a_slow_link_is_refused_as_soon_as_the_link_is_cut() -> None:
+    async def scenario() -> float:
+        transport = FakeTransport()
+        uplink, _ = link(transport)
+        uplink.change(LinkCondition(share=1e-3))
+        waits = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        await asyncio.sleep(1.0)
+        transport.found_gone = RefusedError(RefusalReason.PEER_UNREACHABLE, "cut")
+        uplink.change(LinkCondition(share=0.0))
+        with pytest.raises(RefusedError, match="cut"):
+            await waits
+        return asyncio.get_running_loop().time()
+
+    assert run_in_virtual_time(scenario()) == pytest.approx(2.0, abs=0.01)

@@ -49,6 +49,21 @@ def test_what_is_used_stays_until_another_ratio_is_clear() -> None:
     assert after(*[1.03] * 7, before=slow).used == 1.0
 
 
+@pytest.mark.parametrize(
+    ("ratio", "used"), [(0.0, 1e-3), (2e-4, 1e-3), (-1.0, 1e-3), (1e300, 1e3), (float("inf"), 1e3)]
+)
+def test_a_ratio_beyond_reason_is_used_as_the_nearest_within_it(ratio: float, used: float) -> None:
+    """0 would make batches free, and the state of the loop is refused where one is not above it."""
+    found = after(*[ratio] * 9)
+    assert found.used == used
+    assert MeasuredRatio.model_validate_json(found.model_dump_json()) == found
+    assert after(*[1.0] * 7, before=found).used == 1.0
+
+
+def test_a_look_whose_ratio_is_no_number_says_nothing() -> None:
+    assert after(0.25, float("nan"), 0.25) == after(0.25, 0.25)
+
+
 def shown(taken_s: float, link: LinkUse, batches: BatchTotals) -> dict[str, NodeSnapshot]:
     def of(node: str, **more: object) -> NodeSnapshot:
         return NodeSnapshot(node, taken_s, 0.0, 0, 0, (), 1, {}, {}, {}, {}, **more)  # type: ignore[arg-type]

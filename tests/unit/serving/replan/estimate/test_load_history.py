@@ -62,3 +62,10 @@ def test_periods_of_another_length_or_of_a_clock_that_began_anew_are_dropped() -
         found = wanted.goes_on_from(before, now_s)
         assert found.periods == ()
         assert found.number == int(now_s / wanted.period_s)
+
+
+def test_a_clock_that_jumps_ahead_leaves_no_more_empty_periods_than_are_kept() -> None:
+    """By as many as would take 8 TB one by one."""
+    history = LoadHistory(period_s=1.0, kept=3).after(new(depth=5), None, 1e12)
+    assert history.count_ks.size == 0
+    assert (len(history.periods), history.number) == (3, 10**12)

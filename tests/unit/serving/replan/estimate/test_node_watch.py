@@ -61,3 +61,10 @@ def test_two_returns_that_lie_far_apart_are_no_flapping() -> None:
     for from_s in (0.0, FLAP_WINDOW_S + 1.0):
         watch = watched(watched(watch, False, from_s), True, from_s + 1.0)
         assert watch.absent(from_s + 1.0) == ()
+
+
+def test_a_hold_of_before_the_machine_was_started_anew_holds_nothing() -> None:
+    """The monotonic clock begins at 0 with every boot, and the state of the loop outlives one."""
+    watch = flapped(NodeWatch(), 500_000.0)
+    assert watch.absent(500_004.0) == ("e",)
+    assert watch.absent(20.0) == ()
