@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,17 @@ from cluster.machine import read_machine
 from support.real_time import MARK, call_in_real_time
 from support.testbed_process import Testbed, commands_of, readme_blocks
 
+MEASURES = "measures_process"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that only a GPU can answer are skipped, by name, where there is none."""
+    """Tests that only a GPU can answer are skipped, by name, where there is none, and those of a
+    process's time, memory or signals where coverage takes its share of them."""
+    coverage = sys.modules.get("coverage")
+    if coverage is not None and coverage.Coverage.current() is not None:
+        for item in items:
+            if MEASURES in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="coverage takes time, memory and SIGTERM"))
     if any("gpu" in item.keywords for item in items) and not read_machine().gpus:
         for item in items:
             if "gpu" in item.keywords:
@@ -20,11 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark of tests in real time (`support.real_time`)."""
-    config.addinivalue_line(
-        "markers",
+    """The marks that are read here: of tests in real time (`support.real_time`), and of those that
+    `make coverage` leaves out."""
+    for line in (
         f"{MARK}: says what happens within milliseconds; runs again if the process stood still",
-    )
+        f"{MEASURES}: of the time, memory or signals of a process; left out under coverage",
+    ):
+        config.addinivalue_line("markers", line)
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:

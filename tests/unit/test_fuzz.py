@@ -77,6 +77,7 @@ def test_a_process_that_dies_is_found(tmp_path: Path) -> None:
     assert set(found_by(tmp_path, check)) == {"the process ended with exit code -9"}
 
 
+@pytest.mark.measures_process
 def test_an_input_without_an_end_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "HANG_S", 0.3)
 
@@ -90,6 +91,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
     assert found_by(tmp_path, lambda data: None) == []
 
 
+@pytest.mark.measures_process
 def test_memory_and_time_beyond_the_bound_are_found() -> None:
     assert bounded(lambda: bytes(2**10), most_s=1.0, most_bytes=2**24) == bytes(2**10)
     with pytest.raises(AssertionError, match="bytes, at most"):

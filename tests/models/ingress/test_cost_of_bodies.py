@@ -21,6 +21,8 @@ from PIL import Image
 from serving.http.limits import Limits
 from support.metered_door import SIZE, MeteredDoor
 
+pytestmark = pytest.mark.measures_process
+
 MEMORY_PER_BYTE, MEMORY_FREE_BYTES = 8, 16 * 2**20
 LATE_S = 0.005
 TRIES = 5

@@ -168,6 +168,7 @@ def test_a_verb_that_says_how_it_ended_is_believed() -> None:
     assert exit_code_of(lambda: None) == 0
 
 
+@pytest.mark.measures_process
 def test_signals_are_as_they_were_afterwards() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     assert exit_code_of(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 143
@@ -183,6 +184,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, former)
 
 
+@pytest.mark.measures_process
 def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
     left = []
 
@@ -197,6 +199,7 @@ def test_a_verb_that_ends_at_ctrl_c_ends_at_sigterm_too_and_says_143() -> None:
     assert left == ["in order"]
 
 
+@pytest.mark.measures_process
 def test_sigterm_ends_a_command_whose_shell_ignores_ctrl_c_for_it() -> None:
     """As a script's shell does for what it starts with `&`."""
 
@@ -211,6 +214,7 @@ def test_sigterm_ends_a_command_whose_shell_ignores_ctrl_c_for_it() -> None:
         signal.signal(signal.SIGINT, former)
 
 
+@pytest.mark.measures_process
 def test_sigterm_in_an_event_loop_lets_its_tasks_clean_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -242,6 +246,7 @@ def start(*arguments: str, **more: Any) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.measures_process
 @pytest.mark.parametrize(
     ("number", "code", "line"),
     [

@@ -49,6 +49,7 @@ def run(signals: list[int]) -> list[str]:
         return said + process.stdout.read().split()
 
 
+@pytest.mark.measures_process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_has_begun_is_finished_before_the_signal_acts(number: int) -> None:
     assert run([number]) == ["before", "begun", "finished", "interrupted"]

@@ -95,19 +95,19 @@ def test_a_deadline_travels_and_the_far_side_keeps_it() -> None:
         runtimes = models()
         async with hierarchy(runtimes) as (client, servers):
             await put_in_force(servers, routes=ONLY_EDGE, local=())
-            for size in (1, 8, 16) * 5:
+            for size in (1, 8, 16) * 20:  # its rehearsals took no time, and fade
                 servers["edge"]._executor._batcher.latency_model.learn(
                     "two", size, 0.15 + 0.001 * size
                 )
             started_s = time.monotonic()
-            reason = await refusal_of(client.answer("depth", image(1), deadline_s=started_s + 0.14))
+            reason = await refusal_of(client.answer("depth", image(1), deadline_s=started_s + 0.1))
             spent_s = time.monotonic() - started_s
             await client.answer("depth", image(1), deadline_s=time.monotonic() + 60)
             return reason, spent_s, runtimes["two"].batches
 
     reason, spent_s, batches = asyncio.run(scenario())
     assert reason == "deadline"
-    assert spent_s < 0.12  # at once, not when it has passed
+    assert spent_s < 0.09  # at once, not when it has passed
     assert batches == [1]
 
 
