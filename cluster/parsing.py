@@ -3,8 +3,8 @@
 YAML and JSON both let a key be named twice and keep the last, so that half of a demand is lost
 without a word. YAML 1.1 also reads `1:30` as the number 90. Both are faults here, as are bytes that
 are not UTF-8, data nested too deeply, and aliases that stand for more data than a file can mean.
-The words `on`, `off`, `yes` and `no`, truth values of YAML 1.1, are the words, as in YAML 1.2: `on` is
-a key of an emulated device.
+Truth values of YAML 1.1 such as `on` and `no` are words here, as in YAML 1.2: `on` is a key of an
+emulated device.
 """
 
 from __future__ import annotations
