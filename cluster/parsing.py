@@ -3,12 +3,15 @@
 YAML and JSON both let a key be named twice and keep the last, so that half of a demand is lost
 without a word. YAML 1.1 also reads `1:30` as the number 90. Both are faults here, as are bytes that
 are not UTF-8, data nested too deeply, and aliases that stand for more data than a file can mean.
+Truth values of YAML 1.1 such as `on` and `no` are words here, as in YAML 1.2: `on` is a key of an
+emulated device.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import yaml
@@ -25,6 +28,8 @@ MOST_DIGITS = 1_000
 """of a number to the base of 2 or 16: Python reads any, and cannot write it to the base of 10"""
 MERGE = "tag:yaml.org,2002:merge"
 NULL = "tag:yaml.org,2002:null"
+TRUTH = "tag:yaml.org,2002:bool"
+TRUTH_WORDS = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\xef\xbb\xbf": "UTF-8 with a mark"}
 
@@ -135,6 +140,11 @@ class _Loader(yaml.SafeLoader):
             raise _fault("what is tagged as null is not empty", node)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, words) for tag, words in found if tag != TRUTH]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(TRUTH, TRUTH_WORDS, list("tTfF"))
 _Loader.add_constructor(NULL, _Loader.construct_null)
 _Loader.add_constructor(INTEGER, _Loader.construct_number)
 _Loader.add_constructor(FLOAT, _Loader.construct_number)

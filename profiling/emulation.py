@@ -86,7 +86,8 @@ def check_devices(topology: Topology, profiles: Profiles) -> None:
         if profiled != wanted:
             raise InputError(
                 f"{profile.model} on {profile.node} was profiled for {profiled or OWN}, "
-                f"the topology asks for {wanted or OWN}; run `testbed profile` again"
+                f"but topology {topology.name!r} has {wanted or OWN} there; run `testbed profile` "
+                "again, or name other files with --profiles and --topology"
             )
         if node is not None:
             _refuse_slow_host(profile, node)

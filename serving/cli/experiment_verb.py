@@ -26,7 +26,7 @@ TRACED = "bursts"
 def experiment(
     name: Annotated[str | None, typer.Argument(help="see --list")] = None,
     seeds: Annotated[
-        int | None, number(REPETITIONS, help="problems of each kind; default: the experiment's own")
+        int | None, number(REPETITIONS, help="problems or runs of each case; default: its own")
     ] = None,
     profiles: ProfilesFile = Path("out/profiles.json"),
     trace: Annotated[

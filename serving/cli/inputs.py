@@ -13,7 +13,7 @@ from cluster.demand import Demand, Phase
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
-from cluster.timeline import TimelineEvent
+from cluster.timeline import TimelineEvent, check_timeline
 from cluster.topology import Topology
 from models.benchmarks.registry import open_benchmark
 from models.tasks import find_task
@@ -32,8 +32,8 @@ from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Routes", "Seed", "Spill",
-    "TopologyFile", "load_labelled", "load_setting", "models_of", "naming_plan", "pick_phase",
-    "pick_traffic", "state_problem",
+    "TopologyFile", "check_events", "load_labelled", "load_setting", "models_of", "naming_demand",
+    "naming_plan", "pick_phase", "pick_traffic", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -58,8 +58,18 @@ def state_problem(setting: Setting, demand: Path, phase: int) -> Problem:
     """What is to be planned for a phase of a demand file. Raises `InputError` with the file's name
     where the setting lacks a client or a task of it."""
     chosen = pick_phase(demand, phase)
-    try:
+    with naming_demand(demand):
         return setting.problem(chosen)
+
+
+@contextmanager
+def naming_demand(demand: Path) -> Iterator[None]:
+    """Name the file `demand` in what is said of a demand that fits no problem.
+
+    Raises `InputError` for a `ProblemError` in it.
+    """
+    try:
+        yield
     except ProblemError as error:
         raise InputError(f"{demand}: {error}; --demand names another file") from None
 
@@ -93,6 +103,17 @@ def pick_traffic(
     if left_out:
         out.say(f"{left_out} of the timeline's events lie outside of what is driven")
     return phases, timeline
+
+
+def check_events(demand: Path, topology: Topology) -> None:
+    """Raise `InputError` for an event of the demand file that names nobody of `topology`.
+
+    Events are numbered as in the file, also where not all of its phases are driven.
+    """
+    try:
+        check_timeline(Demand.load(demand).timeline, topology)
+    except InputError as error:
+        raise InputError(f"{demand}: {error}") from None
 
 
 def pick_phase(demand: Path, phase: int) -> Phase:

@@ -25,6 +25,7 @@ from serving.cli.inputs import (
     Routes,
     Seed,
     Spill,
+    check_events,
     load_labelled,
     load_setting,
     naming_plan,
@@ -153,6 +154,7 @@ def drive(
     wanted = Plan.load(plan)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
+    check_events(demand, state.topology)
     fleet = running_fleet(state)
     beside = timeline_beside(timeline, state, fleet, _find_loop)
     from serving.traffic.session import run_traffic
@@ -255,6 +257,7 @@ def compare(
     setting = load_setting(None, profiles)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
+    check_events(demand, state.topology)
     fleet = _running_or_launched(out, state, setting)
     beside = timeline_beside(timeline, state, fleet, _find_loop)
     from serving.traffic.session import run_traffic

@@ -21,7 +21,9 @@ from serving.cli.inputs import (
     Seed,
     Spill,
     TopologyFile,
+    check_events,
     load_setting,
+    naming_demand,
     pick_traffic,
 )
 from serving.cli.options import DURATION_S, PHASE, number
@@ -64,13 +66,15 @@ def simulate(
     check_output(output)
     wanted = Plan.load(plan)
     setting = load_setting(topology, profiles)
+    check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
-        return simulate_run(
-            setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill,
-            routing=routing,
-        )  # fmt: skip
+        with naming_demand(demand):
+            return simulate_run(
+                setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill,
+                routing=routing,
+            )  # fmt: skip
 
     if find_peak:
         tell_peak(

@@ -126,6 +126,16 @@ def test_what_is_empty_is_nothing(nothing: str) -> None:
     assert parse_yaml(f"a: {nothing}\nb: 1\n") == {"a": None, "b": 1}
 
 
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "On", "NO", "y"])
+def test_a_word_that_only_old_yaml_takes_for_a_truth_value_is_a_word(word: str) -> None:
+    assert parse_yaml(f"{word}: {word}\n") == {word: word}
+
+
+@pytest.mark.parametrize(("word", "truth"), [("true", True), ("True", True), ("false", False)])
+def test_truth_values_are_read(word: str, truth: bool) -> None:
+    assert parse_yaml(f"a: {word}\n") == {"a": truth}
+
+
 def test_merges_of_merges_are_counted_with_all_that_they_bring() -> None:
     chain = "a0: &a0 {" + ", ".join(f"k{n}: 1" for n in range(300)) + "}\n"
     chain += "".join(f"a{n}: &a{n} {{<<: *a{n - 1}, x{n}: 1}}\n" for n in range(1, 160))

@@ -85,9 +85,9 @@ def test_profiles_of_another_device_are_refused_by_name(setting: Setting) -> Non
     made = emulating(topology, setting.profiles)
     check_devices(topology, made)
     for wanted, profiles, said in (
-        (topology, setting.profiles, "for a device of its host, the topology asks for 4 times"),
-        (setting.topology, made, "asks for a device of its host; run `testbed profile` again"),
-        (with_edge(topology, slower(2)), made, "for 4 times slower than here, on cpu, the topolo"),
+        (topology, setting.profiles, "for a device of its host, but topology "),
+        (setting.topology, made, "has a device of its host there; run `testbed profile` again"),
+        (with_edge(topology, slower(2)), made, "for 4 times slower than here, on cpu, but topolo"),
     ):
         with pytest.raises(InputError, match=f"on {EDGE} was profiled") as refused:
             Setting(wanted, setting.cards, profiles)

@@ -98,3 +98,12 @@ def test_a_timeline_that_cannot_be_is_one_line_and_writes_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (folder / "out" / "simulated.parquet").exists()
+
+
+def test_an_event_is_refused_by_its_file_and_its_number_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timeline = [{"at_s": 1, "kill_node": "edge-0"}, {"at_s": 6, "lose_device": "edge-9"}]
+    path = demand(folder, timeline=timeline)
+    assert run(["simulate", "--demand", path, "--phase", "0"]) == 2
+    assert f"{path}: timeline.1.lose_device: no node is named" in capsys.readouterr().err
