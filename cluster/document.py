@@ -155,14 +155,15 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
     lines = []
     for fault in faults[:MOST_FAULTS]:
         path = _path(fault)
-        where = ".".join(str(part) for part in path) or "(whole file)"
+        where = ".".join(str(part) for part in path)
         if fault["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(cls, data, path)
         else:
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
                 message += f" (got {reprlib.repr(fault['input'])})"
-        lines.append(f"{source}: {where}: {message}")
+        # Of a fault between several entries only the message can say where it is.
+        lines.append(f"{source}: {where}: {message}" if where else f"{source}: {message}")
     if len(faults) > MOST_FAULTS:
         lines.append(f"{source}: and {len(faults) - MOST_FAULTS} faults more")
     return "\n".join(lines)

@@ -49,7 +49,7 @@ class ClockJump(FrozenModel):
     """The wall clock of a node is set: forward, or back where `by_s` is negative."""
 
     node: str
-    by_s: float = Field(description="seconds, not 0")
+    by_s: float = Field(ge=-1e9, le=1e9, description="seconds, not 0, and thirty years at most")
 
     @model_validator(mode="after")
     def _moves(self) -> Self:

@@ -67,6 +67,9 @@ def experiment(
     check_folder(output)
     options: dict[str, object] = {} if seeds is None else {"seeds": seeds}
     if trace:
+        from serving.experiments.bursts import cases
+
+        cases(trace)  # refuses a trace that cannot be read before a cluster starts
         options["traces"] = trace
     if live:
         setting = load_setting(SPECS / "demo.yaml", profiles)

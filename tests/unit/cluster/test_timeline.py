@@ -67,6 +67,7 @@ def test_an_event_says_what_happens_to_whom_and_when() -> None:
         ([{"at_s": 1}], "expected one event beside `at_s`, of cut_link, silence_link, restore_l"),
         ([{"at_s": 1, "jump_clock": {"node": "cloud", "by_s": 0}}], "expected another `by_s` than"),
         ([{"at_s": 1, "jump_clock": {"node": "cloud", "by_s": ".inf"}}], "jump_clock.by_s"),
+        ([{"at_s": 1, "jump_clock": {"node": "cloud", "by_s": 1e300}}], "jump_clock.by_s"),
         ([{"at_s": 1, "jump_clock": "cloud"}], "timeline.0.jump_clock"),
         ([{"at_s": 1, "kill_controller": "cloud"}], "should be 'serve', 'store' or 'loop'"),
         ([{"at_s": 1, "lose_device": ["edge-0"]}], "timeline.0.lose_device"),

@@ -52,6 +52,8 @@ def test_the_list_has_both_levels(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
     called: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("time_s\n0.5\n1.0\n2.5\n")
     arguments = ["--seeds", "4", "--trace", "a.csv", "--trace", "b.csv", "-o", "figures", "--json"]
     assert run(["experiment", "bursts", *arguments]) == 0
     (found,) = called
@@ -59,6 +61,15 @@ def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
     assert found["traces"] == [Path("a.csv"), Path("b.csv")]
     assert found["setting"].profiles == demo_setting().profiles
     assert json.loads(capsys.readouterr().out)["rows"] == str(Path("figures/bursts.csv"))
+
+
+@pytest.mark.parametrize("live", [(), ("--live",)], ids=["simulated", "live"])
+def test_a_trace_that_is_not_there_is_said_before_anything_starts(
+    called: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], live: tuple[str, ...]
+) -> None:
+    assert run(["experiment", "bursts", *live, "--trace", "nowhere.csv"]) == 2
+    assert capsys.readouterr().err == "testbed: nowhere.csv: No such file or directory\n"
+    assert called == []
 
 
 def test_one_on_a_cluster_gets_runs_with_real_pictures(
