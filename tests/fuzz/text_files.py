@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -45,8 +46,21 @@ def _check(data: bytes, parse: Callable[[str], Any], plainly: Callable[[str], An
     assert repr(found) == repr(plainly(text))  # NaN equals itself there
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's own, but for the truth values, which are those of YAML 1.2."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, words) for tag, words in found if not tag.endswith(":bool")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^([tT]rue|TRUE|[fF]alse|FALSE)$"), list("tTfF")
+)
+
+
 def check_yaml(data: bytes) -> None:
-    _check(data, parse_yaml, yaml.safe_load)
+    _check(data, parse_yaml, lambda text: yaml.load(text, _PlainLoader))
 
 
 def check_json(data: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 LEAST_BYTES = 10 * 2**20
 
 SCRIPT = """
@@ -26,6 +28,7 @@ print(come_and_go(16) - first)
 """
 
 
+@pytest.mark.slow  # `make test-slow`; `make soak` watches the memory, too
 def test_memory_of_models_that_went_is_there_again() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120

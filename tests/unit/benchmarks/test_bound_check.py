@@ -42,7 +42,15 @@ def test_there_are_twenty_traces_of_five_kinds_and_no_two_are_alike() -> None:
     assert max(rates) / min(rates) == FACTORS[1] / FACTORS[0]
 
 
-@pytest.mark.parametrize("trace", SHORT, ids=lambda trace: trace.name)
+@pytest.mark.parametrize(
+    "trace",
+    [
+        # `make test-slow` has the kinds between
+        pytest.param(trace, id=trace.name, marks=[pytest.mark.slow] if 0 < place < last else [])
+        for last in [len(SHORT) - 1]
+        for place, trace in enumerate(SHORT)
+    ],
+)
 def test_no_policy_is_above_the_bound(trace: Trace, plans: Mapping[str, Plan]) -> None:
     found = dict(regrets_on(SETTING, trace, plans))
     assert found.keys() == POLICIES.keys()

@@ -260,7 +260,7 @@ def test_spillover_lets_links_be_fuller_because_an_overflow_costs_less() -> None
     assert tolerated_overflow_c(problem, 0.05, spillover=False)[0] == 0.05
 
 
-@pytest.mark.parametrize("reach", [1, 2])
+@pytest.mark.parametrize("reach", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_plan_under_bursts_keeps_the_smaller_budgets_for_what_has_another_way(reach: int) -> None:
     problem = bursty(random_problem(6, reach=reach, edges=3, clients=6), 15.0)
     links, links_c = len(problem.client_of_a), problem.clients

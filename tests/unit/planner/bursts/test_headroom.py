@@ -31,7 +31,7 @@ def overrun_shares(problem: Problem, allocation: Allocation) -> list[float]:
     return shares
 
 
-@pytest.mark.parametrize("window_s", [0.1, 0.5])
+@pytest.mark.parametrize("window_s", [pytest.param(0.1, marks=pytest.mark.slow), 0.5])
 @pytest.mark.parametrize("policy", ["baj3o", "certified"])
 def test_windows_planned_with_headroom_are_rarely_overrun(policy: str, window_s: float) -> None:
     problem = sample_problem("taskonomy", "compute", 2, 8, 1, window_s=window_s)

@@ -235,6 +235,7 @@ def test_sigterm_in_an_event_loop_lets_its_tasks_clean_up(
 WAITING = (
     "import signal, sys, time; from serving.cli.exits import exit_code_of\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored, if a shell's background
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # ignored, if by nohup
     "sys.exit(exit_code_of(lambda: (print('ready', flush=True), time.sleep(60))))"
 )
 

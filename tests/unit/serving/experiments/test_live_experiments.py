@@ -113,6 +113,7 @@ def test_every_case_gets_its_rows_and_a_figure(
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow  # `make test-slow`: five simulated runs
 def test_all_policies_get_the_same_queries_and_begin_with_the_same_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -62,7 +62,14 @@ def test_a_flip_of_the_mix_is_followed_and_gains() -> None:
     assert live.accuracy > frozen.accuracy
 
 
-@pytest.mark.parametrize("arrivals", [PoissonArrivals(), BURSTS], ids=["poisson", "bursts"])
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        PoissonArrivals(),
+        pytest.param(BURSTS, marks=pytest.mark.slow),  # row L2.bursts.loop of `make bench-live`
+    ],
+    ids=["poisson", "bursts"],
+)
 def test_without_a_change_of_the_mean_the_loop_does_not_lose(arrivals: Arrivals) -> None:
     frozen = run(None, 2, arrivals, flips=False)
     live = run(LOOP, 2, arrivals, flips=False)
