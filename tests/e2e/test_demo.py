@@ -30,7 +30,7 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(
     measured = walked.folder / "out" / "profiles.json"
     options = ["--profiles", str(measured)] if profiled_before else []
     done = testbed.run(
-        "demo", "--duration", "5", "--out", "demo", "--json", *options, timeout_s=420
+        "demo", "--duration", "2", "--out", "demo", "--json", *options, timeout_s=420
     )
     assert done.returncode == 0, done.stderr
     report = Report.load(testbed.folder / "demo" / "report.json")

@@ -46,12 +46,17 @@ def test_files_of_the_users_own_are_not_taken_for_the_testbeds(
 @pytest.mark.parametrize(
     "shell",
     [
-        {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"},
+        {
+            "http_proxy": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "RAY_AUTH_TOKEN": "x",
+            "RAY_ADDRESS": "127.0.0.1:9",
+            "RAY_NAMESPACE": "other",
+            "RAY_RUNTIME_ENV_HOOK": "no_such_module.hook",
+        },
         {"grpc_proxy": "http://127.0.0.1:9", "no_proxy": "intranet"},
-        {"RAY_AUTH_TOKEN": "x"},
-        {"RAY_ADDRESS": "127.0.0.1:9", "RAY_NAMESPACE": "other"},
-        {"RAY_RUNTIME_ENV_HOOK": "no_such_module.hook"},
     ],
+    ids=["proxies and Ray's own", "a proxy for gRPC only"],
 )
 def test_what_a_shell_has_set_for_others_stops_no_verb(
     walked: Testbed, tmp_path: Path, shell: dict[str, str]

@@ -100,7 +100,7 @@ def test_a_full_node_is_spared_what_it_would_refuse() -> None:
 
     async def drill() -> tuple[Counter[str], float]:
         async with hierarchy(slow_models()) as (client, servers):
-            await put_in_force(servers, routes=ONLY_EDGE)
+            await put_in_force(servers, routes=ONLY_EDGE, local=())  # no refuge at home
             outcomes, _ = await open_loop(client, 1_000, 1.0)
             sent = client.snapshot().sent_bytes / (image(0).nbytes + 96)
             return outcomes, sent
