@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,7 +113,6 @@ bench-live-cluster: setup ## the same on a cluster, on its own and on emulated d
 	$(PY) benchmarks/bench_live.py --live own --out out/bench/live.json
 	$(PY) benchmarks/bench_live.py --live emulated --out out/bench/live.json
 
-.PHONY: bench-prediction
 bench-prediction: setup ## measure emulated devices against their profiles; writes out/bench/prediction.json (five minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --out out/bench/prediction.json
 

@@ -104,12 +104,6 @@ class Profiles(Document):
         """The profile of `model` on `node`, or None where it was not measured."""
         return self._index.get((node, model))
 
-    def replaced(self, profiles: Iterable[ModelProfile]) -> Profiles:
-        """The same file with other `profiles`. A `model_copy` would go on finding the old ones."""
-        return Profiles(
-            topology=self.topology, profiles=tuple(profiles), provenance=self.provenance
-        )
-
     @cached_property
     def _index(self) -> dict[tuple[str, str], ModelProfile]:
         return {(profile.node, profile.model): profile for profile in self.profiles}

@@ -6,18 +6,15 @@ system, on devices that are emulated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from itertools import product
 from pathlib import Path
 
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.specs import SPECS
 from cluster.topology import Node, Topology
-from planner.experiments.study import Case, Progress, Row, Study, run_study
+from planner.experiments.study import Progress
 from profiling.emulation import profiles_on
-from serving.experiments.live_study import RUN_S, demo_phases
-from serving.experiments.planned_once import PANELS, draw_measured, measure_plans
+from serving.experiments.live_study import RUN_S
+from serving.experiments.planned_once import run_planned_once
 from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
@@ -45,22 +42,18 @@ def run(
     `setting` says what the models take on this host. Raises `InputError` if it has emulated devices
     itself.
     """
-    name = "heterogeneity-live" if runs.live else "heterogeneity-simulated"
-    planned_by = LIVE_PLANNED_BY if runs.live else PLANNED_BY
-    duration_s = LIVE_S if runs.live else RUN_S
-    calm = demo_phases()[0].model_copy(update={"duration_s": duration_s})
-    slower = {f"{ratio:g} times": with_slower_clients(setting, ratio) for ratio in RATIOS}
-
-    def measure(case: Case) -> Iterator[Row]:
-        return measure_plans(slower[case["case"]], calm, planned_by, case["seed"], runs)
-
-    cases: tuple[Case, ...] = tuple(
-        {"experiment": name, "case": case, "seed": seed}
-        for case, seed in product(slower, range(seeds))
+    return run_planned_once(
+        "heterogeneity",
+        "accuracy and latency by the clients' devices",
+        {f"{ratio:g} times": with_slower_clients(setting, ratio) for ratio in RATIOS},
+        x_label="slower than the edge's device",
+        planned_by=LIVE_PLANNED_BY if runs.live else PLANNED_BY,
+        run_s=LIVE_S if runs.live else RUN_S,
+        out_dir=out_dir,
+        seeds=seeds,
+        on_progress=on_progress,
+        runs=runs,
     )
-    title = "accuracy and latency by the clients' devices"
-    draw = partial(draw_measured, x_label="slower than the edge's device")
-    return run_study(Study(name, title, cases, measure, draw, len(PANELS)), out_dir, on_progress)
 
 
 def with_slower_clients(setting: Setting, ratio: float) -> Setting:

@@ -76,7 +76,7 @@ def with_wrong_setups(setting: Setting, seed: int, *, error: float) -> Setting:
             factors[measured] = factor()
         setup_s = profile.setup_s * factors[measured]
         wrong.append(profile.model_copy(update={"setup_s": setup_s}))
-    return replace(setting, profiles=setting.profiles.replaced(wrong))
+    return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": tuple(wrong)}))
 
 
 def with_wrong_bandwidths(setting: Setting, seed: int, *, error: float) -> Setting:

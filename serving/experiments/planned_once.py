@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cluster.demand import Phase
-from planner.experiments.study import Row
+from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.policies import Options, solve
 from serving.experiments.figures import draw_points, values_of
 from serving.experiments.intervals import Interval, mean_interval
-from serving.experiments.live_study import figures_of
+from serving.experiments.live_study import demo_phases, figures_of
 from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.traffic.summary import summarise_run
 
-__all__ = ["PANELS", "draw_measured", "measure_plans"]
+__all__ = ["run_planned_once"]
 
 PANELS = {
     "accuracy": "accuracy × answered, mean",
@@ -29,7 +31,40 @@ PANELS = {
 """column -> label of its axis"""
 
 
-def measure_plans(
+def run_planned_once(
+    experiment: str,
+    title: str,
+    settings: Mapping[str, Setting],
+    *,
+    x_label: str,
+    planned_by: Sequence[str],
+    run_s: float,
+    out_dir: str | Path,
+    seeds: int,
+    on_progress: Progress | None,
+    runs: Runs,
+) -> Path:
+    """Write `<experiment>-simulated.csv` and its figure, or `<experiment>-live.csv` of live runs:
+    for each of `settings`, by the name of its case, `run_s` seconds of the demo's first mix under
+    the plan of each policy in `planned_by`.
+
+    Raises what `run_study` and `runs` raise.
+    """
+    name = f"{experiment}-{'live' if runs.live else 'simulated'}"
+    calm = demo_phases()[0].model_copy(update={"duration_s": run_s})
+
+    def measure(case: Case) -> Iterator[Row]:
+        return _measure_plans(settings[case["case"]], calm, planned_by, case["seed"], runs)
+
+    cases: tuple[Case, ...] = tuple(
+        {"experiment": name, "case": case, "seed": seed}
+        for case, seed in product(settings, range(seeds))
+    )
+    draw = partial(_draw_measured, x_label=x_label)
+    return run_study(Study(name, title, cases, measure, draw, len(PANELS)), out_dir, on_progress)
+
+
+def _measure_plans(
     setting: Setting, phase: Phase, planned_by: Sequence[str], seed: int, runs: Runs
 ) -> Iterator[Row]:
     """A row a policy of planning: `phase` under its plan for it.
@@ -63,7 +98,7 @@ def _host_columns(run: LiveRun) -> Row:
     }
 
 
-def draw_measured(rows: Sequence[Row], axes: Any, x_label: str) -> None:
+def _draw_measured(rows: Sequence[Row], axes: Any, x_label: str) -> None:
     """One panel for each of `PANELS`: a point a case and policy, with its 95 % interval."""
     for panel, (column, label) in zip(axes, PANELS.items(), strict=True):
         draw_points(rows, panel, partial(_mean, rows, column))

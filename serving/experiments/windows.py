@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import product
 from pathlib import Path
 
-from planner.experiments.study import Case, Progress, Row, Study, run_study
-from serving.experiments.live_study import RUN_S, demo_phases
-from serving.experiments.planned_once import PANELS, draw_measured, measure_plans
+from planner.experiments.study import Progress
+from serving.experiments.live_study import RUN_S
+from serving.experiments.planned_once import run_planned_once
 from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
@@ -49,20 +46,18 @@ def run(
     """Writes windows-simulated.csv and its figure, or windows-live.csv: the demo's first mix under
     one plan, by the window of the edges."""
     scale = SMALL if runs.live else LARGE
-    name = "windows-live" if runs.live else "windows-simulated"
-    calm = demo_phases()[0].model_copy(update={"duration_s": scale.run_s})
-
-    def measure(case: Case) -> Iterator[Row]:
-        changed = with_window(setting, float(case["case"].removesuffix(" s")))
-        return measure_plans(changed, calm, scale.planned_by, case["seed"], runs)
-
-    cases: tuple[Case, ...] = tuple(
-        {"experiment": name, "case": f"{window_s:g} s", "seed": seed}
-        for window_s, seed in product(scale.windows_s, range(seeds))
+    return run_planned_once(
+        "windows",
+        "accuracy and latency by the edges' batch window T_b",
+        {f"{window_s:g} s": with_window(setting, window_s) for window_s in scale.windows_s},
+        x_label="window T_b of the edges",
+        planned_by=scale.planned_by,
+        run_s=scale.run_s,
+        out_dir=out_dir,
+        seeds=seeds,
+        on_progress=on_progress,
+        runs=runs,
     )
-    title = "accuracy and latency by the edges' batch window T_b"
-    draw = partial(draw_measured, x_label="window T_b of the edges")
-    return run_study(Study(name, title, cases, measure, draw, len(PANELS)), out_dir, on_progress)
 
 
 def with_window(setting: Setting, window_s: float) -> Setting:

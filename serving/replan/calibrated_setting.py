@@ -37,5 +37,7 @@ def calibrated(setting: Setting, ratios: Mapping[str, float]) -> Setting:
     topology = setting.topology.model_copy(
         update={"links": tuple(map(link_as_measured, setting.topology.links))}
     )
-    profiles = setting.profiles.replaced(map(as_measured, setting.profiles.profiles))
+    profiles = setting.profiles.model_copy(
+        update={"profiles": tuple(map(as_measured, setting.profiles.profiles))}
+    )
     return replace(setting, topology=topology, profiles=profiles)

@@ -164,8 +164,8 @@ class Uplink:
         for turn in self._turns:
             turn.begins_s, turn.left_s = moved(turn.begins_s), moved(turn.left_s)
             turn.moved = True
-            if turn.sleep is not None and not turn.sleep.done():
-                turn.sleep.set_result(None)
+            if turn.sleep is not None:
+                _wake(turn.sleep)
 
     async def _leave(self, turn: _Turn, deadline_s: float | None) -> None:
         """Wait until a message of that turn is at the far side. Raises `TimeoutError` at its
@@ -175,18 +175,17 @@ class Uplink:
         try:
             while True:
                 turn.moved = False
-                at_s = turn.left_s + self._pacer.rtt_s / 2
-                if deadline_s is not None:
-                    at_s = min(at_s, deadline_s)
+                there_s = turn.left_s + self._pacer.rtt_s / 2
+                until_s = there_s if deadline_s is None else min(there_s, deadline_s)
                 turn.sleep = loop.create_future()
-                timer = loop.call_later(max(0.0, at_s - self._clock()), _wake, turn.sleep)
+                timer = loop.call_later(max(0.0, until_s - self._clock()), _wake, turn.sleep)
                 try:
                     await turn.sleep
                 finally:
                     timer.cancel()
                 if turn.moved:
                     continue
-                if deadline_s is not None and turn.left_s + self._pacer.rtt_s / 2 > deadline_s:
+                if until_s < there_s:
                     raise TimeoutError
                 return
         finally:
