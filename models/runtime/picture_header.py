@@ -38,6 +38,7 @@ IHDR = b"\x00\x00\x00\x0dIHDR"
 """length and type of a PNG's first chunk"""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """a PNG's type of colours -> numbers of a pixel"""
+SLICE_BYTES = 2**18
 KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 """chunks that decide pixels; text, colour profiles and further frames of an animation do not"""
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
@@ -149,11 +150,16 @@ def check_cost(header: PictureHeader, size_bytes: int, kept: ForCard = NO_CARD) 
 
 def png_without_extras(body: bytes) -> bytes:
     """The PNG with only the chunks that decide its pixels. Raises `ImageError` if it is damaged."""
-    parts = [PNG]
-    for kind, start, end in png_chunks(body):
-        if kind in KEPT:
-            parts.append(body[start:end])
-    return b"".join(parts)
+    kept = [(start, end) for kind, start, end in png_chunks(body) if kind in KEPT]
+    if len(PNG) + sum(end - start for start, end in kept) == len(body):
+        return body
+    # A slice is copied under the interpreter's lock, so none is long.
+    slices = (
+        (at, min(at + SLICE_BYTES, end))
+        for start, end in kept
+        for at in range(start, end, SLICE_BYTES)
+    )
+    return b"".join([PNG, *(body[start:end] for start, end in slices)])
 
 
 def png_chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -14,7 +14,8 @@ import socket
 from typing import cast
 
 from serving.errors import BadQueryError, RefusalReason, RefusedError
-from serving.http.exchange import Body, Head, Response
+from serving.http.body import joined
+from serving.http.exchange import Head, Response
 from serving.http.parser import CachedHead, RequestCycle, RequestParser
 from serving.http.responses import error_response, fault
 from serving.http.shared import Shared
@@ -28,6 +29,8 @@ DISCARD_S = 5.0
 long: a caller that is cut off while it sends may lose the answer"""
 LINGER_S = 1.0
 """for a caller that was refused to read why"""
+TURN_BYTES = 2**17
+"""after a piece of a body as long as this, others have their turn: libuv reads up to 32 in a row"""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END, LAST_END = b"\r\n", b"connection: close\r\n\r\n"
 """of a head: the connection goes on, or not"""
@@ -123,6 +126,9 @@ class HttpConnection(asyncio.Protocol):
         if parser.in_body:
             self._acknowledge()
             self._watch_body()
+            if len(data) >= TURN_BYTES:
+                self._pause_reading(True)
+                self._loop.call_soon(self._read_on)
         elif parser.in_head and self._head_timer is None:
             self._await_head()
 
@@ -212,15 +218,15 @@ class HttpConnection(asyncio.Protocol):
         """The body to the application."""
         cycle.started = True
         self._release(cycle)
-        body: Body = cycle.parts[0] if len(cycle.parts) == 1 else b"".join(cycle.parts)
-        if cycle.body_start:
-            body = memoryview(body)[cycle.body_start :]
-        cycle.parts.clear()
-        self._answering = self._loop.create_task(self._answer(cycle, body))
+        parts = cycle.parts
+        cycle.parts = []
+        self._answering = self._loop.create_task(self._answer(cycle, parts))
 
-    async def _answer(self, cycle: RequestCycle, body: Body) -> None:
+    async def _answer(self, cycle: RequestCycle, parts: list[bytes]) -> None:
         assert cycle.exchange is not None
         try:
+            body = await joined(parts, cycle.body_start)
+            parts.clear()
             cycle.response = await cycle.exchange.answer(body)
         except asyncio.CancelledError:
             if self._lost:  # nobody waits for a reply
@@ -297,11 +303,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _after_answers(self) -> None:
         """Read on unless requests wait already; where none does, for so long and no longer."""
-        self._pause_reading(self._write_paused or len(self._cycles) > 1)
+        self._read_on()
         if not self._cycles and not self._parser.in_head:
             self._idle_from_s = self._loop.time()
             if self._idle_timer is None:
                 self._idle_timer = self._loop.call_later(self._limits.idle_s, self._end_idle)
+
+    def _read_on(self) -> None:
+        self._pause_reading(self._write_paused or len(self._cycles) > 1)
 
     def _pause_reading(self, pause: bool) -> None:
         if pause != self._read_paused and not self._transport.is_closing():

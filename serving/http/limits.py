@@ -16,6 +16,8 @@ class Limits:
     """Bounds on what one caller, and all of them together, may hold of the process."""
 
     body_bytes: int = 8 * 2**20
+    message_bytes: int = 4 * 2**20
+    """of one gRPC message, which grpc copies twice on the event loop; its own default"""
     json_bytes: int = 2**18
     """of JSON in a body: numbers as text keep the event loop busy, raw tensors do not"""
     images: int = 64
@@ -40,6 +42,12 @@ class Limits:
     """large pictures that may wait to be decoded"""
     streams: int = 1_024
     """gRPC calls in flight, over all connections"""
+
+    def longest_message_bytes(self, size: tuple[int, int]) -> int:
+        """What a gRPC message may have: as many raw images of `size` (height, width) as may come
+        at once, and as much beside them as JSON may have, within the other bounds."""
+        images_bytes = self.images * size[0] * size[1] * 3
+        return min(self.body_bytes, self.message_bytes, images_bytes + self.json_bytes)
 
     @property
     def affordable_connections(self) -> int:

@@ -16,7 +16,12 @@ from serving.errors import BadQueryError, NotServedError, RefusalReason, Refused
 from serving.ingress.access import DoorConfig
 from serving.ingress.access_log import AccessLog, client_of
 from serving.ingress.door import Door
-from serving.ingress.grpc_message import MessageReceiver, head_of, parse_message
+from serving.ingress.grpc_message import (
+    MessageReceiver,
+    head_of,
+    parse_message,
+    split_tensors,
+)
 from serving.ingress.oip_protobuf import (
     encode_response,
     encode_statistics,
@@ -59,7 +64,7 @@ class GrpcApi:
             maximum_concurrent_rpcs=limits.streams,
             options=(
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
-                ("grpc.max_receive_message_length", limits.body_bytes),
+                ("grpc.max_receive_message_length", limits.longest_message_bytes(self._door.size)),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_metadata_size", limits.head_bytes),
                 ("grpc.absolute_max_metadata_size", limits.head_bytes),
@@ -88,13 +93,13 @@ class GrpcApi:
             await self._server.stop(grace_s)
 
     def _handlers(self) -> Any:
-        methods = {
+        methods: dict[str, Handler] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": self._metadata,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._infer,
+            "ModelInfer": partial(self._infer, []),
             "ModelStatistics": self._statistics,
         }
         return grpc.method_handlers_generic_handler(
@@ -104,7 +109,7 @@ class GrpcApi:
                 name: grpc.stream_unary_rpc_method_handler(
                     self._received(name, methods[name], request, response),
                     request_deserializer=None,
-                    response_serializer=response.SerializeToString,
+                    response_serializer=_serialized,
                 )
                 for name, (request, response) in METHODS.items()
             },
@@ -122,6 +127,8 @@ class GrpcApi:
                 if name == "ModelInfer":
                     asked = head_of(raw, request)
                     self._refuse_early(asked)
+                    raw, tensors = split_tensors(raw)
+                    respond = partial(self._infer, tensors)
                 asked = parse_message(raw, request)
             except (BadQueryError, RefusedError) as error:
                 respond = partial(_refuse, error.with_traceback(None))
@@ -174,9 +181,11 @@ class GrpcApi:
                 return
         raise BadQueryError(401, "this door asks for the metadata `authorization: Bearer TOKEN`")
 
-    async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def _infer(
+        self, tensors: list[memoryview], request: Any, context: grpc.aio.ServicerContext
+    ) -> Any:
         self._door.check_model(request.model_name, request.model_version)
-        asked = parse_request(request, self._door.size, self._config.limits)
+        asked = parse_request(request, tensors, self._door.size, self._config.limits)
         left_s = context.time_remaining()
         if left_s is not None:
             timeout_s = min(max(left_s, 1e-6), asked.timeout_s or left_s)
@@ -213,6 +222,10 @@ class GrpcApi:
 
 async def _refuse(error: BadQueryError | RefusedError, request: Any, context: Any) -> Any:
     raise error
+
+
+def _serialized(answer: Any) -> bytes:
+    return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
 
 
 def _as_bytes(value: str | bytes) -> bytes:

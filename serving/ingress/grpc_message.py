@@ -72,6 +72,20 @@ def head_of(raw: bytes, kind: Any) -> Any:
     return parse_message(b"".join(parts), kind)
 
 
+def split_tensors(raw: bytes) -> tuple[bytes, list[memoryview]]:
+    """The `ModelInferRequest` `raw` without its raw tensors, and those, which nothing copies: the
+    parser would, and whoever reads them from what it makes would again. Raises `BadQueryError`."""
+    rest, tensors = [], []
+    for field in _fields(raw):
+        if field.end > len(raw):
+            raise BadQueryError(400, "the message cannot be read: it is cut off")
+        if field.number == RAW and field.kind == TEXT:
+            tensors.append(memoryview(raw)[_number(raw, field.value)[1] : field.end])
+        else:
+            rest.append(raw[field.start : field.end])
+    return b"".join(rest), tensors
+
+
 def check_fields(raw: bytes, most_bytes: int) -> None:
     """Raise `BadQueryError` if `raw` has over `MOST_FIELDS` fields, or more than `most_bytes`
     beside those of raw tensors; what is no protobuf at all is left to its parser."""
@@ -118,7 +132,8 @@ def _fields(raw: bytes) -> Iterator[_Field]:
 
 
 def _number(raw: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length at `place`, and where it ends."""
+    """A number of variable length at `place`, and where it ends: behind the message if it does not
+    end in it."""
     value = shift = 0
     while place < len(raw) and shift < 70:
         byte = raw[place]
@@ -127,4 +142,4 @@ def _number(raw: bytes, place: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value, place
-    return value, len(raw)
+    return value, len(raw) + 1

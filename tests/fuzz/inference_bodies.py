@@ -13,13 +13,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from fuzz.bend import bend_bytes, bend_data
 from fuzz.target import Target, bounded
 from serving.errors import BadQueryError
 from serving.http.limits import Limits
-from serving.ingress.grpc_message import check_fields
+from serving.ingress.grpc_message import check_fields, parse_message, split_tensors
 from serving.ingress.inference_protocol import LONGEST_TIMEOUT_S, InferenceRequest
 from serving.ingress.oip_json import parse_request as parse_json
 from serving.ingress.oip_protobuf import parse_request as parse_protobuf
@@ -82,9 +81,10 @@ def make_protobuf(rng: Random, corpus: Sequence[bytes]) -> bytes:
 def check_protobuf(data: bytes) -> None:
     def read() -> InferenceRequest:
         check_fields(data, LIMITS.json_bytes)
-        return parse_protobuf(_Request.FromString(data), SIZE, LIMITS)
+        rest, tensors = split_tensors(data)
+        return parse_protobuf(parse_message(rest, _Request), tensors, SIZE, LIMITS)
 
-    with suppress(BadQueryError, DecodeError):
+    with suppress(BadQueryError):
         request = bounded(
             read, most_s=MOST_S, most_bytes=MEMORY_PER_BYTE * len(data) + MEMORY_FREE_BYTES
         )

@@ -1,7 +1,7 @@
 """What a caller's bytes may cost: 8 times their number and 16 MiB, and 5 ms of the event loop.
 
-Each body goes to the real door in a process of its own, over HTTP. The loop's lateness is taken
-beyond what the same door shows without the body, as the median of five tries.
+Each body goes to the real door in a process of its own, over HTTP or gRPC. The loop's lateness is
+taken beyond what the same door shows without the body, as the median of five tries.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import json
 import statistics
 from collections.abc import Iterator
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from serving.http.limits import Limits
+from serving.ingress.protobuf_types import SERVICE, message
 from support.metered_door import SIZE, MeteredDoor
 
 pytestmark = pytest.mark.measures_process
@@ -29,6 +32,8 @@ TRIES = 5
 COUNT = SIZE * SIZE * 3
 JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
 RAW = "application/octet-stream"
+GRPC = "gRPC"
+REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.RESOURCE_EXHAUSTED: 413}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +46,30 @@ def door() -> Iterator[MeteredDoor]:
 
 
 def send(door: MeteredDoor, body: bytes, kind: str) -> int:
+    if kind == GRPC:
+        return send_message(door, body)
     path = f"{door.url}/v2/models/depth/infer"
     headers = {"content-type": kind}
     if kind == RAW:
         headers["inference-header-content-length"] = str(body.index(b"}]}") + 3)
     return httpx.post(path, content=body, headers=headers, timeout=60).status_code
+
+
+def send_message(door: MeteredDoor, body: bytes) -> int:
+    with grpc.insecure_channel(f"127.0.0.1:{door.grpc}") as channel:
+        try:
+            channel.unary_unary(f"/{SERVICE}/ModelInfer")(body, timeout=60)
+        except grpc.RpcError as error:
+            return REFUSALS.get(error.code(), 500)
+    return 200
+
+
+def message_of(images: int, raw_bytes: int | None = None, name: str = "depth") -> bytes:
+    """A gRPC request of that many images, and as many raw bytes."""
+    request = message("ModelInferRequest")(model_name=name)
+    request.inputs.add(name="image", datatype="UINT8", shape=(images, SIZE, SIZE, 3))
+    request.raw_input_contents.append(bytes(raw_bytes or images * SIZE * SIZE * 3))
+    return bytes(request.SerializeToString())
 
 
 def tensor(data: str, **more: str) -> bytes:
@@ -104,6 +128,12 @@ def photograph(kind: str, mode: str = "RGB", **options: object) -> bytes:
     return encoded(image, kind, **options)
 
 
+def texts() -> PngInfo:
+    info = PngInfo()
+    info.add_text("a", "b")
+    return info
+
+
 CORPUS: dict[str, tuple[bytes, str]] = {
     "a long text among numbers": (
         tensor(json.dumps(["A" * 10_000, *[""] * 8_000])), JSON),
@@ -132,6 +162,14 @@ CORPUS: dict[str, tuple[bytes, str]] = {
     "a progressive photograph": (photograph("JPEG", quality=90, progressive=True), JPEG),
     "a photograph as PNG": (photograph("PNG", compress_level=1), PNG),
     "as many pictures as may be, answered in JSON": (raw_tensor(Limits().images), RAW),
+    "as much raw as may be": (raw_tensor(Limits().images) + bytes(6 * 2**20), RAW),
+    "as much JSON as a body may have": (b"{" + b" " * (Limits().body_bytes - 1), JSON),
+    "a large picture with a text": (photograph("PNG", compress_level=0, pnginfo=texts()), PNG),
+    "a message of as many pictures as may be": (message_of(Limits().images), GRPC),
+    "a message of more bytes than pictures": (
+        message_of(1, Limits().longest_message_bytes((SIZE, SIZE)) - 1_000), GRPC),
+    "a message that is too long": (message_of(1, 7 * 2**20), GRPC),
+    "a message of no inputs, many times": (b"\x2a\x00" * 800_000, GRPC),
     "no picture": (b"\xff\xd8\xff" + bytes(2**20), JPEG),
 }  # fmt: skip
 

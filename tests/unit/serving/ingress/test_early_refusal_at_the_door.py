@@ -133,7 +133,7 @@ def test_a_message_is_not_decoded_only_to_be_refused() -> None:
 def test_a_caller_by_grpc_is_counted_by_its_name_and_asked_for_its_token() -> None:
     request = message("ModelInferRequest")(model_name="depth")
     request.parameters["client_id"].string_param = "ann"
-    request.raw_input_contents.append(bytes(2**20))
+    request.raw_input_contents.append(bytes(2**17))
     with full_node(DoorConfig(token="secret" * 6)) as (served, token):
         secret = token["authorization"].partition(" ")[2]
         assert ask_by_grpc(served, request) == ("UNAUTHENTICATED", "")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from serving.errors import BadQueryError
 from serving.http.limits import Limits
 from serving.ingress.access import DoorConfig
-from serving.ingress.grpc_message import MOST_FIELDS, check_fields
+from serving.ingress.grpc_message import MOST_FIELDS, check_fields, split_tensors
 from serving.ingress.protobuf_types import SERVICE, message
 from support.open_door import serve_node
 
@@ -101,6 +102,32 @@ def test_a_message_is_weighed_before_it_is_parsed(raw: bytes, passes: bool) -> N
         check_fields(raw, Limits().json_bytes)
     assert refused.value.status in (400, 413)
     assert time.perf_counter() - started_s < 0.5
+
+
+requests = st.builds(
+    Request,
+    model_name=st.text(max_size=5),
+    id=st.text(max_size=5),
+    raw_input_contents=st.lists(st.binary(max_size=300), max_size=3),
+)
+
+
+@given(requests, requests)
+def test_tensors_are_split_off_as_protobuf_would_read_them(one: Any, other: Any) -> None:
+    """Fields of one message may come in any order, and again."""
+    raw = one.SerializeToString() + other.SerializeToString()
+    rest, tensors = split_tensors(raw)
+    whole = Request.FromString(raw)
+    assert [bytes(tensor) for tensor in tensors] == list(whole.raw_input_contents)
+    whole.ClearField("raw_input_contents")
+    assert Request.FromString(rest) == whole
+
+
+def test_a_tensor_that_is_cut_off_is_refused() -> None:
+    raw = Request(model_name="depth", raw_input_contents=[b"x" * 300]).SerializeToString()
+    for length in range(len(b"\x0a\x05depth") + 1, len(raw)):
+        with pytest.raises(BadQueryError, match="cut off"):
+            split_tensors(raw[:length])
 
 
 @given(st.binary(max_size=200))

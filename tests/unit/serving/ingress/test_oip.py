@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from serving.errors import BadQueryError
 from serving.http.limits import Limits
 from serving.ingress import oip_json as oip
 from serving.ingress import oip_protobuf as oip_grpc
+from serving.ingress.grpc_message import parse_message, split_tensors
 from serving.ingress.inference_protocol import InferenceRequest, InferenceResponse, OutputTensor
 from serving.ingress.protobuf_types import message
 
@@ -54,6 +54,16 @@ def encode_counting(
         turns += 1
 
 
+def parse_grpc(request: Any) -> InferenceRequest:
+    return parse_raw_message(request.SerializeToString())
+
+
+def parse_raw_message(raw: bytes) -> InferenceRequest:
+    rest, tensors = split_tensors(raw)
+    asked = parse_message(rest, message("ModelInferRequest"))
+    return oip_grpc.parse_request(asked, tensors, SIZE, LIMITS)
+
+
 def parse(header: dict[str, Any], raw: bytes | None = None) -> InferenceRequest:
     body = json.dumps(header).encode()
     length = None if raw is None else len(body)
@@ -83,8 +93,8 @@ def test_json_raw_and_protobuf_tensors_are_the_same_image() -> None:
     for question in (
         parse(request()),
         parse(header, PIXELS),
-        oip_grpc.parse_request(grpc_request(), SIZE, LIMITS),
-        oip_grpc.parse_request(listed, SIZE, LIMITS),
+        parse_grpc(grpc_request()),
+        parse_grpc(listed),
     ):
         assert question.images_nhw3.tobytes() == PIXELS
         assert question.images_nhw3.shape == (1, 2, 3, 3)
@@ -162,7 +172,7 @@ def test_time_outs_and_names_of_callers_are_read_from_parameters() -> None:
     spoken = grpc_request()
     spoken.parameters["timeout"].int64_param = 250_000
     spoken.parameters["client_id"].string_param = "crane-7"
-    question = oip_grpc.parse_request(spoken, SIZE, LIMITS)
+    question = parse_grpc(spoken)
     assert (question.timeout_s, question.caller) == (0.25, "crane-7")
 
 
@@ -211,7 +221,7 @@ def test_what_is_wrong_is_said(header: dict[str, Any], raw: bytes | None, words:
 )
 def test_what_is_wrong_is_said_over_grpc(asked: Any, words: str) -> None:
     with pytest.raises(BadQueryError) as caught:
-        oip_grpc.parse_request(asked, SIZE, LIMITS)
+        parse_grpc(asked)
     assert words in str(caught.value)
 
 
@@ -274,6 +284,20 @@ requests = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int64])
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 20_000])
+def test_an_answer_over_grpc_is_what_protobuf_reads(kind: type[np.generic], count: int) -> None:
+    """Also of numbers that do not lie side by side."""
+    values = np.arange(2 * count).astype(kind)[::2]
+    outputs = tuple(OutputTensor(name, values, {"node": "edge"}) for name in ("depth", "normals"))
+    asked = parse_grpc(grpc_request())
+    raw = oip_grpc.encode_response(asked, InferenceResponse("depth", outputs))
+    read = message("ModelInferResponse").FromString(raw)
+    assert list(read.raw_output_contents) == [values.tobytes()] * 2
+    assert [output.name for output in read.outputs] == ["depth", "normals"]
+    assert [output.parameters["node"].string_param for output in read.outputs] == ["edge"] * 2
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     head=st.binary(max_size=60) | (json_values | requests).map(lambda it: json.dumps(it).encode()),
@@ -294,11 +318,7 @@ def test_no_message_does_worse_than_a_refusal(body: bytes, flips: list[tuple[int
     for place, patch in flips:
         wire[place % len(wire) : place % len(wire) + len(patch)] = patch
     for candidate in (bytes(wire), body):
-        try:
-            asked = message("ModelInferRequest").FromString(candidate)
-        except DecodeError:
-            continue
-        check_soundness(partial(oip_grpc.parse_request, asked, SIZE, LIMITS))
+        check_soundness(partial(parse_raw_message, candidate))
 
 
 def check_soundness(parse_it: Callable[[], InferenceRequest]) -> None:
