@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 
-from serving.errors import ModelLoadError, RefusalReason, RefusedError, raise_first
+from serving.errors import RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher
@@ -39,8 +39,8 @@ from serving.node.device.jobs import (
     stacked,
     times_of,
 )
+from serving.node.device.loaded_models import LoadedModels
 from serving.node.device.loop_lag import LoopLag
-from serving.node.device.model_load import load_in_time
 from serving.node.device.observer import SILENT_DEVICE, DeviceObserver
 from serving.node.device.process_tuning import schedule_as_usual
 from serving.node.device.served import Image, Runtime, Served
@@ -76,14 +76,12 @@ class Executor:
         self._log = NodeLogger(_log, node)
         self._batcher = batcher
         self.latency_model = batcher.latency_model
-        self._load = load
         self._shared_passes = shared_passes
         self._max_waiting = max_waiting
         self._clock = clock
         self._time = device_time or HostTime(clock)
         self._observer = observer
-        self._models: dict[str, Runtime] = {}
-        self._leaving: set[str] = set()
+        self._models = LoadedModels(load, clock, observer, node)
         self._loop = asyncio.get_running_loop()
         self._lag = LoopLag(self._log)
         self._changed = threading.Condition(threading.Lock())
@@ -95,7 +93,6 @@ class Executor:
         self._free_s = 0.0
         self._pushed_s: dict[str, float] = {}
         """when the latest query of a model was queued"""
-        self._loading = asyncio.Lock()
         self._faults = DeviceFaults()
         self.busy_s = 0.0
         self.batches = 0
@@ -106,7 +103,7 @@ class Executor:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that are loaded and not about to go."""
-        return tuple(model for model in self._models if model not in self._leaving)
+        return self._models.ready
 
     @property
     def health(self) -> DeviceHealth:
@@ -147,7 +144,7 @@ class Executor:
     def waiting(self) -> dict[str, int]:
         """Queries queued, by loaded model."""
         with self._changed:
-            return {model: self._batcher.waiting(model) for model in self._models}
+            return {model: self._batcher.waiting(model) for model in self._models.loaded}
 
     def learn(self, model: str, size: int, spent_s: float) -> None:
         """Take in what a batch took that ran elsewhere, such as a rehearsal."""
@@ -155,49 +152,22 @@ class Executor:
             self._batcher.latency_model.learn(model, size, spent_s)
 
     async def load(self, model: str) -> float:
-        """Load and warm `model` unless it is there; returns the seconds it took. Raises what its
-        loading raises, and `ModelLoadError` if that takes too long."""
-        async with self._loading:
-            while model in self._leaving:  # what is about to go is not there
-                await asyncio.sleep(0.01)
-            if model in self._models:
-                return 0.0
-            started_s = self._clock()
-            try:
-                runtime = await load_in_time(self._load, model, self._log)
-                self._faults.loaded()
-            except Exception as error:
-                self._faults.load_failed(error, self._clock())
-                raise
-            finally:
-                self.look()
-            if self._stopped:
-                await asyncio.to_thread(runtime.close)
-                raise ModelLoadError(f"the node shut down while it loaded model {model}")
-            self._models[model] = runtime
-            spent_s = self._clock() - started_s
-            self._log.info("loaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
-            self._observer.on_load(model, spent_s)
-            return spent_s
+        """See `LoadedModels.load`; 0 seconds if it was there."""
+        try:
+            spent_s = await self._models.load(model)
+        except Exception as error:
+            self._faults.load_failed(error, self._clock())
+            self.look()
+            raise
+        if spent_s is not None:
+            self._faults.loaded()
+            self.look()
+        return spent_s or 0.0
 
     async def unload(self, model: str) -> float:
         """Take no more queries of `model`, let those queued or running finish, then free it;
         returns the seconds it took."""
-        if model not in self._models:
-            return 0.0
-        started_s = self._clock()
-        self._leaving.add(model)
-        while self._holds(model):
-            await asyncio.sleep(0.01)
-        runtime = self._models.pop(model, None)
-        self._leaving.discard(model)
-        if runtime is not None:
-            await asyncio.to_thread(runtime.close)
-        spent_s = self._clock() - started_s
-        if runtime is not None:
-            self._log.info("unloaded %s: %.2f s, %d bytes", model, spent_s, runtime.weights_bytes)
-        self._observer.on_unload(model, spent_s)
-        return spent_s
+        return await self._models.unload(model, self._holds)
 
     def check(self, model: str, deadline_s: float | None = None) -> None:
         """Raise the `RefusedError` that a query which arrived now would meet."""
@@ -205,7 +175,7 @@ class Executor:
 
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """What a query that arrived now would be refused with; None if it would be queued."""
-        if model not in self._models or model in self._leaving:
+        if not self._models.is_ready(model):
             words = f"model {model!r} is not loaded here"
             return RefusedError(RefusalReason.MODEL_NOT_LOADED, words)
         if not self._told.answers:
@@ -252,6 +222,7 @@ class Executor:
         is left to the end of the process, with the models."""
         self._lag.stop()
         self._looks.stop()
+        self._models.stop()
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -261,9 +232,7 @@ class Executor:
         if self._thread.is_alive():
             self._log.error("the node stops, though the device does not come back from its batch")
             return
-        for runtime in self._models.values():
-            runtime.close()
-        self._models.clear()
+        self._models.close()
 
     def _all_jobs(self) -> list[Job]:
         """The jobs of the pass, which is given up, and those that wait, which are taken out."""
@@ -359,7 +328,7 @@ class Executor:
         images, rows = distinct_images(batch.items, self._shared_passes)
         size = len(images)
         try:
-            answers = self._models[batch.model].run(stacked(images))
+            answers = self._models.runtime(batch.model).run(stacked(images))
             check_rows(answers, size)
         except Exception as error:  # noqa: BLE001
             # A failing batch is refused to its own callers and must not end the device thread.
