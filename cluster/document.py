@@ -12,7 +12,7 @@ import json
 import os
 import reprlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -28,6 +28,8 @@ __all__ = ["Document", "DocumentError", "FrozenModel", "shape_tag", "write_atomi
 
 MOST_FAULTS = 20
 """of a file that are told"""
+SHARED = 0.25
+"""of the keys that a kind of file must have; so many of them another kind may have as well"""
 SHOWN_KEYS = 4
 GENERAL_KEYS = {"name", "schema_version", "provenance"}
 """keys that files of several kinds have"""
@@ -182,11 +184,11 @@ def _is_tag(part: int | str) -> bool:
 
 
 def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDetails]) -> str:
-    """What to say of a file that is of another kind altogether: it has none of the keys."""
+    """What to say of a file that is of another kind altogether: it has hardly any of the keys."""
     keys = {name for name, field in cls.model_fields.items() if field.is_required()} - GENERAL_KEYS
     strange = [str(key) for key in data if key not in cls.model_fields]
-    alike = any(difflib.get_close_matches(key, keys, n=1, cutoff=0.7) for key in strange)
-    if not keys or keys & data.keys() or not strange or alike:
+    meant = keys & {*data, *(near for key in strange for near in _near(key, keys))}
+    if not strange or len(meant) > SHARED * len(keys):
         return ""
     missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
     hint = getattr(cls, "made_by", "")
@@ -194,6 +196,10 @@ def _other_kind(cls: type[BaseModel], data: dict[str, Any], faults: list[ErrorDe
         f"{_some(strange)}: unknown key{'s' if len(strange) > 1 else ''}; this is another kind of "
         f"file, it lacks {_some(missing)}{f'; {hint}' if hint else ''}"
     )
+
+
+def _near(key: str, keys: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
 
 
 def _some(names: list[str]) -> str:

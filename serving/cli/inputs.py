@@ -23,6 +23,7 @@ from models.zoo.registry import ZOO_VARIABLE, list_models
 from planner.plan import PlanError
 from planner.problem import Problem, ProblemError
 from profiling.profile import Profiles
+from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
 from serving.cli.options import IMAGES, SEED, number
 from serving.errors import BudgetError
@@ -50,7 +51,8 @@ ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test spl
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
 TopologyFile = Annotated[
-    Path | None, typer.Option(help="topology YAML; default: that of the running cluster")
+    Path | None,
+    typer.Option(help="topology YAML; default: that of the running cluster, or the demo's"),
 ]
 
 
@@ -127,13 +129,15 @@ def pick_phase(demand: Path, phase: int) -> Phase:
 def load_setting(topology: Path | None, profiles: Path) -> Setting:
     """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles.
 
-    Raises `InputError` for profiles of another topology, or of models that are not in the zoo.
+    Raises `InputError` for profiles of another topology, or of models that are not in the zoo, and
+    for a device to emulate that nobody published.
     """
     if topology is not None:
         found = Topology.load(topology)
     else:
         state = find_cluster()
         found = state.topology if state else Topology.load(SPECS / "demo.yaml")
+    refuse_unpublished(found)
     measured = Profiles.load(profiles)
     if measured.topology != found.name:
         raise InputError(

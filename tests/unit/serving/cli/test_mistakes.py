@@ -43,6 +43,9 @@ MISTAKES = [
     Mistake("report --measurements plan.json", 2, "plan.json", "not a parquet file", "drive"),
     Mistake("plan --problem plan.json", 2, "plan.json", "unknown keys",
             "another kind of file, it lacks clients"),
+    Mistake("evaluate plan.json --problem other.yaml", 2, "other.yaml", "unknown keys",
+            "another kind of file"),
+    Mistake("plan --topology nobodys.yaml", 2, "'jetson-nana'", "no published device", "devices: "),
     Mistake("up demand.yaml", 2, "demand.yaml", "phases: unknown key", "lacks nodes, links"),
     Mistake("up typo.yaml", 2, "typo.yaml: nodes.0.memroy", "unknown key", "mean memory?"),
     Mistake("plan --demand broken.yaml", 2, "broken.yaml", "not valid yaml", "line 2"),
@@ -119,6 +122,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(SPECS / "two-edges.yaml", folder / "other.yaml")
     text = (SPECS / "demo.yaml").read_text()
     (folder / "typo.yaml").write_text(text.replace("memory:", "memroy:", 1))
+    devices = (SPECS / "emulated.yaml").read_text()
+    nobodys = devices.replace("{slower_than_here: 8}", "jetson-nana", 1)
+    (folder / "nobodys.yaml").write_text(nobodys)
     (folder / "folder").mkdir()
     (folder / "short.txt").write_text("secret")
     (folder / "out").mkdir()
