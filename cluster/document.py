@@ -31,6 +31,12 @@ MOST_FAULTS = 20
 SHARED = 0.25
 """of the keys that a kind of file must have; so many of them another kind may have as well"""
 SHOWN_KEYS = 4
+PLAIN_WORDS = {
+    "tuple_type": "expected a list",
+    "dict_type": "expected a mapping of keys",
+    "model_type": "expected a mapping of keys",
+}
+"""of a file's writer, for faults that pydantic tells in Python's"""
 GENERAL_KEYS = {"name", "schema_version", "provenance"}
 """keys that files of several kinds have"""
 
@@ -161,7 +167,9 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
         if fault["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(cls, data, path)
         else:
-            message = fault["msg"].removeprefix("Value error, ")
+            message = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+            if fault["type"] == "missing" and isinstance(path[-1], int):
+                message = "missing; expected a longer list"
             if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
                 message += f" (got {reprlib.repr(fault['input'])})"
         # Of a fault between several entries only the message can say where it is.
