@@ -53,10 +53,16 @@ class Bench:
     run_s: float
     runs: Runs
 
+    def plan_for(self, phase: Phase) -> Plan:
+        """What runs of `phase` start with: `certified`, for what a demand file says of it."""
+        problem = self.setting.problem(phase)
+        if problem.digest not in self._plans:
+            self._plans[problem.digest] = solve(problem, "certified", Options()).plan
+        return self._plans[problem.digest]
+
     @cached_property
-    def plan(self) -> Plan:
-        """What the runs start with: `certified` for the first phase's mean load."""
-        return solve(self.setting.problem(self.phase()), "certified", Options()).plan
+    def _plans(self) -> dict[str, Plan]:
+        return {}
 
     def phase(self, duration_s: float | None = None) -> Phase:
         """The demo's first phase, Poisson."""
@@ -95,8 +101,8 @@ class Bench:
         run = self.runs.run(
             RunRequest(
                 self.setting,
-                self.plan,
-                planned_for=self.phase(),
+                self.plan_for(phases[0]),
+                planned_for=phases[0],
                 phases=tuple(phases),
                 seed=seed,
                 options=options,

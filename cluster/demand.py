@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from cluster.arrival_dispersion import count_dispersion
 from cluster.arrivals import Arrivals, ClosedLoop, FlashCrowd, PoissonArrivals, ReplayArrivals
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import InputError
@@ -34,7 +35,8 @@ class Phase(FrozenModel):
     )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="client -> variance / mean of its queries in a window T_b; 1 is Poisson (F17)",
+        description="client -> variance / mean of its queries in a window T_b (F17); what its "
+        "arrivals have, if left out",
     )
 
     @field_validator("arrivals", mode="before")
@@ -83,6 +85,14 @@ class Phase(FrozenModel):
             if name in self.arrivals:
                 return self.arrivals[name]
         return PoissonArrivals()
+
+    def dispersion_of(self, client: str, window_s: float) -> float:
+        """Variance ÷ mean of a client's queries in `window_s` (F17): what the phase states, or what
+        its process has."""
+        if client in self.dispersion:
+            return self.dispersion[client]
+        rate_qps = sum(self.rates_qps.get(client, {}).values())
+        return count_dispersion(self.arrivals_of(client), rate_qps, window_s)
 
     def scaled(self, factor: float) -> Phase:
         """The same with every rate, and every number of waiting callers, times `factor`."""

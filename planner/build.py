@@ -105,7 +105,14 @@ def build_problem(
         ),
         edge_bandwidth_e=np.array([float(topology.uplink(n.name).bandwidth) for n in edges]),
         edge_backlog_e=np.array([node.window_s for node in edges]),
-        dispersion_c=np.array([phase.dispersion.get(name, 1.0) for name in names]),
+        dispersion_c=np.array(
+            [
+                phase.dispersion_of(
+                    name, min(edges[position[link.target]].window_s for link in links)
+                )
+                for name, links in zip(names, reach, strict=True)
+            ]
+        ),
         provenance=profiles.provenance,
     )
 

@@ -1,0 +1,120 @@
+"""The dispersion that stated arrivals are said to have is that of the arrivals drawn for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.arrival_dispersion import count_dispersion
+from cluster.arrivals import GammaArrivals, MmppArrivals, MmppState
+from cluster.demand import Phase
+from serving.traffic.arrivals.draw import draw_arrivals
+from serving.traffic.arrivals.streams import Streams
+
+RATE_QPS = 20.0
+BURSTS = {
+    "kind": "mmpp",
+    "states": [
+        {"factor": 0.3, "dwell_s": 4}, {"factor": 1, "dwell_s": 1}, {"factor": 5, "dwell_s": 1},
+    ],
+}  # fmt: skip
+SECONDS = np.arange(3_600)
+COUNTS = np.random.default_rng(5).poisson(np.where(SECONDS % 60 < 12, 60, 10))
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same arrivals as counts and as times."""
+    folder = tmp_path_factory.mktemp("traces")
+    rows = [f"{second},{count}" for second, count in zip(SECONDS, COUNTS, strict=True)]
+    (folder / "counts.csv").write_text("\n".join(["second,requests", *rows]) + "\n")
+    times_s = np.sort(np.repeat(SECONDS, COUNTS) + np.random.default_rng(6).random(COUNTS.sum()))
+    (folder / "times.csv").write_text("\n".join(["t_s", *(f"{at:.6f}" for at in times_s)]) + "\n")
+    return folder
+
+
+def phase_of(duration_s: float, rate_qps: float, **arrivals: Any) -> Phase:
+    rates = {"car": {"depth": 0.75 * rate_qps, "edges": 0.25 * rate_qps}}
+    return Phase.model_validate(
+        {"duration_s": duration_s, "rates_qps": rates, "arrivals": {"car": arrivals}}
+    )
+
+
+def drawn(phase: Phase, window_s: float) -> float:
+    times_s = np.concatenate(list(draw_arrivals(phase, Streams(3, 0)).times_s.values()))
+    windows = int(phase.duration_s / window_s)
+    counts = np.bincount((times_s / window_s).astype(int), minlength=windows)[:windows]
+    return float(counts.var() / counts.mean())
+
+
+@pytest.mark.parametrize("window_s", [0.1, 0.4, 2.0])
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        {"kind": "poisson"},
+        {"kind": "gamma", "cv": 4},
+        {"kind": "gamma", "cv": 0.4},
+        BURSTS,
+        {"kind": "mmpp", "states": [{"factor": 0, "dwell_s": 0.5}, {"factor": 1, "dwell_s": 0.1}]},
+    ],
+    ids=["poisson", "clusters", "even", "three states", "on and off"],
+)
+def test_what_is_worked_out_is_what_is_drawn(arrivals: dict[str, Any], window_s: float) -> None:
+    phase = phase_of(20_000.0, RATE_QPS, **arrivals)
+    found = phase.dispersion_of("car", window_s)
+    assert found == pytest.approx(drawn(phase, window_s), rel=0.08)
+
+
+@pytest.mark.parametrize("window_s", [0.5, 4.0])
+@pytest.mark.parametrize("rate_qps", [5.0, 60.0])
+@pytest.mark.parametrize("file", ["counts.csv", "times.csv"])
+@pytest.mark.parametrize("scale", [{}, {"speed": 4.0, "repeat": True}, {"scale": "time"}], ids=str)
+def test_of_a_trace_too(
+    traces: Path, file: str, scale: dict[str, Any], rate_qps: float, window_s: float
+) -> None:
+    """At a rate below what was recorded and above; copies are put between arrivals, so that short
+    windows see a little less of them."""
+    duration_s = COUNTS.sum() / rate_qps * 0.9 if "scale" in scale else 3_500.0
+    phase = phase_of(duration_s, rate_qps, kind="replay", file=str(traces / file), **scale)
+    found = phase.dispersion_of("car", window_s)
+    assert found == pytest.approx(drawn(phase, window_s), rel=0.25)
+    assert found > 1.5
+
+
+def test_what_is_stated_goes_before_what_arrivals_have() -> None:
+    phase = phase_of(10.0, RATE_QPS, **BURSTS)
+    stated = phase.model_copy(update={"dispersion": {"car": 3.0}})
+    assert phase.dispersion_of("car", 0.4) > 10
+    assert stated.dispersion_of("car", 0.4) == 3.0
+    assert phase.model_copy(update={"arrivals": {}}).dispersion_of("car", 0.4) == 1.0
+    assert phase.dispersion_of("nobody", 0.4) == 1.0
+
+
+@settings(deadline=None)
+@given(
+    factors=st.lists(st.just(0.0) | st.floats(1e-3, 1e3), min_size=2, max_size=5).filter(any),
+    dwell_s=st.floats(1e-3, 1e6),
+    rate_qps=st.floats(1e-6, 1e5),
+    window_s=st.floats(1e-3, 1e3),
+)
+def test_a_rate_that_jumps_is_never_calmer_than_poisson(
+    factors: list[float], dwell_s: float, rate_qps: float, window_s: float
+) -> None:
+    """Nor beyond a rate that stays in one state for the whole window."""
+    states = tuple(MmppState(factor=factor, dwell_s=dwell_s) for factor in factors)
+    found = count_dispersion(MmppArrivals(kind="mmpp", states=states), rate_qps, window_s)
+    spread = float(np.var(factors) / np.mean(factors) ** 2)
+    assert 1.0 <= found <= (1.0 + rate_qps * window_s * spread) * 1.001
+
+
+@settings(deadline=None)
+@given(cv=st.floats(0.05, 500), rate_qps=st.floats(1e-6, 1e4), window_s=st.floats(1e-3, 100))
+def test_gaps_of_any_spread_have_one(cv: float, rate_qps: float, window_s: float) -> None:
+    found = count_dispersion(GammaArrivals(kind="gamma", cv=cv), rate_qps, window_s)
+    assert np.isfinite(found)
+    assert found >= 0
