@@ -189,8 +189,13 @@ def stillness(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
         "L6", "models moved in ten minutes of stationary load, most of the seeds", "models",
         [float(run.models_moved) for run in runs], "max",
     )  # fmt: skip
-    say(found)
-    return [found], runs
+    cost = row(
+        "L6.core", "share of a core that looks and decisions take meanwhile", "cores",
+        [run.loop_s / STATIONARY_S for run in runs], "max",
+    )  # fmt: skip
+    for each in (found, cost):
+        say(each)
+    return [found, cost], runs
 
 
 def bound_holds(bench: Bench) -> list[Row]:

@@ -47,6 +47,8 @@ class LiveRun:
     changes: list[Change]
     decisions_s: list[float]
     """simulated time that each decision took"""
+    loop_s: float = 0.0
+    """of a core that looks and decisions took on this machine; in simulated time only"""
 
     @property
     def accuracy(self) -> float:
@@ -99,6 +101,7 @@ def simulate_live(
     """
     looks: list[Look] = []
     changes: list[Change] = []
+    cost = _CpuTime()
     beside = None
     planning = TimedPlanner(policy.decide, planning_s)
     if options is not None:
@@ -114,13 +117,26 @@ def simulate_live(
         )
 
         async def beside(system: SimulatedSystem) -> None:
-            await _replan(setting, system, replanner, planning, period_s, looks, changes)
+            await _replan(setting, system, replanner, planning, cost, period_s, looks, changes)
 
     rows = simulate_beside(
         setting, plan, phases, beside, seed=seed, spill_over=spill_over, routing=routing,
         timeline=timeline,
     )  # fmt: skip
-    return LiveRun(rows, looks, changes, planning.spent_s)
+    return LiveRun(rows, looks, changes, planning.spent_s, cost.spent_s)
+
+
+class _CpuTime:
+    """What this thread spends inside the context, over all times."""
+
+    def __init__(self) -> None:
+        self.spent_s = self._begun_s = 0.0
+
+    def __enter__(self) -> None:
+        self._begun_s = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.spent_s += time.thread_time() - self._begun_s
 
 
 class TimedPlanner:
@@ -147,6 +163,7 @@ async def _replan(
     system: SimulatedSystem,
     replanner: Replanner,
     planning: TimedPlanner,
+    cost: _CpuTime,
     period_s: float,
     looks: list[Look],
     changes: list[Change],
@@ -156,7 +173,9 @@ async def _replan(
     nodes = [node.name for node in system.topology.nodes]
     while True:
         await asyncio.sleep(period_s)
-        look = replanner.look(nodes, system.snapshots(), clock(), clock())
+        snapshots = system.snapshots()
+        with cost:
+            look = replanner.look(nodes, snapshots, clock(), clock())
         looks.append(look)
         if look.made is not None:
             await asyncio.sleep(planning.spent_s[-1])

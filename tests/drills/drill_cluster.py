@@ -54,6 +54,8 @@ links:
   - {source: client-1, target: edge-0, bandwidth: 2MB, rtt_s: 0.002}
   - {source: edge-0, target: cloud, bandwidth: 2MB, rtt_s: 0.01}
 """
+BACK_S = 30.0
+"""for Ray to start a process anew"""
 PROCESSES = {
     "controller": "ray::ServeController",
     "store": "ray::AssignmentStore",
@@ -108,7 +110,16 @@ class DrillCluster:
     plans: Mapping[str, Plan]
 
     def pid(self, kind: str) -> int:
-        """The process of that kind; the newest, where one that hangs was replaced."""
+        """The process of that kind; the newest, where one that hangs was replaced. What an earlier
+        drill killed may still be on its way back."""
+        ends_s = time.monotonic() + BACK_S
+        while (pid := self._pid(kind)) is None:
+            if time.monotonic() > ends_s:
+                raise LookupError(f"there is no process of the {kind}")
+            time.sleep(0.1)
+        return pid
+
+    def _pid(self, kind: str) -> int | None:
         found: list[tuple[float, int]] = []
         for process in psutil.process_iter(["cmdline", "environ", "status", "create_time"]):
             words = " ".join(process.info["cmdline"] or ())
@@ -117,9 +128,7 @@ class DrillCluster:
             environment = process.info["environ"] or {}
             if environment.get(MARK) == self.mark and process.info["status"] != "zombie":
                 found.append((process.info["create_time"], process.pid))
-        if not found:
-            raise LookupError(f"there is no process of the {kind}")
-        return max(found)[1]
+        return max(found)[1] if found else None
 
     def record(self) -> AssignmentRecord:
         """The file of the store, as it is on the disk."""

@@ -115,6 +115,7 @@ class Changer:
         """End it."""
         if self._worker is not None:
             self._worker.kill()
+            self._worker = None
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,7 @@ def test_the_system_comes_back(
         traffic.finish()
         reason = " ".join(str(error).split())[:160]
         table.rows.append((drill, f"FAILED: {reason}", time.monotonic() - started_s))
+        changer.close()  # in the middle of a change, which is no drill's but this one's
         print(f"{drill}: FAILED: {reason}; {dict(traffic.outcomes)}", flush=True)
         raise
     settled_s = time.monotonic() - started_s
