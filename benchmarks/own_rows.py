@@ -89,7 +89,7 @@ async def executor_to_bare(images: np.ndarray, callers: int, seconds: float, sli
     async def keep_asking(number: int, end_s: float) -> int:
         answered = 0
         while time.perf_counter() < end_s:
-            await executor.submit(MODEL, TASK, images[number % len(images)])
+            await executor.submit_all(MODEL, (TASK,), images[number % len(images)])
             answered += 1
         return answered
 

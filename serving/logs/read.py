@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from serving.logs.line import LogLine, decode_line
 
-__all__ = ["LogFollower", "Read", "ReadPage", "log_files_of", "read_lines", "read_on"]
+__all__ = ["LogFollower", "Read", "ReadPage", "log_files_of", "read_on"]
 
 Read = Mapping[int, int]
 """inode of a file -> how many bytes of it were read; a file keeps its inode when it is set aside"""
@@ -30,11 +30,6 @@ def log_files_of(folder: Path, node: str) -> list[Path]:
     """The files of a node in `folder` that are there, oldest first."""
     names = (f"{node}{kind}" for kind in (".access.log.1", ".access.log", ".log.1", ".log"))
     return [path for name in names if (path := folder / name).exists()]
-
-
-def read_lines(files: Iterable[Path]) -> list[LogLine]:
-    """The lines in `files`, oldest first; see `read_on`."""
-    return read_on(files, {}).lines
 
 
 def read_on(files: Iterable[Path], read: Read) -> ReadPage:

@@ -51,11 +51,6 @@ class LabelledImages:
                 found.setdefault(task, []).append(position)
         return found
 
-    @property
-    def mean_body_bytes(self) -> float:
-        """b_t: mean bytes of a query going up."""
-        return float(np.mean([len(body) for body in self.bodies]))
-
 
 def load_images(
     datasets: Sequence[_Dataset], count: int, on_progress: Callable[[int, int], None] | None = None

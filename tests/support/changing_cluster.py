@@ -133,7 +133,7 @@ class Cluster:
         """A node's process is killed, and a fresh one takes up what it was told."""
         self.servers.kill(name)
         server = await self.servers.start(name)
-        server._executor._load = make_runtime
+        server._executor._models._load = make_runtime
         told = self.store.assignment(name)
         assert told is not None
         await mend(ServerControl(server), told)
@@ -160,7 +160,7 @@ async def cluster(folder: Path, budget: dict[str, int]) -> AsyncIterator[Cluster
     """With the plan `OLD` in force."""
     async with hierarchy({}) as (_, servers):
         for server in servers.values():
-            server._executor._load = make_runtime
+            server._executor._models._load = make_runtime
         found = Cluster(servers, folder, budget)
         await found.apply(OLD)
         found.check(OLD)

@@ -267,3 +267,24 @@ def test_no_file_has_more_lines_than_one_idea_takes() -> None:
         for path in files(room)
     }
     assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
+def test_no_public_name_is_there_for_tests_alone() -> None:
+    """What a module offers is used by the product, its benchmarks or its entry points, be it by a
+    word of a table; a protocol may stand for what the contract tests ask of every system."""
+    offered: dict[str, str] = {}
+    used: set[str] = set(re.findall(r"\w+", (ROOT / "pyproject.toml").read_text()))
+    for path in (path for room in (*ROOMS, "benchmarks") for path in files(room)):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Assign(targets=[ast.Name("__all__")], value=ast.List(elts=names)):
+                    offered |= {ast.literal_eval(name): str(path) for name in names}
+                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                    used.add(name)
+                case ast.Call(args=words) | ast.Dict(values=words):  # imported when asked for
+                    texts = [text for word in words for text in ast.walk(word)]
+                    constants = [text.value for text in texts if isinstance(text, ast.Constant)]
+                    used |= {word for text in constants for word in re.findall(r"\w+", str(text))}
+                case ast.ClassDef(name=name, bases=[*_, ast.Name("Protocol")]):
+                    used.add(name)
+    assert {name: path for name, path in offered.items() if name not in used} == {}

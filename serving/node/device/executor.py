@@ -1,7 +1,7 @@
 """One device of a node: its models, its queues, and the one thread that drives it.
 
-Queries come from the event loop (`submit`), wait in a batcher, run on the device thread and come
-back to the loop with one hand-over a batch. Models are loaded on a thread of their own, so the
+Queries come from the event loop (`submit_all`), wait in a batcher, run on the device thread and
+come back to the loop with one hand-over a batch. Models are loaded on a thread of their own, so the
 device goes on meanwhile. The loop watches both (`look`): what hangs or ends is logged, and who
 waits for it is refused.
 """
@@ -55,10 +55,10 @@ _log = logging.getLogger(__name__)
 class Executor:
     """Batching executor of one device.
 
-    `submit` raises `RefusedError` where `find_refusal` does not admit the query, the model is not
-    loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken out
-    of the queue and never harms its batch-mates. `device_time` says when batches are done: in the
-    host's own time, unless a device is emulated. `node` is the name that its log says.
+    `submit_all` raises `RefusedError` where `find_refusal` does not admit the query, the model is
+    not loaded, the deadline passes in the queue, or the device failed. A cancelled caller is taken
+    out of the queue and never harms its batch-mates. `device_time` says when batches are done: in
+    the host's own time, unless a device is emulated. `node` is the name that its log says.
     """
 
     def __init__(
@@ -188,12 +188,6 @@ class Executor:
             return find_refusal(
                 self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting, since_s
             )
-
-    async def submit(
-        self, model: str, task: str, image: Image, deadline_s: float | None = None
-    ) -> Served:
-        """Queue one query and wait for its answer. `deadline_s` is on the executor's clock."""
-        return (await self.submit_all(model, (task,), image, deadline_s))[task]
 
     async def submit_all(
         self, model: str, tasks: tuple[str, ...], image: Image, deadline_s: float | None = None

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from models.benchmarks.registry import BENCHMARKS, open_benchmark
-from models.benchmarks.splits.contact_sheet import contact_sheet
 from models.benchmarks.splits.interface import Sample
 from models.benchmarks.splits.procedural import ProceduralBenchmark
 from models.tasks import find_task, tasks_of
@@ -61,13 +60,6 @@ def test_labels_have_the_form_of_their_tasks(name: str, opened: Opened) -> None:
             assert label.dtype == task.answer_dtype
             assert label.shape == task.answer_shape(*benchmark.size)
             assert task.score(label, label) == pytest.approx(1.0)
-
-
-@by_benchmark
-def test_a_contact_sheet_shows_every_sample(name: str, opened: Opened) -> None:
-    sheet = contact_sheet(opened[name][1][:4], sheet_columns=2)
-    assert sheet.dtype == np.uint8
-    assert sheet.shape[0] >= 2 * opened[name][0].size[0]
 
 
 @by_benchmark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from serving.logs.file import ACCESS, LogFile, OpenLog
 from serving.logs.line import MAX_TEXT, MAX_TRACE, Level, LogLine, decode_line, encode_line
 from serving.logs.logger import NodeLogger
-from serving.logs.read import LogFollower, log_files_of, read_lines
+from serving.logs.read import LogFollower, log_files_of, read_on
 from serving.wall_clock import WallClock
 
 OWN = logging.getLogger("serving.tests")
@@ -32,6 +32,10 @@ def record(text: str, created_s: float = 1.0, node: str = "") -> logging.LogReco
     made = logging.LogRecord("serving.x", logging.INFO, __file__, 1, text, None, None)
     made.created, made.node = created_s, node
     return made
+
+
+def read_lines(files: Iterable[Path]) -> list[LogLine]:
+    return read_on(files, {}).lines
 
 
 def line(at_s: float, node: str = "edge-0", text: str = "x") -> LogLine:

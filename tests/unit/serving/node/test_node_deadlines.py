@@ -14,6 +14,7 @@ from serving.node.device.batching import GreedyBatcher
 from serving.node.device.executor import Executor
 from serving.routing.routes import RouteTable, Target
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
+from support.one_query import submit
 
 pytestmark = pytest.mark.real_time
 
@@ -43,10 +44,10 @@ def test_a_query_that_waits_past_its_deadline_is_refused_and_not_run() -> None:
         executor = Executor(GreedyBatcher(8), lambda _: runtime)
         await executor.load("m")
         runtime.gate.clear()
-        first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        first = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.02)
-        urgent = executor.submit("m", "depth", image(2), deadline_s=time.monotonic() + 0.05)
-        patient = asyncio.ensure_future(executor.submit("m", "depth", image(3)))
+        urgent = submit(executor, "m", "depth", image(2), deadline_s=time.monotonic() + 0.05)
+        patient = asyncio.ensure_future(submit(executor, "m", "depth", image(3)))
         waiting = asyncio.ensure_future(refusal_of(urgent))
         await asyncio.sleep(0.1)
         runtime.gate.set()
@@ -69,11 +70,12 @@ def test_a_batch_is_cut_so_that_its_queries_keep_their_deadlines() -> None:
         executor = Executor(batcher, lambda _: runtime)
         await executor.load("m")
         runtime.gate.clear()
-        first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        first = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.02)
         due_s = time.monotonic() + 0.5
         calls = [
-            asyncio.ensure_future(executor.submit("m", "depth", image(2), due_s)) for _ in range(40)
+            asyncio.ensure_future(submit(executor, "m", "depth", image(2), due_s))
+            for _ in range(40)
         ]
         await asyncio.sleep(0.05)
         runtime.gate.set()

@@ -23,6 +23,7 @@ from support.node_fakes import (
     models,
     put_in_force,
 )
+from support.one_query import submit
 
 pytestmark = pytest.mark.real_time
 
@@ -89,11 +90,11 @@ def test_jobs_that_hold_the_same_array_share_a_row() -> None:
         executor = Executor(GreedyBatcher(8), lambda _: runtime, shared_passes=shared_passes)
         await executor.load("m")
         runtime.gate.clear()
-        blocking = asyncio.ensure_future(executor.submit("m", "depth", image(9)))
+        blocking = asyncio.ensure_future(submit(executor, "m", "depth", image(9)))
         await asyncio.sleep(0.05)
         same, other = image(1), image(2)
         jobs = [("depth", same), ("depth", other), ("edges", same)]
-        calls = [asyncio.ensure_future(executor.submit("m", *job)) for job in jobs]
+        calls = [asyncio.ensure_future(submit(executor, "m", *job)) for job in jobs]
         await asyncio.sleep(0.05)
         runtime.gate.set()
         await blocking
@@ -112,8 +113,8 @@ def test_a_task_that_a_model_does_not_have_is_refused_and_harms_nobody() -> None
         executor = Executor(GreedyBatcher(8), lambda _: runtime)
         await executor.load("m")
         with pytest.raises(RefusedError, match="does not serve"):
-            await executor.submit("m", "weather", image(0))
-        served = await executor.submit("m", "depth", image(3))
+            await submit(executor, "m", "weather", image(0))
+        served = await submit(executor, "m", "depth", image(3))
         executor.close()
         return float(served.prediction[0, 0])
 

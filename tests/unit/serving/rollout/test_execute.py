@@ -66,7 +66,7 @@ def change_under_traffic(
     async def scenario() -> tuple[list[RolloutReport], Counter[str], int, RouteTable]:
         async with hierarchy({}) as (client, servers):
             for name, server in servers.items():
-                server._executor._load = partial(memory.load, name)
+                server._executor._models._load = partial(memory.load, name)
 
             nodes = {name: ServerControl(server) for name, server in servers.items()}
 

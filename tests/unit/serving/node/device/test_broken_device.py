@@ -18,6 +18,7 @@ from serving.node.device.executor import Executor
 from serving.node.device.observer import SilentDeviceObserver
 from support.log_records import error_of
 from support.node_fakes import ONLY_EDGE, FakeRuntime, hierarchy, image, models, put_in_force
+from support.one_query import submit
 
 pytestmark = pytest.mark.real_time
 
@@ -77,8 +78,12 @@ class Drill:
 
         async def one() -> str:
             try:
-                await self.executor.submit(
-                    "m", "depth", image(1) if picture is None else picture, deadline_s
+                await submit(
+                    self.executor,
+                    "m",
+                    "depth",
+                    image(1) if picture is None else picture,
+                    deadline_s,
                 )
             except RefusedError as refusal:
                 return str(refusal.reason)

@@ -12,6 +12,7 @@ from serving.node.device.device_time import EmulatedTime, HostTime
 from serving.node.device.executor import Executor
 from serving.node.device.served import Served
 from support.node_fakes import FakeRuntime, image
+from support.one_query import submit
 
 LATENCY_S = 1.0
 
@@ -117,10 +118,10 @@ def test_an_executor_holds_its_answers_back_while_its_loop_goes_on() -> None:
         emulated = EmulatedTime(lambda model, size: 60.0 * size, wait=wait)
         executor = Executor(GreedyBatcher(8), lambda _: runtime, device_time=emulated)
         await executor.load("m")
-        first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        first = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         while not waited_s:
             await asyncio.sleep(0.001)
-        rest = [asyncio.ensure_future(executor.submit("m", "depth", image(i))) for i in (2, 3)]
+        rest = [asyncio.ensure_future(submit(executor, "m", "depth", image(i))) for i in (2, 3)]
         await asyncio.sleep(0.01)
         assert runtime.batches == [1]  # it is computed, and the next one has to wait
         assert not first.done()

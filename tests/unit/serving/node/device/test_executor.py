@@ -15,6 +15,7 @@ from serving.node.device.batching import make_batcher
 from serving.node.device.executor import Executor
 from serving.node.device.served import Served
 from support.node_fakes import FakeRuntime, image
+from support.one_query import submit
 
 pytestmark = pytest.mark.real_time
 
@@ -47,7 +48,7 @@ def test_each_caller_gets_its_own_answer() -> None:
     async def scenario(executor: Executor) -> list[float]:
         await executor.load("m")
         answers = await asyncio.gather(
-            *(executor.submit("m", "depth", image(i)) for i in range(30))
+            *(submit(executor, "m", "depth", image(i)) for i in range(30))
         )
         return [float(answer.prediction[0, 0]) for answer in answers]
 
@@ -62,9 +63,9 @@ def test_what_waits_while_the_device_is_busy_becomes_one_batch() -> None:
     async def scenario(executor: Executor) -> None:
         await executor.load("m")
         runtime.gate.clear()
-        first = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        first = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.05)
-        rest = [asyncio.ensure_future(executor.submit("m", "depth", image(2))) for _ in range(6)]
+        rest = [asyncio.ensure_future(submit(executor, "m", "depth", image(2))) for _ in range(6)]
         await asyncio.sleep(0.05)
         runtime.gate.set()
         await asyncio.gather(first, *rest)
@@ -83,7 +84,7 @@ def test_windows_gate_and_are_answered_within_two_of_them() -> None:
         async def one(delay_s: float) -> tuple[float, Served]:
             await asyncio.sleep(delay_s)
             started_s = loop.time()
-            served = await executor.submit("m", "depth", image(1))
+            served = await submit(executor, "m", "depth", image(1))
             return loop.time() - started_s, served
 
         return await asyncio.gather(*(one(0.013 * number) for number in range(20)))
@@ -101,9 +102,9 @@ def test_a_cancelled_caller_does_not_harm_its_batch_mates() -> None:
     async def scenario(executor: Executor) -> float:
         await executor.load("m")
         runtime.gate.clear()
-        running = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        running = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.05)
-        waiting = [asyncio.ensure_future(executor.submit("m", "depth", image(i))) for i in (2, 3)]
+        waiting = [asyncio.ensure_future(submit(executor, "m", "depth", image(i))) for i in (2, 3)]
         await asyncio.sleep(0.02)
         running.cancel()
         waiting[0].cancel()
@@ -125,8 +126,8 @@ def test_a_failing_batch_is_refused_and_the_device_goes_on() -> None:
         await executor.load("bad")
         await executor.load("good")
         with pytest.raises(RefusedError, match="out of memory"):
-            await executor.submit("bad", "depth", image(1))
-        return float((await executor.submit("good", "depth", image(7))).prediction[0, 0])
+            await submit(executor, "bad", "depth", image(1))
+        return float((await submit(executor, "good", "depth", image(7))).prediction[0, 0])
 
     assert run(scenario, {"bad": bad, "good": good}) == 7.0
 
@@ -136,9 +137,9 @@ def test_overload_is_refused_not_queued() -> None:
 
     async def scenario(executor: Executor) -> list[str]:
         await executor.load("m")
-        await executor.submit("m", "depth", image(0))
+        await submit(executor, "m", "depth", image(0))
         outcomes = await asyncio.gather(
-            *(executor.submit("m", "depth", image(1)) for _ in range(50)), return_exceptions=True
+            *(submit(executor, "m", "depth", image(1)) for _ in range(50)), return_exceptions=True
         )
         return [getattr(outcome, "reason", "answered") for outcome in outcomes]
 
@@ -152,10 +153,10 @@ def test_a_full_queue_and_an_absent_model_are_refused() -> None:
 
     async def scenario(executor: Executor) -> list[str]:
         with pytest.raises(RefusedError, match="not loaded"):
-            await executor.submit("m", "depth", image(1))
+            await submit(executor, "m", "depth", image(1))
         await executor.load("m")
         runtime.gate.clear()
-        calls = [asyncio.ensure_future(executor.submit("m", "depth", image(1))) for _ in range(9)]
+        calls = [asyncio.ensure_future(submit(executor, "m", "depth", image(1))) for _ in range(9)]
         await asyncio.sleep(0.05)
         runtime.gate.set()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -172,7 +173,7 @@ def test_unload_waits_for_queries_that_are_queued() -> None:
     async def scenario(executor: Executor) -> tuple[str, ...]:
         await executor.load("m")
         runtime.gate.clear()
-        call = asyncio.ensure_future(executor.submit("m", "depth", image(4)))
+        call = asyncio.ensure_future(submit(executor, "m", "depth", image(4)))
         await asyncio.sleep(0.02)
         leaving = asyncio.ensure_future(executor.unload("m"))
         await asyncio.sleep(0.05)
@@ -207,10 +208,10 @@ def test_images_of_two_sizes_do_not_harm_each_other() -> None:
     async def scenario(executor: Executor) -> list[float]:
         await executor.load("m")
         runtime.gate.clear()
-        running = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        running = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.05)
         sizes = [image(2), np.full((8, 8, 3), 3, np.uint8), image(4)]
-        calls = [asyncio.ensure_future(executor.submit("m", "depth", one)) for one in sizes]
+        calls = [asyncio.ensure_future(submit(executor, "m", "depth", one)) for one in sizes]
         await asyncio.sleep(0.02)
         runtime.gate.set()
         await running
@@ -227,7 +228,7 @@ def test_a_model_that_is_about_to_go_can_be_loaded_again_and_stays() -> None:
     async def scenario(executor: Executor) -> tuple[tuple[str, ...], float]:
         await executor.load("m")
         runtime.gate.clear()
-        asked = asyncio.ensure_future(executor.submit("m", "depth", image(1)))
+        asked = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))
         await asyncio.sleep(0.05)
         going = asyncio.ensure_future(executor.unload("m"))
         await asyncio.sleep(0.05)
@@ -235,7 +236,7 @@ def test_a_model_that_is_about_to_go_can_be_loaded_again_and_stays() -> None:
         await asyncio.sleep(0.05)
         runtime.gate.set()
         await asyncio.gather(asked, going, coming)
-        again = await executor.submit("m", "depth", image(2))
+        again = await submit(executor, "m", "depth", image(2))
         return executor.models, float(again.prediction[0, 0])
 
     assert run(scenario, {"m": runtime}) == (("m",), 2.0)

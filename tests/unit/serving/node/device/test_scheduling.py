@@ -14,6 +14,7 @@ import pytest
 from serving.node.device.batching import GreedyBatcher
 from serving.node.device.executor import Executor
 from serving.node.device.process_tuning import schedule_as_batch, schedule_as_usual
+from support.one_query import submit
 
 T = TypeVar("T")
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
@@ -45,7 +46,7 @@ def test_the_loop_gives_way_and_the_device_that_it_starts_does_not() -> None:
         schedule_as_batch()
         executor = Executor(GreedyBatcher(8), lambda _: Policies())
         await executor.load("m")
-        served = await executor.submit("m", "policy", np.zeros((2, 2, 3), np.uint8))
+        served = await submit(executor, "m", "policy", np.zeros((2, 2, 3), np.uint8))
         executor.close()
         return os.sched_getscheduler(0), int(served.prediction)
 
