@@ -19,6 +19,7 @@ from planner.plan import Plan
 from planner.policies import Options, solve
 from planner.programs.clairvoyant import Health
 from serving.experiments.intervals import mean_interval
+from serving.replan.first_plan import with_homes_for_queues
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, card_scores, regret_of
 from serving.routing.routes import RoutingMode
@@ -53,15 +54,20 @@ class Bench:
     run_s: float
     runs: Runs
 
-    def plan_for(self, phase: Phase) -> Plan:
-        """What runs of `phase` start with: `certified`, for what a demand file says of it."""
+    def plan_for(self, phase: Phase, routing: RoutingMode) -> Plan:
+        """What runs of `phase` start with: `certified`, for what a demand file says of it, as
+        `testbed plan --routing` makes it."""
         problem = self.setting.problem(phase)
-        if problem.digest not in self._plans:
-            self._plans[problem.digest] = solve(problem, "certified", Options()).plan
-        return self._plans[problem.digest]
+        key = problem.digest, routing
+        if key not in self._plans:
+            solution = solve(problem, "certified", Options())
+            if routing is RoutingMode.PENALTY:
+                solution = with_homes_for_queues(self.setting, phase, solution, Options())
+            self._plans[key] = solution.plan
+        return self._plans[key]
 
     @cached_property
-    def _plans(self) -> dict[str, Plan]:
+    def _plans(self) -> dict[tuple[str, RoutingMode], Plan]:
         return {}
 
     def phase(self, duration_s: float | None = None) -> Phase:
@@ -101,7 +107,7 @@ class Bench:
         run = self.runs.run(
             RunRequest(
                 self.setting,
-                self.plan_for(phases[0]),
+                self.plan_for(phases[0], routing),
                 planned_for=phases[0],
                 phases=tuple(phases),
                 seed=seed,

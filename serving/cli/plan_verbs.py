@@ -25,13 +25,17 @@ from serving.cli.inputs import (
     DemandFile,
     Json,
     ProfilesFile,
+    Routes,
     TopologyFile,
     load_setting,
     naming_plan,
+    pick_phase,
     state_problem,
 )
 from serving.cli.options import GAP, OVERRUN, PHASE, SEED, SHARE, THREADS, TIME_LIMIT_S, number
 from serving.cli.output import check_output, save_result
+from serving.replan.first_plan import with_homes_for_queues
+from serving.routing.routes import RoutingMode
 
 __all__ = ["VERBS"]
 
@@ -71,6 +75,7 @@ def plan(
             "licensed for the size, else HiGHS"
         ),
     ] = "auto",
+    routing: Routes = RoutingMode.SHARES,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
     list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
     as_json: Json = False,
@@ -93,13 +98,24 @@ def plan(
     find_policy(policy)
     if solver == "gurobi":
         import_extra("gurobipy", "gurobi", "--solver gurobi")
+    by_queues = routing is RoutingMode.PENALTY
+    if problem is not None and by_queues:
+        raise InputError(
+            f"--routing {routing}: what routers make of models follows from --profiles and "
+            "--demand; leave out --problem"
+        )
+    setting = None
     if problem is not None:
         stated = Problem.load(problem)
     else:
         check_output(beside)
-        stated = state_problem(load_setting(topology, profiles), demand, phase)
+        setting = load_setting(topology, profiles)
+        stated = state_problem(setting, demand, phase)
     with out.busy(f"planning with {policy}"):
         solution = solve(stated, policy, options)
+        if setting is not None and by_queues:
+            chosen = pick_phase(demand, phase)
+            solution = with_homes_for_queues(setting, chosen, solution, options)
     if problem is None:
         save_result(stated.save, beside)
     save_result(solution.plan.save, output)

@@ -26,11 +26,14 @@ __all__ = [
     "mean_load",
     "moments_of",
     "single_moment",
+    "stated_moments",
 ]
 
 SLICES = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0)
 """Quantiles between which moments are taken together: finer where links and devices fill up."""
 LOWEST_SHAPE = 0.05
+CALMEST_SPREAD = 1e-3
+"""a second, of the mean rate: as good as none"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,27 @@ def moments_of(problem: Problem, estimate: LoadEstimate) -> Moments:
     (I - 1) r / L for dispersion I measured over looks of L seconds. Links and devices bear a
     backlog for about the latency that they promise, which is taken for tau.
     """
-    tau_s = window_bound_s(float(problem.window_e.min()))
-    look_s = max(estimate.look_s, tau_s)
     volume = estimate.volume_qps
     volume_c = np.array([volume.get(client, 0.0) for client in problem.clients])
     dispersion_c = np.array([estimate.dispersion.get(client, 1.0) for client in problem.clients])
-    shape_c = volume_c / (1.0 / tau_s + (dispersion_c - 1.0) / look_s)
+    return _slices(problem, volume_c, dispersion_c, max(estimate.look_s, _tau_s(problem)))
+
+
+def stated_moments(problem: Problem) -> Moments:
+    """The slices of the load of `problem`, whose dispersion is that of windows T_b (F17)."""
+    window_s = float(problem.window_e.min())
+    return _slices(problem, problem.load_ct.sum(axis=1), problem.dispersion_c, window_s)
+
+
+def _tau_s(problem: Problem) -> float:
+    return window_bound_s(float(problem.window_e.min()))
+
+
+def _slices(
+    problem: Problem, volume_c: FloatArray, dispersion_c: FloatArray, over_s: float
+) -> Moments:
+    spread_c = 1.0 / _tau_s(problem) + (dispersion_c - 1.0) / over_s
+    shape_c = volume_c / np.maximum(spread_c, CALMEST_SPREAD)
     shape_c = np.maximum(shape_c, LOWEST_SHAPE)
     edge_s = np.array(SLICES)
     quantile_sc = gammaincinv(shape_c[None, :], edge_s[:, None])

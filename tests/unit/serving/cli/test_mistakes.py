@@ -80,6 +80,8 @@ MISTAKES = [
     Mistake("logs --level loud", 2, "--level", "'loud'", "`testbed logs --help`"),
     # numbers
     Mistake("plan --phase 7", 2, "--phase 7", "demand.yaml has phases", "0 to 1"),
+    Mistake("plan --problem problem.json --routing penalty", 2, "--routing penalty",
+            "what routers make", "leave out --problem"),
     Mistake("plan --fill 60", 2, "--fill", "'60'", "over 0 to 1"),
     Mistake("drive --phase 7", 2, "--phase 7", "has phases", "0 to 1"),
     Mistake("problem sample --edges 9000 --clients-per-edge 9000", 2, "--edges 9000", "more than",
