@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -51,6 +51,11 @@ class Plan(Document):
     routes: tuple[Route, ...]
     fill: float = Field(default=1.0, gt=0, le=1, description="share of compute budgets planned")
     overrun: float | None = Field(default=None, description="delta of F11, if windows keep it")
+    dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="client -> dispersion of its queries in a window T_b that the plan is made for "
+        "(F17); 1 if left out",
+    )
     predicted: EvaluationSummary | None = None
     certificate: Certificate | None = None
     provenance: Provenance | None = None
@@ -79,9 +84,11 @@ def plan_of(
     }
     in_cloud = sorted({int(m) for m in problem.cloud_model_t if m >= 0})
     onloading[problem.cloud] = tuple(models[m] for m in in_cloud)
+    dispersion = dict(zip(problem.clients, problem.dispersion_c.tolist(), strict=True))
     return Plan(
         version=version,
         problem_digest=problem.digest,
+        dispersion={client: value for client, value in dispersion.items() if value != 1.0},
         policy=policy,
         onloading=onloading,
         routes=tuple(_routes(problem, allocation)),

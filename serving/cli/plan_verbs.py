@@ -121,6 +121,11 @@ def plan(
     save_result(solution.plan.save, output)
     _show_solution(out, solution)
     _note_other_solver(out, solver, solution)
+    if by_queues:
+        out.say(
+            "these figures are of the plan's shares; what routers make of its models by their "
+            "queues, says `testbed simulate --routing penalty`"
+        )
     reasons = explain(stated, solution).lines
     for line in reasons[:SHOWN_REASONS]:
         out.say(f"· {line}")

@@ -109,6 +109,7 @@ class ReplanLoop:
             replace(policy, decide=planner),
             spill_over=spill_over,
             routing=routing,
+            look_s=options.period_s,
         )
         self._asked = [node.name for node in fleet.topology.nodes]
         self._failures = 0

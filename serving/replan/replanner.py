@@ -18,7 +18,7 @@ from serving.replan.calibrated_setting import calibrated
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
-from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
+from serving.replan.estimate.load_estimate import EstimatorState, LoadEstimate, LoadEstimator
 from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.loop_state import LoopState
 from serving.replan.need import Considered
@@ -96,13 +96,19 @@ class Replanner:
         *,
         spill_over: bool = False,
         routing: RoutingMode = RoutingMode.SHARES,
+        look_s: float = 1.0,
     ) -> None:
+        """`look_s` is the usual time between looks; a `state` without a look believes its plan."""
         self._setting = setting
         self._options = options
         self._policy = policy
         self._spill_over = spill_over
         self._routing = routing
-        self._estimator = LoadEstimator(setting.tasks, state.estimator)
+        estimate = state.estimator
+        if not estimate.clients:
+            window_s = min(edge.window_s for edge in setting.topology.edges)
+            estimate = EstimatorState.before_looking(state.plan.dispersion, window_s, look_s)
+        self._estimator = LoadEstimator(setting.tasks, estimate)
         self._history: LoadHistory | None = None
         """None before the first look"""
         self._decided_s: float | None = None

@@ -114,6 +114,7 @@ def simulate_live(
             replace(policy, decide=planning),
             spill_over=spill_over,
             routing=routing,
+            look_s=period_s,
         )
 
         async def beside(system: SimulatedSystem) -> None:

@@ -58,10 +58,10 @@ def ground(load_s: float = 0.1, *, edge_memory: float = 0.5) -> Ground:
 
 def setting() -> Any:
     """What the loop needs of a `Setting`, for `problem`."""
-    client = SimpleNamespace(name="c")
+    client, edge = SimpleNamespace(name="c"), SimpleNamespace(name="e", window_s=0.4)
     return SimpleNamespace(
         tasks=TASKS,
-        topology=SimpleNamespace(clients=[client], links=()),
+        topology=SimpleNamespace(clients=[client], edges=[edge], links=()),
         profiles=SimpleNamespace(find=lambda node, model: None),
     )
 

@@ -17,6 +17,8 @@ BLOCKS = (1, 2, 4, 8, 16)
 """looks that are counted together"""
 PRIOR_BLOCKS = 2.0
 """blocks of Poisson arrivals that are taken as seen before the first look"""
+STATED_LOOKS = 60.0
+"""that it takes to believe as much in what is seen as in what was stated"""
 FEWEST_BLOCKS = 4.0
 """of a size, before its dispersion counts"""
 
@@ -47,6 +49,16 @@ class Dispersion(FrozenModel):
     """Variance / mean of counts, for every size of block. Never below 1."""
 
     blocks: tuple[BlockScatter, ...] = Field(default=tuple(BlockScatter() for _ in BLOCKS))
+
+    @classmethod
+    def stated(cls, of_a_look: float) -> Dispersion:
+        """What is believed before the first look, as if `STATED_LOOKS` looks had shown it."""
+        return cls(
+            blocks=tuple(
+                BlockScatter(mean=of_a_look, weight=max(PRIOR_BLOCKS, STATED_LOOKS / size))
+                for size in BLOCKS
+            )
+        )
 
     def after(self, count: float, expected: float, forget: float) -> Dispersion:
         """With `count` queries where `expected` were; `forget` is the share of what was known that

@@ -11,6 +11,7 @@ from cluster.document import FrozenModel
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.estimate.arrival_counts import ArrivalCounts, NewQueries
 from serving.replan.estimate.client_load import ClientLoad
+from serving.replan.estimate.dispersion import Dispersion
 
 __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
 
@@ -100,6 +101,21 @@ class EstimatorState(FrozenModel):
     """All that a `LoadEstimator` knows, to go on from."""
 
     clients: dict[str, ClientLoad] = Field(default_factory=dict)
+
+    @classmethod
+    def before_looking(
+        cls, dispersion: Mapping[str, float], window_s: float, look_s: float
+    ) -> EstimatorState:
+        """What the plan in force says of bursts: client -> dispersion in windows of `window_s`, of
+        which looks come every `look_s`. Bursts are taken to last longer than a look."""
+        grown = max(1.0, look_s / window_s)
+        return cls(
+            clients={
+                client: ClientLoad(dispersion=Dispersion.stated(1.0 + (value - 1.0) * grown))
+                for client, value in dispersion.items()
+                if value > 1.0
+            }
+        )
 
 
 class LoadEstimator:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from planner.plan import Plan, PlanError, Route, allocation_of, plan_of
@@ -49,3 +51,13 @@ def test_onloading_of_an_unknown_node_is_refused() -> None:
 
 def test_the_cloud_holds_the_models_it_serves_with() -> None:
     assert solve(one_client(), "all-local").plan.onloading["sky"] == ("big",)
+
+
+def test_a_plan_says_which_bursts_it_was_made_for() -> None:
+    problem = random_problem(4)
+    assert solve(problem, "baj3o").plan.dispersion == {}
+    spread_c = np.ones(len(problem.clients))
+    spread_c[0] = 7.0
+    bursty = solve(replace(problem, dispersion_c=spread_c), "baj3o").plan
+    assert bursty.dispersion == {problem.clients[0]: 7.0}
+    assert Plan.parse(bursty.model_dump(mode="json", exclude_none=True)) == bursty

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving.replan.estimate.arrival_counts import ArrivalCounts, NewQueries
-from serving.replan.estimate.load_estimate import FIRST_S, LoadEstimator
+from serving.replan.estimate.load_estimate import FIRST_S, EstimatorState, LoadEstimator
 from support.replan_cases import estimate, snapshot
 
 
@@ -83,3 +83,23 @@ def test_dispersion_over_a_window_lies_between_poisson_and_that_of_a_look() -> N
     assert seen.dispersion_over(1.0) == {"c": 21.0}
     assert seen.dispersion_over(0.25) == {"c": 6.0}
     assert seen.dispersion_over(8.0) == {"c": 21.0}
+
+
+def test_bursts_that_the_plan_was_made_for_are_believed_until_seen_otherwise() -> None:
+    """Calm looks: after as many as the belief is worth, half of it is left."""
+    state = EstimatorState.before_looking({"c": 11.0}, window_s=0.5, look_s=1.0)
+    load, told = LoadEstimator(("depth",), state), LoadEstimator(("depth",))
+    believed = []
+    for second in range(62):
+        now = {"c": snapshot("c", float(second), depth=8 * second)}
+        seen, plain = load.update(now), told.update(now)
+        if seen is not None and plain is not None:
+            assert seen.volume_errors_qps["c"] > plain.volume_errors_qps["c"]
+            believed.append(seen.dispersion["c"])
+    assert believed[0] == pytest.approx(21.0, rel=0.1)
+    assert believed[-1] == pytest.approx(11.0, rel=0.15)
+
+
+def test_a_plan_for_poisson_arrivals_makes_nobody_believe_in_anything() -> None:
+    assert EstimatorState.before_looking({}, 0.4, 1.0) == EstimatorState()
+    assert EstimatorState.before_looking({"c": 0.5}, 0.4, 1.0) == EstimatorState()
