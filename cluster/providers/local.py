@@ -45,6 +45,7 @@ from cluster.topology import Topology
 __all__ = ["connect", "disconnect", "down", "prepare_ray", "resource_of", "up"]
 
 LOOPBACK = "127.0.0.1"
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 START_TIMEOUT_S = 90.0
 OBJECT_STORE_BYTES = 128 * 2**20  # queries travel over the nodes' own links, not the store
 
@@ -64,7 +65,12 @@ def prepare_ray() -> None:
         for name in os.environ
         if name.startswith("RAY_") and name not in wanted and name not in own
     }
-    missing = {name for name in _settings() if os.environ.get(name) != wanted[name]}
+    missing = {
+        name
+        for name in _settings()
+        # The token is read anew for each cluster that the process joins.
+        if os.environ.get(name) != wanted[name] and name != TOKEN_PATH
+    }
     if (missing or stray) and "ray" in sys.modules:
         mends = [f"{name}={wanted[name]}" for name in sorted(missing)]
         mends += [f"no {name}" for name in sorted(stray)]
@@ -84,7 +90,7 @@ def _settings() -> dict[str, str]:
         "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(_token_path()),
+        TOKEN_PATH: str(_token_path()),
         # Ray would take `uv run` for a wish to ship the folder that it was called in.
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         **ray_private.ENVIRONMENT,
@@ -204,6 +210,7 @@ def connect() -> ClusterState:
     import ray
 
     if not ray.is_initialized():
+        ray_private.forget_token()
         try:
             with _from_nowhere(state.temp_dir), _own_signals():
                 ray.init(

@@ -1,12 +1,12 @@
 """The one place that relies on what Ray does but does not document.
 
 Tried on the versions in `TRIED_ON`; `tests/contract/test_ray_private.py` fails when another version
-no longer does what is relied on here. Nothing of Ray is imported.
+no longer does what is relied on here. Ray is imported only by what needs it.
 """
 
 from __future__ import annotations
 
-__all__ = ["ENVIRONMENT", "SET_BY_IMPORT", "STARTED", "START_COMMAND", "TRIED_ON"]
+__all__ = ["ENVIRONMENT", "SET_BY_IMPORT", "STARTED", "START_COMMAND", "TRIED_ON", "forget_token"]
 
 TRIED_ON = ("2.60",)
 
@@ -34,3 +34,10 @@ START_COMMAND = (
     "ray.load()()"
 )
 """The console script `ray` for `python -c`: the file `ray` may not lie beside the interpreter."""
+
+
+def forget_token() -> None:
+    """Have Ray read its token anew: it keeps the one of the first cluster that a process joined."""
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+    AuthenticationTokenLoader.instance().reset_cache()

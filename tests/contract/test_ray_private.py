@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,21 @@ def test_ray_sets_only_the_variables_that_are_expected_when_it_is_imported() -> 
         "print(*(n for n in set(os.environ) - before if n.startswith('RAY_')))"
     )
     assert set(told_by(code).split()) == ray_private.SET_BY_IMPORT
+
+
+def test_the_token_of_another_cluster_is_read_only_when_the_first_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name * 48)
+    code = (
+        "import os\n"
+        f"os.environ |= {{'RAY_AUTH_MODE': 'token', 'RAY_AUTH_TOKEN_PATH': '{tmp_path}/a'}}\n"
+        "from ray._raylet import AuthenticationTokenLoader\n"
+        "from cluster.providers import ray_private\n"
+        "def tell(): print(AuthenticationTokenLoader.instance().get_raw_token()[:1], end=' ')\n"
+        "tell()\n"
+        f"os.environ['RAY_AUTH_TOKEN_PATH'] = '{tmp_path}/b'\n"
+        "tell(); ray_private.forget_token(); tell()"
+    )
+    assert told_by(code) == "a a b"
