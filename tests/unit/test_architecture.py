@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -290,3 +291,25 @@ def test_no_public_name_is_there_for_tests_alone() -> None:
                 case ast.ClassDef(name=name, bases=[*_, ast.Name("Protocol")]):
                     used.add(name)
     assert {name: path for name, path in offered.items() if name not in used} == {}
+
+
+def test_what_slow_tests_replace_is_there() -> None:
+    """They run seldom, and a name that has moved is seen by no type checker."""
+    missing = []
+    for path in (
+        path for room in ("drills", "e2e", "soak") for path in (ROOT / "tests" / room).glob("*.py")
+    ):
+        imported: dict[str, str] = {}
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names):
+                    imported |= {
+                        name.asname or name.name: f"{module}.{name.name}" for name in names
+                    }
+                case ast.Call(
+                    func=ast.Attribute(attr="setattr"),
+                    args=[ast.Name(id=module), ast.Constant(value=str(name)), *_],
+                ) if module in imported and imported[module].split(".")[0] in ROOMS:
+                    if not hasattr(import_module(imported[module]), name):
+                        missing.append(f"{path.name}: {imported[module]}.{name}")
+    assert missing == []
