@@ -7,7 +7,6 @@ line of JSON. `MeteredDoor` is the other end.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from models.runtime.allocator import give_back_freed_memory, keep_freed_memory
 from support.paths import ROOT
 
 __all__ = ["Cost", "MeteredDoor"]
@@ -41,10 +41,18 @@ class Cost:
 
 
 class MeteredDoor:
-    """The door process; ends with the context."""
+    """The door process; ends with the context.
 
-    def __init__(self, token: str | None = None, interpolation: str = "bilinear") -> None:
-        arguments = [sys.executable, "-m", "support.metered_door", token or "", interpolation]
+    `warm`: it keeps the memory that it frees, as the process of a node does once it has a model.
+    """
+
+    def __init__(
+        self, token: str | None = None, interpolation: str = "bilinear", *, warm: bool = False
+    ) -> None:
+        arguments = [
+            sys.executable, "-m", "support.metered_door", token or "", interpolation,
+            "warm" if warm else "",
+        ]  # fmt: skip
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             cwd=ROOT / "tests", env=_environment(),
@@ -68,7 +76,8 @@ class MeteredDoor:
         return f"http://127.0.0.1:{self.http}"
 
     def reset(self) -> None:
-        """Count from now on."""
+        """Count from now on. A door that is not warm gives back what malloc keeps of earlier
+        bodies, so that the next one pays for all of its memory."""
         self._ask("reset")
 
     def cost(self) -> Cost:
@@ -112,7 +121,8 @@ class _Meter:
     seconds, which then stood in some body's account.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warm: bool) -> None:
+        self._warm = warm
         self.late_s = 0.0
         self.before_bytes = 0
         self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
@@ -137,7 +147,8 @@ class _Meter:
 
     def reset(self) -> None:
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # the next body pays for its memory itself
+        if not self._warm:
+            give_back_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
         self.before_bytes = _resident_bytes("VmRSS:")
         self.late_s = 0.0
@@ -150,7 +161,7 @@ class _Meter:
         }
 
 
-async def _serve(token: str | None, interpolation: Any) -> None:
+async def _serve(token: str | None, interpolation: Any, warm: bool) -> None:
     import numpy as np
     from numpy.typing import NDArray
 
@@ -183,6 +194,8 @@ async def _serve(token: str | None, interpolation: Any) -> None:
         lambda _: Model(),
         lambda _: (SIZE, SIZE, 3),
     )
+    if warm:
+        keep_freed_memory()
     freeze_heap()
     await server.load(("m",))
     server.route(RouteTable(3, {"depth": ((Target("client", "client", "m"), 1.0),)}))
@@ -192,7 +205,7 @@ async def _serve(token: str | None, interpolation: Any) -> None:
         (SIZE, SIZE),
         DoorConfig(token=token) if token else None,
     )
-    meter = _Meter()
+    meter = _Meter(warm)
     beating = asyncio.ensure_future(meter.beat())
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -212,4 +225,4 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(sys.argv[1] or None, sys.argv[2]))
+        runner.run(_serve(sys.argv[1] or None, sys.argv[2], sys.argv[3] == "warm"))
