@@ -32,7 +32,7 @@ from serving.metrics.endpoint import METRICS_PATH, PageServer
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.config import NodeConfig
 from serving.node.control import ServerControl
-from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
+from serving.node.device.process_tuning import freeze_heap, schedule_as_batch, take_short_turns
 from serving.node.server import NodeServer
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.assignment import Assignment
@@ -123,6 +123,7 @@ class NodeReplica(ServerControl):
         from models.zoo.registry import find_model, list_models
 
         freeze_heap()
+        take_short_turns()
         schedule_as_batch()
         node = config.node
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from models.runtime.allocator import give_back_freed_memory, keep_freed_memory
 from support.paths import ROOT
 
 __all__ = ["Cost", "MeteredDoor"]
@@ -41,18 +40,10 @@ class Cost:
 
 
 class MeteredDoor:
-    """The door process; ends with the context.
+    """The door process; ends with the context."""
 
-    `warm`: it keeps the memory that it frees, as the process of a node does once it has a model.
-    """
-
-    def __init__(
-        self, token: str | None = None, interpolation: str = "bilinear", *, warm: bool = False
-    ) -> None:
-        arguments = [
-            sys.executable, "-m", "support.metered_door", token or "", interpolation,
-            "warm" if warm else "",
-        ]  # fmt: skip
+    def __init__(self, token: str | None = None, interpolation: str = "bilinear") -> None:
+        arguments = [sys.executable, "-m", "support.metered_door", token or "", interpolation]
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             cwd=ROOT / "tests", env=_environment(),
@@ -76,8 +67,7 @@ class MeteredDoor:
         return f"http://127.0.0.1:{self.http}"
 
     def reset(self) -> None:
-        """Count from now on. A door that is not warm gives back what malloc keeps of earlier
-        bodies, so that the next one pays for all of its memory."""
+        """Count from now on."""
         self._ask("reset")
 
     def cost(self) -> Cost:
@@ -121,8 +111,7 @@ class _Meter:
     seconds, which then stood in some body's account.
     """
 
-    def __init__(self, warm: bool) -> None:
-        self._warm = warm
+    def __init__(self) -> None:
         self.late_s = 0.0
         self.before_bytes = 0
         self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
@@ -147,8 +136,6 @@ class _Meter:
 
     def reset(self) -> None:
         gc.collect()
-        if not self._warm:
-            give_back_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
         self.before_bytes = _resident_bytes("VmRSS:")
         self.late_s = 0.0
@@ -161,7 +148,7 @@ class _Meter:
         }
 
 
-async def _serve(token: str | None, interpolation: Any, warm: bool) -> None:
+async def _serve(token: str | None, interpolation: Any) -> None:
     import numpy as np
     from numpy.typing import NDArray
 
@@ -171,7 +158,7 @@ async def _serve(token: str | None, interpolation: Any, warm: bool) -> None:
     from serving.ingress.access import DoorConfig
     from serving.ingress.listen import open_doors
     from serving.node.config import NodeConfig
-    from serving.node.device.process_tuning import freeze_heap
+    from serving.node.device.process_tuning import freeze_heap, take_short_turns
     from serving.node.device.served import Image
     from serving.node.server import NodeServer
     from serving.routing.routes import RouteTable, Target
@@ -194,9 +181,8 @@ async def _serve(token: str | None, interpolation: Any, warm: bool) -> None:
         lambda _: Model(),
         lambda _: (SIZE, SIZE, 3),
     )
-    if warm:
-        keep_freed_memory()
     freeze_heap()
+    take_short_turns()
     await server.load(("m",))
     server.route(RouteTable(3, {"depth": ((Target("client", "client", "m"), 1.0),)}))
     doors = await open_doors(
@@ -205,7 +191,7 @@ async def _serve(token: str | None, interpolation: Any, warm: bool) -> None:
         (SIZE, SIZE),
         DoorConfig(token=token) if token else None,
     )
-    meter = _Meter(warm)
+    meter = _Meter()
     beating = asyncio.ensure_future(meter.beat())
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -225,4 +211,4 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(sys.argv[1] or None, sys.argv[2], sys.argv[3] == "warm"))
+        runner.run(_serve(sys.argv[1] or None, sys.argv[2]))

@@ -1,6 +1,6 @@
 """What a node's process does so that queries do not wait for Python or for each other.
 
-Two things, both measured to matter at three times a node's peak:
+Three things, the first two measured to matter at three times a node's peak:
 
 - Python's collector of cycles. torch, Ray and the models leave half a million objects that live as
   long as the process. A full collection goes through all of them, again and again: it took two
@@ -10,15 +10,21 @@ Two things, both measured to matter at three times a node's peak:
   after it. That slowed passes by a third and doubled what a refusal costs. The loop's thread runs
   under SCHED_BATCH: it waits for the device's time slice to end, a few milliseconds, and then
   handles all that has come meanwhile. Where another core is free it runs there at once.
+- The interpreter's lock. A thread that decodes a picture keeps it for 5 ms before another one may
+  have it; the loop, which has little to do and much that waits for it, would be as late.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import sys
 from contextlib import suppress
 
-__all__ = ["freeze_heap", "schedule_as_batch", "schedule_as_usual"]
+__all__ = ["freeze_heap", "schedule_as_batch", "schedule_as_usual", "take_short_turns"]
+
+TURN_S = 0.001
+"""after which a thread hands over the interpreter's lock to one that waits for it"""
 
 YOUNG_OBJECTS = 50_000
 """made since the last collection, from which on the next is due; Python's default is 700. A full
@@ -35,6 +41,11 @@ def freeze_heap() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+
+
+def take_short_turns() -> None:
+    """Let no thread keep the interpreter's lock for long while another waits for it."""
+    sys.setswitchinterval(TURN_S)
 
 
 def schedule_as_batch() -> None:
