@@ -62,12 +62,12 @@ class Dispersion(FrozenModel):
 
     def after(self, count: float, expected: float, forget: float) -> Dispersion:
         """With `count` queries where `expected` were; `forget` is the share of what was known that
-        a look makes out of date."""
+        a look makes out of date, all of it from 1 on."""
         if expected <= 0:
             return self
         return Dispersion(
             blocks=tuple(
-                block.after(count, expected, size, (1.0 - forget) ** size)
+                block.after(count, expected, size, max(0.0, 1.0 - forget) ** size)
                 for size, block in zip(BLOCKS, self.blocks, strict=True)
             )
         )

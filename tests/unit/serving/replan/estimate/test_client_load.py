@@ -118,6 +118,15 @@ def test_no_counts_whatever_make_a_rate_or_an_error_negative_or_infinite(
     assert ClientLoad.model_validate_json(load.model_dump_json()) == load
 
 
+def test_a_look_after_longer_than_the_memory_forgets_all_and_no_more() -> None:
+    """As of a loop whose process stood still for ten minutes."""
+    load = ClientLoad()
+    for spent_s in (300.0, 300.0, 300.0, 600.0, 1_200.0, 600.0):
+        load = load.after(NewQueries(spent_s, {"depth": 100}))
+        assert load.dispersion.of_a_look >= 1.0
+        assert all(block.weight >= 1.0 for block in load.dispersion.blocks)
+
+
 def test_a_burst_in_the_first_three_seconds_shows_at_once() -> None:
     calm, burst = (
         seen([{"depth": count} for count in counts]) for counts in ((20, 25, 16), (20, 90, 10))
