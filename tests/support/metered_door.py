@@ -7,6 +7,7 @@ line of JSON. `MeteredDoor` is the other end.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from models.runtime.allocator import give_back_freed_memory, keep_freed_memory
 from support.paths import ROOT
 
 __all__ = ["Cost", "MeteredDoor"]
@@ -66,9 +68,11 @@ class MeteredDoor:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http}"
 
-    def reset(self) -> None:
-        """Count from now on."""
-        self._ask("reset")
+    def reset(self, *, cold: bool = False) -> None:
+        """Count from now on. The door keeps the memory that it frees, as the process of a node does
+        once it has a model; `cold`: it gives back what is free and what a body frees, so that the
+        peak is all of what that body takes."""
+        self._ask("reset cold" if cold else "reset")
 
     def cost(self) -> Cost:
         """Since `reset`."""
@@ -104,6 +108,13 @@ def _resident_bytes(field: str) -> int:
     raise AssertionError(f"no {field} in /proc/self/status")
 
 
+def _give_back_what_is_freed() -> None:
+    """The opposite of `keep_freed_memory`: glibc's thresholds as they are at first."""
+    library = ctypes.CDLL(None)
+    for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+        library.mallopt(option, 2**17)
+
+
 class _Meter:
     """What it reads at each beat it reads without an object that only the collector frees.
 
@@ -134,8 +145,13 @@ class _Meter:
         """How long the loop's thread has been ready to run without a core, since it began."""
         return 1e-9 * int(os.pread(self._schedstat, 64, 0).split()[1])
 
-    def reset(self) -> None:
+    def reset(self, *, cold: bool) -> None:
         gc.collect()
+        if cold:
+            _give_back_what_is_freed()
+            give_back_freed_memory()
+        else:
+            keep_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # the peak is what there is now
         self.before_bytes = _resident_bytes("VmRSS:")
         self.late_s = 0.0
@@ -198,8 +214,8 @@ async def _serve(token: str | None, interpolation: Any) -> None:
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
     while line := (await commands.readline()).decode().strip():
-        if line == "reset":
-            meter.reset()
+        if line.startswith("reset"):
+            meter.reset(cold=line.endswith("cold"))
         told: dict[str, float] = {"http": doors.http_port, "grpc": doors.grpc_port}
         print(json.dumps(meter.cost() if line == "cost" else told), flush=True)
     beating.cancel()
