@@ -15,7 +15,7 @@ from planner.policies import PAYS_FOR_LOADS, Options, solve, solve_shares
 from planner.problem import FloatArray, Problem
 from planner.solution import Solution
 from serving.replan.decision_input import DecisionOptions
-from serving.replan.home_models import with_better_homes
+from serving.replan.home_models import home_models_of, with_better_homes
 from serving.replan.moving_cost import LoadingLoss
 from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.scenarios import Moments
@@ -99,11 +99,8 @@ def better_homes(
         held = with_better_homes(capacity, other.allocation, moments, loss, horizon_s)
         if held is other.allocation:
             continue
-        clients = {
-            name: tuple(np.array(problem.models)[held.onloaded_cm[c]].tolist())
-            for c, name in enumerate(problem.clients)
-            if name not in absent
-        }
+        homes = home_models_of(problem, held)
+        clients = {name: models for name, models in homes.items() if name not in absent}
         models = other.plan.model_copy(update={"onloading": {**other.plan.onloading, **clients}})
         solution = _shares(problem, models, options)
         made = None if solution is None else _stated(problem, solution, _only_of(present, absent))

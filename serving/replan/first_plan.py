@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from cluster.demand import Phase
 from planner.certificate import Status, relative_gap
 from planner.policies import Options, solve_shares
 from planner.solution import Solution
-from serving.replan.home_models import with_better_homes
+from serving.replan.home_models import home_models_of, with_better_homes
 from serving.replan.moving_cost import LoadingLoss
 from serving.replan.scenarios import stated_moments
 from serving.setting.setting import Setting
@@ -34,17 +32,14 @@ def with_homes_for_queues(
 
     Its certificate is for those shares (F1), which promise less than routers make of the models.
     """
-    problem = setting.problem(phase)
+    problem = solution.problem
     capacity = setting.with_whole_links.problem(phase)
     moments = stated_moments(problem)
     held = with_better_homes(capacity, solution.allocation, moments, FREE, horizon_s=1.0)
     if held is solution.allocation:
         return solution
-    names = np.array(problem.models)
-    clients = {
-        name: tuple(names[held.onloaded_cm[c]].tolist()) for c, name in enumerate(problem.clients)
-    }
-    shares = solve_shares(problem, {**solution.plan.onloading, **clients}, options)
+    onloading = {**solution.plan.onloading, **home_models_of(problem, held)}
+    shares = solve_shares(problem, onloading, options)
     bound = min(shares.certificate.upper_bound, solution.certificate.upper_bound)
     certificate = solution.certificate.model_copy(
         update={

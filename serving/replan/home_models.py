@@ -25,7 +25,7 @@ from serving.replan.moving_cost import LoadingLoss
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import Moments
 
-__all__ = ["with_better_homes"]
+__all__ = ["home_models_of", "with_better_homes"]
 
 BURST_SLICES = 2
 """the last ones of `scenarios.SLICES`: the moments of the largest load"""
@@ -60,6 +60,14 @@ def with_better_homes(
         best_cm = np.where(better_c[:, None], tried_cm, best_cm)
         most_c = np.where(better_c, net_c, most_c)
     return replace(held, onloaded_cm=best_cm) if most_c.any() else held
+
+
+def home_models_of(problem: Problem, held: Allocation) -> dict[str, tuple[str, ...]]:
+    """client -> the models that it holds in `held`, by name."""
+    return {
+        name: tuple(model for model, is_held in zip(problem.models, held_m, strict=True) if is_held)
+        for name, held_m in zip(problem.clients, held.onloaded_cm, strict=True)
+    }
 
 
 def _loads_at_home(capacity: Problem, held: Allocation, moments: Moments) -> list[FloatArray]:
