@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cluster.document import FrozenModel
 
-__all__ = ["Certificate", "EvaluationSummary", "Status", "relative_gap"]
+__all__ = ["Certificate", "EvaluationSummary", "Status", "relative_gap", "status_of"]
 
 
 class Status(StrEnum):
@@ -52,6 +52,13 @@ class EvaluationSummary(FrozenModel):
     moving_cost: float = Field(
         default=0.0, ge=0, description="what its loads cost over the horizon (F16)"
     )
+
+
+def status_of(gap: float, asked: float, *, late: bool) -> Status:
+    """How a run ended that came to `gap` where `asked` was enough; `late` if a clock stopped it."""
+    if gap <= asked * (1 + 1e-9):
+        return Status.OPTIMAL
+    return Status.TIME_LIMIT if late else Status.FEASIBLE
 
 
 def relative_gap(objective: float, upper_bound: float) -> float:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "room"]
+__all__ = ["TOLERANCE", "fitted", "room"]
 
 Amount = TypeVar("Amount", float, NDArray[np.float64])
 
@@ -22,3 +22,9 @@ TOLERANCE = 1e-6
 def room(budget: Amount) -> Amount:
     """The most that may be taken of `budget`."""
     return budget * (1 + TOLERANCE)
+
+
+def fitted(budget: Amount) -> Amount:
+    """What a program lets whole models take of `budget`: half of what `room` forgives, so that a
+    solver's own tolerance (1e-7) does not take a plan over it."""
+    return budget * (1 + 0.5 * TOLERANCE)

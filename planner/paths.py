@@ -22,6 +22,7 @@ __all__ = [
     "edge_open_at",
     "has_deadlines",
     "link_a",
+    "linked_at",
     "local_latency_cm",
     "local_open_cmt",
 ]
@@ -37,6 +38,11 @@ def has_deadlines(problem: Problem) -> bool:
 def link_a(problem: Problem) -> FloatArray:
     """Largest bytes/s an attachment can carry: its own limit or its client's whole budget."""
     return np.minimum(problem.uplink_a, problem.client_uplink_c[problem.client_of_a])
+
+
+def linked_at(problem: Problem) -> BoolArray:
+    """The attachment's link carries the task: it has bandwidth, or the task's queries no bytes."""
+    return np.asarray((link_a(problem) > 0)[:, None] | (problem.query_bytes_t == 0))
 
 
 def local_latency_cm(problem: Problem) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from planner.allocation import Allocation, merge
 from planner.attachments import by_edge, group_of_edges
-from planner.certificate import Status, relative_gap
+from planner.certificate import Status, relative_gap, status_of
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
 from planner.fits import room
@@ -69,15 +69,17 @@ def plan_with_headroom(
     allocation = Allocation.empty(problem)
     solution: Solution | None = None
     trace: list[float] = []
-    iterations = 0
+    iterations, late = 0, False
     for _ in range(STEPS):
         left_s = options.time_limit_s - (time.perf_counter() - begun_s)
         if solution is not None and left_s <= 0:
+            late = True
             break
         narrowed = replace(fitting, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
         solution = run(narrowed, replace(inner, time_limit_s=max(left_s, 0.1)))
         inner = replace(inner, warm_start=solution)
         iterations += solution.certificate.iterations
+        late |= solution.certificate.status is Status.TIME_LIMIT
         use_e = window_work_f11(problem, solution.allocation, overrun).use_n
         thinned = thin(problem, solution.allocation, overrun)
         value_g = value_by_group(problem, thinned, group_e)
@@ -94,7 +96,7 @@ def plan_with_headroom(
     bound_qps, method = (bound_of or relaxed_bound)(problem, options)
     return _concluded(
         problem, options, overrun, bound_qps, method, solution, allocation, tuple(trace),
-        iterations, begun_s,
+        iterations, begun_s, late,
     )  # fmt: skip
 
 
@@ -127,6 +129,7 @@ def _concluded(
     trace: tuple[float, ...],
     iterations: int,
     begun_s: float,
+    late: bool,
 ) -> Solution:
     """The best plan, checked against F11 and certified; `solution` is that of the last step."""
     evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
@@ -137,13 +140,14 @@ def _concluded(
     if problem.total_load_qps == 0:
         upper_bound = 0.0
     gap = relative_gap(objective, upper_bound)
+    runtime_s = time.perf_counter() - begun_s
     certificate = solution.certificate.model_copy(
         update={
             "objective": objective,
             "upper_bound": upper_bound,
             "gap": gap,
-            "status": Status.OPTIMAL if gap <= options.gap else Status.FEASIBLE,
-            "runtime_s": time.perf_counter() - begun_s,
+            "status": status_of(gap, options.gap, late=late or runtime_s > options.time_limit_s),
+            "runtime_s": runtime_s,
             "bound_method": method,
             "iterations": iterations,
         }

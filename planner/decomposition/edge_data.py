@@ -89,7 +89,8 @@ class EdgeData:
         )  # fmt: skip
         cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
         self.backhaul_limit = float(p.edge_uplink_e[0])
-        in_reach_t = (p.cloud_model_t >= 0) & (self.backhaul_limit > 0)
+        carried_t = (self.backhaul_limit > 0) | (p.query_bytes_t == 0)
+        in_reach_t = (p.cloud_model_t >= 0) & carried_t
         self.cloud_net_t = np.where(in_reach_t, cloud_net_t, 0.0)
         self.clients = _clients(p, options)
         self.sets, self.roomy_c = _model_sets(p, self.clients)

@@ -50,6 +50,8 @@ class EdgeResult:
     trace: tuple[tuple[float, float], ...]
     """(value, bound) after each round."""
     proven: bool
+    late: bool
+    """Whether the clock stopped the search."""
     prices: FloatArray
     """Rows (rho_t..., sigma, eta): prices to start from when the load has changed."""
 
@@ -112,7 +114,7 @@ class _Search:
         busy = float(cloud_compute_f8(problem, self.allocation, 1.0).use_n[0])
         return EdgeResult(
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
-            tuple(self.trace), gap_closed, edge.useful_prices(),
+            tuple(self.trace), gap_closed, self._late() and not gap_closed, edge.useful_prices(),
         )  # fmt: skip
 
     def _late(self) -> bool:

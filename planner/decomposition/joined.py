@@ -17,7 +17,7 @@ from planner.decomposition.edge_data import EdgeOptions
 from planner.decomposition.edge_search import EdgeResult, search_edge
 from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
-from planner.fits import room
+from planner.fits import TOLERANCE, room
 from planner.paths import link_a
 from planner.problem import Problem
 from planner.programs.formulation import build_formulation
@@ -46,7 +46,8 @@ def search_joined(
     found, found_qps, bound_qps, nodes = _solve(problem, cost, options, left_s, best, choose=True)
     if found_qps > value_qps:
         best, value_qps = found, found_qps
-    bound_qps = max(bound_qps, value_qps)
+    bound_qps = max(bound_qps * (1 + TOLERANCE), value_qps)
+    proven = bound_qps <= value_qps / (1 - options.gap) * (1 + 1e-12)
     return EdgeResult(
         allocation=best,
         value_qps=value_qps,
@@ -54,7 +55,8 @@ def search_joined(
         cloud_busy=float(cloud_compute_f8(problem, best, 1.0).use_n[0]),
         rounds=nodes,
         trace=((value_qps, bound_qps),),
-        proven=bound_qps <= value_qps / (1 - options.gap) * (1 + 1e-12),
+        proven=proven,
+        late=not proven and time.perf_counter() - begun_s >= options.time_limit_s,
         prices=np.zeros((0, len(problem.tasks) + 2)),
     )
 

@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from cluster.extras import install_command
 from planner.allocation import Allocation, join_pieces, tidy
 from planner.attachments import components, several_edges_c
-from planner.certificate import Status, relative_gap
+from planner.certificate import relative_gap
 from planner.decomposition.compiled import COMPILED
 from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
 from planner.decomposition.joined import search_joined
@@ -34,6 +34,8 @@ __all__ = ["certified"]
 logger = logging.getLogger(__name__)
 
 PRICE_STEPS = 8
+LEAST_S = 0.05
+"""A component whose turn comes when the time is over still gets a plan."""
 POLISH_MODELS, POLISH_S = 2000, 10.0
 ROUGH_GAP = 0.02
 """Gap of the searches that only look for the price of F8."""
@@ -49,6 +51,8 @@ class _Joined:
     cloud_busy: float
     rounds: int
     prices: dict[str, FloatArray]
+    late: bool
+    """Whether a clock stopped the search of any component."""
     solvers: frozenset[str] = frozenset({"HiGHS"})
 
 
@@ -68,10 +72,13 @@ def certified(problem: Problem, options: Options) -> Solution:
     warm = warm_allocation(problem, options)
     with _Pool(problem, options) as pool:
 
+        def left() -> float:
+            """Seconds"""
+            return options.time_limit_s - (time.perf_counter() - begun_s)
+
         def search(gap: float, price: float, polish: bool) -> _Joined:
-            left_s = options.time_limit_s - (time.perf_counter() - begun_s)
             return _search(
-                problem, form, replace(options, gap=gap), warm, price, polish, left_s, pool
+                problem, form, replace(options, gap=gap), warm, price, polish, left(), pool
             )
 
         found = search(options.gap, 0.0, True)
@@ -80,16 +87,12 @@ def certified(problem: Problem, options: Options) -> Solution:
         if several_edges_c(problem).any():
             method += ", branch and bound where edges share clients"
         if found.cloud_busy > limit:
-            found = _price_cloud(problem, form, options, limit, found, search)
+            found = _price_cloud(problem, form, options, limit, found, search, left)
             method += ", F8 priced"
-    proven = relative_gap(found.value_qps, found.bound_qps) <= options.gap * (1 + 1e-9)
-    late = time.perf_counter() - begun_s > options.time_limit_s
-    status = Status.TIME_LIMIT if late and not proven else Status.FEASIBLE
     return conclude(
         problem, options, "certified", form, found.allocation,
         upper_bound_qps=found.bound_qps, bound_method=method,
-        status=Status.OPTIMAL if proven else status,
-        solver=" and ".join(sorted(found.solvers)),
+        late=found.late, solver=" and ".join(sorted(found.solvers)),
         iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
         prices=found.prices,
     )  # fmt: skip
@@ -102,6 +105,7 @@ def _price_cloud(
     limit: float,
     free: _Joined,
     search: Callable[[float, float, bool], _Joined],
+    left: Callable[[], float],
 ) -> _Joined:
     """Bisection on the price of F8 with rough searches, then one to the full gap at the best.
 
@@ -115,6 +119,8 @@ def _price_cloud(
     seen = [free.allocation]
     lowest, best_price = np.inf, 0.0
     for _ in range(PRICE_STEPS):
+        if left() <= 0:
+            break
         price = 0.5 * (low + high)
         found = search(max(ROUGH_GAP, options.gap), price, False)
         if found.bound_qps + price * limit < lowest:
@@ -122,19 +128,22 @@ def _price_cloud(
         low, high = (price, high) if found.cloud_busy > limit else (low, price)
         seen.append(found.allocation)
     for price in dict.fromkeys((best_price, low, high)):
+        if left() <= 0:
+            return replace(best, late=True)
         found = search(options.gap, price, True)
         bound_qps = (found.bound_qps + price * limit) * (1 + 1e-12)
         routed = _routed(problem, form, options, found)
         best = _better(best, replace(routed, bound_qps=bound_qps))
         seen += [found.allocation, routed.allocation]
     if relative_gap(best.value_qps, best.bound_qps) > options.gap:
-        best = _polished(problem, form, options, seen, best)
+        best = _polished(problem, form, options, seen, best, max(left(), LEAST_S))
     return best
 
 
 def _polished(
-    problem: Problem, form: EdgeForm, options: Options, seen: list[Allocation], best: _Joined
-) -> _Joined:
+    problem: Problem, form: EdgeForm, options: Options, seen: list[Allocation], best: _Joined,
+    left_s: float,
+) -> _Joined:  # fmt: skip
     """One exact program over all edges among the models that any search chose, if it is small."""
     allowed_cm = np.logical_or.reduce([found.onloaded_cm for found in seen])
     allowed_em = np.logical_or.reduce([found.onloaded_em for found in seen])
@@ -144,7 +153,7 @@ def _polished(
         problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
         allowed_cm=allowed_cm, allowed_em=allowed_em,
     )  # fmt: skip
-    limits = SolverLimits(0.5 * options.gap, min(POLISH_S, options.time_limit_s), seed=options.seed)
+    limits = SolverLimits(0.5 * options.gap, min(POLISH_S, left_s), seed=options.seed)
     result = solve_program(model.program, limits, options.solver)
     best = replace(best, solvers=best.solvers | {result.solver})
     if result.x_v is None:
@@ -186,6 +195,20 @@ class _Pool:
             self.executor = ProcessPoolExecutor(self.workers, mp_context=context)
         return self
 
+    def run(self, job: Callable[[int], _Job], count: int) -> list[EdgeResult]:
+        """The results of `count` jobs; each job is made when a worker is free for it."""
+        if self.executor is None:
+            return [_run_job(job(position)) for position in range(count)]
+        found: dict[int, EdgeResult] = {}
+        running: dict[Future[EdgeResult], int] = {}
+        for position in range(count):
+            if len(running) >= self.workers:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                found |= {running.pop(future): future.result() for future in done}
+            running[self.executor.submit(_run_job, job(position))] = position
+        found |= {position: future.result() for future, position in running.items()}
+        return [found[position] for position in range(count)]
+
     def __exit__(self, *_: object) -> None:
         if self.executor is not None:
             self.executor.shutdown(cancel_futures=True)
@@ -212,20 +235,22 @@ def _search(
     pool: _Pool,
 ) -> _Joined:
     """Every component on its own at a price of the cloud; values and bounds add up."""
+    end_s = time.perf_counter() + left_s
     parts = components(problem)
-    share_s = max(left_s, 0.1) * pool.workers / max(len(parts), 1)
-    edge_options = EdgeOptions(options.fill, options.gap, share_s, price, polish)
+    limits = EdgeOptions(options.fill, options.gap, options.time_limit_s, price, polish)
     previous = options.warm_start
     warm_prices = previous.prices if isinstance(previous, Solution) else {}
-    jobs: list[_Job] = []
-    for part in parts:
+
+    def job(position: int) -> _Job:
+        """The next component's; time that earlier ones left goes to it and to the later ones."""
+        part = parts[position]
+        share_s = (end_s - time.perf_counter()) * pool.workers / (len(parts) - position)
+        limited = replace(limits, time_limit_s=max(share_s, LEAST_S))
         held = None if warm is None else warm.part(part)
         prices = warm_prices.get(problem.edges[part.edges[0]])
-        jobs.append((part.piece(problem), form, edge_options, held, prices))
-    if pool.executor is None:
-        results = [_run_job(job) for job in jobs]
-    else:
-        results = list(pool.executor.map(_run_job, jobs, chunksize=1))
+        return part.piece(problem), form, limited, held, prices
+
+    results = pool.run(job, len(parts))
     pieces = [(part, found.allocation) for part, found in zip(parts, results, strict=True)]
     allocation = join_pieces(problem, pieces)
     return _Joined(
@@ -234,6 +259,7 @@ def _search(
         bound_qps=sum(found.bound_qps for found in results) * (1 + 1e-14 * len(results)),
         cloud_busy=sum(found.cloud_busy for found in results),
         rounds=sum(found.rounds for found in results),
+        late=any(found.late for found in results),
         prices={
             problem.edges[part.edges[0]]: found.prices
             for part, found in zip(parts, results, strict=True)

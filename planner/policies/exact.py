@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.allocation import Allocation, join_pieces, tidy
 from planner.attachments import components
-from planner.certificate import Status
 from planner.edge_cost import edge_cost
 from planner.evaluate import cloud_compute_f8, net_qps
+from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
 from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
@@ -54,9 +54,8 @@ def exact(problem: Problem, options: Options) -> Solution:
     return conclude(
         problem, options, "exact", form, allocation,
         upper_bound_qps=found.bound_qps, bound_method=method,
-        status=Status.OPTIMAL if found.optimal else Status.TIME_LIMIT,
         solver=" and ".join(sorted(found.solvers)) or "none", iterations=found.nodes,
-        trace_qps=(value_qps,), begun_s=begun_s,
+        trace_qps=(value_qps,), begun_s=begun_s, late=not found.optimal,
     )  # fmt: skip
 
 
@@ -88,12 +87,15 @@ def _solve(
         problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True
     )
     start_v = None if warm is None else model.point(problem, warm)
-    result = solve_program(model.program, options.limits(time_s), options.solver, start_v)
+    limits = replace(options.limits(time_s), gap=0.9 * options.gap)
+    result = solve_program(model.program, limits, options.solver, start_v)
     allocation = Allocation.empty(problem)
     if result.x_v is not None:
         allocation = model.allocation(problem, result.x_v)
     optimal = result.status is ProgramStatus.OPTIMAL
-    return _Solved(allocation, result.bound, optimal, frozenset({result.solver}), result.nodes)
+    # A plan may take `room` of each budget, so it may be worth so much more.
+    bound_qps = result.bound * (1 + TOLERANCE)
+    return _Solved(allocation, bound_qps, optimal, frozenset({result.solver}), result.nodes)
 
 
 def _left(options: Options, begun_s: float) -> float:

@@ -13,7 +13,6 @@ import numpy as np
 
 from planner.allocation import Allocation
 from planner.bursts.headroom import plan_with_headroom
-from planner.certificate import Status
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, memory_f4
 from planner.fits import room
@@ -67,7 +66,7 @@ def solve_shares(
         return conclude(
             piece, inner, "shares", form, found.allocation,
             upper_bound_qps=trivial_bound_qps(piece), bound_method=BOUND,
-            status=Status.FEASIBLE, solver="HiGHS", iterations=1,
+            solver="HiGHS", iterations=1,
             trace_qps=(found.value_qps,), begun_s=begun_s,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from planner.allocation import Allocation
-from planner.certificate import Certificate, Status, relative_gap
+from planner.certificate import Certificate, relative_gap, status_of
 from planner.evaluate import evaluate
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
@@ -28,18 +28,19 @@ def conclude(
     *,
     upper_bound_qps: float,
     bound_method: str,
-    status: Status,
     solver: str,
     iterations: int,
     trace_qps: tuple[float, ...],
     begun_s: float,
+    late: bool = False,
     prices: Mapping[str, FloatArray] | None = None,
     iterates_qps: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Solution:
     """Evaluate `allocation` with the options' fill and certify it.
 
     Edges are held to the true F9, and to F6 where the policy planned with it; to F6 alone when
-    the options ask for edges that do not batch. Raises `InvalidPlanError` when a constraint is
+    the options ask for edges that do not batch. `late` says that a clock stopped the search before
+    the policy's own did. Raises `InvalidPlanError` when a constraint is
     broken or the value exceeds the upper bound.
     """
     load_qps = max(problem.total_load_qps, 1e-300)
@@ -55,12 +56,15 @@ def conclude(
     if objective > upper_bound * (1 + 1e-7) + 1e-12:
         raise InvalidPlanError(f"{policy}: objective {objective} exceeds its bound {upper_bound}")
     upper_bound = max(upper_bound, objective)
+    gap = relative_gap(objective, upper_bound)
+    runtime_s = time.perf_counter() - begun_s
+    late = late or runtime_s > options.time_limit_s
     certificate = Certificate(
         objective=objective,
         upper_bound=upper_bound,
-        gap=relative_gap(objective, upper_bound),
-        status=status,
-        runtime_s=time.perf_counter() - begun_s,
+        gap=gap,
+        status=status_of(gap, options.gap, late=late),
+        runtime_s=runtime_s,
         bound_method=bound_method,
         solver=solver,
         iterations=iterations,

@@ -127,10 +127,12 @@ def _charged(
     relaxation = relax(problem, form, options)
     rounds = 1 if found is None else found.certificate.iterations
     value_qps = 0.0 if found is None else found.objective * problem.total_load_qps
+    late = found is not None and found.certificate.status is Status.TIME_LIMIT
     return conclude(
         problem, options, policy, form, allocation,
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
-        status=Status.FEASIBLE, solver="HiGHS" if found is None else found.certificate.solver,
+        solver="HiGHS" if found is None else found.certificate.solver,
         iterations=rounds,
         trace_qps=(value_qps,) if found is not None else (), begun_s=begun_s,
+        late=late,
     )  # fmt: skip

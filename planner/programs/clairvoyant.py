@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from planner.attachments import best_by_client, by_edge
 from planner.fits import room
+from planner.paths import link_a, linked_at
 from planner.problem import FloatArray, Problem
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import LinearProgram, SolverLimits
@@ -158,11 +159,11 @@ class _Builder:
         serves_tm = p.accuracy_mt.T > 0
         client_cm = self._held(p.client_model_bytes_cm, p.client_memory_c)
         edge_em = self._held(p.edge_model_bytes_em, p.edge_memory_e)
-        linked_a = np.minimum(p.uplink_a, p.client_uplink_c[p.client_of_a]) > 0
-        n_kat = n_kct[:, p.client_of_a] * linked_a[:, None]
+        n_kat = n_kct[:, p.client_of_a] * linked_at(p)
         n_ket = np.stack([by_edge(p, n_at) for n_at in n_kat])
         cloud_t = (p.cloud_model_t >= 0) & (p.cloud_accuracy_t > 0)
-        cloud_at = cloud_t & (p.edge_uplink_e > 0)[p.edge_of_a][:, None]
+        backhaul_et = (p.edge_uplink_e > 0)[:, None] | (p.query_bytes_t == 0)
+        cloud_at = cloud_t & backhaul_et[p.edge_of_a]
 
         local = np.nonzero((n_kct > 0)[..., None] & serves_tm & client_cm[:, None, :])
         served = np.nonzero((n_ket > 0)[..., None] & serves_tm & edge_em[:, None, :])
@@ -215,7 +216,7 @@ class _Builder:
         self._backlog(
             up_kc, p.client_uplink_c, (o, ko, client_o, bytes_t[to]), (r, kr, client_r, bytes_t[tr])
         )
-        one_a = np.minimum(p.uplink_a, p.client_uplink_c[p.client_of_a])
+        one_a = link_a(p)
         if A > C or p.limited_attachments.size or (h.link_ka < 1).any():
             self._backlog(h.link_ka, one_a, (o, ko, ao, bytes_t[to]), (r, kr, ar, bytes_t[tr]))
         self._backlog(h.backhaul_ke, p.edge_uplink_e, (r, kr, p.edge_of_a[ar], bytes_t[tr]))

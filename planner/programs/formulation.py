@@ -21,8 +21,8 @@ from planner.allocation import Allocation
 from planner.attachments import by_edge
 from planner.batches import batches_em
 from planner.edge_cost import EdgeCost
-from planner.fits import TOLERANCE, room
-from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, link_a, local_open_cmt
+from planner.fits import TOLERANCE, fitted, room
+from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, local_open_cmt
 from planner.problem import FloatArray, Problem
 from planner.programs.prices import Prices
 from planner.solvers.program import LinearProgram
@@ -189,16 +189,14 @@ class _Builder:
         )
         cloud_gain_t = p.cloud_accuracy_t - cloud_price * p.cloud_cost_t
         in_cloud_t = (p.cloud_model_t >= 0) & (cloud_gain_t > 0) & use_cloud
-        linked_a = (link_a(p) > 0) & (p.edge_uplink_e > 0)[e_of_a]
         masks = {
             "p": (p.load_ct > 0)[:, :, None] & serves_tm & self.allowed_cm[:, None, :],
             "o": (limit_at > 0) & np.asarray(flow_etm.any(axis=2))[e_of_a],
-            "r": (p.load_ct > 0)[c_of_a] & in_cloud_t & linked_a[:, None],
+            "r": (p.load_ct > 0)[c_of_a] & in_cloud_t & cloud_open_at(p),
             "f": flow_etm,
         }
         if has_deadlines(p):
             masks["p"] = masks["p"] & local_open_cmt(p).transpose(0, 2, 1)
-            masks["r"] = masks["r"] & cloud_open_at(p)
         if self.choose:
             masks = {"x": self.allowed_cm, "y": self.allowed_em, **masks}
         masks["w"] = self._several_batches_em(flow_etm)
@@ -258,7 +256,25 @@ class _Builder:
             terms.append((name, c * T + t, np.ones(len(c))))
         self.add_rows("F2", np.ones(len(p.clients) * T), *terms)
 
+    def _most(self, share: str) -> FloatArray:
+        """The most that each column of `p` or `f` can be, by F5 or F9 alone.
+
+        A share of 1e-8 may be all that a node can serve of a great load. Held down by x itself, a
+        solver could have it for an x of 1e-8, which it takes for 0: a model without its memory.
+        """
+        p = self.problem
+        n, t, m = self.index[share]
+        if share == "p":
+            budget = self.fill * p.client_compute_c[n]
+            work = p.load_ct[n, t] * (p.client_setup_cm[n, m] + p.client_marginal_cm[n, m])
+        else:
+            budget = self.fill * p.edge_compute_e[n] * p.window_e[n]
+            work = p.window_e[n] * self.cap_et[n, t] * self.edge_cost.marginal_em[n, m]
+        most = np.divide(room(budget), work, out=np.ones_like(work), where=work > 0)
+        return np.minimum(most, 1.0)
+
     def served_by_onloaded_f3(self) -> None:
+        """p <= x and f <= y, times the most that the share can be."""
         for label, share, chosen, names in (
             ("F3c", "p", "x", self.allowed_cm.shape),
             ("F3e", "f", "y", self.allowed_em.shape),
@@ -269,7 +285,7 @@ class _Builder:
             place_nm[self.index[chosen]] = np.arange(len(self.index[chosen][0]))
             columns = self.columns[chosen].start + place_nm[n, m]
             row = np.arange(count)
-            self.entries.append((row + self.row_count, columns, np.full(count, -1.0)))
+            self.entries.append((row + self.row_count, columns, -self._most(share)))
             self.add_rows(label, np.zeros(count), (share, row, np.ones(count)))
 
     def memory_f4(self) -> None:
@@ -278,7 +294,7 @@ class _Builder:
         e, k = self.index["y"]
         self.add_rows(
             "F4",
-            np.concatenate([p.client_memory_c, p.edge_memory_e]),
+            fitted(np.concatenate([p.client_memory_c, p.edge_memory_e])),
             ("x", c, p.client_model_bytes_cm[c, m]),
             ("y", e + C, p.edge_model_bytes_em[e, k]),
         )

@@ -8,6 +8,7 @@ from cluster.extras import MissingExtraError
 from planner.solvers.gurobi import GurobiUnavailableError, solve_gurobi
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import FloatArray, LinearProgram, ProgramResult, SolverLimits
+from planner.solvers.scaling import scaled
 
 __all__ = ["SolverName", "solve_program"]
 
@@ -28,6 +29,13 @@ def solve_program(
     program (`auto` does not even try beyond the free licence's size). Linear programs go to HiGHS.
     Without gurobipy `auto` is HiGHS, and `gurobi` raises `MissingExtraError`.
     """
+    better = scaled(program)
+    return better.unscaled(_solve(better.program, limits, solver, better.start(start_v)))
+
+
+def _solve(
+    program: LinearProgram, limits: SolverLimits, solver: SolverName, start_v: FloatArray | None
+) -> ProgramResult:
     rows, columns = program.matrix.shape
     fits = max(rows, columns) <= FREE_LICENCE_SIZE
     wants_gurobi = solver == "gurobi" or (solver == "auto" and fits)

@@ -16,11 +16,16 @@ from planner.solvers.program import (
     ProgramStatus,
     SolverLimits,
     safe_dual_bound,
+    safe_tree_bound,
 )
 
 __all__ = ["GurobiUnavailableError", "solve_gurobi"]
 
-TREE_TOLERANCE = 1e-6
+TOLERANCE = 1e-9
+"""of rows and of reduced costs, the least that Gurobi takes; its own 1e-6 gave bounds that were too
+low by up to 8e-6"""
+INTEGER_TOLERANCE = 1e-7
+"""Rounding x to 0 or 1 must not break a memory budget by more than `evaluate` forgives."""
 
 
 class GurobiUnavailableError(RuntimeError):
@@ -59,6 +64,9 @@ def _solve(
         ("Seed", limits.seed),
         ("TimeLimit", max(limits.time_limit_s, 0.01)),
         ("MIPGap", limits.gap),
+        ("FeasibilityTol", TOLERANCE),
+        ("OptimalityTol", TOLERANCE),
+        ("IntFeasTol", INTEGER_TOLERANCE),
     ):
         model.setParam(name, value)
     scale = float(np.abs(program.objective_v).max(initial=0.0)) or 1.0
@@ -78,10 +86,7 @@ def _solve(
     objective = float(program.objective_v @ x_v) if x_v is not None else -math.inf
     dual_r = None
     if program.has_integers:
-        bound = float(model.ObjBound) * scale
-        bound = max(bound + TREE_TOLERANCE * abs(bound), objective)
-        if not math.isfinite(bound) or bound > 1e90:
-            bound = float(np.maximum(program.objective_v, 0.0) @ program.upper_v)
+        bound = safe_tree_bound(program, float(model.ObjBound) * scale, objective, TOLERANCE)
     else:
         dual_r = np.abs(np.array(rows.Pi)) * scale if found else np.zeros(len(program.rhs_r))
         bound = safe_dual_bound(program, dual_r)

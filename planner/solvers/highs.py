@@ -14,14 +14,14 @@ from planner.solvers.program import (
     ProgramStatus,
     SolverLimits,
     safe_dual_bound,
+    safe_tree_bound,
 )
 
 __all__ = ["QuietHighs", "solve_highs"]
 
 COLUMN_WISE = 1
 MAXIMISE = -1
-# HiGHS prunes with a feasibility tolerance of 1e-6, so its tree bound is good to about that.
-TREE_TOLERANCE = 1e-6
+DUAL_TOLERANCE = 1e-7
 # Rounding x to 0 or 1 must not break a memory budget by more than `evaluate` forgives.
 INTEGER_TOLERANCE = 1e-7
 
@@ -91,11 +91,9 @@ def _result(
     objective = float(program.objective_v @ x_v) if x_v is not None else -np.inf
     dual_r: FloatArray | None = None
     if program.has_integers:
-        bound = float(info.mip_dual_bound) * scale
-        bound += TREE_TOLERANCE * abs(bound)
-        bound = max(bound, objective)
-        if not np.isfinite(bound):
-            bound = float(np.maximum(program.objective_v, 0.0) @ program.upper_v)
+        bound = safe_tree_bound(
+            program, float(info.mip_dual_bound) * scale, objective, DUAL_TOLERANCE
+        )
     else:
         # Prices of a maximisation come back with the sign of the minimised form.
         dual_r = np.abs(np.array(solution.row_dual)) * scale

@@ -12,10 +12,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["LinearProgram", "ProgramResult", "ProgramStatus", "SolverLimits", "safe_dual_bound"]
+__all__ = [
+    "LinearProgram",
+    "ProgramResult",
+    "ProgramStatus",
+    "SolverLimits",
+    "safe_dual_bound",
+    "safe_tree_bound",
+]
 
 FloatArray = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)
+
+
+TREE_TOLERANCE = 1e-6
+"""A solver cuts off branches with a feasibility tolerance of this size, relative to the bound."""
 
 
 class ProgramStatus(StrEnum):
@@ -90,3 +101,19 @@ def safe_dual_bound(program: LinearProgram, dual_r: FloatArray) -> float:
     terms = len(y_r) + len(gains_v) + 8
     absolute = float(y_r @ np.abs(program.rhs_r)) + float(gains_v.sum())
     return value + 4.0 * EPSILON * terms * absolute
+
+
+def safe_tree_bound(
+    program: LinearProgram, bound: float, objective: float, dual_tolerance: float
+) -> float:
+    """A branch-and-bound solver's bound, widened by what its tolerances allow (F10).
+
+    The linear programs of its tree are solved up to reduced costs of `dual_tolerance`, where the
+    largest objective coefficient is 1: each variable may be worth so much more. `objective` is that
+    of the best point found. Without any bound, every variable at its limit is one.
+    """
+    if not np.isfinite(bound) or abs(bound) > 1e90:
+        return float(np.maximum(program.objective_v, 0.0) @ program.upper_v)
+    largest = float(np.abs(program.objective_v).max(initial=0.0))
+    allowed = dual_tolerance * len(program.objective_v) * largest
+    return max(bound + TREE_TOLERANCE * abs(bound) + allowed, objective)

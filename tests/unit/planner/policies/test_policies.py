@@ -201,3 +201,16 @@ def test_the_alternation_does_not_count_on_a_link_that_carries_nothing(
         solve(p, policy, Options(overrun=None, gap=5e-3)).objective for p in (dead, nearly)
     ]
     assert objectives[0] >= objectives[1] - 0.005
+
+
+@pytest.mark.parametrize("policy", ["certified", "exact", "baj3o", "j3o"])
+def test_queries_without_bytes_need_no_bandwidth(policy: str) -> None:
+    """F7 as written: task `a` has no bytes, so the cloud answers it over links that carry nothing
+    (.9 of 6 queries/s); `b` has, and its own client answers it (.8 of 4)."""
+    problem = one_client(
+        query_bytes_t=[0.0, 100.0], client_uplink_c=[0.0], edge_uplink_e=[0.0],
+    )  # fmt: skip
+    solution = solve(problem, policy)
+    assert solution.evaluation.feasible
+    assert solution.objective == pytest.approx((6 * 0.9 + 4 * 0.8) / 10, rel=1e-3)
+    assert solution.evaluation.share_by_tier["edge"] == 0.0

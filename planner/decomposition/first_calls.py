@@ -1,0 +1,20 @@
+"""Compile every kernel of decomposition, once a process, by a plan for one small edge."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from planner.decomposition.edge_search import EdgeOptions, search_edge
+from planner.edge_cost import edge_cost
+from planner.instances import sample_problem
+
+__all__ = ["compile_kernels"]
+
+
+@cache
+def compile_kernels() -> None:
+    """Returns once every kernel is compiled: about half a minute where numba keeps nothing on disk
+    yet, .3 s where it does, nothing without numba."""
+    problem = sample_problem("random", edges=1, clients_per_edge=2)
+    for form in ("batched", "unbatched"):
+        search_edge(problem, edge_cost(problem, form), EdgeOptions(0.6, 1e-3, 60.0))
