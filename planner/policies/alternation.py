@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +67,22 @@ class AlternationResult:
     iterations: int
     values_by_start: dict[str, tuple[float, ...]]
     """Value of every iterate, kept or not, by starting point."""
+    used: tuple[BoolArray, BoolArray]
+    """Models that any iterate used, at clients (c x m) and edges (e x m)."""
 
 
 def starting_points(
-    problem: Problem, tiers: Tiers, relaxation: Relaxation | None, warm: Allocation | None
+    problem: Problem,
+    form: EdgeForm,
+    tiers: Tiers,
+    relaxation: Relaxation | None,
+    warm: Allocation | None,
 ) -> list[Start]:
-    """Local first, edge first, and (where known) a previous plan and the relaxation's prices."""
+    """Local first, remote first, and (where known) a previous plan and the relaxation's prices.
+
+    Local first, clients hold what they would without edges and cloud. Remote first, they hold only
+    what beats any answer from elsewhere, free of charge.
+    """
     starts = []
     zero = Prices.zero(problem)
     if relaxation is not None:
@@ -80,7 +90,8 @@ def starting_points(
     if warm is not None:
         starts.append(Start("previous plan", zero, (warm.onloaded_cm, warm.onloaded_em)))
     if tiers.client:
-        starts.append(Start("local first", zero))
+        alone = onload(problem, zero, form, replace(tiers, cloud=False))
+        starts.append(Start("local first", zero, alone))
     if tiers.edge or tiers.cloud:
         remote = Prices.zero(problem)
         if tiers.edge:
@@ -110,6 +121,7 @@ def alternate(
     trace: list[float] = []
     values: dict[str, tuple[float, ...]] = {}
     count, finished = 0, False
+    used_cm, used_em = best.allocation.onloaded_cm.copy(), best.allocation.onloaded_em.copy()
     for start in starts:
         run: list[float] = []
         queries_em = expected_queries_em(problem)
@@ -127,6 +139,8 @@ def alternate(
                 found = route_form(problem, *models, form, options, tiers)
                 linear = found
             count += 1
+            used_cm |= found.allocation.onloaded_cm
+            used_em |= found.allocation.onloaded_em
             run.append(found.value_qps)
             stale = 0 if found.value_qps > max(run[:-1], default=-1.0) * (1 + 1e-6) else stale + 1
             if found.value_qps > best.value_qps + SMALLEST_GAIN:
@@ -140,7 +154,9 @@ def alternate(
         values[start.name] = tuple(run)
         if finished:
             break
-    return AlternationResult(best.allocation, best.value_qps, tuple(trace), count, values)
+    return AlternationResult(
+        best.allocation, best.value_qps, tuple(trace), count, values, (used_cm, used_em)
+    )
 
 
 def onload(

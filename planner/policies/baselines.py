@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 
-from planner.certificate import Status
 from planner.fits import room
 from planner.options import Options
 from planner.policies.alternation import alternate, starting_points
@@ -41,13 +40,13 @@ def _one_tier(problem: Problem, options: Options, policy: str, tiers: Tiers) -> 
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
     relaxation = relax(problem, form, options)
-    starts = starting_points(problem, tiers, None, None)
+    starts = starting_points(problem, form, tiers, None, None)
     surrogate = tiers.edge and form == "batched"
     result = alternate(problem, options, form, tiers, starts, surrogate=surrogate)
     return conclude(
         problem, options, policy, form, result.allocation,
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
-        status=Status.FEASIBLE, solver="HiGHS", iterations=result.iterations,
+        solver="HiGHS", iterations=result.iterations,
         trace_qps=result.trace, begun_s=begun_s,
         iterates_qps=result.values_by_start,
     )  # fmt: skip
@@ -70,7 +69,7 @@ def random_models(problem: Problem, options: Options) -> Solution:
     return conclude(
         problem, options, "random", form, found.allocation,
         upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
-        status=Status.FEASIBLE, solver="HiGHS", iterations=1,
+        solver="HiGHS", iterations=1,
         trace_qps=(found.value_qps,), begun_s=begun_s,
     )  # fmt: skip
 

@@ -68,7 +68,7 @@ def test_it_is_the_default_where_windows_are_planned() -> None:
     problem = random_problem(7)
     for policy in POLICIES:
         planned = solve(problem, policy).plan.overrun
-        assert planned == (None if policy in ("j3o", "no-batching") else 0.05), policy
+        assert planned == (None if policy in ("j3o", "j3o-plain", "no-batching") else 0.05), policy
     assert solve(problem, "baj3o", Options(edge_form="unbatched")).plan.overrun is None
     assert solve(problem, "j3o", Options(edge_form="batched")).plan.overrun == 0.05
     assert solve(problem, "baj3o", Options(overrun=None)).plan.overrun is None
