@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-record lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ coverage: setup ## which lines and branches the tests reach, by room; a floor is
 
 fuzz: setup ## ten minutes of bytes that nobody meant, to everything that reads bytes (FUZZ_SECONDS, FUZZ_SEED)
 	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(PY) -m fuzz
+
+certificates: setup ## look for false certificates on 2,000 adverse random problems, others each time (20 minutes)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/certificate_check.py
 
 mutants: setup ## whether the fast tests notice 200 small changes (MUTANTS_SEED, MUTANTS_COUNT, MUTANTS_JOBS)
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(PY) -m mutants

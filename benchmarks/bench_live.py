@@ -210,7 +210,7 @@ def bound_holds(bench: Bench) -> list[Row]:
         above = [policy for policy, regret in regrets.items() if exceeds(regret)]
         assert not above, f"{', '.join(above)} above the bound on {trace}"
         reached.append(max(regret.reached for regret in regrets.values()))
-    what = "most that a plan of any of the 13 policies reached of the bound (F21), 20 traces"
+    what = "most that a plan of any policy reached of the bound (F21), 20 traces"
     found = row("L1.bound", what, "ratio", reached, "max")
     say(found)
     return [found]

@@ -1,4 +1,4 @@
-"""Planner benchmark: rows P1..P7, written to out/bench/planner.json and printed as a table.
+"""Planner benchmark: rows P1..P8, written to out/bench/planner.json and printed as a table.
 
 Run with `make bench-planner`, or `python -m benchmarks.bench_planner --seeds 5`. Times are CPU
 seconds of one process and one thread (P6: wall seconds, two processes), ratios are taken within
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from certificate_check import check_certificates
 from cluster.provenance import collect_provenance
 from planner.instances import REGIMES, sample_problem
 from planner.policies import Options, solve
@@ -172,6 +173,17 @@ def replanning(seeds: int, limit_s: float) -> list[Row]:
     ]
 
 
+def certificates(seeds: int, limit_s: float) -> list[Row]:
+    """P8: false certificates, 400 problems a seed (2,000 by default)."""
+    count = 400 * seeds
+    first = time.time_ns() % 10**9
+    false = [found for seed in range(first, first + count) for found in check_certificates(seed)]
+    for found in false:
+        say(str(found))
+    what = f"false certificates on adverse random problems, from seed {first}"
+    return [{**row("P8", what, [float(len(false))], "max", "certificates"), "n": count}]
+
+
 def say(text: str) -> None:
     """Progress, at once."""
     print(text, flush=True)
@@ -183,6 +195,7 @@ SECTIONS: dict[str, Callable[[int, float], list[Row]]] = {
     "P5": baj3o_quality,
     "P6": city,
     "P7": replanning,
+    "P8": certificates,
 }
 
 

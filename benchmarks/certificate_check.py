@@ -1,0 +1,167 @@
+"""Whether certificates hold (F10): every policy's bound against the best plan that anyone finds.
+
+A certificate is false where a plan that keeps every constraint is worth more than the bound, or
+where it says "optimal" with a gap above the one asked for. On tiny problems the best plan comes
+from trying all sets of models, on others from the policies themselves, `exact` to 1e-7 among them.
+
+Run with `make certificates`, or as `python benchmarks/certificate_check.py --count 50 --seed 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from planner.allocation import tidy
+from planner.certificate import Status
+from planner.edge_cost import edge_cost
+from planner.evaluate import evaluate
+from planner.instances.adverse import adverse_problem
+from planner.options import EdgeForm, Options
+from planner.policies import POLICIES, solve
+from planner.problem import Problem
+from planner.programs.offloading import Tiers, route
+from planner.solution import Solution
+from planner.solvers import SolverName
+
+__all__ = ["FalseCertificate", "check_certificates"]
+
+ROUNDING = 1e-9
+"""relative: a plan worth so much more than a bound is no proof against it"""
+MOST_SETS = 2**8
+"""Sets of models that are tried one by one."""
+ASKED_GAP = 1e-4
+JUDGES: tuple[tuple[str, SolverName], ...] = (
+    ("certified", "auto"),
+    ("exact", "highs"),
+    ("exact", "gurobi"),
+)
+
+
+@dataclass(frozen=True)
+class FalseCertificate:
+    """What was claimed and what disproves it."""
+
+    seed: int
+    regime: str
+    policy: str
+    rules: str
+    claimed: float
+    reached: float
+    by: str
+
+    def __str__(self) -> str:
+        return (
+            f"seed {self.seed} ({self.regime}), {self.rules}: {self.policy} claims at most "
+            f"{self.claimed!r}, {self.by} reaches {self.reached!r}"
+        )
+
+
+def check_certificates(seed: int) -> list[FalseCertificate]:
+    """The false certificates on the problem of `seed`, under one set of rules drawn with it."""
+    regime, problem = adverse_problem(seed)
+    rng = np.random.default_rng([seed, 17])
+    fill = float(rng.choice([0.6, 1.0]))
+    rules = str(rng.choice(["F9", "F6", "F11"]))
+    form: EdgeForm | None = "unbatched" if rules == "F6" else None
+    overrun = 0.05 if rules == "F11" else None
+    options = Options(
+        fill=fill, gap=ASKED_GAP, edge_form=form, overrun=overrun, time_limit_s=20.0, seed=seed
+    )
+    others = [name for name in POLICIES if name not in ("certified", "exact")]
+    runs: list[tuple[str, SolverName]] = [*JUDGES]
+    runs += [(str(rng.choice(names)), "auto") for names in (others, others[:2])]
+    found: list[tuple[str, Solution]] = []
+    for policy, solver in dict.fromkeys(runs):
+        asked = replace(options, solver=solver, gap=1e-7 if policy == "exact" else ASKED_GAP)
+        found.append((f"{policy} ({solver})", solve(problem, policy, asked)))
+    reached = [
+        (solution.objective, name)
+        for name, solution in found
+        if evaluate(
+            problem, solution.allocation, fill=fill, batching=rules != "F6", overrun=overrun
+        ).feasible
+    ]
+    if rules != "F11":
+        brute = _brute_force(problem, replace(options, edge_form=form or "batched"))
+        reached += [] if brute is None else [(brute, "trying all sets of models")]
+    best, by = max(reached)
+    false = []
+    for name, solution in found:
+        claim = solution.certificate
+        if solution.edge_form != (form or "batched"):
+            continue  # what it proves is about J3O, whose edges do not batch
+        if best > claim.upper_bound * (1 + ROUNDING) + 1e-15:
+            false.append(FalseCertificate(seed, regime, name, rules, claim.upper_bound, best, by))
+        elif claim.status is Status.OPTIMAL and claim.gap > ASKED_GAP * (1 + 1e-6):
+            false.append(
+                FalseCertificate(seed, regime, name, rules, claim.objective, claim.upper_bound,
+                                 "its own bound, though it says optimal,")
+            )  # fmt: skip
+    return false
+
+
+def _brute_force(problem: Problem, options: Options) -> float | None:
+    """The best plan among all sets of models; None where there are too many sets."""
+    form = options.edge_form or "batched"
+    finite_c, finite_e = map(
+        np.isfinite, (problem.client_model_bytes_cm, problem.edge_model_bytes_em)
+    )
+    if 2 ** int(finite_c.sum() + finite_e.sum()) > MOST_SETS:
+        return None
+    best = 0.0
+    for onloaded_cm, onloaded_em in _all_sets(finite_c, finite_e):
+        try:
+            routed = route(
+                problem, onloaded_cm, onloaded_em, edge_cost(problem, form), options, Tiers()
+            )
+        except ValueError:
+            continue  # the set-ups alone are longer than the window
+        plan = tidy(problem, routed.allocation, fill=options.fill, batched=form == "batched")
+        checked = evaluate(problem, plan, fill=options.fill, batching=form == "batched")
+        best = max(best, checked.objective if checked.feasible else 0.0)
+    return best
+
+
+def _all_sets(
+    finite_c: np.ndarray, finite_e: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    c, e = np.nonzero(finite_c), np.nonzero(finite_e)
+    for bits in product((False, True), repeat=len(c[0]) + len(e[0])):
+        onloaded_cm, onloaded_em = np.zeros_like(finite_c), np.zeros_like(finite_e)
+        onloaded_cm[c], onloaded_em[e] = bits[: len(c[0])], bits[len(c[0]) :]
+        yield onloaded_cm, onloaded_em
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="certificate_check")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=None, help="of the first; default: the clock's")
+    asked = parser.parse_args(arguments)
+    first = asked.seed if asked.seed is not None else time.time_ns() % 10**9
+    failures: Counter[str] = Counter()
+    begun_s = time.perf_counter()
+    for seed in range(first, first + asked.count):
+        try:
+            for false in check_certificates(seed):
+                failures[false.policy] += 1
+                print(false, flush=True)
+        except Exception as error:  # noqa: BLE001 -- a policy that fails is a finding too
+            failures["failed"] += 1
+            print(
+                f"seed {seed} ({adverse_problem(seed)[0]}): {type(error).__name__}: {error}",
+                flush=True,
+            )
+    print(f"{asked.count} problems from seed {first}: {dict(failures) or 'nothing false'}, "
+          f"{time.perf_counter() - begun_s:.0f} s")  # fmt: skip
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
