@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 
 from serving.errors import PlanningError
-from serving.replan.planning_process import PlanningProcess
+from serving.replan import planning_process
+from serving.replan.planning_process import (
+    AUTOGROUP,
+    LOW_PRIORITY,
+    PlanningProcess,
+    give_way,
+)
 from support.planning_tasks import die_at, do_nothing, double, fail_at, hang_at, start_never
 
 pytestmark = pytest.mark.real_time
@@ -81,3 +89,28 @@ def test_a_process_that_does_not_start_is_told() -> None:
             plan(1)
     finally:
         plan.close()
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="Linux with autogroups only")
+def test_it_gives_way_to_every_other_process() -> None:
+    """Beside five nodes on two cores, a worker with their priority cost a tenth of the answers in
+    time, without a single change of plan."""
+    with planning(double) as plan:
+        assert plan(1) == 2
+        worker = psutil.Process(plan.pid)
+        assert worker.nice() == min(psutil.Process().nice() + LOW_PRIORITY, 19)
+        assert os.getsid(worker.pid) == worker.pid  # else its weight counts within ours only
+        group = Path(f"/proc/{worker.pid}/autogroup").read_text()
+        assert group.split()[-1] == str(LOW_PRIORITY)
+
+
+def test_where_nothing_may_be_given_way_it_plans_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    for name in ("setsid", "nice"):
+        monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(planning_process, "AUTOGROUP", Path("/proc/self/nothing/autogroup"))
+    give_way()
