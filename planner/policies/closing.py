@@ -23,7 +23,7 @@ from planner.evaluate import net_qps
 from planner.options import EdgeForm, Options
 from planner.policies.alternation import AlternationResult
 from planner.problem import Problem
-from planner.programs.bound import Relaxation
+from planner.programs.bound import JOINT_SIZE, Relaxation
 from planner.programs.formulation import build_formulation
 from planner.solvers import SolverLimits, solve_program
 
@@ -69,10 +69,13 @@ def best_of_models(
 ) -> Allocation:
     """`plan`, or where it is worth more, the best plan found among `models` (c x m, e x m).
 
-    Takes about `left_s` seconds at most, and no more than `MOST_S`.
+    Takes about `left_s` seconds at most, and no more than `MOST_S`. Where F8 couples more than
+    `JOINT_SIZE` shares of clients, `plan` stays.
     """
     end_s = time.perf_counter() + min(left_s, MOST_S)
     if np.isfinite(problem.cloud_compute):  # F8 couples the components
+        if int(models[0].sum()) * len(problem.tasks) > JOINT_SIZE:
+            return plan
         return _searched(problem, plan, models, form, options, end_s - time.perf_counter())
     pieces = []
     parts = components(problem)

@@ -9,7 +9,7 @@ from planner.allocation import Allocation
 from planner.evaluate import evaluate
 from planner.instances import sample_problem
 from planner.options import Options
-from planner.policies import solve
+from planner.policies import closing, solve
 from planner.policies.closing import best_of_models
 from support.planner_cases import one_client
 
@@ -53,3 +53,17 @@ def test_without_time_the_plan_stays_as_it_is() -> None:
     everything = (np.ones_like(plan.onloaded_cm), np.ones_like(plan.onloaded_em))
     kept = best_of_models(problem, plan, everything, "batched", Options(), 0.0)
     assert np.array_equal(kept.local_ctm, plan.local_ctm)
+
+
+def test_what_is_too_large_for_one_program_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = one_client(
+        accuracy_mt=[[0.9, 0.0], [0.0, 0.9], [0.5, 0.5]], client_memory_c=[10.0],
+        edge_memory_e=[10.0], cloud_accuracy_t=[0.0, 0.0], cloud_model_t=[-1, -1],
+    )  # fmt: skip
+    plan = Allocation.empty(problem)
+    models = (np.ones((1, 3), dtype=bool), np.ones((1, 3), dtype=bool))
+    options = Options(overrun=None, fill=1.0)
+    found = best_of_models(problem, plan, models, "batched", options, 5.0)
+    assert evaluate(problem, found).objective == pytest.approx(0.9)
+    monkeypatch.setattr(closing, "JOINT_SIZE", 5)
+    assert best_of_models(problem, plan, models, "batched", options, 5.0) is plan
