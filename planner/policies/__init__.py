@@ -77,14 +77,14 @@ def _compile() -> None:
 
 
 _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
-    ("baj3o", "baj3o-plain, then the best plan among all models that it came across", baj3o),
-    ("j3o", "j3o-plain, then the best plan among all models that it came across", j3o),
     (
-        "baj3o-plain",
-        "the paper's alternation with batching at the edges (surrogate of F9, repaired)",
-        baj3o_plain,
+        "baj3o",
+        "alternation with batching at the edges, then the best of all models it tried",
+        baj3o,
     ),
-    ("j3o-plain", "the paper's alternation without batching at the edges (F6)", j3o_plain),
+    ("j3o", "alternation without batching at the edges, then the best of all models it tried", j3o),
+    ("baj3o-plain", "baj3o as in the paper (surrogate of F9, repaired)", baj3o_plain),
+    ("j3o-plain", "j3o as in the paper (F6)", j3o_plain),
     (
         "certified",
         "decomposition with exact client subproblems, proven gap",
