@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from serving.http.limits import Limits
 from serving.ingress.protobuf_types import SERVICE, message
@@ -128,6 +129,12 @@ def photograph(kind: str, mode: str = "RGB", **options: object) -> bytes:
     return encoded(image, kind, **options)
 
 
+def texts() -> PngInfo:
+    info = PngInfo()
+    info.add_text("a", "b")
+    return info
+
+
 CORPUS: dict[str, tuple[bytes, str]] = {
     "a long text among numbers": (
         tensor(json.dumps(["A" * 10_000, *[""] * 8_000])), JSON),
@@ -158,6 +165,7 @@ CORPUS: dict[str, tuple[bytes, str]] = {
     "as many pictures as may be, answered in JSON": (raw_tensor(Limits().images), RAW),
     "as much raw as may be": (raw_tensor(Limits().images) + bytes(6 * 2**20), RAW),
     "as much JSON as a body may have": (b"{" + b" " * (Limits().body_bytes - 1), JSON),
+    "a large picture with a text": (photograph("PNG", compress_level=0, pnginfo=texts()), PNG),
     "a message of as many pictures as may be": (message_of(Limits().images), GRPC),
     "a message of more bytes than pictures": (
         message_of(1, Limits().longest_message_bytes((SIZE, SIZE)) - 1_000), GRPC),
