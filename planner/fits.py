@@ -25,6 +25,6 @@ def room(budget: Amount) -> Amount:
 
 
 def fitted(budget: Amount) -> Amount:
-    """What a program lets whole models take of `budget`: half of what `room` forgives, so that a
-    solver's own tolerance (1e-7) does not take a plan over it."""
-    return budget * (1 + 0.5 * TOLERANCE)
+    """What a program lets whole models take of `budget`: what `room` forgives, less a tenth for the
+    solver's own tolerance (1e-7), which must not take a plan over it."""
+    return budget * (1 + 0.9 * TOLERANCE)

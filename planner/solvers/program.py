@@ -25,8 +25,9 @@ FloatArray = NDArray[np.float64]
 EPSILON = float(np.finfo(np.float64).eps)
 
 
-TREE_TOLERANCE = 1e-6
-"""A solver cuts off branches with a feasibility tolerance of this size, relative to the bound."""
+TREE_TOLERANCE = 5e-7
+"""A solver cuts off branches with a feasibility tolerance: 1e-7 as both are set, and some for sums.
+Relative to the bound."""
 
 
 class ProgramStatus(StrEnum):
