@@ -15,6 +15,7 @@ from planner.latency_bound import link_s, window_bound_s
 from planner.problem import FloatArray, Problem
 
 __all__ = [
+    "carries_nt",
     "cloud_latency_at",
     "cloud_open_at",
     "edge_latency_at",
@@ -22,7 +23,6 @@ __all__ = [
     "edge_open_at",
     "has_deadlines",
     "link_a",
-    "linked_at",
     "local_latency_cm",
     "local_open_cmt",
 ]
@@ -40,9 +40,9 @@ def link_a(problem: Problem) -> FloatArray:
     return np.minimum(problem.uplink_a, problem.client_uplink_c[problem.client_of_a])
 
 
-def linked_at(problem: Problem) -> BoolArray:
-    """The attachment's link carries the task: it has bandwidth, or the task's queries no bytes."""
-    return np.asarray((link_a(problem) > 0)[:, None] | (problem.query_bytes_t == 0))
+def carries_nt(problem: Problem, bandwidth_n: FloatArray) -> BoolArray:
+    """Which of these links carries the task: it has bandwidth, or the task's queries no bytes."""
+    return np.asarray((bandwidth_n > 0)[:, None] | (problem.query_bytes_t == 0))
 
 
 def local_latency_cm(problem: Problem) -> FloatArray:

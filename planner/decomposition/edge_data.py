@@ -20,6 +20,7 @@ from planner.decomposition.model_sets import ModelSets, enumerate_sets
 from planner.edge_cost import EdgeCost
 from planner.fits import room
 from planner.paths import (
+    carries_nt,
     cloud_open_at,
     edge_limit_at,
     edge_open_at,
@@ -89,8 +90,7 @@ class EdgeData:
         )  # fmt: skip
         cloud_net_t = p.cloud_accuracy_t - options.cloud_price * p.cloud_cost_t
         self.backhaul_limit = float(p.edge_uplink_e[0])
-        carried_t = (self.backhaul_limit > 0) | (p.query_bytes_t == 0)
-        in_reach_t = (p.cloud_model_t >= 0) & carried_t
+        in_reach_t = (p.cloud_model_t >= 0) & carries_nt(p, p.edge_uplink_e)[0]
         self.cloud_net_t = np.where(in_reach_t, cloud_net_t, 0.0)
         self.clients = _clients(p, options)
         self.sets, self.roomy_c = _model_sets(p, self.clients)

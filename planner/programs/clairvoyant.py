@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from planner.attachments import best_by_client, by_edge
 from planner.fits import room
-from planner.paths import link_a, linked_at
+from planner.paths import carries_nt, link_a
 from planner.problem import FloatArray, Problem
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import LinearProgram, SolverLimits
@@ -159,11 +159,10 @@ class _Builder:
         serves_tm = p.accuracy_mt.T > 0
         client_cm = self._held(p.client_model_bytes_cm, p.client_memory_c)
         edge_em = self._held(p.edge_model_bytes_em, p.edge_memory_e)
-        n_kat = n_kct[:, p.client_of_a] * linked_at(p)
+        n_kat = n_kct[:, p.client_of_a] * carries_nt(p, link_a(p))
         n_ket = np.stack([by_edge(p, n_at) for n_at in n_kat])
         cloud_t = (p.cloud_model_t >= 0) & (p.cloud_accuracy_t > 0)
-        backhaul_et = (p.edge_uplink_e > 0)[:, None] | (p.query_bytes_t == 0)
-        cloud_at = cloud_t & backhaul_et[p.edge_of_a]
+        cloud_at = cloud_t & carries_nt(p, p.edge_uplink_e)[p.edge_of_a]
 
         local = np.nonzero((n_kct > 0)[..., None] & serves_tm & client_cm[:, None, :])
         served = np.nonzero((n_ket > 0)[..., None] & serves_tm & edge_em[:, None, :])
