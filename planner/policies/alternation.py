@@ -8,7 +8,7 @@ outside option) and each node what a second of compute is worth.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -77,27 +77,26 @@ def starting_points(
     tiers: Tiers,
     relaxation: Relaxation | None,
     warm: Allocation | None,
-) -> list[Start]:
+) -> Iterator[Start]:
     """Local first, remote first, and (where known) a previous plan and the relaxation's prices.
 
     Local first, clients hold what they would without edges and cloud. Remote first, they hold only
-    what beats any answer from elsewhere, free of charge.
+    what beats any answer from elsewhere, free of charge. Each is made when it is asked for: the
+    first one often leads to a plan that is good enough.
     """
-    starts = []
     zero = Prices.zero(problem)
     if relaxation is not None:
-        starts.append(Start("relaxation", relaxation.prices, _rounded(problem, relaxation)))
+        yield Start("relaxation", relaxation.prices, _rounded(problem, relaxation))
     if warm is not None:
-        starts.append(Start("previous plan", zero, (warm.onloaded_cm, warm.onloaded_em)))
+        yield Start("previous plan", zero, (warm.onloaded_cm, warm.onloaded_em))
     if tiers.client:
         alone = onload(problem, zero, form, replace(tiers, cloud=False))
-        starts.append(Start("local first", zero, alone))
+        yield Start("local first", zero, alone)
     if tiers.edge or tiers.cloud:
         remote = Prices.zero(problem)
         if tiers.edge:
             remote.service_et[:] = problem.accuracy_mt.max(axis=0)
-        starts.append(Start("remote first", remote))
-    return starts
+        yield Start("remote first", remote)
 
 
 def alternate(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.extras import install_command
-from planner.allocation import Allocation, join_pieces, tidy
+from planner.allocation import Allocation, join_pieces
 from planner.attachments import components, several_edges_c
 from planner.certificate import relative_gap
 from planner.decomposition.compiled import COMPILED
@@ -21,13 +21,13 @@ from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
 from planner.evaluate import net_qps
 from planner.options import EdgeForm, Options
-from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
+from planner.policies.warm_start import warm_allocation
 from planner.problem import FloatArray, Problem
-from planner.programs.formulation import build_formulation
+from planner.programs.among_models import plan_among
 from planner.programs.offloading import Tiers, route_form
 from planner.solution import Solution
-from planner.solvers import SolverLimits, solve_program
+from planner.solvers import SolverLimits
 
 __all__ = ["certified"]
 
@@ -73,7 +73,7 @@ def certified(problem: Problem, options: Options) -> Solution:
     with _Pool(problem, options) as pool:
 
         def left() -> float:
-            """Seconds"""
+            """Seconds until the time limit."""
             return options.time_limit_s - (time.perf_counter() - begun_s)
 
         def search(gap: float, price: float, polish: bool) -> _Joined:
@@ -149,17 +149,12 @@ def _polished(
     allowed_em = np.logical_or.reduce([found.onloaded_em for found in seen])
     if allowed_cm.sum() > POLISH_MODELS:
         return best
-    model = build_formulation(
-        problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
-        allowed_cm=allowed_cm, allowed_em=allowed_em,
-    )  # fmt: skip
     limits = SolverLimits(0.5 * options.gap, min(POLISH_S, left_s), seed=options.seed)
-    result = solve_program(model.program, limits, options.solver)
-    best = replace(best, solvers=best.solvers | {result.solver})
-    if result.x_v is None:
+    models = (allowed_cm, allowed_em)
+    allocation, solver = plan_among(problem, models, form, options.fill, limits, options.solver)
+    best = replace(best, solvers=best.solvers | {solver})
+    if allocation is None:
         return best
-    allocation = model.allocation(problem, result.x_v)
-    allocation = tidy(problem, allocation, fill=options.fill, batched=form == "batched")
     value_qps = net_qps(problem, allocation)
     if value_qps <= best.value_qps:
         return best

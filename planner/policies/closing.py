@@ -16,16 +16,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.allocation import Allocation, join_pieces, tidy
+from planner.allocation import Allocation, join_pieces
 from planner.attachments import components
-from planner.edge_cost import edge_cost
 from planner.evaluate import net_qps
 from planner.options import EdgeForm, Options
 from planner.policies.alternation import AlternationResult
 from planner.problem import Problem
+from planner.programs.among_models import plan_among
 from planner.programs.bound import JOINT_SIZE, Relaxation
-from planner.programs.formulation import build_formulation
-from planner.solvers import SolverLimits, solve_program
+from planner.solvers import SolverLimits
 
 __all__ = ["best_of_models", "closed"]
 
@@ -98,14 +97,8 @@ def _searched(
     """The better of `plan` and what the exact program finds in `time_s`, starting from it."""
     if time_s < LEAST_S:
         return plan
-    model = build_formulation(
-        problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True,
-        allowed_cm=models[0], allowed_em=models[1],
-    )  # fmt: skip
     limits = SolverLimits(GAP, time_s, options.threads, options.seed)
-    result = solve_program(model.program, limits, "highs", model.point(problem, plan))
-    if result.x_v is None:
+    found, _ = plan_among(problem, models, form, options.fill, limits, "highs", plan)
+    if found is None or net_qps(problem, found) <= net_qps(problem, plan):
         return plan
-    found = model.allocation(problem, result.x_v)
-    found = tidy(problem, found, fill=options.fill, batched=form == "batched")
-    return found if net_qps(problem, found) > net_qps(problem, plan) else plan
+    return found

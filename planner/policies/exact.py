@@ -11,8 +11,8 @@ from planner.edge_cost import edge_cost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
-from planner.policies.j3o import warm_allocation
 from planner.policies.outcome import conclude
+from planner.policies.warm_start import warm_allocation
 from planner.problem import Problem
 from planner.programs.formulation import build_formulation
 from planner.solution import Solution
