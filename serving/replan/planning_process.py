@@ -37,11 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 def warm_kernels() -> None:
-    """Solve a small problem, which compiles what `certified` runs on."""
-    from planner.instances import sample_problem
-    from planner.policies import Options, solve
+    """Compile what `certified` runs on; imported here, since only the worker needs it."""
+    from planner.decomposition.first_calls import compile_kernels
 
-    solve(sample_problem("random", "mixed", edges=1, clients_per_edge=2), "certified", Options())
+    compile_kernels()
 
 
 class PlanningProcess:
