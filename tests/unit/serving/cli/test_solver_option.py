@@ -84,12 +84,12 @@ def test_the_certificate_of_a_plan_that_two_solvers_made_names_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`certified` polishes with the solver of the options where F8 couples the edges."""
-    module = import_module("planner.policies.certified")
+    module = import_module("planner.programs.among_models")
     real, asked = module.solve_program, []
 
-    def solve_program(program: Any, limits: Any, solver: str) -> Any:
+    def solve_program(program: Any, limits: Any, solver: str, start_v: Any) -> Any:
         asked.append(solver)
-        return replace(real(program, limits, "highs"), solver="Gurobi")
+        return replace(real(program, limits, "highs", start_v), solver="Gurobi")
 
     monkeypatch.setattr(module, "solve_program", solve_program)
     drawn = sample_problem(
