@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Older versions hide GPUs from actors that reserve none of them, as nodes do.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray gives its workers, nodes among them, way to everything else on the machine (nice 15).
+    "RAY_worker_niceness": "0",
 }
 """Variables that every driver and every process of the cluster is given."""
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.paths import ROOT
@@ -111,3 +112,10 @@ def test_the_nodes_run_this_checkout_whatever_stands_where_they_were_started(
     environment = walked.replica("edge-0").environ()
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
     assert "RAY_ADDRESS" not in environment or environment["RAY_ADDRESS"].startswith("127.0.0.1:")
+
+
+def test_nodes_do_not_give_way_to_everything_else_on_the_machine(walked: Testbed) -> None:
+    """Ray starts its workers with nice 15. In bursts on two cores, nodes then waited for the load
+    generator and for the planning of the live loop."""
+    nodes = [walked.replica(name) for name in ("client-0", "edge-0", "cloud")]
+    assert {node.nice() for node in nodes} == {psutil.Process().nice()}
