@@ -48,7 +48,9 @@ def live(
     duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
     horizon: Annotated[float, number(DURATION_S, help="time over which a change must pay")] = 60.0,
-    planning: Annotated[float, number(TIME_LIMIT_S, help="after which planning ends")] = 10.0,
+    planning: Annotated[
+        float, number(TIME_LIMIT_S, help="of computing, after which planning ends")
+    ] = 10.0,
     log: Annotated[Path, typer.Option(help="file that decisions are added to")] = Path(
         "out/decisions.jsonl"
     ),

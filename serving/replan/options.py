@@ -18,7 +18,7 @@ class ReplanOptions:
     answer_limit_s: float = 2.0
     """for a node to show its counters, after which it counts as absent at this look"""
     planning_limit_s: float = 10.0
-    """for a plan, after which the planning process is killed"""
+    """that a plan may be computed for, after which the planning process is killed"""
     save_s: float = 30.0
     """between saves of the loop's state where nothing is decided"""
     max_failures: int = 5

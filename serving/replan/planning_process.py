@@ -15,6 +15,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -22,16 +24,21 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from serving.errors import PlanningError
 
 __all__ = ["PlanningProcess", "give_way", "warm_kernels"]
 
 START_LIMIT_S = 90.0
-"""for imports, and for kernels that are compiled for the first time on a machine"""
+"""of computing, for imports, and for kernels that are compiled for the first time on a machine"""
+PATIENCE = 6.0
+"""seconds waited in all / seconds that may be computed, after which a worker counts as hung"""
+LOOK_S = 0.25
+"""between two looks at how long it has computed"""
 END_LIMIT_S = 5.0
-LOW_PRIORITY = 10
-"""as `nice`: a ninth of what each busy process beside it gets, so that it still comes to an end on
-a machine without a free core"""
+LOW_PRIORITY = 19
+"""as `nice`, the lowest"""
 AUTOGROUP = Path("/proc/self/autogroup")
 _log = logging.getLogger(__name__)
 
@@ -46,17 +53,18 @@ def warm_kernels() -> None:
 class PlanningProcess:
     """Calls `task` in the worker; callable like it. Use from one thread at a time.
 
+    A task may compute for `limit_s` seconds, and take `PATIENCE` times as long on a busy machine.
     `task` and `warm` must be functions of a module, since the worker imports them by name.
     """
 
     def __init__(
         self,
         task: Callable[..., Any],
-        deadline_s: float,
+        limit_s: float,
         warm: Callable[[], None] = warm_kernels,
     ) -> None:
         self._task = task
-        self._deadline_s = deadline_s
+        self._limit_s = limit_s
         self._warm = warm
         self._worker: BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
@@ -91,7 +99,7 @@ class PlanningProcess:
                 self._ready = True
             assert self._connection is not None
             self._connection.send(arguments)
-            done, outcome = self._receive(self._deadline_s, "found no plan")
+            done, outcome = self._receive(self._limit_s, "found no plan")
         except (EOFError, OSError):
             code = self._end()
             self.start()
@@ -105,15 +113,30 @@ class PlanningProcess:
         self._end()
 
     def _receive(self, limit_s: float, what: str) -> tuple[bool, Any]:
+        """What the worker sends. Raises `PlanningError` once it has computed for `limit_s`."""
         assert self._connection is not None
-        if not self._connection.poll(limit_s):
+        begun_s, computed_s = time.monotonic(), self._computed_s()
+        while not self._connection.poll(LOOK_S):
+            spent_s = self._computed_s() - computed_s
+            waited_s = time.monotonic() - begun_s
+            if spent_s <= limit_s and waited_s <= PATIENCE * limit_s:
+                continue
             self._end()
             self.start()
             raise PlanningError(
-                f"the planning process {what} within {limit_s:g} s; it was killed and started anew"
+                f"the planning process {what} in {waited_s:.0f} s, of which it computed for "
+                f"{spent_s:.0f} s; it was killed and started anew"
             )
         answer: tuple[bool, Any] = self._connection.recv()
         return answer
+
+    def _computed_s(self) -> float:
+        """CPU seconds of the worker so far. Raises `EOFError` if it has died."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error as error:
+            raise EOFError from error
+        return float(times.user + times.system)
 
     def _end(self) -> int | None:
         """Kill the worker; its exit code."""
@@ -131,9 +154,10 @@ class PlanningProcess:
 def give_way() -> None:
     """Let every other process of the machine go first; what they leave is this one's.
 
-    Linux shares a core between sessions first and by `nice` only within them (its "autogroup"), and
-    the nodes are sessions of their own. So the worker becomes a session, with a weight as low.
-    Elsewhere, and where a sandbox forbids it, `nice` alone must do.
+    Linux lets an idle process run only where no other wants to, and interrupts it at once for one
+    that does. But it shares a core between sessions first (its "autogroup"), and the nodes are
+    sessions of their own. So the worker becomes a session too, with the lowest weight. Elsewhere,
+    and where a sandbox forbids it, `nice` alone must do.
     """
     with suppress(OSError):
         os.setsid()
@@ -141,6 +165,9 @@ def give_way() -> None:
         os.nice(LOW_PRIORITY)
     with suppress(OSError):
         AUTOGROUP.write_text(str(LOW_PRIORITY))
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _work(

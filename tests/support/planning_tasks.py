@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-__all__ = ["die_at", "do_nothing", "double", "fail_at", "hang_at", "start_never"]
+__all__ = ["compute_at", "die_at", "do_nothing", "double", "fail_at", "hang_at", "start_never"]
 
 
 def double(number: int) -> int:
@@ -16,6 +16,13 @@ def hang_at(number: int) -> int:
     """As `double`, but 13 takes for ever: a solver that ignores its time limit."""
     while number == 13:
         time.sleep(60.0)
+    return 2 * number
+
+
+def compute_at(number: int) -> int:
+    """As `double`, but 13 is computed for ever."""
+    while number == 13:
+        pass
     return 2 * number
 
 

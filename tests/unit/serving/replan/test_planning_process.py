@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +19,22 @@ from serving.replan.planning_process import (
     PlanningProcess,
     give_way,
 )
-from support.planning_tasks import die_at, do_nothing, double, fail_at, hang_at, start_never
+from support.planning_tasks import (
+    compute_at,
+    die_at,
+    do_nothing,
+    double,
+    fail_at,
+    hang_at,
+    start_never,
+)
 
 pytestmark = pytest.mark.real_time
 
 
 @contextmanager
-def planning(task: Callable[[int], int], deadline_s: float = 30.0) -> Iterator[PlanningProcess]:
-    process = PlanningProcess(task, deadline_s, warm=do_nothing)
+def planning(task: Callable[[int], int], limit_s: float = 30.0) -> Iterator[PlanningProcess]:
+    process = PlanningProcess(task, limit_s, warm=do_nothing)
     try:
         yield process
     finally:
@@ -42,18 +50,33 @@ def test_one_process_does_one_task_after_another() -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_a_task_that_hangs_is_given_up_and_its_process_replaced() -> None:
-    with planning(hang_at, deadline_s=1.0) as plan:
+@pytest.mark.parametrize(("task", "computed"), [(hang_at, "0"), (compute_at, "1")])
+def test_a_task_that_hangs_or_computes_for_ever_is_given_up_and_its_process_replaced(
+    task: Callable[[int], int], computed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning_process, "PATIENCE", 3.0 if task is hang_at else 60.0)
+    with planning(task, limit_s=1.0) as plan:
         assert plan(1) == 2
-        hung = plan.pid
-        started_s = time.monotonic()
-        with pytest.raises(PlanningError, match="found no plan within 1 s; it was killed"):
+        gone = plan.pid
+        words = f"found no plan in .* s, of which it computed for {computed} s; it was killed"
+        with pytest.raises(PlanningError, match=words):
             plan(13)
-        assert time.monotonic() - started_s < 10.0
-        assert hung is not None
-        assert not psutil.pid_exists(hung)
+        assert gone is not None
+        assert not psutil.pid_exists(gone)
         assert plan(2) == 4
-        assert plan.pid != hung
+        assert plan.pid != gone
+
+
+def test_what_others_take_of_the_machine_is_not_held_against_it() -> None:
+    """Beside nodes that filled both cores, plans were given up that had hardly been begun."""
+    with planning(double, limit_s=0.5) as plan:
+        assert plan(1) == 2
+        assert plan.pid is not None
+        worker = psutil.Process(plan.pid)
+        worker.suspend()
+        threading.Timer(1.5, worker.resume).start()
+        assert plan(2) == 4
+        assert plan.pid == worker.pid
 
 
 def test_a_process_that_dies_is_replaced() -> None:
@@ -102,6 +125,7 @@ def test_it_gives_way_to_every_other_process() -> None:
         assert os.getsid(worker.pid) == worker.pid  # else its weight counts within ours only
         group = Path(f"/proc/{worker.pid}/autogroup").read_text()
         assert group.split()[-1] == str(LOW_PRIORITY)
+        assert os.sched_getscheduler(worker.pid) == os.SCHED_IDLE
 
 
 def test_where_nothing_may_be_given_way_it_plans_all_the_same(
@@ -110,7 +134,7 @@ def test_where_nothing_may_be_given_way_it_plans_all_the_same(
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    for name in ("setsid", "nice"):
+    for name in ("setsid", "nice", "sched_setscheduler"):
         monkeypatch.setattr(os, name, refuse)
     monkeypatch.setattr(planning_process, "AUTOGROUP", Path("/proc/self/nothing/autogroup"))
     give_way()
