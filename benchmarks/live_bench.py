@@ -20,7 +20,9 @@ from planner.policies import Options, solve
 from planner.programs.clairvoyant import Health
 from serving.experiments.intervals import mean_interval
 from serving.replan.first_plan import with_homes_for_queues
+from serving.replan.need import LOAD_CHANGED, RATE_MOVED
 from serving.replan.options import ReplanOptions
+from serving.replan.replanner import Look
 from serving.report.regret import PERIOD_S, card_scores, regret_of
 from serving.routing.routes import RoutingMode
 from serving.runs.request import RunRequest, Runs
@@ -30,8 +32,8 @@ from serving.system import Outcome
 from serving.traffic.measurement import Measurements
 
 __all__ = [
-    "Bench", "Row", "dispersion", "in_time_again_s", "kill_edge", "lost", "reaction_s",
-    "recovery_s", "row", "say",
+    "Bench", "Row", "changed_routes", "dispersion", "in_time_again_s", "kill_edge", "lost",
+    "reaction_s", "recovery_s", "row", "say",
 ]  # fmt: skip
 
 CAPACITY_SHARE = 0.8
@@ -190,10 +192,27 @@ def dispersion(run: LiveRun) -> float:
 
 
 def reaction_s(run: LiveRun, flip_s: float) -> float:
-    """From a flip of the mix until the first routes that were decided after it are in force; all
-    that is left of the run if there are none."""
-    after = [each.in_force_s for each in run.changes if each.look.at_s >= flip_s]
-    return (after[0] if after else run.measurements.run.duration_s) - flip_s
+    """From a flip of the mix until it is answered: the first routes that were decided after it are
+    in force, or a decision about the changed load found none better than those in force. All that
+    is left of the run if neither happens."""
+    answered_s = [each.in_force_s for each in run.changes if each.look.at_s >= flip_s]
+    decided = [look for look in run.looks if look.made is not None]
+    for look, spent_s in zip(decided, run.decisions_s, strict=True):
+        if look.at_s >= flip_s and not look.steps and _has_seen_it(look):
+            answered_s.append(look.at_s + spent_s)
+    return min(answered_s, default=run.measurements.run.duration_s) - flip_s
+
+
+def changed_routes(run: LiveRun, flip_s: float) -> bool:
+    """Whether anything new was put in force after a flip of the mix."""
+    return any(each.look.at_s >= flip_s for each in run.changes)
+
+
+def _has_seen_it(look: Look) -> bool:
+    """Whether a decision was made because the load is another one."""
+    assert look.made is not None
+    why = look.made.why
+    return not look.made.fault and (why == LOAD_CHANGED or why.endswith(RATE_MOVED))
 
 
 def kill_edge(setting: Setting, at_s: float) -> TimelineEvent:

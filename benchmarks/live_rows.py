@@ -26,6 +26,7 @@ from live_bench import (
     RECOVERED,
     Bench,
     Row,
+    changed_routes,
     dispersion,
     in_time_again_s,
     kill_edge,
@@ -97,8 +98,12 @@ class Drives:
 
 def live_rows(setting: Setting, devices: str, seeds: int) -> list[Row]:
     """The rows of `setting` on a cluster that is started for them and taken down, with its own
-    devices or those of `cluster/specs/emulated.yaml`."""
+    devices or those of `cluster/specs/emulated.yaml`, whose loads are half as large."""
+    demand = Demand.load(SPECS / "demo-demand.yaml")
+    bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
     if devices == "emulated":
+        demand = Demand.load(SPECS / "emulated-demand.yaml")
+        bursty = bursty.model_copy(update={"rates_qps": demand.phases[0].rates_qps})
         topology = Topology.load(SPECS / "emulated.yaml")
         setting = Setting(topology, setting.cards, profiles_on(topology, setting.profiles))
     images = load_images([Rooms("test")], IMAGES)
@@ -107,8 +112,8 @@ def live_rows(setting: Setting, devices: str, seeds: int) -> list[Row]:
         with ClusterRuns(images, "make bench-live", print) as runs:
             bench = Bench(
                 setting,
-                Demand.load(SPECS / "demo-demand.yaml"),
-                Demand.load(SPECS / "bursty-demand.yaml").phases[0],
+                demand,
+                bursty,
                 range(12, 12 + seeds),
                 RUN_S,
                 runs,
@@ -155,7 +160,10 @@ def measure(drives: Drives) -> None:
 def _flips(drives: Drives) -> None:
     runs = [drives.loop(drives.bench.flip(FLIP_S), seed) for seed in range(FLIPS)]
     delays_s = [reaction_s(run, FLIP_S) for run in runs]
-    what = f"flip of the mix to new routes in force, {FLIPS} runs of {2 * FLIP_S:g} s"
+    changed = sum(changed_routes(run, FLIP_S) for run in runs)
+    what = (
+        f"flip of the mix until answered, {FLIPS} runs of {2 * FLIP_S:g} s, {changed} by new routes"
+    )
     for name, pick in (("median", "median"), ("worst", "max")):
         found = row(f"L3.{name}.{drives.suffix}", f"{what}: {name}", "s", delays_s, pick)
         drives.rows.append(found)

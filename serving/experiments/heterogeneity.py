@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluster.demand import Demand
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.specs import SPECS
 from cluster.topology import Node, Topology
@@ -35,9 +36,9 @@ def run(
     on_progress: Progress | None = None,
     runs: Runs = SIMULATED,
 ) -> Path:
-    """Writes heterogeneity-simulated.csv and its figure, or heterogeneity-live.csv: the demo's
-    first mix under one plan, on the devices of `cluster/specs/emulated.yaml`, where clients become
-    slower.
+    """Writes heterogeneity-simulated.csv and its figure, or heterogeneity-live.csv: half the
+    demo's first mix under one plan, on the devices of `cluster/specs/emulated.yaml`, where clients
+    become slower.
 
     `setting` says what the models take on this host. Raises `InputError` if it has emulated devices
     itself.
@@ -48,6 +49,7 @@ def run(
         {f"{ratio:g} times": with_slower_clients(setting, ratio) for ratio in RATIOS},
         x_label="slower than the edge's device",
         planned_by=LIVE_PLANNED_BY if runs.live else PLANNED_BY,
+        demand=Demand.load(SPECS / "emulated-demand.yaml").phases[0],
         run_s=LIVE_S if runs.live else RUN_S,
         out_dir=out_dir,
         seeds=seeds,

@@ -15,7 +15,7 @@ from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.policies import Options, solve
 from serving.experiments.figures import draw_points, values_of
 from serving.experiments.intervals import Interval, mean_interval
-from serving.experiments.live_study import demo_phases, figures_of
+from serving.experiments.live_study import figures_of
 from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
@@ -38,6 +38,7 @@ def run_planned_once(
     *,
     x_label: str,
     planned_by: Sequence[str],
+    demand: Phase,
     run_s: float,
     out_dir: str | Path,
     seeds: int,
@@ -45,13 +46,13 @@ def run_planned_once(
     runs: Runs,
 ) -> Path:
     """Write `<experiment>-simulated.csv` and its figure, or `<experiment>-live.csv` of live runs:
-    for each of `settings`, by the name of its case, `run_s` seconds of the demo's first mix under
-    the plan of each policy in `planned_by`.
+    for each of `settings`, by the name of its case, `run_s` seconds of `demand` under the plan of
+    each policy in `planned_by`.
 
     Raises what `run_study` and `runs` raise.
     """
     name = f"{experiment}-{'live' if runs.live else 'simulated'}"
-    calm = demo_phases()[0].model_copy(update={"duration_s": run_s})
+    calm = demand.model_copy(update={"duration_s": run_s})
 
     def measure(case: Case) -> Iterator[Row]:
         return _measure_plans(settings[case["case"]], calm, planned_by, case["seed"], runs)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planner.experiments.study import Progress
-from serving.experiments.live_study import RUN_S
+from serving.experiments.live_study import RUN_S, demo_phases
 from serving.experiments.planned_once import run_planned_once
 from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
@@ -52,6 +52,7 @@ def run(
         {f"{window_s:g} s": with_window(setting, window_s) for window_s in scale.windows_s},
         x_label="window T_b of the edges",
         planned_by=scale.planned_by,
+        demand=demo_phases()[0],
         run_s=scale.run_s,
         out_dir=out_dir,
         seeds=seeds,

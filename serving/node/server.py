@@ -145,7 +145,8 @@ def _device_time(config: NodeConfig, clock: Callable[[], float]) -> DeviceTime:
     """
     node = config.node
     if node.emulated:
-        return EmulatedTime(lambda model, size: config.emulated[model].batch_s(size), clock)
+        latency = config.emulated
+        return EmulatedTime(lambda model, size: latency[model].batch_s(size), node.window_s, clock)
     alone = node.host_device == "cpu" and node.threads == 1
     return HostTime(clock, time.thread_time if alone else time.monotonic)
 

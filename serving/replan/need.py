@@ -15,7 +15,11 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from serving.replan.estimate.load_estimate import LoadEstimate
 
-__all__ = ["Considered", "why_decide"]
+__all__ = ["LOAD_CHANGED", "RATE_MOVED", "Considered", "why_decide"]
+
+LOAD_CHANGED = "the load has changed"
+RATE_MOVED = "has moved"
+"""how the reason ends where a rate has left its errors"""
 
 ERRORS_APART = 3.0
 """standard errors between two estimates of a rate, beyond which it has moved"""
@@ -54,7 +58,7 @@ def why_decide(
         return f"{other[0]} is not as it was"
     then = before.estimate
     if estimate.changes > then.changes:
-        return "the load has changed"
+        return LOAD_CHANGED
     if set(estimate.rates_qps) != set(then.rates_qps):
         return "other clients are known"
     if set(estimate.former_qps) < set(then.former_qps):
@@ -77,7 +81,7 @@ def why_decide(
         if abs(rate - then.rates_qps[client].get(task, 0.0))
         > ERRORS_APART * _errors_qps(estimate, then, client, task)
     ]
-    return f"the rate of {moved[0]} has moved" if moved else ""
+    return f"the rate of {moved[0]} {RATE_MOVED}" if moved else ""
 
 
 def _errors_qps(now: LoadEstimate, then: LoadEstimate, client: str, task: str) -> float:

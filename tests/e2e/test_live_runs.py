@@ -17,7 +17,7 @@ from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
 from planner.policies import Options, solve
 from profiling.emulation import profiles_on
-from serving.experiments import planned_once, windows
+from serving.experiments import windows
 from serving.replan.options import ReplanOptions
 from serving.report.regret import regret_of
 from serving.routing.routes import RoutingMode
@@ -76,7 +76,7 @@ def test_other_nodes_are_started_for_another_setting(
     emulated = Setting(topology, SETTING.cards, profiles_on(topology, SETTING.profiles))
     tiny = windows.WindowsScale((0.1, 0.4), ("all-edge",), run_s=5.0)
     monkeypatch.setattr(windows, "SMALL", tiny)
-    monkeypatch.setattr(planned_once, "demo_phases", lambda: (LIGHT, LIGHT))
+    monkeypatch.setattr(windows, "demo_phases", lambda: (LIGHT, LIGHT))
     path = windows.run(tmp_path, emulated, seeds=1, runs=runs)
     assert path == tmp_path / "windows-live.csv"
     found = {row["case"]: row for row in csv.DictReader(path.read_text().splitlines())}

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import live_rows
 from bench_live import merged
-from live_bench import Bench, dispersion, in_time_again_s, kill_edge, reaction_s, recovery_s
+from live_bench import (
+    Bench,
+    changed_routes,
+    dispersion,
+    in_time_again_s,
+    kill_edge,
+    reaction_s,
+    recovery_s,
+)
 from live_rows import Drives, measure
 from planner.policies import Options, solve
 from serving.routing.routes import RoutingMode
@@ -105,6 +114,35 @@ def test_what_is_read_from_a_run_in_which_the_edge_dies() -> None:
     assert recovery_s(measured, run.measurements, 4.0) <= 12.0
     assert reaction_s(run, 6.0) == 10.0
     assert dispersion(run) < 3.0
+
+
+def look(at_s: float, why: str, steps: tuple[str, ...] = (), fault: str = "") -> SimpleNamespace:
+    return SimpleNamespace(at_s=at_s, steps=steps, made=SimpleNamespace(why=why, fault=fault))
+
+
+@pytest.mark.parametrize(
+    ("looks", "changes", "expected_s"),
+    [
+        ([look(9.0, "the load has changed")], [], 10.0),  # before the flip
+        ([look(11.0, "the load is known better")], [], 10.0),  # about another question
+        ([look(11.0, "the load has changed", fault="it died")], [], 10.0),
+        ([look(11.0, "the load has changed")], [], 1.5),  # and the plan stays
+        ([look(11.0, "the rate of client-0/depth has moved")], [], 1.5),
+        ([look(11.0, "the load has changed", ("plan",))], [12.5], 2.5),
+        ([look(11.0, "the load is known better", ("plan",))], [12.5], 2.5),
+    ],
+)
+def test_a_flip_is_answered_by_new_routes_or_by_finding_none_better(
+    looks: list[SimpleNamespace], changes: list[float], expected_s: float
+) -> None:
+    run = SimpleNamespace(
+        looks=[SimpleNamespace(at_s=8.0, made=None), *looks],
+        decisions_s=[0.5] * len(looks),
+        changes=[SimpleNamespace(look=looks[-1], in_force_s=at_s) for at_s in changes],
+        measurements=SimpleNamespace(run=SimpleNamespace(duration_s=20.0)),
+    )
+    assert reaction_s(run, 10.0) == expected_s  # type: ignore[arg-type]
+    assert changed_routes(run, 10.0) == bool(changes)  # type: ignore[arg-type]
 
 
 def test_a_section_replaces_its_own_rows_and_each_row_says_its_commit(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_an_emulated_device_is_read_and_written(
 def test_the_host_device_of_an_emulated_one_is_written_without_quotes(tmp_path: Path) -> None:
     shipped = (SPECS / "emulated.yaml").read_text()
     path = tmp_path / "t.yaml"
-    path.write_text(shipped.replace("{slower_than_here: 5}}", "{slower_than_here: 5}, on: cuda:1}"))
+    path.write_text(shipped.replace("{slower_than_here: 6}}", "{slower_than_here: 6}, on: cuda:1}"))
     assert Topology.load(path).node("edge-0").host_device == "cuda:1"
 
 

@@ -15,6 +15,7 @@ from support.node_fakes import FakeRuntime, image
 from support.one_query import submit
 
 LATENCY_S = 1.0
+WINDOW_S = 0.4
 
 
 class Clock:
@@ -39,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def emulated(clock: Clock) -> EmulatedTime:
-    return EmulatedTime(lambda model, size: LATENCY_S * size, clock, clock.wait)
+    return EmulatedTime(lambda model, size: LATENCY_S * size, WINDOW_S, clock, clock.wait)
 
 
 def test_a_batch_takes_the_devices_time_however_fast_the_host_is(
@@ -95,6 +96,18 @@ def test_a_host_that_is_woken_over_a_tenth_too_late_is_late(
         assert emulated.late_batches == late
 
 
+def test_a_hundredth_of_a_long_window_is_not_late_though_the_batch_is_short(clock: Clock) -> None:
+    emulated = EmulatedTime(lambda model, size: 0.01, 2.0, clock, clock.wait)
+    for clock.late_s, late in ((0.019, 0), (0.021, 1)):
+        emulated.begin(clock.now_s)
+        emulated.end("m", 1)
+        assert emulated.late_batches == late
+    emulated.begin(clock.now_s)
+    clock.now_s += 0.011  # computed more slowly than the device: what comes next is delayed
+    emulated.end("m", 1)
+    assert emulated.late_batches == 2
+
+
 def test_a_device_of_the_host_takes_what_the_host_takes() -> None:
     clock, busy = Clock(), Clock()
     own = HostTime(clock, busy)
@@ -115,7 +128,7 @@ def test_an_executor_holds_its_answers_back_while_its_loop_goes_on() -> None:
         assert over.wait(20)
 
     async def scenario() -> list[Served]:
-        emulated = EmulatedTime(lambda model, size: 60.0 * size, wait=wait)
+        emulated = EmulatedTime(lambda model, size: 60.0 * size, WINDOW_S, wait=wait)
         executor = Executor(GreedyBatcher(8), lambda _: runtime, device_time=emulated)
         await executor.load("m")
         first = asyncio.ensure_future(submit(executor, "m", "depth", image(1)))

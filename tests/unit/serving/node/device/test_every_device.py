@@ -40,7 +40,7 @@ def run_real(scenario: Callable[[Device], Coroutine[Any, Any, T]]) -> T:
 
 
 def run_emulated(scenario: Callable[[Device], Coroutine[Any, Any, T]]) -> T:
-    return run_executor(scenario, FakeRuntime(1), EmulatedTime(lambda model, size: BATCH_S))
+    return run_executor(scenario, FakeRuntime(1), EmulatedTime(lambda model, size: BATCH_S, 1.0))
 
 
 def run_executor(
