@@ -117,9 +117,9 @@ def emulated_profiles(
 
 def check_running(topology: Topology, profiles: Profiles, running: Mapping[str, str]) -> None:
     """Raise `InputError` unless the nodes that run emulate devices by these profiles. `running` is
-    by node the digest of those by which it does (`digest_of`)."""
+    by node the digest of those by which it does (`digest_of`); others are not looked at."""
     for name, models in emulated_profiles(topology, profiles).items():
-        if running[name] != digest_of(models.values()):
+        if name in running and running[name] != digest_of(models.values()):
             raise InputError(
                 f"{name} emulates {topology.node(name).device} by other profiles than these; name "
                 "those that it was started with, or run `testbed down` and `testbed up`"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import TypeVar
 
 from ray import serve
@@ -163,11 +163,10 @@ class Fleet:
             for name, endpoint in self.endpoints().items()
         }
 
-    def snapshots(self) -> dict[str, NodeSnapshot]:
-        """Counters of every node."""
-        return run_blocking(
-            call_each({name: node.snapshot() for name, node in self._nodes.items()})
-        )
+    def snapshots(self, without: Collection[str] = ()) -> dict[str, NodeSnapshot]:
+        """Counters of every node but those of `without`."""
+        asked = {name: node for name, node in self._nodes.items() if name not in without}
+        return run_blocking(call_each({name: node.snapshot() for name, node in asked.items()}))
 
     def snapshots_within(self, limit_s: float) -> dict[str, NodeSnapshot]:
         """Counters of the nodes that answer within `limit_s`."""
@@ -203,10 +202,13 @@ class Fleet:
         expected_version: int | None = None,
         routing: RoutingMode = RoutingMode.SHARES,
         on_step: OnStep = no_step,
+        without: Collection[str] = (),
     ) -> RolloutReport:
         """Put `plan` in force for the load of `phase`: load, route, drain, unload.
 
-        From then on clients choose among its ways by `routing`.
+        From then on clients choose among its ways by `routing`. Nodes of `without`, which `plan`
+        has no use for, are not asked: they give no answer now, and are found with what they were
+        told before when they are back.
 
         Versions only ever rise, and one change is made at a time. A change that fails is undone.
         SIGINT and SIGTERM wait until it is over. `expected_version` is that of the plan in force on
@@ -225,7 +227,7 @@ class Fleet:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
         if any(node.emulated for node in self.topology.nodes):
-            running = {name: seen.emulated for name, seen in self.snapshots().items()}
+            running = {name: seen.emulated for name, seen in self.snapshots(without).items()}
             check_running(self.topology, setting.profiles, running)
         store = find_assignments()
         owner = owner_of(f"a change to a plan of {plan.policy}")
@@ -236,7 +238,15 @@ class Fleet:
             ):
                 change = run_blocking(
                     self._change(
-                        store, owner, plan, setting, expected_version, routing, on_step, started_s
+                        store,
+                        owner,
+                        plan,
+                        setting,
+                        expected_version,
+                        routing,
+                        on_step,
+                        started_s,
+                        without,
                     )
                 )
         except LeaseHeldError as held:
@@ -265,14 +275,16 @@ class Fleet:
         routing: RoutingMode,
         on_step: OnStep,
         started_s: float,
+        without: Collection[str],
     ) -> RolloutReport:
         record = await asyncio.to_thread(store.begin_change, owner, expected_version)
-        known = {name: told for name, told in record.nodes.items() if name in self._nodes}
+        nodes = {name: node for name, node in self._nodes.items() if name not in without}
+        known = {name: told for name, told in record.nodes.items() if name in nodes}
         change = PlanTransition(
-            self._nodes,
+            nodes,
             known,
             record.version,
-            ClusterFacts.of(self.topology, setting.model_bytes),
+            ClusterFacts.of(self.topology, setting.model_bytes).without(without),
             lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
             on_step,
         )

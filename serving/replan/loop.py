@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.replan.planning_process import PlanningProcess
-from serving.replan.replanner import Look, Made, Replanner, serving_nodes
+from serving.replan.replanner import Look, Made, Replanner, must_answer, serving_nodes
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -52,9 +52,10 @@ class ReplannedFleet(Protocol):
         *,
         expected_version: int | None = None,
         routing: RoutingMode = RoutingMode.SHARES,
+        without: Collection[str] = (),
     ) -> RolloutReport:
         """Put `plan` in force, unless another version than `expected_version` is in force now;
-        clients choose among its ways by `routing`."""
+        clients choose among its ways by `routing`. Nodes of `without` have no part in it."""
         ...
 
 
@@ -175,7 +176,7 @@ class ReplanLoop:
         change = None
         if look.made is not None:
             self._note(look, look.made, self._clock() - now_s)
-            silent = sorted(set(self._asked) - serving_nodes(snapshots))
+            silent = frozenset(self._asked) - serving_nodes(snapshots)
             change = self._change(look, look.made, silent)
         if look.made is not None or now_s - self._saved_s >= self._options.save_s:
             self._save()
@@ -195,24 +196,24 @@ class ReplanLoop:
                 "changes plans"
             )
 
-    def _change(self, look: Look, made: Made, silent: Sequence[str]) -> RolloutReport | None:
+    def _change(self, look: Look, made: Made, silent: frozenset[str]) -> RolloutReport | None:
         """Put the plan of a decision in force, if it is another one.
 
-        A change needs every node, so it waits for those that are silent now: routers find ways
+        Nodes that are silent now are left out or waited for (`must_answer`); routers find ways
         around them meanwhile, and when they are back it is decided anew.
         """
         plan = look.change_to
         if plan is None or self._options.dry_run:
             return None
-        if silent:
-            fault = f"not put in force: no answer of {', '.join(silent)}"
+        if waited_for := must_answer(silent, look, self._fleet.topology):
+            fault = f"not put in force: no answer of {', '.join(waited_for)}"
             _log.warning("the plan of decision %d is %s", made.given.number, fault)
             self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=fault)))
             return None
         try:
             for step in look.steps[:-1]:
-                self._put_in_force(step, look)
-            change = self._put_in_force(plan, look)
+                self._put_in_force(step, look, silent)
+            change = self._put_in_force(plan, look, silent)
         except Exception as error:
             # After a conflict nothing was touched, and what is in force now is another's plan.
             self._broken_off = not isinstance(error, PlanChangeConflictError)
@@ -229,10 +230,14 @@ class ReplanLoop:
         self._append(lambda log: log.change(line))
         return change
 
-    def _put_in_force(self, plan: Plan, look: Look) -> RolloutReport:
-        known = self._replanner.plan.version
+    def _put_in_force(self, plan: Plan, look: Look, without: frozenset[str]) -> RolloutReport:
         change = self._fleet.apply(
-            plan, self._replanner.setting, look.phase, expected_version=known, routing=self._routing
+            plan,
+            self._replanner.setting,
+            look.phase,
+            expected_version=self._replanner.plan.version,
+            routing=self._routing,
+            without=without,
         )
         self._replanner.adopted(plan, change.version)
         return change

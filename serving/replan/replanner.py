@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from cluster.demand import Phase
+from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import PlanningError
 from serving.node.snapshot import NodeSnapshot
@@ -25,7 +26,7 @@ from serving.replan.need import Considered
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
-__all__ = ["Look", "Made", "Replanner", "serving_nodes"]
+__all__ = ["Look", "Made", "Replanner", "must_answer", "serving_nodes"]
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
@@ -82,6 +83,13 @@ class Look:
 def serving_nodes(snapshots: Mapping[str, NodeSnapshot]) -> frozenset[str]:
     """The nodes that answer and have a device that does: on others no model can be loaded."""
     return frozenset(name for name, seen in snapshots.items() if seen.device.answers)
+
+
+def must_answer(silent: Collection[str], look: Look, topology: Topology) -> list[str]:
+    """The silent nodes without which the plan of `look` cannot be put in force: those that it was
+    planned with, and clients, which may go on asking for what the change takes away."""
+    clients = {node.name for node in topology.clients}
+    return sorted(name for name in silent if name in clients or name not in look.absent)
 
 
 class Replanner:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.topology import Topology
@@ -60,6 +60,15 @@ class ClusterFacts:
     costs: MemoryBudgets
     paths: Mapping[str, Path]
     """client -> the (tier, node) pairs that it reaches, the cloud last"""
+
+    def without(self, nodes: Collection[str]) -> ClusterFacts:
+        """For a change in which `nodes` have no part."""
+        paths = {
+            client: [place for place in path if place[1] not in nodes]
+            for client, path in self.paths.items()
+            if client not in nodes
+        }
+        return ClusterFacts(self.costs, paths)
 
     @classmethod
     def of(cls, topology: Topology, model_bytes: Mapping[tuple[str, str], int]) -> ClusterFacts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -70,10 +70,12 @@ class _WatchedFleet:
         *,
         expected_version: int | None = None,
         routing: RoutingMode = RoutingMode.SHARES,
+        without: Collection[str] = (),
     ) -> RolloutReport:
         change = self._fleet.apply(
-            plan, setting, phase, expected_version=expected_version, routing=routing
-        )
+            plan, setting, phase, expected_version=expected_version, routing=routing,
+            without=without,
+        )  # fmt: skip
         self.in_force.append((plan, time.monotonic() - self.since_s))
         return change
 

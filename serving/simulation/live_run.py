@@ -17,7 +17,7 @@ from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Replanner, serving_nodes
+from serving.replan.replanner import Look, Replanner, must_answer, serving_nodes
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
@@ -180,12 +180,13 @@ async def _replan(
         looks.append(look)
         if look.made is not None:
             await asyncio.sleep(planning.spent_s[-1])
-        if look.steps and serving_nodes(system.snapshots()) != set(nodes):  # it needs every node
+        silent = frozenset(nodes) - serving_nodes(system.snapshots())
+        if look.steps and must_answer(silent, look, system.topology):
             replanner.broken_off()
             continue
         for step in look.steps:
             try:
-                change = await system.follow(step, setting.model_bytes)
+                change = await system.follow(step, setting.model_bytes, silent)
             except DeviceLostError:  # meanwhile; the change is undone as far as that goes
                 replanner.broken_off()
                 with suppress(DeviceLostError):

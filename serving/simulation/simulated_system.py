@@ -102,17 +102,24 @@ class SimulatedSystem:
         """The node of that name. Raises `KeyError` while it is down."""
         return self._nodes[name]
 
-    async def follow(self, plan: Plan, model_bytes: Mapping[tuple[str, str], int]) -> RolloutReport:
+    async def follow(
+        self,
+        plan: Plan,
+        model_bytes: Mapping[tuple[str, str], int],
+        without: Collection[str] = (),
+    ) -> RolloutReport:
         """Put `plan` in force as a running fleet does, stage by stage; loads take their time.
 
-        `model_bytes` is s_m by (node, model). Raises `ValueError` for a plan that does not fit.
+        `model_bytes` is s_m by (node, model). Nodes of `without` have no part in it. Raises
+        `ValueError` for a plan that does not fit.
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        controls = {name: ServerControl(node) for name, node in self._nodes.items()}
-        now = self.snapshots()
-        clients = [node.name for node in self.topology.clients]
-        facts = ClusterFacts.of(self.topology, model_bytes)
+        taking_part = {n: node for n, node in self._nodes.items() if n not in without}
+        controls = {name: ServerControl(node) for name, node in taking_part.items()}
+        now = {name: seen for name, seen in self.snapshots().items() if name in controls}
+        clients = [node.name for node in self.topology.clients if node.name not in without]
+        facts = ClusterFacts.of(self.topology, model_bytes).without(without)
         stages = plan_rollout(
             plan,
             next_version(now),

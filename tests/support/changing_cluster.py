@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -113,7 +113,9 @@ class Cluster:
         self.store = AssignmentStore(folder, lambda: self.now_s)
         self.facts = ClusterFacts(MemoryBudgets(BYTES, budget), PATHS)
 
-    async def apply(self, plan: Plan, on_step: OnStep = no_step, owner: str = "a") -> RolloutReport:
+    async def apply(
+        self, plan: Plan, on_step: OnStep = no_step, owner: str = "a", without: Collection[str] = ()
+    ) -> RolloutReport:
         assert self.store.acquire(PLAN_CHANGE, owner, 15.0).owner == owner
         record = self.store.begin_change(owner)
 
@@ -122,8 +124,10 @@ class Cluster:
         ) -> None:
             self.store.assign(owner, told, ahead)
 
-        nodes: dict[str, NodeControl] = dict(self.nodes)
-        change = PlanTransition(nodes, record.nodes, record.version, self.facts, write, on_step)
+        nodes: dict[str, NodeControl] = {n: c for n, c in self.nodes.items() if n not in without}
+        known = {name: told for name, told in record.nodes.items() if name in nodes}
+        facts = self.facts.without(without)
+        change = PlanTransition(nodes, known, record.version, facts, write, on_step)
         try:
             return await change.run(plan, time.monotonic())
         finally:
@@ -132,6 +136,10 @@ class Cluster:
     async def restart(self, name: str) -> None:
         """A node's process is killed, and a fresh one takes up what it was told."""
         self.servers.kill(name)
+        await self.restart_killed(name)
+
+    async def restart_killed(self, name: str) -> None:
+        """A fresh process takes up what the killed one was told."""
         server = await self.servers.start(name)
         server._executor._models._load = make_runtime
         told = self.store.assignment(name)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from serving.replan.decision_log import DecisionLog, read_decision
 from serving.replan.loop import LookReport, ReplanLoop
 from serving.replan.loop_state import LoopState, load_state
 from serving.replan.options import ReplanOptions
+from serving.replan.replanner import must_answer
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from support.log_records import error_of
@@ -42,16 +44,19 @@ class FakeFleet:
     `clock` advances by a second a look.
     """
 
-    def __init__(self, *new: dict[str, int], fails: int = 0, edge_dies_s: float = 1e9) -> None:
+    def __init__(
+        self, *new: dict[str, int], fails: int = 0, dies: str = "", at_s: float = 0
+    ) -> None:
         nodes = [SimpleNamespace(name=name) for name in ("c", "e")]
         self.topology: Any = SimpleNamespace(clients=nodes[:1], nodes=nodes)
         self._new = list(new)
         self._total = {"depth": 0, "edges": 0}
         self._fails = fails
-        self._edge_dies_s = edge_dies_s
+        self._dies, self._dies_at_s = dies, at_s
         self.now_s = 0.0
         self.version = 1
         self.applied: list[Plan] = []
+        self.without: list[frozenset[str]] = []
 
     def clock(self) -> float:
         return self.now_s
@@ -62,9 +67,12 @@ class FakeFleet:
             return {}
         new = self._new.pop(0)
         self._total = {task: count + new[task] for task, count in self._total.items()}
-        seen = {"c": snapshot("c", self.now_s, self.version, **self._total)}
-        if self.now_s < self._edge_dies_s:
-            seen["e"] = snapshot("e", self.now_s, self.version)
+        seen = {
+            "c": snapshot("c", self.now_s, self.version, **self._total),
+            "e": snapshot("e", self.now_s, self.version),
+        }
+        if self.now_s >= self._dies_at_s:
+            seen.pop(self._dies, None)
         return seen
 
     def apply(
@@ -75,8 +83,10 @@ class FakeFleet:
         *,
         expected_version: int | None = None,
         routing: RoutingMode = RoutingMode.SHARES,
+        without: Collection[str] = (),
     ) -> RolloutReport:
         self.begin(expected_version)
+        self.without.append(frozenset(without))
         self.version += 1
         self.applied.append(plan)
         return RolloutReport(version=self.version, total_s=0.1, reaction_s=0.1, drain_s=0.0)
@@ -198,13 +208,28 @@ def test_a_change_that_breaks_off_is_decided_again_and_logged(tmp_path: Path) ->
     assert '"fault":"ClusterError: node e gave no answer"' in log.read_text()
 
 
-def test_a_change_waits_for_a_node_that_is_silent_and_says_so(tmp_path: Path) -> None:
+def test_a_change_leaves_out_an_edge_that_is_silent(tmp_path: Path) -> None:
+    """Waiting for an edge that starts anew took twelve seconds of the clients' answers."""
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20, dies="e", at_s=20.0)
+    log = tmp_path / "decisions.jsonl"
+    run(loop_on(fleet, log=DecisionLog(log)))
+    assert [plan.onloading["c"] for plan in fleet.applied] == [("x",)]
+    assert fleet.without == [frozenset({"e"})]
+    assert read_decision(log).logged.given.absent == ("e",)
+
+
+def test_a_change_waits_for_a_node_that_is_silent_and_that_its_plan_uses(tmp_path: Path) -> None:
     """It would hang there for two minutes, in which nothing is looked at."""
-    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20, edge_dies_s=20.0)
+    topology: Any = SimpleNamespace(clients=[SimpleNamespace(name="c")])
+    look: Any = SimpleNamespace(absent=("c", "e"))
+    assert must_answer({"e"}, look, topology) == []
+    assert must_answer({"c", "e"}, look, topology) == ["c"]  # it may go on asking e
+    assert must_answer({"e"}, SimpleNamespace(absent=()), topology) == ["e"]  # type: ignore[arg-type]
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20, dies="e", at_s=20.0)
+    fleet.topology.clients = fleet.topology.nodes  # e is one, too
     log = tmp_path / "decisions.jsonl"
     run(loop_on(fleet, log=DecisionLog(log)))
     assert fleet.applied == []
-    assert read_decision(log).logged.given.absent == ("e",)
     assert '"fault":"not put in force: no answer of e"' in log.read_text()
 
 

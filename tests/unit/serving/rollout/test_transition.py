@@ -16,7 +16,7 @@ from serving.rollout.assignment import Assignment
 from serving.rollout.execute import OnStep, Step
 from serving.rollout.mend import mend
 from serving.rollout.stages import Stage, route_tables
-from support.changing_cluster import CROWDED, NEW, OLD, ROOMY, cluster, traffic
+from support.changing_cluster import CROWDED, NEW, OLD, ROOMY, cluster, plan_of, traffic
 
 
 def at(step: Step, act: Callable[[], Awaitable[None]], stage_number: int = 1) -> OnStep:
@@ -68,6 +68,31 @@ def test_what_a_node_must_hold_is_written_before_it_is_asked_for_it(tmp_path: Pa
         (Step.DRAIN, both, Assignment(2, ("m1", "m2"))),
         (Step.UNLOAD, Assignment(2, ("m1",), new), Assignment(2, ("m2",))),
     ]
+
+
+def test_a_change_without_an_edge_that_is_away_and_the_next_one_with_it(
+    tmp_path: Path, budget: dict[str, int]
+) -> None:
+    """The edge comes back with what it was told before, and no way leads there until then."""
+    alone = plan_of({"client": ("m1",), "edge": (), "cloud": ("m3",)},
+                    ("depth", "client", "m1", 1.0), ("edges", "cloud", "m3", 1.0))  # fmt: skip
+
+    async def scenario() -> None:
+        async with cluster(tmp_path, budget) as found:
+            told = found.store.assignment("edge")
+            found.servers.kill("edge")
+            await found.apply(alone, without={"edge"})
+            assert found.servers["client"].snapshot().models == ("m1",)
+            ways = found.servers["client"].table.routes
+            nodes = {target.node for targets in ways.values() for target, _ in targets}
+            assert nodes == {"client", "cloud"}
+            assert found.store.assignment("edge") == told
+            await found.restart_killed("edge")
+            assert found.servers["edge"].snapshot().models == ("m1",)
+            await found.apply(NEW)
+            found.check(NEW)
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("step", [Step.LOAD, Step.ROUTE, Step.DRAIN])
