@@ -36,8 +36,10 @@ class RolloutReport:
     total_s: float
     reaction_s: float
     """from the decision until every client follows the first stage's routes, loads excepted"""
+    routed_s: float
+    """from the decision until every client follows the last stage's routes"""
     drain_s: float
-    """from there until the last query of older routes had its answer, over all stages"""
+    """from routes until the last query of older ones had its answer, over all stages"""
     loads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """node -> model -> seconds"""
     unloads_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -61,7 +63,7 @@ async def execute_rollout(
     the change was decided."""
     loads_s: dict[str, dict[str, float]] = {}
     unloads_s: dict[str, dict[str, float]] = {}
-    reaction_s, loading_s, drain_s, version = 0.0, 0.0, 0.0, 0
+    reaction_s, loading_s, drain_s, version, routed_s = 0.0, 0.0, 0.0, 0, started_s
     for number, stage in enumerate(stages):
         version = max(table.version for table in stage.routes.values())
         loaded_s = clock()
@@ -94,6 +96,7 @@ async def execute_rollout(
         version=version,
         total_s=clock() - started_s,
         reaction_s=reaction_s,
+        routed_s=routed_s - started_s,
         drain_s=drain_s,
         loads_s={node: times_s for node, times_s in loads_s.items() if times_s},
         unloads_s={node: times_s for node, times_s in unloads_s.items() if times_s},

@@ -182,7 +182,9 @@ class PlanTransition:
             # does so when it looks after itself.
             _log.exception("models of older plans were not all unloaded")
             spent_s = time.monotonic() - started_s
-            report = RolloutReport(self._version, spent_s, spent_s, 0.0, stages=len(stages))
+            report = RolloutReport(
+                self._version, spent_s, spent_s, spent_s, 0.0, stages=len(stages)
+            )
         return replace(report, mended=await self._mend(told))
 
     async def _undo(self, error: Exception) -> PlanChangeError:

@@ -72,11 +72,12 @@ class _WatchedFleet:
         routing: RoutingMode = RoutingMode.SHARES,
         without: Collection[str] = (),
     ) -> RolloutReport:
+        begun_s = time.monotonic()
         change = self._fleet.apply(
             plan, setting, phase, expected_version=expected_version, routing=routing,
             without=without,
         )  # fmt: skip
-        self.in_force.append((plan, time.monotonic() - self.since_s))
+        self.in_force.append((plan, begun_s + change.routed_s - self.since_s))
         return change
 
 

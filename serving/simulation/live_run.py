@@ -34,7 +34,7 @@ class Change:
     look: Look
     plan: Plan
     in_force_s: float
-    """when its last routes were in force, what they replaced drained and unloaded"""
+    """when every client followed its last routes"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +185,7 @@ async def _replan(
             replanner.broken_off()
             continue
         for step in look.steps:
+            begun_s = clock()
             try:
                 change = await system.follow(step, setting.model_bytes, silent)
             except DeviceLostError:  # meanwhile; the change is undone as far as that goes
@@ -193,4 +194,4 @@ async def _replan(
                     await system.follow(replanner.plan, setting.model_bytes)
                 break
             replanner.adopted(step, change.version)
-            changes.append(Change(look, step, clock()))
+            changes.append(Change(look, step, begun_s + change.routed_s))

@@ -89,7 +89,9 @@ class FakeFleet:
         self.without.append(frozenset(without))
         self.version += 1
         self.applied.append(plan)
-        return RolloutReport(version=self.version, total_s=0.1, reaction_s=0.1, drain_s=0.0)
+        return RolloutReport(
+            version=self.version, total_s=0.1, reaction_s=0.1, routed_s=0.1, drain_s=0.0
+        )
 
     def begin(self, expected_version: int | None) -> None:
         """What may come before a change."""

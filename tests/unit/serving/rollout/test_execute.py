@@ -133,6 +133,8 @@ def test_routes_alone_change_at_once() -> None:
     )
     assert set(outcomes) == {"answered"}
     assert change.reaction_s < 0.25
+    assert change.routed_s == pytest.approx(change.reaction_s, abs=0.05)  # nothing is loaded
+    assert change.routed_s + change.drain_s <= change.total_s  # draining comes after
     assert (change.loads_s, change.unloads_s, change.stages) == ({}, {}, 1)
 
 
