@@ -276,12 +276,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="of the rows in simulated time")
     parser.add_argument("--live", choices=DEVICES, help="on a cluster, with these devices")
     parser.add_argument("--live-seeds", type=int, default=2)
+    parser.add_argument("--faults-alone", action="store_true", help="of --live, L3 and L5 only")
     options = parser.parse_args()
     if not options.profiles.exists():
         parser.error(f"{options.profiles} is not there; run `testbed up` and `testbed profile`")
     setting = load_setting(options.profiles)
     if options.live:
-        rows = live_rows(setting, options.live, options.live_seeds)
+        rows = live_rows(
+            setting, options.live, options.live_seeds, faults_alone=options.faults_alone
+        )
     else:
         rows = simulated_rows(setting, options.seeds, options.trace)
     packages = ("numpy", "highspy", "scipy", "torch", "ray")

@@ -96,8 +96,8 @@ class Drives:
         return run
 
 
-def live_rows(setting: Setting, devices: str, seeds: int) -> list[Row]:
-    """The rows of `setting` on a cluster that is started for them and taken down, with its own
+def live_rows(setting: Setting, devices: str, seeds: int, *, faults_alone: bool) -> list[Row]:
+    """The rows of `setting`, or only L3 and L5 of them (`faults_alone`), on a cluster that is started for them and taken down, with its own
     devices or those of `cluster/specs/emulated.yaml`, whose loads are half as large."""
     demand = Demand.load(SPECS / "demo-demand.yaml")
     bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
@@ -119,7 +119,11 @@ def live_rows(setting: Setting, devices: str, seeds: int) -> list[Row]:
                 runs,
             )
             drives = Drives(bench, "live" if devices == "own" else devices)
-            measure(drives)
+            if faults_alone:
+                flips(drives)
+                edge_dies(drives)
+            else:
+                measure(drives)
     return drives.rows
 
 
@@ -152,12 +156,13 @@ def measure(drives: Drives) -> None:
     crowds = [drives.loop(bench.flash(), seed) for seed in seeds]
     drives.add("L1.flash", f"{bound}: flash crowd of {CROWD_FACTOR:g} times the load", "ratio",
                [bench.reached(run) for run in crowds], "median")  # fmt: skip
-    _flips(drives)
-    _edge_dies(drives)
+    flips(drives)
+    edge_dies(drives)
     _all_runs(drives)
 
 
-def _flips(drives: Drives) -> None:
+def flips(drives: Drives) -> None:
+    """L3."""
     runs = [drives.loop(drives.bench.flip(FLIP_S), seed) for seed in range(FLIPS)]
     delays_s = [reaction_s(run, FLIP_S) for run in runs]
     changed = sum(changed_routes(run, FLIP_S) for run in runs)
@@ -170,7 +175,8 @@ def _flips(drives: Drives) -> None:
         say(found)
 
 
-def _edge_dies(drives: Drives) -> None:
+def edge_dies(drives: Drives) -> None:
+    """L5."""
     bench = drives.bench
     runs = [drives.loop([bench.phase()], seed, KILL_S) for seed in bench.seeds]
     drives.add("L5.routes_s", "edge killed: until its clients' answers keep their bound", "s",
