@@ -97,8 +97,8 @@ class Drives:
 
 
 def live_rows(setting: Setting, devices: str, seeds: int, *, faults_alone: bool) -> list[Row]:
-    """The rows of `setting`, or only L3 and L5 of them (`faults_alone`), on a cluster that is started for them and taken down, with its own
-    devices or those of `cluster/specs/emulated.yaml`, whose loads are half as large."""
+    """The rows of `setting`, or only L3 and L5 of them (`faults_alone`), on a cluster of their own,
+    with its devices or those of `cluster/specs/emulated.yaml`, whose loads are half as large."""
     demand = Demand.load(SPECS / "demo-demand.yaml")
     bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
     if devices == "emulated":
