@@ -1,6 +1,4 @@
-"""Compile hot loops with numba (extra `certified`); run them as plain Python without it.
-
-The functions are the same either way, so both give the same numbers (a test holds them equal).
+"""Compile hot loops with numba. Tests hold them equal to the plain Python that they are written in.
 
 numba keeps what it compiled on disk, and by itself it notices a change only in the file of the
 function. A kernel also depends on other files of this folder: on positions, tuples and functions
@@ -11,29 +9,23 @@ of them compiles anew.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["COMPILED", "compiled", "digest_of_sources"]
+__all__ = ["compiled", "digest_of_sources"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-try:
-    numba: Any = importlib.import_module("numba")
-    COMPILED = True
-except ImportError:
-    COMPILED = False
+numba: Any = import_module("numba")
+"""Its types know neither its settings nor a dispatcher as a function."""
 
 
 def compiled(function: F) -> F:
-    """`function` compiled at its first call and cached on disk; itself when numba is missing."""
-    if not COMPILED:
-        return function
+    """`function`, compiled at its first call and cached on disk."""
     folder = _cache_folder(numba.config.CACHE_DIR)
     # numba chooses the cache's folder when it wraps the function, from this setting alone.
     before = numba.config.CACHE_DIR

@@ -14,7 +14,7 @@ __all__ = ["compile_kernels"]
 @cache
 def compile_kernels() -> None:
     """Returns once every kernel is compiled: about half a minute where numba keeps nothing on disk
-    yet, .3 s where it does, nothing without numba."""
+    yet, .3 s where it does."""
     problem = sample_problem("random", edges=1, clients_per_edge=2)
     for form in ("batched", "unbatched"):
         search_edge(problem, edge_cost(problem, form), EdgeOptions(0.6, 1e-3, 60.0))

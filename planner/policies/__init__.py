@@ -23,6 +23,7 @@ from planner.problem import Problem
 from planner.solution import Solution
 
 __all__ = [
+    "DEFAULT",
     "PAYS_FOR_LOADS",
     "POLICIES",
     "Options",
@@ -76,7 +77,14 @@ def _compile() -> None:
     import_module("planner.decomposition.first_calls").compile_kernels()
 
 
+DEFAULT = "certified"
+"""What plans unless another policy is named; `baj3o` is the paper's method."""
 _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
+    (
+        "certified",
+        "decomposition with exact client subproblems, proven gap",
+        _by_decomposition("certified", "certified"),
+    ),
     (
         "baj3o",
         "alternation with batching at the edges, then the best of all models it tried",
@@ -85,11 +93,6 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
     ("j3o", "alternation without batching at the edges, then the best of all models it tried", j3o),
     ("baj3o-plain", "baj3o as in the paper (surrogate of F9, repaired)", baj3o_plain),
     ("j3o-plain", "j3o as in the paper (F6)", j3o_plain),
-    (
-        "certified",
-        "decomposition with exact client subproblems, proven gap",
-        _by_decomposition("certified", "certified"),
-    ),
     ("exact", "mixed-integer program solved to a gap, edge by edge", exact),
     ("all-local", "clients only", all_local),
     ("all-edge", "edges only", all_edge),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -11,11 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cluster.extras import install_command
 from planner.allocation import Allocation, join_pieces
 from planner.attachments import components, several_edges_c
 from planner.certificate import relative_gap
-from planner.decomposition.compiled import COMPILED
 from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
 from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
@@ -30,8 +27,6 @@ from planner.solution import Solution
 from planner.solvers import SolverLimits
 
 __all__ = ["certified"]
-
-logger = logging.getLogger(__name__)
 
 PRICE_STEPS = 8
 LEAST_S = 0.05
@@ -62,11 +57,6 @@ def certified(problem: Problem, options: Options) -> Solution:
     Edges that share no client are decomposed, edges that do are planned by branch and bound
     (F12). `options.threads` processes work on the components.
     """
-    if not COMPILED:
-        logger.warning(
-            "the policy 'certified' runs tens of times slower without numba; %s",
-            install_command("certified"),
-        )
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
     warm = warm_allocation(problem, options)

@@ -17,7 +17,7 @@ from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import list_models
 from planner.plan import Plan
-from planner.policies import Options, solve
+from planner.policies import DEFAULT, Options, solve
 from planner.solution import Solution
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import load_labelled, load_setting
@@ -46,8 +46,7 @@ from serving.traffic.summary import summarise_run
 
 __all__ = ["run_demo"]
 
-CHOSEN = "baj3o"
-POLICIES = (CHOSEN, "all-local", "all-edge", "all-cloud", "random")
+POLICIES = (DEFAULT, "baj3o", "all-local", "all-edge", "all-cloud", "random")
 BENCHMARK = "rooms"
 IMAGES = 240
 PROFILE_S = 0.25
@@ -95,7 +94,7 @@ def run_demo(
         local.disconnect()
         local.down()
     out.table(comparison_table(report.policies or ()))
-    out.table(_verdict_table(demo_claims(report, CHOSEN)))
+    out.table(_verdict_table(demo_claims(report, DEFAULT)))
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
     out.result(report.model_dump(mode="json"))
     return ExitCode.FAILED if report.measured.errors else ExitCode.OK
@@ -144,10 +143,10 @@ def _plan(
     problem = setting.problem(phase)
     save_result(problem.save, folder / "problem.json")
     solutions = {name: solve(problem, name, Options(seed=seed)) for name in POLICIES}
-    save_result(solutions[CHOSEN].plan.save, folder / "plan.json")
-    certificate = solutions[CHOSEN].certificate
+    save_result(solutions[DEFAULT].plan.save, folder / "plan.json")
+    certificate = solutions[DEFAULT].certificate
     out.say(
-        f"3 plan: {CHOSEN} promises accuracy {certificate.objective:.3f}; no plan can exceed "
+        f"3 plan: {DEFAULT} promises accuracy {certificate.objective:.3f}; no plan can exceed "
         f"{certificate.upper_bound:.3f} (gap {certificate.gap:.1%})"
     )
     return solutions
@@ -170,8 +169,8 @@ def _measure(
                 solution.certificate,
             )
         )
-    live = _compare_live(stand, folder, solutions[CHOSEN].plan, phases)
-    plan, run = solutions[CHOSEN].plan, runs[CHOSEN]
+    live = _compare_live(stand, folder, solutions[DEFAULT].plan, phases)
+    plan, run = solutions[DEFAULT].plan, runs[DEFAULT]
     save_result(run.measurements.save, folder / "measurements.parquet")
     gallery = pick_examples(run.schedule, run.records, stand.images)
     save_result(gallery.save, folder / "gallery.json")

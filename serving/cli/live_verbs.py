@@ -15,7 +15,7 @@ from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
-from planner.policies import find_policy
+from planner.policies import DEFAULT, find_policy
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, load_setting
 from serving.cli.options import (
@@ -43,7 +43,7 @@ __all__ = ["VERBS"]
 def live(
     profiles: ProfilesFile = Path("out/profiles.json"),
     plan: PlanFile = Path("out/plan.json"),
-    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = "certified",
+    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = DEFAULT,
     period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 1.0,
     duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,

@@ -16,7 +16,7 @@ from planner.evaluate import evaluate as evaluate_plan
 from planner.explanation.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
-from planner.policies import Options, find_policy, list_policies, solve
+from planner.policies import DEFAULT, Options, find_policy, list_policies, solve
 from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import SolverName
@@ -44,7 +44,7 @@ SHOWN_REASONS = 12
 
 
 def plan(
-    policy: Annotated[str, typer.Option(help="see --list")] = "baj3o",
+    policy: Annotated[str, typer.Option(help="see --list")] = DEFAULT,
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
     topology: TopologyFile = None,

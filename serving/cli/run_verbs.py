@@ -14,7 +14,7 @@ from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path
 from cluster.specs import SPECS
 from planner.plan import Plan
-from planner.policies import Options, find_policy, solve
+from planner.policies import DEFAULT, Options, find_policy, solve
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     DemandFile,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS", "running_fleet"]
 
-COMPARED = ("baj3o", "all-local", "all-edge", "all-cloud", "random")
+COMPARED = (DEFAULT, "baj3o", "all-local", "all-edge", "all-cloud", "random")
 """policies that are compared unless some are named"""
 PROMETHEUS = Path("out/prometheus")
 

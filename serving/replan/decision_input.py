@@ -11,6 +11,7 @@ from pydantic import Field
 from cluster.demand import Phase
 from cluster.document import FrozenModel
 from planner.plan import Plan
+from planner.policies import DEFAULT
 from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.routing.routes import RoutingMode
@@ -22,7 +23,7 @@ __all__ = ["DecisionInput", "DecisionOptions", "Ground", "ground_of", "without_n
 class DecisionOptions(FrozenModel):
     """How alternatives are made and judged."""
 
-    policy: str = "certified"
+    policy: str = DEFAULT
     fill: float = Field(default=0.6, gt=0, le=1)
     horizon_s: float = Field(
         default=60.0, gt=0, description="within which a move must pay at most (F16)"

@@ -40,7 +40,7 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(
     assert report.policies is not None
     assert report.live is not None
     assert {row.policy for row in report.policies} == {
-        "baj3o", "all-local", "all-edge", "all-cloud", "random",
+        "certified", "baj3o", "all-local", "all-edge", "all-cloud", "random",
     }  # fmt: skip
     assert all(row.errors == 0 for row in report.policies)
     assert report.live.live.errors == report.live.frozen.errors == 0

@@ -14,7 +14,6 @@ from support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {
-    "certified": "numba",
     "experiments": "matplotlib",
     "forecast": "statsmodels",
     "gurobi": "gurobipy",
@@ -47,8 +46,6 @@ def test_policies_plan_without_any_extra(policy: str) -> None:
     done = without_extras(LITTLE + code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "HiGHS"
-    slow = "runs tens of times slower without numba; pip install 'j3o-testbed[certified]'"
-    assert (slow in done.stderr) == (policy == "certified")
 
 
 def test_gurobi_asked_for_by_name_is_not_replaced_without_a_word() -> None:

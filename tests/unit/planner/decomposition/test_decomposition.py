@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from planner.decomposition import edge_data
 from planner.decomposition.best_set import best_of_sets
 from planner.decomposition.client_kernel import ClientProblem
-from planner.decomposition.compiled import COMPILED
 from planner.decomposition.edge_kernel import EdgeModels, edge_value
 from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
 from planner.decomposition.model_sets import enumerate_sets
@@ -157,7 +156,6 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
     assert mask.sum() > 0 or best <= float(base_k.min())
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain form")
 @pytest.mark.parametrize("seed", range(5))
 def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     data = client(seed)

@@ -26,7 +26,7 @@ from planner.decomposition.best_set import (
     price_clients,
 )
 from planner.decomposition.client_kernel import ClientProblem, routing_of_set
-from planner.decomposition.compiled import COMPILED, digest_of_sources
+from planner.decomposition.compiled import digest_of_sources
 from planner.decomposition.edge_kernel import EdgeModels, edge_value, lowest_bound
 from planner.decomposition.model_sets import ModelSets, enumerate_sets
 from planner.decomposition.routing_layout import (
@@ -245,7 +245,6 @@ print(json.dumps([found.objective, found.upper_bound, found.iterations]))
 """
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain form")
 def test_a_search_with_plain_kernels_gives_the_same_plan() -> None:
     environment: dict[str, str] = {
         **os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
@@ -272,7 +271,6 @@ def test_a_change_in_any_kernel_file_gives_another_digest(tmp_path: Path) -> Non
     assert len({before, changed, digest_of_sources(tmp_path)}) == 3
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: nothing is cached")
 def test_kernels_are_cached_in_the_folder_of_their_digest() -> None:
     kernel: Any = best_of_sets
     folder = Path(compiled_module.__file__).parent

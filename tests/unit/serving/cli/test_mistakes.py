@@ -60,8 +60,8 @@ MISTAKES = [
     Mistake("deploy greedy.json", 3, "greedy.json", "F4", "`testbed plan`"),
     # names
     Mistake("plan --policy baj30", 2, "'baj30'", "no policy", "did you mean 'baj3o'?"),
-    Mistake("compare --policy best", 2, "'best'", "no policy", "valid: baj3o"),
-    Mistake("live --policy best", 2, "'best'", "no policy", "valid: baj3o"),
+    Mistake("compare --policy best", 2, "'best'", "no policy", "valid: certified"),
+    Mistake("live --policy best", 2, "'best'", "no policy", "valid: certified"),
     Mistake("zoo show rooms-smal-all", 2, "'rooms-smal-all'", "no model", "rooms-small-all"),
     Mistake("zoo list --benchmark romms", 2, "--benchmark romms", "no model of it", "rooms"),
     Mistake("profile --benchmark romms", 2, "--benchmark romms", "no model of it", "rooms"),
