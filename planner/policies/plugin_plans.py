@@ -186,6 +186,6 @@ def _without_dust(found: Allocation) -> Allocation:
 def _refuse(name: str, broken: list[Violation]) -> None:
     if not broken:
         return
-    more = f"; {len(broken) - 1} more budgets are broken" if len(broken) > 1 else ""
+    more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
     words = BUDGETS[broken[0].label]
     raise PolicyError(f"policy {name!r}: its plan breaks {broken[0]} ({words}){more}")

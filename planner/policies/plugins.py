@@ -90,8 +90,8 @@ def describe_function(function: PlugIn) -> str:
 
 def name_function(function: PlugIn) -> str:
     """Where it is defined, as `package.module:function`."""
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"{getattr(function, '__module__', '?')}:{name}"
+    module = getattr(function, "__module__", None) or "?"
+    return f"{module}:{getattr(function, '__qualname__', type(function).__name__)}"
 
 
 @cache

@@ -44,7 +44,7 @@ SHOWN_REASONS = 12
 
 
 def plan(
-    policy: Annotated[str, typer.Option(help="see --list")] = "baj3o",
+    policy: Annotated[str, typer.Option(help="see --list; or package.module:function")] = "baj3o",
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
     topology: TopologyFile = None,
