@@ -70,7 +70,12 @@ class Options:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
 
     def resolved(self, form: EdgeForm) -> Options:
-        """With `overrun` as a number or None, for a policy whose own edge constraint is `form`."""
+        """With `overrun` as a number or None, for a policy whose own edge constraint is `form`.
+        Raises `ValueError` for an overrun that is asked for at edges that do not batch."""
+        if isinstance(self.overrun, float) and self.edge_form == "unbatched":
+            raise ValueError(
+                "overrun is about windows; it cannot be asked for with unbatched edges"
+            )
         if self.overrun != "default":
             return self
         batched = (self.edge_form or form) == "batched"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from testbed.shadowing import refuse_shadowed_packages
 
 __all__ = [
+    "Allocation",
     "AsyncClient",
     "BadRequestError",
     "BatchLatency",
@@ -39,6 +40,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "Policy",
+    "PolicyError",
     "Prediction",
     "Problem",
     "ProblemError",
@@ -75,13 +77,14 @@ if TYPE_CHECKING:
     from cluster.topology import Batching, Link, Node, Tier, Topology
     from models.zoo.cards import ModelCard
     from models.zoo.registry import find_model, list_models
+    from planner.allocation import Allocation
     from planner.certificate import Certificate
     from planner.evaluate import Evaluation, Violation, evaluate
     from planner.explanation.explain import Explanation, explain
     from planner.instances.sample import sample_problem
     from planner.options import Options
     from planner.plan import Plan, PlanError, Route
-    from planner.policies import Policy, UnknownPolicyError, list_policies, solve
+    from planner.policies import Policy, PolicyError, UnknownPolicyError, list_policies, solve
     from planner.problem import Problem
     from planner.problem_file import ProblemError
     from planner.solution import Solution
@@ -111,13 +114,20 @@ else:
         "cluster.topology": ("Batching", "Link", "Node", "Tier", "Topology"),
         "models.zoo.cards": ("ModelCard",),
         "models.zoo.registry": ("find_model", "list_models"),
+        "planner.allocation": ("Allocation",),
         "planner.certificate": ("Certificate",),
         "planner.evaluate": ("Evaluation", "Violation", "evaluate"),
         "planner.explanation.explain": ("Explanation", "explain"),
         "planner.instances.sample": ("sample_problem",),
         "planner.options": ("Options",),
         "planner.plan": ("Plan", "PlanError", "Route"),
-        "planner.policies": ("Policy", "UnknownPolicyError", "list_policies", "solve"),
+        "planner.policies": (
+            "Policy",
+            "PolicyError",
+            "UnknownPolicyError",
+            "list_policies",
+            "solve",
+        ),
         "planner.problem": ("Problem",),
         "planner.problem_file": ("ProblemError",),
         "planner.solution": ("Solution",),

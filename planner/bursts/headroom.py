@@ -29,7 +29,7 @@ from planner.programs.offloading import value_by_group
 from planner.solution import Solution
 from planner.window_work import holds_one_em
 
-__all__ = ["headroom_cost", "plan_with_headroom"]
+__all__ = ["BoundOf", "headroom_cost", "plan_with_headroom", "relaxed_bound", "thin"]
 
 FIRST_SHARE = 0.7
 STEPS = 5
@@ -49,13 +49,10 @@ def plan_with_headroom(
     """Plan with `run` so that at most a share `options.overrun` of windows is overrun (F11).
 
     F11 takes the place of `fill` at the edges; clients and cloud keep `fill`. The certificate's
-    bound is for F11 itself: `bound_of`, the linear relaxation if left out. Raises `ValueError` for
-    edges that do not batch.
+    bound is for F11 itself: `bound_of`, the linear relaxation if left out. `options` are resolved.
     """
     overrun = options.overrun
     assert isinstance(overrun, float)
-    if options.edge_form == "unbatched":
-        raise ValueError("overrun is about windows; it cannot be asked for with unbatched edges")
     begun_s = time.perf_counter()
     inner = replace(options, overrun=None)
     window_e = problem.edge_compute_e * problem.window_e

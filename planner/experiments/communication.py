@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from planner.experiments.curves import draw_curves
-from planner.experiments.study import Case, Progress, Row, Study, run_study
+from planner.experiments.study import Case, Progress, Row, Study, compared, run_study
 from planner.instances import sample_problem
 from planner.policies import Options, solve
 
@@ -19,24 +20,30 @@ FACTORS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 POLICIES = ("certified", "baj3o", "all-local", "all-edge", "all-cloud")
 
 
-def run(out_dir: str | Path, *, seeds: int = 10, on_progress: Progress | None = None) -> Path:
+def run(
+    out_dir: str | Path, *, seeds: int = 10, also: Sequence[str] = (),
+    on_progress: Progress | None = None,
+) -> Path:  # fmt: skip
     """Writes communication.csv and communication.png: accuracy as kappa_e (or every uplink)
-    shrinks, against serving locally alone."""
+    shrinks, against serving locally alone; the policies `also` beside ours."""
     cases = [
         {"links": links, "factor": factor, "seed": seed}
         for links, factor, seed in product(("edge", "all"), FACTORS, range(seeds))
     ]
-    study = Study("communication", "accuracy as uplinks shrink", tuple(cases), _measure, _draw, 2)
+    policies = compared(POLICIES, also)
+    measure = partial(_measure, policies=policies)
+    title = "accuracy as uplinks shrink"
+    study = Study("communication", title, tuple(cases), measure, _draw, 2, policies)
     return run_study(study, out_dir, on_progress)
 
 
-def _measure(case: Case) -> Iterable[Row]:
+def _measure(case: Case, policies: Sequence[str]) -> Iterable[Row]:
     problem = sample_problem("taskonomy", "mixed", 2, 10, case["seed"])
     factor = case["factor"]
     problem = replace(problem, edge_uplink_e=problem.edge_uplink_e * factor)
     if case["links"] == "all":
         problem = replace(problem, client_uplink_c=problem.client_uplink_c * factor)
-    for policy in POLICIES:
+    for policy in policies:
         solution = solve(problem, policy, Options(overrun=None, gap=5e-3))
         shares = solution.evaluation.share_by_tier
         yield {

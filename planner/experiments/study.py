@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import InputError
 from cluster.extras import import_extra
 
-__all__ = ["Case", "Progress", "Row", "Study", "run_study"]
+__all__ = ["Case", "Progress", "Row", "Study", "compared", "run_study"]
 
 Case = dict[str, Any]
 Row = dict[str, Any]
@@ -32,18 +33,27 @@ class Study:
     measure: Callable[[Case], Iterable[Row]]
     draw: Callable[[Sequence[Row], Any], None]
     panels: int = 1
+    policies: tuple[str, ...] = ()
+    """What each case compares; a CSV of others is not gone on with."""
+
+
+def compared(own: Sequence[str], also: Sequence[str]) -> tuple[str, ...]:
+    """The policies that an experiment compares: its `own`, then `also`, each once."""
+    return tuple(dict.fromkeys((*own, *also)))
 
 
 def run_study(study: Study, out_dir: str | Path, on_progress: Progress | None = None) -> Path:
     """Measure the cases that `<name>.csv` does not hold yet, then draw `<name>.png`.
 
     Returns the path of the CSV. An interrupted run goes on where it stopped. Raises
-    `MissingExtraError`, before anything is measured, without matplotlib.
+    `MissingExtraError`, before anything is measured, without matplotlib, and `InputError` if the
+    CSV there compares other policies.
     """
     _figures()
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{study.name}.csv"
+    _refuse_other_policies(path, study)
     done = _done_cases(path, study)
     for position, case in enumerate(study.cases):
         if _key(case) in done:
@@ -66,6 +76,15 @@ def _done_cases(path: Path, study: Study) -> set[tuple[str, ...]]:
         return set()
     columns = list(study.cases[0])
     return {tuple(row[column] for column in columns) for row in _read_text(path)}
+
+
+def _refuse_other_policies(path: Path, study: Study) -> None:
+    held = {row["policy"] for row in _read_text(path)} if study.policies and path.exists() else None
+    if held and held != set(study.policies):
+        raise InputError(
+            f"{path} compares {', '.join(sorted(held))}; write what compares "
+            f"{', '.join(sorted(study.policies))} into another folder"
+        )
 
 
 def _append(path: Path, rows: Sequence[Row]) -> None:

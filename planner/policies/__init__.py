@@ -19,6 +19,16 @@ from planner.policies.baselines import all_cloud, all_edge, all_local, random_mo
 from planner.policies.exact import exact
 from planner.policies.fixed_models import solve_shares
 from planner.policies.j3o import j3o, j3o_plain
+from planner.policies.plugin_plans import run_plugin
+from planner.policies.plugins import (
+    PlugIn,
+    PolicyError,
+    describe_function,
+    find_function,
+    installed_plugins,
+    name_function,
+    warn_of_taken_names,
+)
 from planner.problem import Problem
 from planner.solution import Solution
 
@@ -28,6 +38,7 @@ __all__ = [
     "POLICIES",
     "Options",
     "Policy",
+    "PolicyError",
     "UnknownPolicyError",
     "find_policy",
     "list_policies",
@@ -51,6 +62,8 @@ class Policy:
     """What it plans edges with unless the options say otherwise."""
     prepare: Callable[[], None] = _nothing
     """What it does once a process, before any clock starts: loading and compiling."""
+    keeps_windows: bool = False
+    """Whether it plans with F11 itself; for all others `plan_with_headroom` sees to it."""
 
 
 class UnknownPolicyError(UnknownNameError):
@@ -139,30 +152,66 @@ POLICIES: dict[str, Policy] = {
 
 
 def list_policies() -> tuple[Policy, ...]:
-    """Every policy, in the order of the documentation."""
-    return tuple(POLICIES.values())
+    """Every policy, in the order of the documentation, then those of installed packages by name.
+    Those are imported only once they plan, so that one that fails does no harm to the others."""
+    warn_of_taken_names(frozenset(POLICIES))
+    offered = installed_plugins()
+    others = [_when_asked(name, offered[name]) for name in offered if name not in POLICIES]
+    return (*POLICIES.values(), *others)
+
+
+def _when_asked(name: str, place: str) -> Policy:
+    """The policy of an installed package, imported when it plans."""
+
+    def run(problem: Problem, options: Options) -> Solution:
+        return find_policy(name).run(problem, options)
+
+    return Policy(name, f"plug-in {place}", run, keeps_windows=True)
 
 
 def find_policy(name: str) -> Policy:
-    """The policy called `name`. Raises `UnknownPolicyError` with the nearest name and all."""
-    if name not in POLICIES:
-        near = difflib.get_close_matches(name, POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownPolicyError(f"no policy {name!r}{hint} (valid: {', '.join(POLICIES)})")
-    return POLICIES[name]
+    """The policy called `name`: one of ours, one that an installed package offers, or the function
+    `package.module:function` (`planner.policies.plugins`).
+
+    Raises `UnknownPolicyError` with the nearest name and all, and `PolicyError` for a function that
+    cannot be imported.
+    """
+    if name in POLICIES:
+        warn_of_taken_names(frozenset(POLICIES))
+        return POLICIES[name]
+    function = find_function(name)
+    if function is not None:
+        return _plugin_policy(name, function)
+    names = [policy.name for policy in list_policies()]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UnknownPolicyError(
+        f"no policy {name!r}{hint} (valid: {', '.join(names)}, or package.module:function)"
+    )
 
 
-def solve(problem: Problem, policy: str, options: Options | None = None) -> Solution:
-    """Plan `problem` with the policy of that name.
+def _plugin_policy(name: str, function: PlugIn) -> Policy:
+    def run(problem: Problem, options: Options) -> Solution:
+        return run_plugin(name, function, problem, options)
 
-    Raises `UnknownPolicyError`, `PlanError` when `options.warm_start` or `options.moving` is not of
+    return Policy(name, describe_function(function), run, keeps_windows=True)
+
+
+def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None) -> Solution:
+    """Plan `problem` with the policy of that name (`find_policy`), or with a function of your own.
+
+    Raises `UnknownPolicyError`, `PolicyError` for a function that cannot be imported or whose plan
+    breaks a budget, `PlanError` when `options.warm_start` or `options.moving` is not of
     this problem, and `InputError` for moving costs with a policy that cannot plan with them.
     """
-    chosen = find_policy(policy)
+    if isinstance(policy, str):
+        chosen = find_policy(policy)
+    else:
+        chosen = _plugin_policy(name_function(policy), policy)
     asked = options or Options()
-    if asked.moving is not None and policy not in PAYS_FOR_LOADS:
+    if asked.moving is not None and chosen.name not in PAYS_FOR_LOADS:
         raise InputError(
-            f"policy {policy!r} plans without moving costs (F16); "
+            f"policy {chosen.name!r} plans without moving costs (F16); "
             f"take {' or '.join(PAYS_FOR_LOADS)}"
         )
     chosen.prepare()
@@ -172,7 +221,7 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
     if options.moving is not None and not options.moving.free:
         options = replace(options, warm_start=options.warm_start or options.moving.plan)
         stay = _stay(problem, asked)
-    if options.overrun is not None:
+    if options.overrun is not None and not chosen.keeps_windows:
         solution = plan_with_headroom(planned, chosen.run, options)
     else:
         solution = chosen.run(planned, options)

@@ -26,7 +26,7 @@ from planner.problem import Problem
 from planner.programs.bound import relax
 from planner.solution import Solution
 
-__all__ = ["completed", "prepared"]
+__all__ = ["completed", "prepared", "upper_bound"]
 
 
 def prepared(problem: Problem, options: Options) -> Problem:
@@ -61,7 +61,7 @@ def completed(
         allocation = stay
     if _narrower(planned, problem):
         allocation = route_leftovers(priced, allocation, resolved, batched=form == "batched")
-        bound_qps, method = _bound(priced, form, resolved)
+        bound_qps, method = upper_bound(priced, form, resolved)
         bound = bound_qps / max(problem.total_load_qps, 1e-300)
     if options.spillover:
         overflow_c = tolerated_overflow_c(
@@ -101,8 +101,9 @@ def _narrower(planned: Problem, problem: Problem) -> bool:
     return any(np.any(getattr(planned, name) < getattr(problem, name)) for name in names)
 
 
-def _bound(problem: Problem, form: EdgeForm, options: Options) -> tuple[float, str]:
-    """An upper bound on the optimum (right answers/s), and how it was found."""
+def upper_bound(problem: Problem, form: EdgeForm, options: Options) -> tuple[float, str]:
+    """An upper bound on the optimum (right answers/s) by the linear relaxation, for F11 where the
+    options have an `overrun`, and how it was found."""
     if options.overrun is not None:
         return relaxed_bound(problem, options)
     found = relax(problem, form, options)

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from planner.allocation import Allocation
-from planner.bursts.headroom import plan_with_headroom
+from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.edge_cost import EdgeCost
-from planner.evaluate import evaluate, memory_f4
+from planner.evaluate import Violation, evaluate, memory_f4
 from planner.fits import room
 from planner.options import Options
 from planner.plan import Plan, PlanError, allocation_of
@@ -25,7 +25,7 @@ from planner.programs.bound import trivial_bound_qps
 from planner.programs.offloading import Tiers, route, route_form
 from planner.solution import Solution
 
-__all__ = ["solve_shares"]
+__all__ = ["held_models", "memory_over", "route_held", "solve_shares"]
 
 LAST_QPS = 1e-9
 BOUND = "every query by the best model of its task"
@@ -48,32 +48,73 @@ def solve_shares(
     asked = replace(options or Options(), moving=None)
     options = asked.resolved("batched")
     planned = prepared(problem, asked)
+    held = held_models(problem, onloading)
+    over = memory_over(problem, held)
+    if over:
+        raise PlanError(
+            f"onloading.{over[0].node}: its models take {over[0].use:.6g} bytes, "
+            f"{over[0].node} has {over[0].budget:.6g}"
+        )
+    solution = route_held(planned, held, options, policy="shares", bound_of=_best_models_bound)
+    if planned is problem:
+        return solution
+    evaluation = evaluate(
+        problem, solution.allocation, fill=options.fill,
+        batching=options.edge_form != "unbatched", overrun=solution.overrun,
+    )  # fmt: skip
+    return replace(solution, problem=problem, evaluation=evaluation)
+
+
+def held_models(problem: Problem, onloading: Mapping[str, Collection[str]]) -> Allocation:
+    """What the nodes of `onloading`, node -> models, hold, without any route. Raises `PlanError`
+    for a name that the problem does not know."""
     named = {node: tuple(models) for node, models in onloading.items()}
-    held = allocation_of(
+    return allocation_of(
         problem, Plan(problem_digest=problem.digest, policy="shares", onloading=named, routes=())
     )
-    _refuse_too_large(problem, held)
+
+
+def memory_over(problem: Problem, held: Allocation) -> list[Violation]:
+    """Nodes whose models do not fit their memory together (F4)."""
+    usage = memory_f4(problem, held, 1.0)
+    return [
+        Violation("F4", name, float(use), float(budget), usage.unit)
+        for name, use, budget in zip(usage.names, usage.use_n, usage.budget_n, strict=True)
+        if use > room(budget)
+    ]
+
+
+def route_held(
+    problem: Problem, held: Allocation, options: Options, *, policy: str, bound_of: BoundOf
+) -> Solution:
+    """The best routes for the models of `held`, all of which stay onloaded, also those that get no
+    query. `bound_of` bounds what any plan could reach.
+
+    `held` must fit memory (`memory_over`), and `options` be resolved.
+    """
+    form = options.edge_form or "batched"
+    models = (held.onloaded_cm, held.onloaded_em)
 
     def run(piece: Problem, inner: Options) -> Solution:
         begun_s = time.perf_counter()
-        form = options.edge_form or "batched"
-        models = (held.onloaded_cm, held.onloaded_em)
         free = EdgeCost(np.zeros_like(piece.edge_setup_em), piece.edge_marginal_em)
         wanted_em = route(piece, *models, free, inner, Tiers()).allocation.edge_rate_em(piece)
         # Models that are not wanted while setups are free come last, but they are tried.
         order_em = wanted_em + LAST_QPS * held.onloaded_em
         found = route_form(piece, *models, form, inner, Tiers(), order_em)
+        # With headroom, that of each step counts for nothing: one for F11 follows at the end.
+        bound = _best_models_bound if options.overrun is not None else bound_of
+        bound_qps, method = bound(piece, inner)
         return conclude(
-            piece, inner, "shares", form, found.allocation,
-            upper_bound_qps=trivial_bound_qps(piece), bound_method=BOUND,
-            solver="HiGHS", iterations=1,
+            piece, inner, policy, form, found.allocation,
+            upper_bound_qps=bound_qps, bound_method=method, solver="HiGHS", iterations=1,
             trace_qps=(found.value_qps,), begun_s=begun_s,
         )  # fmt: skip
 
     if options.overrun is None:
-        solution = run(planned, options)
+        solution = run(problem, options)
     else:
-        solution = plan_with_headroom(planned, run, options, bound_of=_best_models_bound)
+        solution = plan_with_headroom(problem, run, options, bound_of=bound_of)
     allocation = replace(
         solution.allocation, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em
     )
@@ -81,17 +122,8 @@ def solve_shares(
         problem, allocation, fill=options.fill, batching=options.edge_form != "unbatched",
         overrun=solution.overrun,
     )  # fmt: skip
-    return replace(solution, problem=problem, allocation=allocation, evaluation=evaluation)
+    return replace(solution, allocation=allocation, evaluation=evaluation)
 
 
 def _best_models_bound(problem: Problem, options: Options) -> tuple[float, str]:
     return trivial_bound_qps(problem), BOUND
-
-
-def _refuse_too_large(problem: Problem, held: Allocation) -> None:
-    usage = memory_f4(problem, held, 1.0)
-    for name, use, budget in zip(usage.names, usage.use_n, usage.budget_n, strict=True):
-        if use > room(budget):
-            raise PlanError(
-                f"onloading.{name}: its models take {use:.6g} bytes, {name} has {budget:.6g}"
-            )

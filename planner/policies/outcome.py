@@ -33,10 +33,11 @@ def conclude(
     trace_qps: tuple[float, ...],
     begun_s: float,
     late: bool = False,
+    overrun: float | None = None,
     prices: Mapping[str, FloatArray] | None = None,
     iterates_qps: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Solution:
-    """Evaluate `allocation` with the options' fill and certify it.
+    """Evaluate `allocation` with the options' fill, windows with `overrun` (F11), and certify it.
 
     Edges are held to the true F9, and to F6 where the policy planned with it; to F6 alone when
     the options ask for edges that do not batch. `late` says that a clock stopped the search before
@@ -45,7 +46,9 @@ def conclude(
     """
     load_qps = max(problem.total_load_qps, 1e-300)
     batching = options.edge_form != "unbatched"
-    evaluation = evaluate(problem, allocation, fill=options.fill, batching=batching)
+    evaluation = evaluate(
+        problem, allocation, fill=options.fill, batching=batching, overrun=overrun
+    )
     broken = evaluation.violations()
     if form == "unbatched" and batching:
         broken += evaluate(problem, allocation, fill=options.fill, batching=False).violations()
@@ -76,5 +79,5 @@ def conclude(
     }
     return Solution(
         problem, policy, options.fill, allocation, evaluation, certificate, trace, prices or {},
-        edge_form=form, iterates=iterates,
+        overrun=overrun, edge_form=form, iterates=iterates,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from cluster.demand import Demand
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers import local
 from cluster.specs import SPECS
+from planner.policies import find_policy
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import ImageCount, Json, ProfilesFile, load_labelled, load_setting
 from serving.cli.options import REPETITIONS, number
@@ -31,6 +33,12 @@ def experiment(
     profiles: ProfilesFile = Path("out/profiles.json"),
     trace: Annotated[
         list[Path] | None, typer.Option(help=f"CSV of recorded arrivals, for {TRACED}; repeatable")
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="compared beside the experiment's own; repeatable; or package.module:function"
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/figures"),
     live: Annotated[
@@ -64,8 +72,15 @@ def experiment(
         raise UnknownNameError(f"no experiment {name!r}{how} (valid: {', '.join(valid)})")
     if trace and name != TRACED:
         raise InputError(f"--trace: {name} replays none, only {TRACED} does; leave it out")
+    also = [find_policy(named).name for named in policy or ()]
+    every = {**PLANNED, **(LIVE if live else SIMULATED)}
+    comparing = [known for known in valid if "also" in signature(every[known]).parameters]
+    if also and name not in comparing:
+        raise InputError(f"--policy: {name} compares none, only {', '.join(comparing)} do")
     check_folder(output)
     options: dict[str, object] = {} if seeds is None else {"seeds": seeds}
+    if also:
+        options["also"] = also
     if trace:
         from serving.experiments.bursts import cases
 

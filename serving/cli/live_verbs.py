@@ -16,6 +16,7 @@ from cluster.providers import local
 from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
 from planner.policies import DEFAULT, find_policy
+from planner.policies.plugins import is_reference
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, load_setting
 from serving.cli.options import (
@@ -43,7 +44,9 @@ __all__ = ["VERBS"]
 def live(
     profiles: ProfilesFile = Path("out/profiles.json"),
     plan: PlanFile = Path("out/plan.json"),
-    policy: Annotated[str, typer.Option(help="see `testbed plan --list`")] = DEFAULT,
+    policy: Annotated[
+        str, typer.Option(help="see `testbed plan --list`; or package.module:function")
+    ] = DEFAULT,
     period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 1.0,
     duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
@@ -142,6 +145,10 @@ def decide(
         "out/decisions.jsonl"
     ),
     line: Annotated[int | None, number(LINE, help="of the file; default: the last one")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="must be named where the log's policy is a function of a module"),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="where to write the plan it led to")
     ] = None,
@@ -160,6 +167,12 @@ def decide(
         check_output(output)
     read = read_decision(log, line)
     given, logged = read.logged.given, read.logged.decision
+    named = given.options.policy
+    if is_reference(named) and policy != named:  # a file of data must not choose what runs
+        raise InputError(
+            f"{log}: this decision plans by the function {named}; if it is yours, say "
+            f"--policy {named}"
+        )
     with out.busy(f"decision {given.number}, {given.at_s:.1f} s after the start of its loop"):
         again = decide_again(read.ground, given)
     out.table(_alternatives(again))

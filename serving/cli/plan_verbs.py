@@ -44,7 +44,7 @@ SHOWN_REASONS = 12
 
 
 def plan(
-    policy: Annotated[str, typer.Option(help="see --list")] = DEFAULT,
+    policy: Annotated[str, typer.Option(help="see --list; or package.module:function")] = DEFAULT,
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
     topology: TopologyFile = None,

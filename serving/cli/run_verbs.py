@@ -241,7 +241,9 @@ def report(
 
 
 def compare(
-    policy: Annotated[list[str] | None, typer.Option(help="policies; repeat")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="policies; repeat; or package.module:function")
+    ] = None,
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
     phase: Annotated[int, number(PHASE, help="phase of the demand")] = 0,

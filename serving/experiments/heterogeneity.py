@@ -6,13 +6,14 @@ system, on devices that are emulated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.demand import Demand
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.specs import SPECS
 from cluster.topology import Node, Topology
-from planner.experiments.study import Progress
+from planner.experiments.study import Progress, compared
 from profiling.emulation import profiles_on
 from serving.experiments.live_study import RUN_S
 from serving.experiments.planned_once import run_planned_once
@@ -33,12 +34,13 @@ def run(
     setting: Setting,
     *,
     seeds: int = 20,
+    also: Sequence[str] = (),
     on_progress: Progress | None = None,
     runs: Runs = SIMULATED,
 ) -> Path:
     """Writes heterogeneity-simulated.csv and its figure, or heterogeneity-live.csv: half the
     demo's first mix under one plan, on the devices of `cluster/specs/emulated.yaml`, where clients
-    become slower.
+    become slower. The policies `also` plan beside ours.
 
     `setting` says what the models take on this host. Raises `InputError` if it has emulated devices
     itself.
@@ -48,7 +50,7 @@ def run(
         "accuracy and latency by the clients' devices",
         {f"{ratio:g} times": with_slower_clients(setting, ratio) for ratio in RATIOS},
         x_label="slower than the edge's device",
-        planned_by=LIVE_PLANNED_BY if runs.live else PLANNED_BY,
+        planned_by=compared(LIVE_PLANNED_BY if runs.live else PLANNED_BY, also),
         demand=Demand.load(SPECS / "emulated-demand.yaml").phases[0],
         run_s=LIVE_S if runs.live else RUN_S,
         out_dir=out_dir,

@@ -62,7 +62,8 @@ def run_planned_once(
         for case, seed in product(settings, range(seeds))
     )
     draw = partial(_draw_measured, x_label=x_label)
-    return run_study(Study(name, title, cases, measure, draw, len(PANELS)), out_dir, on_progress)
+    study = Study(name, title, cases, measure, draw, len(PANELS), tuple(planned_by))
+    return run_study(study, out_dir, on_progress)
 
 
 def _measure_plans(

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from planner.experiments.study import Progress
+from planner.experiments.study import Progress, compared
 from serving.experiments.live_study import RUN_S, demo_phases
 from serving.experiments.planned_once import run_planned_once
 from serving.runs.request import SIMULATED, Runs
@@ -40,18 +41,19 @@ def run(
     setting: Setting,
     *,
     seeds: int = 20,
+    also: Sequence[str] = (),
     on_progress: Progress | None = None,
     runs: Runs = SIMULATED,
 ) -> Path:
     """Writes windows-simulated.csv and its figure, or windows-live.csv: the demo's first mix under
-    one plan, by the window of the edges."""
+    one plan, by the window of the edges. The policies `also` plan beside ours."""
     scale = SMALL if runs.live else LARGE
     return run_planned_once(
         "windows",
         "accuracy and latency by the edges' batch window T_b",
         {f"{window_s:g} s": with_window(setting, window_s) for window_s in scale.windows_s},
         x_label="window T_b of the edges",
-        planned_by=scale.planned_by,
+        planned_by=compared(scale.planned_by, also),
         demand=demo_phases()[0],
         run_s=scale.run_s,
         out_dir=out_dir,

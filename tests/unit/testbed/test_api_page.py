@@ -43,6 +43,7 @@ def test_the_examples_run_and_check_what_they_show(
         "demand.yaml: phases: unknown key",
         "no policy 'baj30'; did you mean 'baj3o'?",
         "family: unknown 'taskonomi'",
+        "its plan breaks F4 at client-0: ",
         "onloading.client-0: the problem has no model 'rooms-small-all'",
     ):
         assert words in told

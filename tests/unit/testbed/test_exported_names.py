@@ -18,14 +18,15 @@ ROWS = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE, re.M))
 CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
 TREE = ast.parse((ROOT / "testbed" / "__init__.py").read_text())
 EXPORTED = {
-    "AsyncClient", "BadRequestError", "BatchLatency", "Batching", "Certificate", "Client",
-    "ClientError", "DeadlineError", "Demand", "DocumentError", "Evaluation", "Explanation", "Link",
-    "Measurements", "MissingExtraError", "ModelCard", "ModelProfile", "Node",
-    "NotServedHereError", "Options", "Phase", "Plan", "PlanError", "Policy", "Prediction",
-    "Problem", "ProblemError", "Profiles", "RefusedHereError", "Report", "Route", "RunSummary",
-    "Setting", "Solution", "Tier", "Topology", "UnauthorisedError", "UnknownPolicyError",
-    "UnreachableError", "Violation", "evaluate", "explain", "find_model", "list_models",
-    "list_policies", "sample_problem", "simulate", "solve", "summarise_run", "write_report",
+    "Allocation", "AsyncClient", "BadRequestError", "BatchLatency", "Batching", "Certificate",
+    "Client", "ClientError", "DeadlineError", "Demand", "DocumentError", "Evaluation",
+    "Explanation", "Link", "Measurements", "MissingExtraError", "ModelCard", "ModelProfile", "Node",
+    "NotServedHereError", "Options", "Phase", "Plan", "PlanError", "Policy", "PolicyError",
+    "Prediction", "Problem", "ProblemError", "Profiles", "RefusedHereError", "Report", "Route",
+    "RunSummary", "Setting", "Solution", "Tier", "Topology", "UnauthorisedError",
+    "UnknownPolicyError", "UnreachableError", "Violation", "evaluate", "explain", "find_model",
+    "list_models", "list_policies", "sample_problem", "simulate", "solve", "summarise_run",
+    "write_report",
 }  # fmt: skip
 """A name that goes, or comes, is a decision about the public interface."""
 

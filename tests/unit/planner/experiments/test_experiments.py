@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from cluster.errors import InputError
 from planner.experiments import EXPERIMENTS, scaling
 from planner.experiments.study import Case, Row, Study, run_study
 
@@ -35,6 +38,47 @@ def test_a_study_is_resumed_case_by_case(tmp_path: Path) -> None:
     assert measured == [0, 1, 2, 3, 2, 3]
     assert seen[-1] == (4, 4, "done")
     assert [row["square"] for row in rows_of(path)] == ["0", "1", "4", "9"]
+
+
+def test_a_csv_of_other_policies_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Its finished cases would have no rows of the new one."""
+
+    def study(*policies: str) -> Study:
+        def measure(case: Case) -> list[Row]:
+            return [{"policy": policy, "square": case["n"] ** 2} for policy in policies]
+
+        draw = counting_study([]).draw
+        return Study("squares", "squares", ({"n": 1}, {"n": 2}), measure, draw, policies=policies)
+
+    path = run_study(study("a", "b"), tmp_path)
+    run_study(study("b", "a"), tmp_path)
+    with pytest.raises(
+        InputError, match=r"squares\.csv compares a, b; write what compares a, b, c"
+    ):
+        run_study(study("a", "b", "c"), tmp_path)
+    assert len(rows_of(path)) == 4
+
+
+@pytest.mark.parametrize("name", ["communication", "heterogeneity", "optimality"])
+def test_a_policy_of_the_users_own_is_compared_beside_ours(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compared_here.py").write_text("def nothing(problem, options):\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    given: list[Study] = []
+
+    def first(study: Study, out_dir: Path, on_progress: object = None) -> Path:
+        given.append(study)
+        return run_study(replace(study, cases=study.cases[:: len(study.cases) // 2]), out_dir)
+
+    module = import_module(f"planner.experiments.{name}")
+    monkeypatch.setattr(module, "run_study", first)
+    if name == "optimality":
+        monkeypatch.setattr(module, "sample_problem", small_sample)
+    own = "compared_here:nothing"
+    rows = rows_of(EXPERIMENTS[name](tmp_path / "figures", seeds=1, also=[own, "baj3o"]))
+    assert given[0].policies == (*module.POLICIES, own)
+    assert [row["policy"] for row in rows[: len(module.POLICIES) + 1]] == [*module.POLICIES, own]
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))

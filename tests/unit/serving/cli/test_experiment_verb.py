@@ -63,6 +63,21 @@ def test_one_in_simulated_time_gets_the_profiles_seeds_and_traces(
     assert json.loads(capsys.readouterr().out)["rows"] == str(Path("figures/bursts.csv"))
 
 
+def test_policies_are_compared_beside_the_experiments_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls: list[dict[str, Any]] = []
+
+    def noted(out_dir: Path, *, also: Sequence[str], **options: Any) -> Path:
+        calls.append({"also": also, **options})
+        return out_dir / "optimality.csv"
+
+    monkeypatch.setitem(PLANNED, "optimality", noted)
+    assert run(["experiment", "optimality", "--policy", "random", "--policy", "exact"]) == 0
+    assert calls[0]["also"] == ["random", "exact"]
+
+
 @pytest.mark.parametrize("live", [(), ("--live",)], ids=["simulated", "live"])
 def test_a_trace_that_is_not_there_is_said_before_anything_starts(
     called: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], live: tuple[str, ...]
@@ -97,6 +112,9 @@ def test_one_on_a_cluster_gets_runs_with_real_pictures(
         (["drift", "--profiles", "nowhere.json"], "nowhere.json: No such file"),
         (["drift", "--trace", "a.csv"], "--trace: drift replays none, only bursts does"),
         (["windows", "--trace", "a.csv"], "--trace: windows replays none, only bursts does"),
+        (["drift", "--policy", "random"], "--policy: drift compares none, only optimality, commun"),
+        (["optimality", "--policy", "randon"], "no policy 'randon'; did you mean 'random'?"),
+        (["windows", "--live", "--policy", "mine:f"], "policy 'mine:f': there is no module 'mine'"),
         (["drifts"], "no experiment 'drifts' (valid: convergence"),
         (["convergence", "--live"], "no experiment 'convergence' --live (valid: drift"),
         (["windows", "--live", "--profiles", "nowhere.json"], "nowhere.json: No such file"),

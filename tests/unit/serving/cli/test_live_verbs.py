@@ -107,3 +107,24 @@ def test_a_loop_whose_time_is_over_is_ended() -> None:
     loop: Any = Ends(None)
     asyncio.run(_for(loop, 0.05))
     assert loop.cancelled
+
+
+def test_a_log_does_not_choose_what_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote the log may have put a module beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text(
+        "open('ran', 'w').close()\n\ndef own(problem, options):\n    return {'c': ['x']}\n"
+    )
+    log = tmp_path / "decisions.jsonl"
+    write_log(log)
+    log.write_text(log.read_text().replace('"policy":"certified"', '"policy":"beside:own"'))
+    done = CliRunner().invoke(app, ["decide", "--from", str(log)])
+    assert isinstance(done.exception, InputError)
+    assert "by the function beside:own; if it is yours, say --policy beside:own" in str(
+        done.exception
+    )
+    assert not (tmp_path / "ran").exists()
+    CliRunner().invoke(app, ["decide", "--from", str(log), "--policy", "beside:own"])
+    assert (tmp_path / "ran").exists()
