@@ -24,6 +24,7 @@ from planner.solution import Solution
 
 __all__ = [
     "PAYS_FOR_LOADS",
+    "PLANS_FAIRLY",
     "POLICIES",
     "Options",
     "Policy",
@@ -125,6 +126,8 @@ _UNBATCHED = ("j3o", "j3o-plain", "no-batching")
 _COMPILED = ("certified", "single-task-only", "no-batching", "proteus-like")
 PAYS_FOR_LOADS = ("certified", "exact")
 """Policies that plan with moving costs (F16); the others refuse them."""
+PLANS_FAIRLY = ("exact",)
+"""Policies that plan for the least client or in proportion (F19); the others refuse it."""
 POLICIES: dict[str, Policy] = {
     row[0]: Policy(
         *row,
@@ -153,7 +156,7 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
     """Plan `problem` with the policy of that name.
 
     Raises `UnknownPolicyError`, `PlanError` when `options.warm_start` or `options.moving` is not of
-    this problem, and `InputError` for moving costs with a policy that cannot plan with them.
+    this problem, and `InputError` for moving costs or an objective that the policy cannot plan for.
     """
     chosen = find_policy(policy)
     asked = options or Options()
@@ -161,6 +164,11 @@ def solve(problem: Problem, policy: str, options: Options | None = None) -> Solu
         raise InputError(
             f"policy {policy!r} plans without moving costs (F16); "
             f"take {' or '.join(PAYS_FOR_LOADS)}"
+        )
+    if asked.objective != "mean" and policy not in PLANS_FAIRLY:
+        raise InputError(
+            f"policy {policy!r} plans for the mean accuracy, not for {asked.objective!r} (F19); "
+            f"take {' or '.join(PLANS_FAIRLY)}"
         )
     chosen.prepare()
     options = asked.resolved(chosen.edge_form)
