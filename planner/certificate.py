@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from planner.client_accuracy import Objective
 
 __all__ = ["Certificate", "EvaluationSummary", "Status", "relative_gap", "status_of"]
 
@@ -24,7 +25,7 @@ class Status(StrEnum):
 
 class Certificate(FrozenModel):
     """objective <= optimum <= upper_bound, both as mean accuracy per sent query (F1), less what
-    loads cost where the plan pays for them (F16)."""
+    loads cost where the plan pays for them (F16); or both as what else the plan maximised (F19)."""
 
     objective: float
     upper_bound: float
@@ -34,6 +35,7 @@ class Certificate(FrozenModel):
     bound_method: str
     solver: str
     iterations: int = Field(ge=0)
+    maximised: Objective = "mean"
 
 
 class EvaluationSummary(FrozenModel):
@@ -51,6 +53,13 @@ class EvaluationSummary(FrozenModel):
     feasible: bool
     moving_cost: float = Field(
         default=0.0, ge=0, description="what its loads cost over the horizon (F16)"
+    )
+    accuracy_by_client: dict[str, float] = Field(
+        default_factory=dict, description="of the clients that some plan can answer"
+    )
+    least_accuracy: float | None = Field(default=None, description="of these clients (F19)")
+    proportional_accuracy: float | None = Field(
+        default=None, description="geometric mean over these clients (F19)"
     )
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.allocation import Allocation
 from planner.attachments import by_client, by_edge
 from planner.batches import batches_em
 from planner.certificate import EvaluationSummary
+from planner.client_accuracy import Objective, answerable_c, least_of, proportional_of
 from planner.fits import TOLERANCE
 from planner.moving import Moving, charged
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
@@ -82,6 +84,11 @@ class Evaluation:
     objective: float
     accuracy_t: FloatArray
     tasks: tuple[str, ...]
+    accuracy_c: FloatArray
+    """Right answers of each client per query of it; 0 for a client without load."""
+    counted_c: NDArray[np.bool_]
+    """Clients that count where clients are compared: those that some plan can answer (F19)."""
+    clients: tuple[str, ...]
     share_by_tier: dict[str, float]
     shed_share: float
     shed_qps_ct: FloatArray
@@ -92,6 +99,24 @@ class Evaluation:
     moving_cost: float = 0.0
     """What its loads cost over the horizon, in units of the objective (F16): the plan is worth
     `objective - moving_cost`."""
+
+    @property
+    def least_accuracy(self) -> float:
+        """Accuracy of the client that is worst off (F19)."""
+        return least_of(self.accuracy_c, self.counted_c)
+
+    @property
+    def proportional_accuracy(self) -> float:
+        """Geometric mean of the accuracy of clients (F19)."""
+        return proportional_of(self.accuracy_c, self.counted_c)
+
+    def value(self, objective: Objective) -> float:
+        """What the plan is worth to a policy that maximises `objective`."""
+        if objective == "least":
+            return self.least_accuracy
+        if objective == "proportional":
+            return self.proportional_accuracy
+        return self.objective - self.moving_cost
 
     def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
         """Constraints broken by more than `tolerance` of their budget, worst first."""
@@ -120,6 +145,7 @@ class Evaluation:
             for label, usage in self.usages.items()
         }
         accuracy = zip(self.tasks, self.accuracy_t.tolist(), strict=True)
+        counted = np.flatnonzero(self.counted_c)
         return EvaluationSummary(
             objective=self.objective,
             accuracy_by_task=dict(accuracy),
@@ -130,6 +156,9 @@ class Evaluation:
             fill=self.fill,
             feasible=self.feasible,
             moving_cost=self.moving_cost,
+            accuracy_by_client={self.clients[c]: float(self.accuracy_c[c]) for c in counted},
+            least_accuracy=self.least_accuracy,
+            proportional_accuracy=self.proportional_accuracy,
         )
 
 
@@ -153,7 +182,10 @@ def evaluate(
     load_ct = problem.load_ct
     total_qps = max(problem.total_load_qps, 1e-300)
     load_t = load_ct.sum(axis=0)
-    right_t = accuracy_qps_t(problem, allocation)
+    local_ct, sent_at = right_qps(problem, allocation)
+    right_t = local_ct.sum(axis=0) + sent_at.sum(axis=0)
+    right_c = local_ct.sum(axis=1) + by_client(problem, sent_at.sum(axis=1))
+    load_c = load_ct.sum(axis=1)
     local = float((load_ct * allocation.local_ctm.sum(axis=2)).sum()) / total_qps
     load_at = load_ct[problem.client_of_a]
     edge = float((load_at * allocation.edge_atm.sum(axis=2)).sum()) / total_qps
@@ -173,6 +205,9 @@ def evaluate(
         objective=float(right_t.sum()) / total_qps,
         accuracy_t=np.divide(right_t, load_t, out=np.zeros_like(right_t), where=load_t > 0),
         tasks=problem.tasks,
+        accuracy_c=np.divide(right_c, load_c, out=np.zeros_like(right_c), where=load_c > 0),
+        counted_c=answerable_c(problem),
+        clients=problem.clients,
         share_by_tier={"client": local, "edge": edge, "cloud": cloud},
         shed_share=float(shed_qps_ct.sum()) / total_qps,
         shed_qps_ct=shed_qps_ct,

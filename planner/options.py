@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from planner.client_accuracy import Objective
 from planner.moving import Moving
 from planner.plan import Plan
 from planner.solution import Solution
@@ -42,6 +43,9 @@ class Options:
     """delta of F11: largest share of windows whose work may exceed the window under Poisson
     arrivals. `default` is 0.05 for policies that plan windows and nothing for those that plan
     edges without batches (F6). None: windows are planned for the mean load, F9 times `fill`."""
+    objective: Objective = "mean"
+    """What the plan maximises: the mean accuracy (F1), the `least` of any client, or
+    `proportional`, the geometric mean of all clients' (F19)."""
     moving: Moving | None = None
     """What loading models costs (F16): the plan maximises H F1 less the cost of its loads."""
     spillover: bool = False
@@ -66,6 +70,11 @@ class Options:
         given = self.overrun if isinstance(self.overrun, float | int) else DEFAULT_OVERRUN
         if not 0 < given <= 0.5:
             raise ValueError(f"overrun must lie in (0, 0.5], got {self.overrun}")
+        if self.moving is not None and self.objective != "mean":
+            raise ValueError(
+                f"moving costs (F16) are counted in the mean accuracy; the objective "
+                f"{self.objective!r} (F19) cannot pay them"
+            )
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
 

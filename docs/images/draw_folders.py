@@ -73,6 +73,7 @@ PLANNER = Panel(
         [("planner/decomposition", "one edge at a time")],
         [("planner/explanation", "what binds, and why")],
         [("planner/bursts", "room for bursts, refuges")],
+        [("planner/fairness", "the least client first")],
         [("planner/programs", "rows, prices, bounds")],
         [("planner/instances", "random problems")],
         [("planner", "problem, plan, evaluate")],

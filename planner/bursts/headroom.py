@@ -20,11 +20,12 @@ from planner.attachments import by_edge, group_of_edges
 from planner.certificate import Status, relative_gap, status_of
 from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
+from planner.fairness.bound import fair_bound_qps
 from planner.fits import room
 from planner.options import Options
 from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
-from planner.programs.bound import relax_with
+from planner.programs.bound import relax_with, trivial_bound_qps
 from planner.programs.offloading import value_by_group
 from planner.solution import Solution
 from planner.window_work import holds_one_em
@@ -33,6 +34,8 @@ __all__ = ["BoundOf", "headroom_cost", "plan_with_headroom", "relaxed_bound", "t
 
 FIRST_SHARE = 0.7
 STEPS = 5
+AS_GOOD = 1e-5
+"""Relative difference of two plans for F19 that is none."""
 
 
 BoundOf = Callable[[Problem, Options], tuple[float, str]]
@@ -59,10 +62,11 @@ def plan_with_headroom(
     fitting = _with_models_that_fit(problem)
     share_e = np.full(len(problem.edges), FIRST_SHARE)
     group_e = group_of_edges(problem)
-    if np.isfinite(problem.cloud_compute):
-        # F8 couples all edges: plans of different steps cannot be mixed.
+    if np.isfinite(problem.cloud_compute) or options.objective != "mean":
+        # F8 couples all edges, and F19 all clients: plans of different steps cannot be mixed.
         group_e = np.zeros_like(group_e)
     best_g = np.full(int(group_e.max()) + 1, -np.inf)
+    best_mean = -np.inf
     allocation = Allocation.empty(problem)
     solution: Solution | None = None
     trace: list[float] = []
@@ -79,8 +83,17 @@ def plan_with_headroom(
         late |= solution.certificate.status is Status.TIME_LIMIT
         use_e = window_work_f11(problem, solution.allocation, overrun).use_n
         thinned = thin(problem, solution.allocation, overrun)
-        value_g = value_by_group(problem, thinned, group_e)
-        allocation = merge(problem, allocation, thinned, (value_g > best_g)[group_e])
+        if options.objective == "mean":
+            value_g = value_by_group(problem, thinned, group_e)
+            better_g = value_g > best_g
+        else:
+            evaluated = evaluate(problem, thinned)
+            value_g = np.array([evaluated.value(options.objective) * problem.total_load_qps])
+            # Of plans that are as good for the objective, the one with the better mean.
+            same_g = np.isclose(value_g, best_g, rtol=AS_GOOD)
+            better_g = np.where(same_g, evaluated.objective > best_mean, value_g > best_g)
+            best_mean = evaluated.objective if better_g[0] else best_mean
+        allocation = merge(problem, allocation, thinned, better_g[group_e])
         best_g = np.maximum(best_g, value_g)
         trace.append(float(best_g.sum()) / max(problem.total_load_qps, 1e-300))
         ratio_e = np.divide(use_e, window_e, out=np.ones_like(use_e), where=window_e > 0)
@@ -90,6 +103,8 @@ def plan_with_headroom(
             break
         share_e = moved_e
     assert solution is not None
+    if options.objective != "mean":
+        allocation = _not_below_mean(problem, run, options, allocation, begun_s)
     bound_qps, method = (bound_of or relaxed_bound)(problem, options)
     return _concluded(
         problem, options, overrun, bound_qps, method, solution, allocation, tuple(trace),
@@ -97,11 +112,36 @@ def plan_with_headroom(
     )  # fmt: skip
 
 
+def _not_below_mean(
+    problem: Problem,
+    run: Callable[[Problem, Options], Solution],
+    options: Options,
+    allocation: Allocation,
+    begun_s: float,
+) -> Allocation:
+    """`allocation`, or the plan for the mean where that is the better one for the objective: the
+    steps above end at a part of each window that need not be the best."""
+    left_s = options.time_limit_s - (time.perf_counter() - begun_s)
+    if left_s <= 0:
+        return allocation
+    asked = replace(options, objective="mean", time_limit_s=left_s)
+    mean = plan_with_headroom(
+        problem, run, asked, bound_of=lambda stated, _: (trivial_bound_qps(stated), "")
+    )
+    value = evaluate(problem, allocation).value(options.objective)
+    return mean.allocation if mean.evaluation.value(options.objective) > value else allocation
+
+
 def relaxed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     """The bound of the linear relaxation whose edge row is `headroom_cost`."""
     overrun = options.overrun
     assert isinstance(overrun, float)
     fitting = _with_models_that_fit(problem)
+    if options.objective != "mean":
+        bound_qps = fair_bound_qps(
+            fitting, lambda piece: headroom_cost(piece, overrun), 1.0, options
+        )
+        return bound_qps, "linear relaxation (F11, linear under-estimate)"
     found = relax_with(fitting, lambda piece: headroom_cost(piece, overrun), 1.0, options)
     return found.bound_qps, "linear relaxation (F11, linear under-estimate)"
 
@@ -130,7 +170,7 @@ def _concluded(
 ) -> Solution:
     """The best plan, checked against F11 and certified; `solution` is that of the last step."""
     evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
-    objective = evaluation.objective - evaluation.moving_cost
+    objective = evaluation.value(options.objective)
     if not evaluation.feasible:
         raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")
     upper_bound = max(bound_qps / max(problem.total_load_qps, 1e-300), objective)

@@ -35,6 +35,7 @@ from planner.solution import Solution
 __all__ = [
     "DEFAULT",
     "PAYS_FOR_LOADS",
+    "PLANS_FAIRLY",
     "POLICIES",
     "Options",
     "Policy",
@@ -141,6 +142,8 @@ _UNBATCHED = ("j3o", "j3o-plain", "no-batching")
 _COMPILED = ("certified", "single-task-only", "no-batching", "proteus-like")
 PAYS_FOR_LOADS = ("certified", "exact")
 """Policies that plan with moving costs (F16); the others refuse them."""
+PLANS_FAIRLY = ("exact",)
+"""Policies that plan for the least client or in proportion (F19); the others refuse it."""
 POLICIES: dict[str, Policy] = {
     row[0]: Policy(
         *row,
@@ -201,8 +204,8 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
     """Plan `problem` with the policy of that name (`find_policy`), or with a function of your own.
 
     Raises `UnknownPolicyError`, `PolicyError` for a function that cannot be imported or whose plan
-    breaks a budget, `PlanError` when `options.warm_start` or `options.moving` is not of
-    this problem, and `InputError` for moving costs with a policy that cannot plan with them.
+    breaks a budget, `PlanError` when `options.warm_start` or `options.moving` is not of this
+    problem, and `InputError` for moving costs or an objective that the policy cannot plan for.
     """
     if isinstance(policy, str):
         chosen = find_policy(policy)
@@ -213,6 +216,11 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         raise InputError(
             f"policy {chosen.name!r} plans without moving costs (F16); "
             f"take {' or '.join(PAYS_FOR_LOADS)}"
+        )
+    if asked.objective != "mean" and chosen.name not in PLANS_FAIRLY:
+        raise InputError(
+            f"policy {chosen.name!r} plans for the mean accuracy, not for {asked.objective!r} (F19); "
+            f"take {' or '.join(PLANS_FAIRLY)}"
         )
     chosen.prepare()
     options = asked.resolved(chosen.edge_form)

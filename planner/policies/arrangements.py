@@ -17,7 +17,9 @@ from planner.bursts.leftovers import route_leftovers
 from planner.bursts.link_share import tolerated_overflow_c, with_link_headroom
 from planner.bursts.refuges import keep_held, with_refuges
 from planner.certificate import Status, relative_gap
+from planner.edge_cost import edge_cost
 from planner.evaluate import evaluate, net_qps
+from planner.fairness.bound import fair_bound_qps
 from planner.moving import charged
 from planner.options import DEFAULT_OVERRUN, EdgeForm, Options
 from planner.plan import allocation_of
@@ -77,7 +79,7 @@ def completed(
     broken = evaluation.violations()
     if broken:
         raise InvalidPlanError(f"{solution.policy}, completed: {broken[0]} ({len(broken)} broken)")
-    objective = evaluation.objective - evaluation.moving_cost
+    objective = evaluation.value(options.objective)
     bound = max(bound, objective)
     gap = relative_gap(objective, bound)
     status = solution.certificate.status
@@ -106,5 +108,10 @@ def upper_bound(problem: Problem, form: EdgeForm, options: Options) -> tuple[flo
     options have an `overrun`, and how it was found."""
     if options.overrun is not None:
         return relaxed_bound(problem, options)
+    if options.objective != "mean":
+        bound_qps = fair_bound_qps(
+            problem, lambda piece: edge_cost(piece, form), options.fill, options
+        )
+        return bound_qps, "linear relaxation"
     found = relax(problem, form, options)
     return found.bound_qps, found.method

@@ -11,6 +11,7 @@ from planner.edge_cost import edge_cost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
+from planner.policies.fair import fair_exact
 from planner.policies.outcome import conclude
 from planner.policies.warm_start import warm_allocation
 from planner.problem import Problem
@@ -35,6 +36,8 @@ def exact(problem: Problem, options: Options) -> Solution:
 
     A run that the clock stops returns the incumbent with its true gap.
     """
+    if options.objective != "mean":
+        return fair_exact(problem, options)
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
     warm = warm_allocation(problem, options)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cluster.errors import InputError
 from planner.allocation import Allocation
 from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.edge_cost import EdgeCost
@@ -40,12 +41,17 @@ def solve_shares(
     routers turn at once. All of `onloading` stays onloaded, also models that get no query. The
     certificate's bound is that of a perfect planner (`BOUND`): cheap, and far above.
 
-    Raises `PlanError` for a name that the problem does not know, or for models that do not fit
-    their node's memory together (F4).
+    Raises `InputError` for another objective than the mean, and `PlanError` for a name that the
+    problem does not know, or for models that do not fit their node's memory together (F4).
 
         solve_shares(problem, plan.onloading).plan   # routes anew for the load of `problem`
     """
     asked = replace(options or Options(), moving=None)
+    if asked.objective != "mean":
+        raise InputError(
+            f"shares for given models are planned for the mean accuracy, not for "
+            f"{asked.objective!r} (F19); plan anew with the policy exact"
+        )
     options = asked.resolved("batched")
     planned = prepared(problem, asked)
     held = held_models(problem, onloading)

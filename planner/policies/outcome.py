@@ -40,9 +40,9 @@ def conclude(
     """Evaluate `allocation` with the options' fill, windows with `overrun` (F11), and certify it.
 
     Edges are held to the true F9, and to F6 where the policy planned with it; to F6 alone when
-    the options ask for edges that do not batch. `late` says that a clock stopped the search before
-    the policy's own did. Raises `InvalidPlanError` when a constraint is
-    broken or the value exceeds the upper bound.
+    the options ask for edges that do not batch. For the objectives of F19, bound and trace are the
+    objective times the load. `late` says that a clock stopped the search before the policy's own
+    did. Raises `InvalidPlanError` when a constraint is broken or the value exceeds the upper bound.
     """
     load_qps = max(problem.total_load_qps, 1e-300)
     batching = options.edge_form != "unbatched"
@@ -55,7 +55,7 @@ def conclude(
     if broken:
         raise InvalidPlanError(f"{policy}: {broken[0]} ({len(broken)} broken)")
     upper_bound = upper_bound_qps / load_qps if problem.total_load_qps > 0 else 0.0
-    objective = evaluation.objective - evaluation.moving_cost
+    objective = evaluation.value(options.objective)
     if objective > upper_bound * (1 + 1e-7) + 1e-12:
         raise InvalidPlanError(f"{policy}: objective {objective} exceeds its bound {upper_bound}")
     upper_bound = max(upper_bound, objective)
@@ -71,6 +71,7 @@ def conclude(
         bound_method=bound_method,
         solver=solver,
         iterations=iterations,
+        maximised=options.objective,
     )
     trace = tuple(value / load_qps for value in trace_qps)
     iterates = {

@@ -21,9 +21,6 @@ __all__ = ["QuietHighs", "solve_highs"]
 
 COLUMN_WISE = 1
 MAXIMISE = -1
-DUAL_TOLERANCE = 1e-7
-# Rounding x to 0 or 1 must not break a memory budget by more than `evaluate` forgives.
-INTEGER_TOLERANCE = 1e-7
 
 
 class QuietHighs(highspy.Highs):
@@ -46,14 +43,15 @@ def solve_highs(
     solver.setOptionValue("time_limit", max(limits.time_limit_s, 0.01))
     solver.setOptionValue("mip_rel_gap", limits.gap)
     solver.setOptionValue("mip_abs_gap", 0.0)
-    solver.setOptionValue("mip_feasibility_tolerance", INTEGER_TOLERANCE)
+    for name in ("mip", "primal", "dual"):
+        solver.setOptionValue(f"{name}_feasibility_tolerance", limits.tolerance)
     # Tolerances are absolute on the objective's coefficients: make the largest of them 1.
     scale = float(np.abs(program.objective_v).max(initial=0.0)) or 1.0
     _pass(solver, program, scale)
     if start_v is not None and program.has_integers:
         _start(solver, start_v)
     solver.run()
-    return _result(solver, program, scale, time.perf_counter() - begun)
+    return _result(solver, program, limits, scale, time.perf_counter() - begun)
 
 
 def _pass(solver: highspy.Highs, program: LinearProgram, scale: float) -> None:
@@ -75,7 +73,11 @@ def _start(solver: highspy.Highs, start_v: FloatArray) -> None:
 
 
 def _result(
-    solver: highspy.Highs, program: LinearProgram, scale: float, runtime_s: float
+    solver: highspy.Highs,
+    program: LinearProgram,
+    limits: SolverLimits,
+    scale: float,
+    runtime_s: float,
 ) -> ProgramResult:
     outcome = solver.getModelStatus()
     info = solver.getInfo()
@@ -92,7 +94,7 @@ def _result(
     dual_r: FloatArray | None = None
     if program.has_integers:
         bound = safe_tree_bound(
-            program, float(info.mip_dual_bound) * scale, objective, DUAL_TOLERANCE
+            program, float(info.mip_dual_bound) * scale, objective, limits.tolerance
         )
     else:
         # Prices of a maximisation come back with the sign of the minimised form.

@@ -40,12 +40,15 @@ class ProgramStatus(StrEnum):
 
 @dataclass(frozen=True)
 class SolverLimits:
-    """When a solver stops: relative gap, wall seconds, threads, seed."""
+    """When a solver stops: relative gap, wall seconds, threads, seed, tolerance."""
 
     gap: float = 1e-4
     time_limit_s: float = 60.0
     threads: int = 1
     seed: int = 0
+    tolerance: float = 1e-7
+    """of rows, of reduced costs and of whole numbers. Rounding x to 0 or 1 must not break a memory
+    budget by more than `evaluate` forgives."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def test_a_sampled_problem_is_planned_checked_and_explained(bench: Testbed) -> N
     result = json.loads(planned.stdout.splitlines()[-1])
     assert list(result) == [
         "policy", "status", "objective", "upper_bound", "gap", "iterations", "runtime_s",
+        "maximised", "mean_accuracy", "least_accuracy", "proportional_accuracy",
     ]  # fmt: skip
     assert 0 < result["objective"] <= result["upper_bound"] + 1e-9
     assert "10 % more buys" in planned.stderr
