@@ -219,8 +219,8 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         )
     if asked.objective != "mean" and chosen.name not in PLANS_FAIRLY:
         raise InputError(
-            f"policy {chosen.name!r} plans for the mean accuracy, not for {asked.objective!r} (F19); "
-            f"take {' or '.join(PLANS_FAIRLY)}"
+            f"policy {chosen.name!r} plans for the mean accuracy, not for {asked.objective!r} "
+            f"(F19); take {' or '.join(PLANS_FAIRLY)}"
         )
     chosen.prepare()
     options = asked.resolved(chosen.edge_form)
