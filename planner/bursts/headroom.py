@@ -11,26 +11,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import NormalDist
 
 import numpy as np
 
 from planner.allocation import Allocation, merge
-from planner.attachments import by_edge, group_of_edges
+from planner.attachments import group_of_edges
+from planner.bursts.headroom_row import headroom_cost
 from planner.certificate import Status, relative_gap, status_of
-from planner.edge_cost import EdgeCost
 from planner.evaluate import evaluate, window_work_f11
 from planner.fairness.bound import fair_bound_qps
-from planner.fits import room
 from planner.options import Options
-from planner.paths import edge_limit_at
 from planner.problem import FloatArray, Problem
 from planner.programs.bound import relax_with, trivial_bound_qps
 from planner.programs.offloading import value_by_group
 from planner.solution import Solution
 from planner.window_work import holds_one_em
 
-__all__ = ["BoundOf", "headroom_cost", "plan_with_headroom", "relaxed_bound", "thin"]
+__all__ = ["BoundOf", "plan_with_headroom", "relaxed_bound", "thin", "with_models_that_fit"]
 
 FIRST_SHARE = 0.7
 STEPS = 5
@@ -59,7 +56,7 @@ def plan_with_headroom(
     begun_s = time.perf_counter()
     inner = replace(options, overrun=None)
     window_e = problem.edge_compute_e * problem.window_e
-    fitting = _with_models_that_fit(problem)
+    fitting = with_models_that_fit(problem)
     share_e = np.full(len(problem.edges), FIRST_SHARE)
     group_e = group_of_edges(problem)
     if np.isfinite(problem.cloud_compute) or options.objective != "mean":
@@ -136,7 +133,7 @@ def relaxed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     """The bound of the linear relaxation whose edge row is `headroom_cost`."""
     overrun = options.overrun
     assert isinstance(overrun, float)
-    fitting = _with_models_that_fit(problem)
+    fitting = with_models_that_fit(problem)
     if options.objective != "mean":
         bound_qps = fair_bound_qps(
             fitting, lambda piece: headroom_cost(piece, overrun), 1.0, options
@@ -146,7 +143,7 @@ def relaxed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     return found.bound_qps, "linear relaxation (F11, linear under-estimate)"
 
 
-def _with_models_that_fit(problem: Problem) -> Problem:
+def with_models_that_fit(problem: Problem) -> Problem:
     """Without the edge models of which one query alone overfills the window: F11 refuses them."""
     holds_em = holds_one_em(problem)
     if holds_em.all():
@@ -212,78 +209,3 @@ def thin(problem: Problem, allocation: Allocation, overrun: float) -> Allocation
         low_e, high_e = np.where(holds_e, middle_e, low_e), np.where(holds_e, high_e, middle_e)
     whole_e = window_work_f11(problem, allocation, overrun).use_n <= window_e
     return scaled(np.where(whole_e, 1.0, low_e))
-
-
-def headroom_cost(problem: Problem, overrun: float) -> EdgeCost:
-    """A linear row that every plan with F11 keeps (for bounds).
-
-    Concave terms lie above their chords: with at most N_m queries of m a window,
-    nu p(n) >= nu n p(N) / N, and with v = sum c^2 n <= V, sqrt(variance) >= sqrt(v) >= v / sqrt(V).
-    N_m and V are what F11 itself leaves room for. Bursts (F17) add to the variance at least
-    kappa^2 (sum c n)^2 (`_burst_slope_e`), and sqrt(v + x) >= cos sqrt(v) + sin sqrt(x) for any
-    angle. Counts steadier than Poisson leave at least the part I of the variance.
-    """
-    steady_e = _least_dispersion_e(problem)
-    z_e = max(NormalDist().inv_cdf(1 - overrun), 0.0) * np.sqrt(np.minimum(steady_e, 1.0))
-    window_e = problem.edge_compute_e * problem.window_e
-    marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
-    demand_e = problem.window_e * by_edge(problem, edge_limit_at(problem).sum(axis=1))
-    most_em = _most_queries(demand_e, window_e, setup_em, marginal_em, z_e)
-    setup_em = setup_em * -np.expm1(-most_em) / most_em
-    # v <= c_max sum c n and sum c n + z sqrt(v) <= W bound sqrt(v) by a quadratic equation.
-    fits_em = problem.edge_model_bytes_em <= room(problem.edge_memory_e)[:, None]
-    largest_e = np.where(fits_em, marginal_em, 0.0).max(axis=1)
-    half_e = 0.5 * z_e * largest_e
-    root_e = np.sqrt(half_e**2 + largest_e * window_e) - half_e
-    slope_e = _burst_slope_e(problem)
-    whole_e = np.maximum(np.hypot(root_e, slope_e * window_e), 1e-300)
-    cosine_e = np.where(slope_e > 0, root_e / whole_e, 1.0)
-    sine_e = np.where(slope_e > 0, slope_e * window_e / whole_e, 0.0)
-    spread_em = (
-        z_e[:, None] * marginal_em**2 / np.maximum(root_e, 1e-300)[:, None] * cosine_e[:, None]
-        + (z_e * sine_e * slope_e)[:, None] * marginal_em
-    ) * (1 - 1e-9)
-    spread_em = np.where(fits_em, spread_em, 0.0)
-    return EdgeCost(np.zeros_like(setup_em), marginal_em + setup_em + spread_em)
-
-
-def _least_dispersion_e(problem: Problem) -> FloatArray:
-    """The least I of the clients with load that reach each edge; 1 where there is none."""
-    c = problem.client_of_a
-    asks_a = problem.load_ct[c].sum(axis=1) > 0
-    least_e = np.full(len(problem.edges), np.inf)
-    np.minimum.at(least_e, problem.edge_of_a[asks_a], problem.dispersion_c[c[asks_a]])
-    return np.where(np.isfinite(least_e), least_e, 1.0)
-
-
-def _burst_slope_e(problem: Problem) -> FloatArray:
-    """kappa of each edge: bursts add at least kappa^2 (sum_m c_m n_m)^2 to the variance (F17).
-
-    They add sum_i (I_i - 1) / N_i u_i^2 with u_i >= w_i, the work sum_m c_m n_im of client i. By
-    Cauchy-Schwarz (sum_i w_i)^2 <= sum_i (I_i - 1) / N_i w_i^2 x sum_i N_i / (I_i - 1), so kappa^2
-    is 1 / sum_i N_i / (I_i - 1): 0 as soon as one client is no burstier than Poisson.
-    """
-    c = problem.client_of_a
-    mean_a = problem.window_e[problem.edge_of_a] * problem.load_ct[c].sum(axis=1)
-    excess_a = np.maximum(problem.dispersion_c[c] - 1, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio_a = np.where(mean_a > 0, mean_a / excess_a, 0.0)
-    total_e = by_edge(problem, ratio_a)
-    return np.where(total_e > 0, 1 / np.sqrt(np.where(total_e > 0, total_e, 1.0)), 0.0)
-
-
-def _most_queries(
-    demand_e: FloatArray, window_e: FloatArray, setup_em: FloatArray, marginal_em: FloatArray,
-    z_e: FloatArray,
-) -> FloatArray:  # fmt: skip
-    """Queries a window beyond which a model alone breaks F11, rounded up; at most the demand."""
-    low_em = np.zeros_like(setup_em)
-    high_em = np.maximum(np.repeat(demand_e[:, None], setup_em.shape[1], axis=1), 1e-9)
-    for _ in range(60):
-        middle_em = 0.5 * (low_em + high_em)
-        spread_em = z_e[:, None] * middle_em**0.5
-        work_em = -setup_em * np.expm1(-middle_em) + marginal_em * (middle_em + spread_em)
-        keeps_em = work_em <= window_e[:, None]
-        low_em = np.where(keeps_em, middle_em, low_em)
-        high_em = np.where(keeps_em, high_em, middle_em)
-    return np.maximum(high_em * (1 + 1e-9), 1e-9)

@@ -10,7 +10,7 @@ from typing import cast
 
 from cluster.errors import InputError, UnknownNameError
 from planner.allocation import Allocation
-from planner.bursts.headroom import plan_with_headroom
+from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.options import EdgeForm, Options
 from planner.plan import PlanError, allocation_of
 from planner.policies.arrangements import completed, prepared
@@ -61,6 +61,8 @@ class Policy:
     run: Callable[[Problem, Options], Solution]
     edge_form: EdgeForm = "batched"
     """What it plans edges with unless the options say otherwise."""
+    bound_of: BoundOf | None = None
+    """How its plans under F11 are bounded; None: by the linear relaxation."""
     prepare: Callable[[], None] = _nothing
     """What it does once a process, before any clock starts: loading and compiling."""
     keeps_windows: bool = False
@@ -83,6 +85,12 @@ def _by_decomposition(module: str, name: str) -> Callable[[Problem, Options], So
         return cast(Solution, policy(problem, options))
 
     return plan
+
+
+def _decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
+    """`decomposed_bound`, which is imported when it is first asked for, as the policies above."""
+    found = import_module("planner.bursts.decomposed_bound").decomposed_bound(problem, options)
+    return cast(tuple[float, str], found)
 
 
 def _compile() -> None:
@@ -148,6 +156,7 @@ POLICIES: dict[str, Policy] = {
     row[0]: Policy(
         *row,
         edge_form="unbatched" if row[0] in _UNBATCHED else "batched",
+        bound_of=_decomposed_bound if row[0] == "certified" else None,
         prepare=_compile if row[0] in _COMPILED else _nothing,
     )
     for row in _TABLE
@@ -230,7 +239,7 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         options = replace(options, warm_start=options.warm_start or options.moving.plan)
         stay = _stay(problem, asked)
     if options.overrun is not None and not chosen.keeps_windows:
-        solution = plan_with_headroom(planned, chosen.run, options)
+        solution = plan_with_headroom(planned, chosen.run, options, bound_of=chosen.bound_of)
     else:
         solution = chosen.run(planned, options)
     return completed(problem, planned, asked, solution, stay)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.allocation import Allocation
-from planner.bursts.headroom import headroom_cost, thin
+from planner.bursts.headroom import thin
+from planner.bursts.headroom_row import headroom_cost
 from planner.bursts.link_share import carried_bytes_per_s, tolerated_overflow_c, with_link_headroom
 from planner.evaluate import evaluate, window_work_f11
 from planner.few_queries import work_exceeded

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
-from planner.bursts.headroom import headroom_cost, thin
+from planner.bursts.decomposed_bound import decomposed_bound
+from planner.bursts.headroom import relaxed_bound, thin
+from planner.bursts.headroom_row import headroom_cost, headroom_rows
 from planner.certificate import Status
 from planner.evaluate import evaluate, window_work_f11
 from planner.instances import sample_problem
@@ -84,6 +86,48 @@ def test_the_row_of_the_bound_lies_below_every_window_that_keeps_it(overrun: flo
         queries_em = problem.window_e[:, None] * plan.edge_rate_em(problem)
         work_e = (row.marginal_em * queries_em).sum(axis=1)
         assert work_e <= problem.edge_compute_e * problem.window_e * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("ranges", [2, 3, 5])
+def test_a_plan_keeps_the_row_of_the_range_that_it_lies_in(ranges: int) -> None:
+    rng = np.random.default_rng(5)
+    ranges_met = set()
+    for seed in range(60):
+        problem = random_problem(seed, edges=1)
+        plan = thin(problem, drawn_edge_routes(problem, rng), 0.05)
+        part = rng.uniform(0.0, 1.0) ** 4
+        queries_em = part * problem.window_e[:, None] * plan.edge_rate_em(problem)
+        root_s = float(np.sqrt((problem.edge_marginal_em**2 * queries_em).sum()))
+        rows = headroom_rows(problem, 0.05, ranges)
+        own = max(number for number, row in enumerate(rows) if root_s <= row.most_e[0])
+        work_s = (rows[own].cost.marginal_em * queries_em).sum() + rows[own].constant_e[0]
+        assert work_s <= problem.edge_compute_e[0] * problem.window_e[0] * (1 + 1e-9)
+        ranges_met.add(own)
+    assert rows[-1].constant_e.tolist() == [0.0]
+    assert ranges_met == set(range(ranges))
+
+
+def test_the_decomposed_bound_is_above_every_plan() -> None:
+    for seed in range(12):
+        problem = random_problem(seed)
+        reached = max(
+            solve(problem, policy, Options(gap=1e-3)).certificate.objective
+            for policy in ("certified", "baj3o", "exact", "all-edge")
+        )
+        options = Options(overrun=0.05, gap=1e-3)
+        bound_qps, method = decomposed_bound(problem, options)
+        relaxed_qps, _ = relaxed_bound(problem, options)
+        assert bound_qps >= reached * problem.total_load_qps * (1 - 1e-9)
+        assert "by ranges" in method or bound_qps == relaxed_qps
+
+
+def test_the_decomposed_bound_is_far_below_that_of_shares_of_models() -> None:
+    problem = sample_problem("random", "communication", edges=2, clients_per_edge=4, seed=0)
+    found = solve(problem, "certified", Options(gap=1e-3)).certificate
+    relaxed_qps, _ = relaxed_bound(problem, Options(overrun=0.05))
+    relaxed_gap = 1 - found.objective * problem.total_load_qps / relaxed_qps
+    assert found.gap < 0.4 * relaxed_gap
+    assert found.bound_method.endswith("(F11, linear by ranges)")
 
 
 def test_the_row_of_the_bound_by_hand() -> None:
