@@ -12,6 +12,7 @@ from planner.experiments import (
     convergence,
     heterogeneity,
     optimality,
+    rivals,
     scaling,
     sensitivity,
     surrogate,
@@ -23,6 +24,7 @@ __all__ = ["EXPERIMENTS"]
 EXPERIMENTS: dict[str, Callable[..., Path]] = {
     "convergence": convergence.run,
     "optimality": optimality.run,
+    "rivals": rivals.run,
     "windows": windows.run,
     "communication": communication.run,
     "heterogeneity": heterogeneity.run,

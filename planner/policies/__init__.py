@@ -93,6 +93,11 @@ def _decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     return cast(tuple[float, str], found)
 
 
+def _rival(name: str) -> Callable[[Problem, Options], Solution]:
+    """A published planner as its paper describes it (docs/rivals.md)."""
+    return _by_decomposition(f"rivals.{name}", name)
+
+
 def _compile() -> None:
     """Have the kernels of decomposition compiled. On a fresh machine that takes half a minute,
     which must not be taken from a plan's time limit."""
@@ -141,13 +146,31 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
         _by_decomposition("restricted", "no_batching"),
     ),
     (
-        "proteus-like",
-        "optimum with one model a device, no memory knapsack",
-        _by_decomposition("restricted", "proteus_like"),
+        "infaas-like",
+        "the cheapest variant that meets each task's accuracy target",
+        _rival("infaas_like"),
     ),
+    (
+        "proteus-like",
+        "one variant a device, all demand answered first, then accuracy",
+        _rival("proteus_like"),
+    ),
+    (
+        "loki-like",
+        "the most accurate variants until the hardware is full, then lighter ones",
+        _rival("loki_like"),
+    ),
+    (
+        "jellybean-like",
+        "the cheapest variants that reach an accuracy target, clients before edges",
+        _rival("jellybean_like"),
+    ),
+    ("ipa-like", "one variant a task, accuracy less a price on every replica", _rival("ipa_like")),
+    ("slackfit-like", "the variant that each node's slack allows", _rival("slackfit_like")),
 )
 _UNBATCHED = ("j3o", "j3o-plain", "no-batching")
-_COMPILED = ("certified", "single-task-only", "no-batching", "proteus-like")
+_SEARCHING = ("proteus-like", "loki-like", "ipa-like")
+_COMPILED = ("certified", "single-task-only", "no-batching", *_SEARCHING)
 PAYS_FOR_LOADS = ("certified", "exact")
 """Policies that plan with moving costs (F16); the others refuse them."""
 PLANS_FAIRLY = ("exact",)

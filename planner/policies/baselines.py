@@ -12,7 +12,7 @@ import numpy as np
 from planner.fits import room
 from planner.options import Options
 from planner.policies.alternation import alternate, starting_points
-from planner.policies.outcome import conclude
+from planner.policies.outcome import conclude, conclude_below_relaxation
 from planner.problem import FloatArray, Problem
 from planner.programs.bound import relax
 from planner.programs.offloading import Tiers, route_form
@@ -64,14 +64,8 @@ def random_models(problem: Problem, options: Options) -> Solution:
     onloaded_em = _random_fill(
         rng, np.where(useful_m, problem.edge_model_bytes_em, np.inf), problem.edge_memory_e
     )
-    relaxation = relax(problem, form, options)
     found = route_form(problem, onloaded_cm, onloaded_em, form, options, Tiers())
-    return conclude(
-        problem, options, "random", form, found.allocation,
-        upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
-        solver="HiGHS", iterations=1,
-        trace_qps=(found.value_qps,), begun_s=begun_s,
-    )  # fmt: skip
+    return conclude_below_relaxation(problem, options, "random", found.allocation, begun_s=begun_s)
 
 
 def _random_fill(

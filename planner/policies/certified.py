@@ -26,7 +26,7 @@ from planner.programs.offloading import Tiers, route_form
 from planner.solution import Solution
 from planner.solvers import SolverLimits
 
-__all__ = ["certified"]
+__all__ = ["certified", "roughly_certified"]
 
 PRICE_STEPS = 8
 LEAST_S = 0.05
@@ -34,6 +34,7 @@ LEAST_S = 0.05
 POLISH_MODELS, POLISH_S = 2000, 10.0
 ROUGH_GAP = 0.02
 """Gap of the searches that only look for the price of F8."""
+OTHERS_GAP = 5e-3
 FEWEST_PARTS = 8
 """Below this many components, starting processes costs more than it saves."""
 
@@ -86,6 +87,13 @@ def certified(problem: Problem, options: Options) -> Solution:
         iterations=found.rounds, trace_qps=(found.value_qps,), begun_s=begun_s,
         prices=found.prices,
     )  # fmt: skip
+
+
+def roughly_certified(problem: Problem, options: Options) -> Solution:
+    """`certified` for a problem that is not the one asked for (a smaller library, other values): to
+    a gap of 0.5 %, from no previous plan."""
+    gap = max(options.gap, OTHERS_GAP)
+    return certified(problem, replace(options, gap=gap, warm_start=None))
 
 
 def _price_cloud(

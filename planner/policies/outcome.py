@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from planner.allocation import Allocation
-from planner.certificate import Certificate, relative_gap, status_of
-from planner.evaluate import evaluate
+from planner.certificate import Certificate, Status, relative_gap, status_of
+from planner.evaluate import evaluate, net_qps
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
+from planner.programs.bound import relax
 from planner.solution import Solution
 
-__all__ = ["InvalidPlanError", "conclude"]
+__all__ = ["InvalidPlanError", "conclude", "conclude_below_relaxation"]
 
 
 class InvalidPlanError(RuntimeError):
@@ -81,4 +82,31 @@ def conclude(
     return Solution(
         problem, policy, options.fill, allocation, evaluation, certificate, trace, prices or {},
         overrun=overrun, edge_form=form, iterates=iterates,
+    )  # fmt: skip
+
+
+def conclude_below_relaxation(
+    problem: Problem,
+    options: Options,
+    policy: str,
+    allocation: Allocation,
+    searches: Sequence[Solution] = (),
+    *,
+    begun_s: float,
+) -> Solution:
+    """`conclude` for a policy without a bound of its own: the linear relaxation of `problem` is it.
+
+    `searches` are the solutions of other problems, restricted or with other values, that the plan
+    was found by: their solver, iterations and time limit are stated, and their bounds are not.
+    """
+    form = options.edge_form or "batched"
+    relaxation = relax(problem, form, options)
+    value_qps = net_qps(problem, allocation)
+    return conclude(
+        problem, options, policy, form, allocation,
+        upper_bound_qps=relaxation.bound_qps, bound_method=relaxation.method,
+        solver=searches[-1].certificate.solver if searches else "HiGHS",
+        iterations=max(sum(found.certificate.iterations for found in searches), 1),
+        trace_qps=(value_qps,), begun_s=begun_s,
+        late=any(found.certificate.status is Status.TIME_LIMIT for found in searches),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from serving.cli import (
     problem_verbs,
     run_verbs,
     simulate_verb,
+    trace_verbs,
     train_verb,
     zoo_verbs,
 )
@@ -51,6 +52,7 @@ for verb in (
     app.command(name=verb.__name__)(verb)
 app.add_typer(problem_verbs.problems, name="problem")
 app.add_typer(zoo_verbs.zoo, name="zoo")
+app.add_typer(trace_verbs.traces, name="trace")
 
 
 def main() -> None:

@@ -11,26 +11,14 @@ from planner.allocation import Allocation
 from planner.bursts.decomposed_bound import decomposed_bound
 from planner.bursts.headroom import relaxed_bound, thin
 from planner.bursts.headroom_row import headroom_cost, headroom_rows
+from planner.bursts.late_windows import late_share_e
 from planner.certificate import Status
 from planner.evaluate import evaluate, window_work_f11
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
-from planner.problem import Problem
 from support.planner_cases import drawn_edge_routes, one_client, random_problem
 
 WINDOWS = 20_000
-
-
-def overrun_shares(problem: Problem, allocation: Allocation) -> list[float]:
-    """Share of windows whose work exceeds the window, by edge, for Poisson arrivals."""
-    rng = np.random.default_rng(0)
-    rate_em = allocation.edge_rate_em(problem)
-    shares = []
-    for e in range(len(problem.edges)):
-        queries = rng.poisson(problem.window_e[e] * rate_em[e], (WINDOWS, len(rate_em[e])))
-        work = (queries > 0) @ problem.edge_setup_em[e] + queries @ problem.edge_marginal_em[e]
-        shares.append(float((work > problem.edge_compute_e[e] * problem.window_e[e]).mean()))
-    return shares
 
 
 @pytest.mark.parametrize("window_s", [pytest.param(0.1, marks=pytest.mark.slow), 0.5])
@@ -38,9 +26,9 @@ def overrun_shares(problem: Problem, allocation: Allocation) -> list[float]:
 def test_windows_planned_with_headroom_are_rarely_overrun(policy: str, window_s: float) -> None:
     problem = sample_problem("taskonomy", "compute", 2, 8, 1, window_s=window_s)
     careful = solve(problem, policy, Options(overrun=0.05, gap=5e-3))
-    assert max(overrun_shares(problem, careful.allocation)) <= 0.07
+    assert late_share_e(problem, careful.allocation, windows=WINDOWS).max() <= 0.07
     mean = solve(problem, policy, Options(fill=1.0, overrun=None, gap=5e-3))
-    assert max(overrun_shares(problem, mean.allocation)) >= 1 / 3
+    assert late_share_e(problem, mean.allocation, windows=WINDOWS).max() >= 1 / 3
     assert careful.objective > 0.8 * mean.objective
     assert careful.plan.overrun == 0.05
 

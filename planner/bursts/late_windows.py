@@ -1,0 +1,42 @@
+"""How often an edge's window is overrun, counted in drawn windows instead of worked out (F11, F17).
+
+Axis letters: e edge, a attachment, t task, m model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.allocation import Allocation
+from planner.problem import FloatArray, Problem
+
+__all__ = ["late_share_e"]
+
+
+def late_share_e(
+    problem: Problem, allocation: Allocation, *, windows: int, seed: int = 0
+) -> FloatArray:
+    """Share of `windows` drawn windows whose work is longer than the window, by edge.
+
+    A client's counts are negative binomial with its dispersion (Poisson where that is 1 or less),
+    and every query draws its route. Each model that gets a query is charged a set-up a batch, and
+    a batch holds at most B_e queries.
+    """
+    rng = np.random.default_rng(seed)
+    late_e = np.zeros(len(problem.edges))
+    for e in range(len(problem.edges)):
+        counts_wm = np.zeros((windows, len(problem.models)))
+        for a in np.flatnonzero(problem.edge_of_a == e):
+            c = problem.client_of_a[a]
+            own_m = problem.window_e[e] * problem.load_ct[c] @ allocation.edge_atm[a]
+            mean = problem.window_e[e] * problem.load_ct[c].sum()
+            excess = problem.dispersion_c[c] - 1
+            factor_w = np.ones(windows)
+            if excess > 0 and mean > 0:
+                factor_w = rng.gamma(mean / excess, excess / mean, windows)
+            counts_wm += rng.poisson(factor_w[:, None] * own_m)
+        batches_wm = np.ceil(counts_wm / problem.edge_max_batch_e[e])
+        batches_wm = np.where(counts_wm > 0, np.maximum(batches_wm, 1.0), 0.0)
+        work_w = batches_wm @ problem.edge_setup_em[e] + counts_wm @ problem.edge_marginal_em[e]
+        late_e[e] = (work_w > problem.edge_compute_e[e] * problem.window_e[e]).mean()
+    return late_e

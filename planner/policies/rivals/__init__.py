@@ -1,0 +1,1 @@
+"""Published planners, as their papers describe them, in this project's setting (docs/rivals.md)."""
