@@ -218,8 +218,10 @@ def bound_holds(bench: Bench) -> list[Row]:
     return [found]
 
 
-def simulated_rows(setting: Setting, seeds: int, trace: Path | None) -> list[Row]:
-    """All rows in simulated time."""
+def simulated_rows(
+    setting: Setting, seeds: int, trace: Path | None, *, faults_alone: bool
+) -> list[Row]:
+    """All rows in simulated time, or only L3 and L5 of them (`faults_alone`)."""
     bench = Bench(
         setting,
         Demand.load(SPECS / "demo-demand.yaml"),
@@ -228,6 +230,8 @@ def simulated_rows(setting: Setting, seeds: int, trace: Path | None) -> list[Row
         RUN_S,
         SimulatedRuns(planning_s=None),
     )
+    if faults_alone:
+        return [*reaction(bench)[0], *edge_dies(bench)[0]]
     rows: list[Row] = []
     runs: list[LiveRun] = []
     for found, made in (
@@ -276,7 +280,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="of the rows in simulated time")
     parser.add_argument("--live", choices=DEVICES, help="on a cluster, with these devices")
     parser.add_argument("--live-seeds", type=int, default=2)
-    parser.add_argument("--faults-alone", action="store_true", help="of --live, L3 and L5 only")
+    parser.add_argument("--faults-alone", action="store_true", help="L3 and L5 only")
     options = parser.parse_args()
     if not options.profiles.exists():
         parser.error(f"{options.profiles} is not there; run `testbed up` and `testbed profile`")
@@ -286,7 +290,9 @@ def main() -> None:
             setting, options.live, options.live_seeds, faults_alone=options.faults_alone
         )
     else:
-        rows = simulated_rows(setting, options.seeds, options.trace)
+        rows = simulated_rows(
+            setting, options.seeds, options.trace, faults_alone=options.faults_alone
+        )
     packages = ("numpy", "highspy", "scipy", "torch", "ray")
     provenance = collect_provenance("make bench-live", packages=packages)
     rows = merged(options.out, rows, provenance.commit)
