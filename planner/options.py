@@ -48,6 +48,9 @@ class Options:
     `proportional`, the geometric mean of all clients' (F19)."""
     moving: Moving | None = None
     """What loading models costs (F16): the plan maximises H F1 less the cost of its loads."""
+    tight_bound: bool = True
+    """Whether `certified` searches every edge once more for its bound under F11, or takes that of
+    the linear relaxation, which takes less time and lies further from the plan."""
     spillover: bool = False
     """Whether queries that find their link full are answered by their client's own models: links
     are planned fuller under bursts (F17), and free memory of clients holds refuges."""

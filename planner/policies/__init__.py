@@ -89,7 +89,7 @@ def _by_decomposition(module: str, name: str) -> Callable[[Problem, Options], So
 
 def _decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     """`decomposed_bound`, which is imported when it is first asked for, as the policies above."""
-    found = import_module("planner.bursts.decomposed_bound").decomposed_bound(problem, options)
+    found = import_module("planner.policies.decomposed_bound").decomposed_bound(problem, options)
     return cast(tuple[float, str], found)
 
 
@@ -262,7 +262,8 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         options = replace(options, warm_start=options.warm_start or options.moving.plan)
         stay = _stay(problem, asked)
     if options.overrun is not None and not chosen.keeps_windows:
-        solution = plan_with_headroom(planned, chosen.run, options, bound_of=chosen.bound_of)
+        bound_of = chosen.bound_of if options.tight_bound else None
+        solution = plan_with_headroom(planned, chosen.run, options, bound_of=bound_of)
     else:
         solution = chosen.run(planned, options)
     return completed(problem, planned, asked, solution, stay)

@@ -156,6 +156,7 @@ def _asked(options: DecisionOptions) -> Options:
         gap=options.gap,
         seed=options.seed,
         time_limit_s=options.solver_limit_s,
+        tight_bound=False,  # a decision goes by values; the bound is for its log
     )
 
 
