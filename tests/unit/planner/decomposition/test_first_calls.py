@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -70,9 +71,8 @@ def test_kernels_are_compiled_before_a_plan_is_timed(monkeypatch: pytest.MonkeyP
             order.append("planned")
             return run(problem, options)  # type: ignore[operator]
 
-        monkeypatch.setattr("planner.policies.find_policy", lambda _, run=run, chosen=chosen: (
-            type(chosen)(chosen.name, "", run, chosen.edge_form, chosen.prepare)
-        ))  # fmt: skip
+        watched = replace(chosen, run=run)
+        monkeypatch.setattr("planner.policies.find_policy", lambda _, watched=watched: watched)
         solve(one_client(), name, Options(overrun=None))
         expected = ["planned"] if name == "baj3o" else ["compiled", "planned"]
         assert order == expected, name

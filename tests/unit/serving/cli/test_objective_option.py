@@ -51,7 +51,7 @@ def test_it_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_plan_for_it_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "--problem", "problem.json", "--objective", "least"]) == 2
-    assert "'baj3o' plans for the mean accuracy, not for 'least'" in capsys.readouterr().err
+    assert "'certified' plans for the mean accuracy, not for 'least'" in capsys.readouterr().err
     with_queues = ["plan", "--policy", "exact", "--objective", "least", "--routing", "penalty"]
     assert run(with_queues) == 2
     assert "not for --objective least" in capsys.readouterr().err
