@@ -71,7 +71,7 @@ def test_kernels_are_compiled_before_a_plan_is_timed(monkeypatch: pytest.MonkeyP
             order.append("planned")
             return run(problem, options)  # type: ignore[operator]
 
-        watched = replace(chosen, run=run)
+        watched = replace(chosen, run=run)  # type: ignore[arg-type]
         monkeypatch.setattr("planner.policies.find_policy", lambda _, watched=watched: watched)
         solve(one_client(), name, Options(overrun=None))
         expected = ["planned"] if name == "baj3o" else ["compiled", "planned"]
