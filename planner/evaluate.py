@@ -86,9 +86,8 @@ class Evaluation:
     tasks: tuple[str, ...]
     accuracy_c: FloatArray
     """Right answers of each client per query of it; 0 for a client without load."""
-    counted_c: NDArray[np.bool_]
-    """Clients that count where clients are compared: those that some plan can answer (F19)."""
-    clients: tuple[str, ...]
+    problem: Problem
+    """That was planned for."""
     share_by_tier: dict[str, float]
     shed_share: float
     shed_qps_ct: FloatArray
@@ -99,6 +98,12 @@ class Evaluation:
     moving_cost: float = 0.0
     """What its loads cost over the horizon, in units of the objective (F16): the plan is worth
     `objective - moving_cost`."""
+
+    @cached_property
+    def counted_c(self) -> NDArray[np.bool_]:
+        """Clients that count where clients are compared: those that some plan can answer (F19).
+        Found when asked for: most evaluations are for F1 alone."""
+        return answerable_c(self.problem)
 
     @property
     def least_accuracy(self) -> float:
@@ -156,7 +161,9 @@ class Evaluation:
             fill=self.fill,
             feasible=self.feasible,
             moving_cost=self.moving_cost,
-            accuracy_by_client={self.clients[c]: float(self.accuracy_c[c]) for c in counted},
+            accuracy_by_client={
+                self.problem.clients[c]: float(self.accuracy_c[c]) for c in counted
+            },
             least_accuracy=self.least_accuracy,
             proportional_accuracy=self.proportional_accuracy,
         )
@@ -206,8 +213,7 @@ def evaluate(
         accuracy_t=np.divide(right_t, load_t, out=np.zeros_like(right_t), where=load_t > 0),
         tasks=problem.tasks,
         accuracy_c=np.divide(right_c, load_c, out=np.zeros_like(right_c), where=load_c > 0),
-        counted_c=answerable_c(problem),
-        clients=problem.clients,
+        problem=problem,
         share_by_tier={"client": local, "edge": edge, "cloud": cloud},
         shed_share=float(shed_qps_ct.sum()) / total_qps,
         shed_qps_ct=shed_qps_ct,
