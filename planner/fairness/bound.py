@@ -21,12 +21,11 @@ from planner.fairness.search import relaxed_value
 from planner.fits import TOLERANCE
 from planner.options import Options
 from planner.problem import Problem
+from planner.programs.bound import JOINT_SIZE
 from planner.programs.formulation import build_formulation
 
 __all__ = ["fair_bound_qps", "joined_bound", "whole_value"]
 
-JOINT_SIZE = 50_000
-"""Largest client x task x model count that is bounded by one program over all components."""
 LEAST_S = 0.05
 
 

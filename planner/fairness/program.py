@@ -78,13 +78,13 @@ class FairProgram:
     def least(self, enough: float) -> LinearProgram:
         """Maximise z with z <= accuracy_i, and z <= `enough`."""
         rows = sp.hstack([-self.accuracy_iv, np.ones((self.clients, 1))])
-        return self._with(np.ones(1), np.full(1, enough), rows, np.zeros(self.clients))
+        return _extended(self.base, np.ones(1), np.full(1, enough), rows, np.zeros(self.clients))
 
     def mean_above(self, floor: float) -> LinearProgram:
         """Maximise the right answers/s of all clients, none that counts below `floor`."""
         load_c = self.problem.load_ct.sum(axis=1)[self.counted_c]
         floors = np.full(self.clients, -floor * (1 - FLOOR_SLACK))
-        program = self._with(np.zeros(0), np.zeros(0), -self.accuracy_iv, floors)
+        program = _extended(self.base, np.zeros(0), np.zeros(0), -self.accuracy_iv, floors)
         objective_v = np.asarray(self.accuracy_iv.T @ load_c)
         return LinearProgram(
             objective_v, program.upper_v, program.integer_v, program.matrix, program.rhs_r,
@@ -101,23 +101,7 @@ class FairProgram:
         rows = sp.hstack([-sp.diags(slope_k) @ own @ self.accuracy_iv, own])
         rhs_k = np.maximum(np.log(tangents.at / tangents.lowest) - 1, 0.0)
         most_i = np.full(self.clients, np.log(1 / tangents.lowest))
-        return self._with(np.ones(self.clients), most_i, rows, rhs_k)
-
-    def _with(
-        self, objective_n: FloatArray, upper_n: FloatArray, rows: sp.spmatrix, rhs_r: FloatArray
-    ) -> LinearProgram:
-        """`base` with n more columns, which alone are the objective, and more rows."""
-        more = len(objective_n)
-        base = self.base
-        wide = sp.hstack([base.matrix, sp.csc_matrix((base.matrix.shape[0], more))])
-        return LinearProgram(
-            np.concatenate([np.zeros(len(base.upper_v)), objective_n]),
-            np.concatenate([base.upper_v, upper_n]),
-            np.concatenate([base.integer_v, np.zeros(more, dtype=bool)]),
-            sp.csc_matrix(sp.vstack([wide, rows])),
-            np.concatenate([base.rhs_r, rhs_r]),
-            np.concatenate([base.row_scale_r, np.ones(len(rhs_r))]),
-        )
+        return _extended(self.base, np.ones(self.clients), most_i, rows, rhs_k)
 
     def accuracy_i(self, x_v: FloatArray) -> FloatArray:
         """Accuracy of the counted clients at a point of any of the programs."""
@@ -173,17 +157,27 @@ def fair_program(problem: Problem, model: Formulation, counted_c: BoolArray) -> 
     ]
     row, column, value = (np.concatenate(part) for part in zip(*entries, strict=True))
     rows = sp.csc_matrix((value, (row, column)), shape=(sent + flows + count, columns + count))
-    program = model.program
-    wide = sp.hstack([program.matrix, sp.csc_matrix((program.matrix.shape[0], count))])
-    base = LinearProgram(
-        np.zeros(columns + count), np.concatenate([program.upper_v, np.ones(count)]),
-        np.concatenate([program.integer_v, np.zeros(count, dtype=bool)]),
-        sp.csc_matrix(sp.vstack([wide, rows])),
-        np.concatenate([program.rhs_r, np.zeros(sent + flows + count)]),
-        np.concatenate([program.row_scale_r, np.ones(sent + flows + count)]),
-    )  # fmt: skip
+    rhs_r = np.zeros(sent + flows + count)
+    base = _extended(model.program, np.zeros(count), np.ones(count), rows, rhs_r)
     accuracy_iv = _accuracy(p, model, counted_c, (c, t, m), columns + count)
     return FairProgram(p, model, counted_c, base, accuracy_iv, (a, t, m))
+
+
+def _extended(
+    base: LinearProgram, objective_n: FloatArray, upper_n: FloatArray, rows: sp.spmatrix,
+    rhs_r: FloatArray,
+) -> LinearProgram:  # fmt: skip
+    """`base` with n more columns, which alone are the objective, and more rows."""
+    more = len(objective_n)
+    wide = sp.hstack([base.matrix, sp.csc_matrix((base.matrix.shape[0], more))])
+    return LinearProgram(
+        np.concatenate([np.zeros(len(base.upper_v)), objective_n]),
+        np.concatenate([base.upper_v, upper_n]),
+        np.concatenate([base.integer_v, np.zeros(more, dtype=bool)]),
+        sp.csc_matrix(sp.vstack([wide, rows])),
+        np.concatenate([base.rhs_r, rhs_r]),
+        np.concatenate([base.row_scale_r, np.ones(len(rhs_r))]),
+    )
 
 
 def _accuracy(
