@@ -23,6 +23,8 @@ __all__ = ["decomposed_bound"]
 RANGES = 3
 LEAST_GAP = 5e-4
 """to which the linear problem of a range is searched; how linear it is matters more"""
+TIME_PART = 0.1
+"""of the time limit: the plan may have used all of it"""
 LEAST_S = 0.05
 
 
@@ -30,18 +32,20 @@ def decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
     """An upper bound on the optimum under F11, right answers/s, and how it was found.
 
     Where clients reach several edges (F12), or another objective than the mean is planned for
-    (F19), it is that of the linear relaxation; where F8 binds, the lower of both.
+    (F19), it is that of the linear relaxation; where F8 binds, or the time did not suffice for the
+    searches, the lower of both.
     """
     if several_edges_c(problem).any() or options.objective != "mean":
         return relaxed_bound(problem, options)
     overrun = options.overrun
     assert isinstance(overrun, float)
-    end_s = time.perf_counter() + options.time_limit_s
+    end_s = time.perf_counter() + TIME_PART * options.time_limit_s
     gap = max(options.gap, LEAST_GAP)
-    bound_qps = 0.0
-    parts = components(with_models_that_fit(problem))
+    bound_qps, late = 0.0, False
+    fitting = with_models_that_fit(problem)
+    parts = components(fitting)
     for number, part in enumerate(parts):
-        piece = part.piece(with_models_that_fit(problem))
+        piece = part.piece(fitting)
         window_e = piece.edge_compute_e * piece.window_e
         highest_qps = 0.0
         for row in headroom_rows(piece, overrun, RANGES):
@@ -54,10 +58,11 @@ def decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
             limits = EdgeOptions(options.fill, gap, max(turn_s, LEAST_S), polish=False)
             found = search_edge(narrowed, row.cost, limits)
             highest_qps = max(highest_qps, found.bound_qps)
+            late |= found.late
         bound_qps += highest_qps
     bound_qps *= 1 + 1e-14 * max(len(parts), 1)
     method = "decomposition, every client and edge model set bounded (F11, linear by ranges)"
-    if np.isfinite(problem.cloud_compute):
+    if late or np.isfinite(problem.cloud_compute):
         relaxed_qps, other = relaxed_bound(problem, options)
         if relaxed_qps < bound_qps:
             return relaxed_qps, other

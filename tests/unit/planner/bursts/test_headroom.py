@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from planner.bursts.headroom import relaxed_bound, thin
 from planner.bursts.headroom_row import headroom_cost, headroom_rows
 from planner.bursts.late_windows import late_share_e
 from planner.certificate import Status
+from planner.decomposition.edge_search import EdgeOptions
 from planner.evaluate import evaluate, window_work_f11
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
@@ -107,6 +109,25 @@ def test_the_decomposed_bound_is_above_every_plan() -> None:
         relaxed_qps, _ = relaxed_bound(problem, options)
         assert bound_qps >= reached * problem.total_load_qps * (1 - 1e-9)
         assert "by ranges" in method or bound_qps == relaxed_qps
+
+
+def test_the_search_for_a_bound_keeps_to_a_tenth_of_the_time_and_what_it_lacks_is_relaxed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The plan before it may have used all of the time limit."""
+    problem = sample_problem("random", "communication", edges=2, clients_per_edge=4, seed=0)
+    options = Options(overrun=0.05, time_limit_s=60.0)
+    turns_s: list[float] = []
+
+    def stopped(piece: object, cost: object, limits: EdgeOptions) -> SimpleNamespace:
+        turns_s.append(limits.time_limit_s)
+        return SimpleNamespace(bound_qps=np.inf, late=True)
+
+    monkeypatch.setattr("planner.policies.decomposed_bound.search_edge", stopped)
+    assert decomposed_bound(problem, options) == relaxed_bound(problem, options)
+    # Nothing is used up by searches that end at once, so the last turn may take all that is left.
+    assert turns_s[0] <= 6.0 / 6
+    assert turns_s[-1] <= 6.0
 
 
 def test_the_decomposed_bound_is_far_below_that_of_shares_of_models() -> None:
