@@ -145,7 +145,8 @@ def route_batched(
     """Repair to the true F9: each edge keeps its k most used models, for the best k.
 
     Components do not couple (F8 aside), so all edges try the same k in one program and each
-    component keeps its own best; a last program with those prefixes gives the routing.
+    component keeps its own best; a last program with those prefixes gives the routing, unless they
+    were tried together.
     """
     budget_e = options.fill * problem.edge_compute_e * problem.window_e
     limit_e = room(budget_e)
@@ -167,14 +168,20 @@ def route_batched(
     best_g = np.full(int(group_e.max()) + 1, -np.inf)
     length_e = np.zeros(len(problem.edges), dtype=np.int64)
     tried: list[Routing] = []
+    lengths: list[NDArray[np.int64]] = []
     for k in range(int(longest_e.max(initial=0)), -1, -1):
         tried_e = np.minimum(longest_e, k)
         found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
         tried.append(found)
+        lengths.append(tried_e)
         value_g = value_by_group(problem, found.allocation, group_e)
         length_e = np.where((value_g > best_g)[group_e], tried_e, length_e)
         best_g = np.maximum(best_g, value_g)
-    found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
+    same = [n for n, lengths_e in enumerate(lengths) if np.array_equal(lengths_e, length_e)]
+    if same:
+        found = tried[same[0]]
+    else:
+        found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
     if np.isfinite(problem.cloud_compute):
         # F8 couples components: what is best for each in turn need not be best for all.
         found = max([found, *tried], key=lambda routing: routing.value_qps)
