@@ -164,7 +164,7 @@ def replanning(seeds: int, limit_s: float) -> list[Row]:
         previous = solve(problem, "certified", options)
         seed = int(name.rsplit("/", 1)[1])
         change_ct = np.random.default_rng(seed).uniform(0.9, 1.1, problem.load_ct.shape)
-        moved = replace(problem, load_ct=problem.load_ct * change_ct)
+        moved = problem.changed(load_ct=problem.load_ct * change_ct)
         again, seconds = timed(moved, "certified", replace(options, warm_start=previous))
         times.append(seconds)
         quality.append(again.certificate.gap)

@@ -9,7 +9,7 @@ Axis letters: c client, e edge, a attachment, t task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,7 @@ class Component:
                 changes[name] = getattr(problem, name)[picked[axis]]
         for name, old in (("client_of_a", self.clients), ("edge_of_a", self.edges)):
             changes[name] = np.searchsorted(old, changes[name])
-        return replace(
-            problem,
+        return problem.changed(
             clients=tuple(problem.clients[c] for c in self.clients),
             edges=tuple(problem.edges[e] for e in self.edges),
             cloud_compute=float("inf"),

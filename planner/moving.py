@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def charged(problem: Problem, moving: Moving) -> Problem:
         never_nm = price_nm > earned_n[:, None]
         changes[kind.format("model_bytes")] = np.where(never_nm, np.inf, bytes_nm)
         changes[kind.format("moving")] = np.where(never_nm, 0.0, price_nm)
-    return replace(problem, **changes)
+    return problem.changed(**changes)
 
 
 def _cost(moving: Moving, node: str, model: str) -> float:

@@ -73,7 +73,7 @@ def plan_with_headroom(
         if solution is not None and left_s <= 0:
             late = True
             break
-        narrowed = replace(fitting, edge_compute_e=problem.edge_compute_e * share_e / options.fill)
+        narrowed = fitting.changed(edge_compute_e=problem.edge_compute_e * share_e / options.fill)
         solution = run(narrowed, replace(inner, time_limit_s=max(left_s, 0.1)))
         inner = replace(inner, warm_start=solution)
         iterations += solution.certificate.iterations
@@ -149,7 +149,7 @@ def with_models_that_fit(problem: Problem) -> Problem:
     if holds_em.all():
         return problem
     bytes_em = np.where(holds_em, problem.edge_model_bytes_em, np.inf)
-    return replace(problem, edge_model_bytes_em=bytes_em)
+    return problem.changed(edge_model_bytes_em=bytes_em)
 
 
 def _concluded(

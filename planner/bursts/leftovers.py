@@ -49,9 +49,7 @@ def route_leftovers(
     links_n = np.maximum(uplinks_f7(problem, allocation, fill).slack_n, 0.0)
     uplink_a = problem.uplink_a.copy()
     uplink_a[problem.limited_attachments] = links_n[C + E :]
-    rest = replace(
-        problem,
-        load_ct=shed_ct,
+    rest = problem.changed(load_ct=shed_ct,
         client_compute_c=_left(client_compute_f5(problem, allocation, fill).slack_n, fill),
         client_uplink_c=links_n[:C], edge_uplink_e=links_n[C : C + E], uplink_a=uplink_a,
         edge_compute_e=_left(spare_e(allocation), fill) / problem.window_e,

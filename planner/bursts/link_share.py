@@ -17,8 +17,6 @@ Axis letters: c client, e edge, a attachment, t task.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from planner.attachments import by_edge
@@ -98,8 +96,7 @@ def with_link_headroom(problem: Problem, overflow: float, *, spillover: bool) ->
         problem.edge_uplink_e, problem.edge_bandwidth_e, problem.edge_backlog_e,
         _mean_bytes(problem, load_et), asked_e, excess_e, np.full(len(asked_e), overflow),
     )  # fmt: skip
-    return replace(
-        problem,
+    return problem.changed(
         client_uplink_c=client_uplink_c,
         uplink_a=np.where(alone_a, problem.uplink_a, kept_a),
         edge_uplink_e=edge_uplink_e,

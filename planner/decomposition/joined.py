@@ -93,8 +93,7 @@ def _on_best_links(problem: Problem, cost: EdgeCost, options: EdgeOptions) -> Al
     order = np.lexsort((-link_a(problem), problem.client_of_a))
     _, first = np.unique(problem.client_of_a[order], return_index=True)
     kept = order[first]
-    apart = replace(
-        problem,
+    apart = problem.changed(
         client_of_a=problem.client_of_a[kept], edge_of_a=problem.edge_of_a[kept],
         uplink_a=problem.uplink_a[kept], rtt_a=problem.rtt_a[kept],
         bandwidth_a=problem.bandwidth_a[kept], backlog_a=problem.backlog_a[kept],

@@ -70,8 +70,7 @@ def _uneven(problem: Problem, seed: int) -> Problem:
     def spread(budget_e: FloatArray) -> FloatArray:
         return np.asarray(budget_e.sum() * weight_e / weight_e.sum())
 
-    return replace(
-        problem,
+    return problem.changed(
         edge_memory_e=spread(problem.edge_memory_e),
         edge_compute_e=np.minimum(spread(problem.edge_compute_e), 1.0),
         edge_uplink_e=spread(problem.edge_uplink_e),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -40,9 +39,9 @@ def run(
 def _measure(case: Case, policies: Sequence[str]) -> Iterable[Row]:
     problem = sample_problem("taskonomy", "mixed", 2, 10, case["seed"])
     factor = case["factor"]
-    problem = replace(problem, edge_uplink_e=problem.edge_uplink_e * factor)
+    problem = problem.changed(edge_uplink_e=problem.edge_uplink_e * factor)
     if case["links"] == "all":
-        problem = replace(problem, client_uplink_c=problem.client_uplink_c * factor)
+        problem = problem.changed(client_uplink_c=problem.client_uplink_c * factor)
     for policy in policies:
         solution = solve(problem, policy, Options(overrun=None, gap=5e-3))
         shares = solution.evaluation.share_by_tier

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -47,8 +46,7 @@ def _restrict(problem: Problem, library: str) -> Problem:
         "multi-task": tasks_m == 1,
         "both": np.zeros(len(tasks_m), dtype=bool),
     }[library]
-    return replace(
-        problem,
+    return problem.changed(
         client_model_bytes_cm=np.where(out_m, np.inf, problem.client_model_bytes_cm),
         edge_model_bytes_em=np.where(out_m, np.inf, problem.edge_model_bytes_em),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -41,8 +40,7 @@ def _measure(case: Case, policies: Sequence[str]) -> Iterable[Row]:
     problem = sample_problem("taskonomy", "mixed", 2, 10, case["seed"])
     rng = np.random.default_rng([case["seed"], 23])
     draw_c = rng.normal(0, 1, len(problem.clients))
-    problem = replace(
-        problem,
+    problem = problem.changed(
         client_memory_c=_spread(problem.client_memory_c, case["spread"], draw_c),
         client_compute_c=_spread(problem.client_compute_c, case["spread"], draw_c),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def _measure(case: Case) -> Iterable[Row]:
     dispersion, options = PLANS[case["plan"]]
     sizes = case["edges"], case["clients"]
     calm = sample_problem(case["family"], case["regime"], *sizes, case["seed"])
-    problem = replace(calm, dispersion_c=np.full(len(calm.clients), dispersion))
+    problem = calm.changed(dispersion_c=np.full(len(calm.clients), dispersion))
     bound = 1.0
     for policy in POLICIES:
         find_policy(policy).prepare()

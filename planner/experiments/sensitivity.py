@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def _measure(case: Case) -> Iterable[Row]:
     field = {"setup": "edge_setup_em", "load": "load_ct"}[case["wrong"]]
     true = getattr(truth, field)
     seen = true * np.exp(case["error"] * rng.normal(0, 1, true.shape))
-    believed = replace(truth, **{field: seen})
+    believed = truth.changed(**{field: seen})
     options = Options(overrun=None, fill=case["fill"], gap=5e-3)
     results = []
     for problem in (believed, truth):

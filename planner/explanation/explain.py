@@ -134,7 +134,7 @@ def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Pri
             use_e, solution.fill * problem.window_e, out=np.ones_like(use_e), where=use_e > 0
         )
         compute_e = np.where(full_e, scale_e, problem.edge_compute_e / solution.fill)
-        problem = replace(problem, edge_compute_e=compute_e)
+        problem = problem.changed(edge_compute_e=compute_e)
     active_em = allocation.edge_rate_em(problem) > 0
     # Leave the fixed work of active models a hair of room for rounding.
     cost = replace(cost, fixed_em=cost.fixed_em * (1 - 1e-9))

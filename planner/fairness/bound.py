@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ def fair_bound_qps(
     """
     begun_s = time.perf_counter()
     counted_c = answerable_c(problem)
-    scaled = replace(problem, edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
+    scaled = problem.changed(edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
 
     def bound_of(piece: Problem, own_c: NDArray[np.bool_]) -> float:
         left_s = options.time_limit_s - (time.perf_counter() - begun_s)

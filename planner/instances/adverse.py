@@ -8,7 +8,6 @@ Certificates are tested on them (benchmarks/certificate_check.py, row P8). Axis 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
@@ -84,9 +83,7 @@ def _exact_memory(problem: Problem, rng: Generator) -> Problem:
         ])  # fmt: skip
 
     C, E = len(problem.clients), len(problem.edges)
-    return replace(
-        problem,
-        client_memory_c=filled(C), edge_memory_e=filled(E),
+    return problem.changed(client_memory_c=filled(C), edge_memory_e=filled(E),
         client_model_bytes_cm=np.tile(bytes_m, (C, 1)),
         edge_model_bytes_em=np.tile(bytes_m, (E, 1)),
     )  # fmt: skip
@@ -102,8 +99,7 @@ def _exact_window(problem: Problem, rng: Generator) -> Problem:
         if used > 0 and problem.edge_compute_e[e] > 0:
             window_e[e] = used / problem.edge_compute_e[e]
     free_m = rng.random(len(problem.models)) < 0.7
-    return replace(
-        problem, window_e=window_e,
+    return problem.changed(window_e=window_e,
         edge_marginal_em=np.where(free_m, 0.0, problem.edge_marginal_em),
     )  # fmt: skip
 
@@ -112,8 +108,7 @@ def _free_queries(problem: Problem, rng: Generator) -> Problem:
     """Some models cost nothing but their set-up, some nothing at all."""
     M = len(problem.models)
     free_m, idle_m = rng.random(M) < 0.5, rng.random(M) < 0.3
-    return replace(
-        problem,
+    return problem.changed(
         edge_marginal_em=np.where(free_m, 0.0, problem.edge_marginal_em),
         edge_setup_em=np.where(idle_m, 0.0, problem.edge_setup_em),
         client_setup_cm=np.where(idle_m, 0.0, problem.client_setup_cm),
@@ -123,8 +118,7 @@ def _free_queries(problem: Problem, rng: Generator) -> Problem:
 
 def _zero_bytes(problem: Problem, rng: Generator) -> Problem:
     """Queries without bytes beside links without bandwidth."""
-    return replace(
-        problem,
+    return problem.changed(
         query_bytes_t=problem.query_bytes_t * (rng.random(len(problem.tasks)) < 0.5),
         client_uplink_c=problem.client_uplink_c * (rng.random(len(problem.clients)) < 0.5),
         edge_uplink_e=problem.edge_uplink_e * (rng.random(len(problem.edges)) < 0.5),
@@ -134,24 +128,23 @@ def _zero_bytes(problem: Problem, rng: Generator) -> Problem:
 def _nine_decades(problem: Problem, rng: Generator) -> Problem:
     """Loads from a query in days to thousands a second."""
     scale_ct = 10.0 ** rng.uniform(-6, 3, problem.load_ct.shape)
-    return replace(problem, load_ct=problem.load_ct * scale_ct)
+    return problem.changed(load_ct=problem.load_ct * scale_ct)
 
 
 def _tiny_load(problem: Problem, rng: Generator) -> Problem:
     """All loads below a query in thirty years."""
-    return replace(problem, load_ct=problem.load_ct * 10.0 ** rng.uniform(-13, -9))
+    return problem.changed(load_ct=problem.load_ct * 10.0 ** rng.uniform(-13, -9))
 
 
 def _heavy_load(problem: Problem, rng: Generator) -> Problem:
     """A hundred to a million times what can be served."""
-    return replace(problem, load_ct=problem.load_ct * 10.0 ** rng.uniform(2, 6))
+    return problem.changed(load_ct=problem.load_ct * 10.0 ** rng.uniform(2, 6))
 
 
 def _real_bytes(problem: Problem, rng: Generator) -> Problem:
     """Memory and links in bytes of real models, with odd last digits."""
     unit = 1e7 * rng.uniform(0.5, 2)
-    return replace(
-        problem,
+    return problem.changed(
         client_memory_c=np.floor(problem.client_memory_c * unit),
         edge_memory_e=np.floor(problem.edge_memory_e * unit),
         client_model_bytes_cm=np.floor(problem.client_model_bytes_cm * unit),
@@ -164,7 +157,7 @@ def _real_bytes(problem: Problem, rng: Generator) -> Problem:
 
 def _small_batches(problem: Problem, rng: Generator) -> Problem:
     """A largest batch of one to four queries."""
-    return replace(problem, edge_max_batch_e=rng.integers(1, 5, len(problem.edges)).astype(float))
+    return problem.changed(edge_max_batch_e=rng.integers(1, 5, len(problem.edges)).astype(float))
 
 
 def _deadlines(problem: Problem, rng: Generator) -> Problem:
@@ -172,8 +165,8 @@ def _deadlines(problem: Problem, rng: Generator) -> Problem:
     edge_s = 2 * float(problem.window_e.max())
     exact_t = rng.random(len(problem.tasks)) < 0.5
     drawn_t = rng.uniform(0.5, 2, len(problem.tasks)) * edge_s
-    return replace(
-        problem, deadline_t=np.where(exact_t, edge_s, drawn_t), rtt_a=np.zeros_like(problem.rtt_a)
+    return problem.changed(
+        deadline_t=np.where(exact_t, edge_s, drawn_t), rtt_a=np.zeros_like(problem.rtt_a)
     )
 
 
@@ -183,8 +176,7 @@ def _several_edges(problem: Problem, rng: Generator) -> Problem:
     reach = int(rng.integers(1, E + 1))
     order_ce = (problem.edge_of_a[:C, None] + np.arange(E)) % E
     limits_a = np.where(rng.random(C * reach) < 0.5, np.inf, rng.uniform(0, 20, C * reach))
-    return replace(
-        problem,
+    return problem.changed(
         client_of_a=np.repeat(np.arange(C), reach), edge_of_a=order_ce[:, :reach].ravel(),
         uplink_a=limits_a, rtt_a=np.zeros(C * reach),
     )  # fmt: skip
@@ -192,19 +184,18 @@ def _several_edges(problem: Problem, rng: Generator) -> Problem:
 
 def _scarce_cloud(problem: Problem, rng: Generator) -> Problem:
     """The cloud's compute couples all edges (F8); sometimes there is none."""
-    return replace(problem, cloud_compute=float(rng.choice([0.0, 0.01, 0.05, 0.2])))
+    return problem.changed(cloud_compute=float(rng.choice([0.0, 0.01, 0.05, 0.2])))
 
 
 def _bursts(problem: Problem, rng: Generator) -> Problem:
     """Counts burstier than Poisson, or steadier (F17)."""
     count = len(problem.clients)
-    return replace(problem, dispersion_c=rng.choice([0.3, 1.0, 4.0, 60.0], count))
+    return problem.changed(dispersion_c=rng.choice([0.3, 1.0, 4.0, 60.0], count))
 
 
 def _alike(problem: Problem, rng: Generator) -> Problem:
     """Models that cannot be told apart, so that optima are many."""
-    return replace(
-        problem,
+    return problem.changed(
         accuracy_mt=np.where(problem.accuracy_mt > 0, 0.7, 0.0),
         client_model_bytes_cm=np.ones_like(problem.client_model_bytes_cm),
         edge_model_bytes_em=np.ones_like(problem.edge_model_bytes_em),
@@ -218,8 +209,7 @@ def _unfit(problem: Problem, rng: Generator) -> Problem:
         return np.where(rng.random(values.shape) < 0.3, 0.0, values)
 
     bytes_cm, bytes_em = problem.client_model_bytes_cm, problem.edge_model_bytes_em
-    return replace(
-        problem,
+    return problem.changed(
         client_memory_c=some(problem.client_memory_c), edge_memory_e=some(problem.edge_memory_e),
         client_compute_c=some(problem.client_compute_c),
         edge_compute_e=some(problem.edge_compute_e),

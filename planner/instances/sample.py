@@ -8,7 +8,7 @@ drawn load, so that the regime's budget binds at every scale.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -94,8 +94,7 @@ def _attach(problem: Problem, reach: int, seed: int) -> Problem:
     distance_ce[np.arange(C), problem.edge_of_a] = -1.0
     nearest_ce = np.argsort(distance_ce, axis=1, kind="stable")[:, :reach]
     quality_k = FARTHER ** np.arange(reach)
-    return replace(
-        problem,
+    return problem.changed(
         client_of_a=np.repeat(np.arange(C), reach),
         edge_of_a=nearest_ce.ravel(),
         uplink_a=(problem.client_uplink_c[:, None] * quality_k).ravel(),

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +52,7 @@ def decomposed_bound(problem: Problem, options: Options) -> tuple[float, str]:
             if left_e[0] <= 0:
                 continue  # no plan has so much variance
             # A search takes `fill` of the edge's window; all of what is left is meant.
-            narrowed = replace(piece, edge_compute_e=left_e / piece.window_e / options.fill)
+            narrowed = piece.changed(edge_compute_e=left_e / piece.window_e / options.fill)
             turn_s = (end_s - time.perf_counter()) / ((len(parts) - number) * RANGES)
             limits = EdgeOptions(options.fill, gap, max(turn_s, LEAST_S), polish=False)
             found = search_edge(narrowed, row.cost, limits)

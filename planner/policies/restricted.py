@@ -27,8 +27,7 @@ def single_task_only(problem: Problem, options: Options) -> Solution:
     """The library without its multi-task models (the cloud keeps its own)."""
     begun_s = time.perf_counter()
     many_m = (problem.accuracy_mt > 0).sum(axis=1) > 1
-    restricted = replace(
-        problem,
+    restricted = problem.changed(
         client_model_bytes_cm=np.where(many_m, np.inf, problem.client_model_bytes_cm),
         edge_model_bytes_em=np.where(many_m, np.inf, problem.edge_model_bytes_em),
     )

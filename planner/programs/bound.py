@@ -56,7 +56,7 @@ def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Opt
     `cost_of` gives the edge row of a piece of the problem, `edge_fill` the share of the windows
     it may use. Any price of F8 gives a valid bound, so the search over it need not be exact.
     """
-    scaled = replace(problem, edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
+    scaled = problem.changed(edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
     free = _by_component(scaled, cost_of, options, 0.0)
     limit = options.fill * problem.cloud_compute
     if free.cloud_busy <= limit:

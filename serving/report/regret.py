@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from pydantic import Field
 
@@ -101,8 +99,7 @@ def _all_there_is(setting: Setting) -> Problem:
     )
     accuracy_mt = np.where(fits_m[:, None], problem.accuracy_mt, 0.0)
     best_t = accuracy_mt.max(axis=0, initial=0.0)
-    return replace(
-        problem,
+    return problem.changed(
         cloud_accuracy_t=best_t,
         cloud_model_t=np.where(best_t > 0, accuracy_mt.argmax(axis=0), -1),
     )

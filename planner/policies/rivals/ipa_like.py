@@ -8,7 +8,6 @@ v variable (s, z of each pair of a task and a model that serves it), r row.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,8 +35,7 @@ def ipa_like(problem: Problem, options: Options) -> Solution:
     kept_mt = one_variant_each(problem, variants_by_program(problem, options))
     chosen = wanting(problem, problem.accuracy_mt * kept_mt, problem.cloud_accuracy_t)
     client_price_cm, edge_price_em = _prices(problem)
-    priced = replace(
-        chosen,
+    priced = chosen.changed(
         client_moving_cm=problem.client_moving_cm + client_price_cm,
         edge_moving_em=problem.edge_moving_em + edge_price_em,
     )

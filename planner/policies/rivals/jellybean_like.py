@@ -7,7 +7,7 @@ what was left out. Axis letters: c client, e edge, a attachment, n node, t task,
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +142,7 @@ def _tier_by_tier(
         chosen, onloaded_cm, onloaded_em, form, options, Tiers(edge=False, cloud=False)
     ).allocation
     left_ct = np.clip(1 - here.local_ctm.sum(axis=2), 0.0, 1.0)
-    rest = replace(chosen, load_ct=chosen.load_ct * left_ct)
+    rest = chosen.changed(load_ct=chosen.load_ct * left_ct)
     beyond = route_form(
         rest, onloaded_cm, onloaded_em, form, options, Tiers(client=False)
     ).allocation

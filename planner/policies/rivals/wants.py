@@ -6,8 +6,6 @@ is preferred changes. Axis letters: t task, m model.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +22,7 @@ OF_ACCURACY = 0.2
 
 def wanting(problem: Problem, value_mt: FloatArray, cloud_value_t: FloatArray) -> Problem:
     """`problem` where an answer is worth these values in [0, 1]; 0 where it had no accuracy."""
-    return replace(
-        problem,
+    return problem.changed(
         accuracy_mt=np.where(problem.accuracy_mt > 0, value_mt, 0.0),
         cloud_accuracy_t=np.where(problem.cloud_accuracy_t > 0, cloud_value_t, 0.0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,40 @@ from support.planner_cases import one_client, random_problem
 def test_a_bad_field_is_refused_with_its_path(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         one_client(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"load_ct": [[1.0, float("nan")]]}, {"load_ct": [[1.0]]}, {"cloud_compute": -1.0},
+        {"accuracy_mt": [[1.5, 0], [0, 1], [1, 1]]}, {"cloud_model_t": [-1, -1]},
+        {"cloud_model_t": [5, -1]}, {"edge_of_a": [1]}, {"window_e": [0.0]}, {"cloud": "c0"},
+        {"clients": ()}, {"edges": ("c0",)}, {"edge_max_batch_e": [1.5]}, {"client_of_a": [0, 0]},
+    ],
+)  # fmt: skip
+def test_a_changed_problem_refuses_what_a_new_one_refuses(changes: dict[str, Any]) -> None:
+    with pytest.raises(ProblemError) as new:
+        replace(one_client(), **changes)
+    with pytest.raises(ProblemError) as changed:
+        one_client().changed(**changes)
+    assert str(changed.value) == str(new.value)
+
+
+def test_a_changed_problem_is_the_new_one_and_shares_what_stays() -> None:
+    problem = random_problem(0)
+    for name in (*Problem.array_fields(), "cloud_compute"):
+        value = getattr(problem, name)
+        other = {name: value if value.dtype == np.int64 else value * 0.5 + 0.25} if isinstance(
+            value, np.ndarray) and name != "edge_max_batch_e" else {name: value}  # fmt: skip
+        if name == "cloud_accuracy_t":
+            other = {name: value * 0.5}
+        changed, new = problem.changed(**other), replace(problem, **other)
+        assert changed.digest == new.digest
+        assert name == "load_ct" or name == "client_of_a" or changed.load_ct is problem.load_ct
+        assert not getattr(changed, Problem.array_fields()[0]).flags.writeable
+    assert problem.changed(load_ct=2 * problem.load_ct).digest != problem.digest
+    with pytest.raises(TypeError, match="lod_ct"):
+        problem.changed(lod_ct=problem.load_ct)
 
 
 def test_arrays_are_read_only() -> None:
