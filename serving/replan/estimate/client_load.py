@@ -19,6 +19,7 @@ from cluster.document import FrozenModel
 from serving.replan.estimate.arrival_counts import NewQueries
 from serving.replan.estimate.change_point import Cusum
 from serving.replan.estimate.dispersion import Dispersion
+from serving.replan.estimate.mix_change import PRIOR_QUERIES, looks_since_mix_change
 from serving.replan.estimate.stay import Stay
 
 __all__ = ["MEMORY_S", "ClientLoad"]
@@ -32,18 +33,15 @@ RECENT_LOOKS = 30
 FIRST_LOOKS = 3
 """of a memory, before what comes is compared with it; the very first ones are compared with each
 other"""
-PRIOR_QUERIES = 0.5
-"""added to every count: a task that happened not to be asked for still gets a way in a plan"""
 LARGEST_SQUARE = 9.0
 """of a residual of the mix that counts as scatter: beyond it the mix rather moved"""
 LARGEST_WEIGHT = 0.2
 """of one look in the scatter of the mix"""
 VOLUME_THRESHOLD = 20.0
-MIX_THRESHOLD = 9.0
-"""of the tests for a change. Bursts come one after another, so the volume's test needs more room; a
-plan bears a volume that it was not made for better than another mix."""
+"""of the test for a change of the volume: bursts come one after another, so it needs room"""
 
-Look = tuple[float, dict[str, int]]
+Look = tuple[float, dict[str, int], float]
+"""seconds, new queries by task, `mix_scatter` before"""
 
 
 class ClientLoad(FrozenModel):
@@ -67,7 +65,6 @@ class ClientLoad(FrozenModel):
     short_count: float = 0.0
     recent: tuple[Look, ...] = ()
     volume: Cusum = Cusum()
-    mix: dict[str, Cusum] = Field(default_factory=dict)
     dispersion: Dispersion = Dispersion()
     mix_scatter: float = 1.0
     """mean square of the mix's residuals: 1 if tasks are drawn independently"""
@@ -94,7 +91,8 @@ class ClientLoad(FrozenModel):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the queries by task; they sum to 1."""
+        """Share of the queries by task; they sum to 1. A task that happened not to be asked for
+        has one too, so that it gets a way in a plan."""
         total = sum(self.counts.values()) + PRIOR_QUERIES * len(self.counts)
         return {task: (count + PRIOR_QUERIES) / total for task, count in self.counts.items()}
 
@@ -123,13 +121,15 @@ class ClientLoad(FrozenModel):
     def after(self, new: NewQueries) -> ClientLoad:
         """With one more look."""
         watched = self._compared(new) if self.looks >= FIRST_LOOKS else self
-        grown = watched._added(new)
+        grown = watched._added(new, self.mix_scatter)
         if grown.looks == FIRST_LOOKS == len(grown.recent):
             grown = grown._scatter_among_first()
         since = grown.volume.looks_since_change(VOLUME_THRESHOLD)
         if since:
             grown = grown._volume_restarted(since)
-        since = max((m.looks_since_change(MIX_THRESHOLD) for m in grown.mix.values()), default=0)
+        since = looks_since_mix_change(
+            grown.recent, grown.counts, MEMORY_S, grown.looks - FIRST_LOOKS
+        )
         if since:
             grown = grown._mix_restarted(since)
         stay = self.stay.after(new.spent_s, grown.changes > self.changes)
@@ -143,19 +143,16 @@ class ClientLoad(FrozenModel):
         spread = self.dispersion.in_the_long_run * expected * widened + 1.0
         scaled = expected + (count - expected) / sqrt(widened)
         known = 1.0 + count / (sum(self.counts.values()) + 1.0)
-        mix, squares = {}, []
+        squares = []
         for task, share in self.shares.items():
             binomial = count * share * (1.0 - share) * known + 1.0
             excess = new.queries.get(task, 0) - count * share
             squares.append(min(excess**2 / binomial, LARGEST_SQUARE))
-            residual = excess / sqrt(binomial * max(1.0, self.mix_scatter))
-            mix[task] = self.mix.get(task, Cusum()).after(residual)
         weight = min(max(1.0 / (self.looks + 1), new.spent_s / MEMORY_S), LARGEST_WEIGHT)
         square = sum(squares) / len(squares) if squares else 1.0
         return self.model_copy(
             update={
                 "volume": self.volume.after((count - expected) / sqrt(spread)),
-                "mix": mix,
                 "dispersion": self.dispersion.after(scaled, expected, new.spent_s / MEMORY_S),
                 "mix_scatter": self.mix_scatter + (square - self.mix_scatter) * weight,
             }
@@ -166,14 +163,14 @@ class ClientLoad(FrozenModel):
         seconds shows at once. That mean lies nearer to them than the true one, hence the factor."""
         factor = sqrt(len(self.recent) / (len(self.recent) - 1))
         dispersion = self.dispersion
-        for spent_s, queries in self.recent:
+        for spent_s, queries, _ in self.recent:
             expected = (self.count + PRIOR_QUERIES) / self.seconds * spent_s
             count = expected + factor * (sum(queries.values()) - expected)
             dispersion = dispersion.after(count, expected, spent_s / MEMORY_S)
         return self.model_copy(update={"dispersion": dispersion})
 
-    def _added(self, new: NewQueries) -> ClientLoad:
-        """The memories with `new` in them."""
+    def _added(self, new: NewQueries, scatter: float) -> ClientLoad:
+        """The memories with `new` in them; `scatter` is that of the mix before it."""
         kept, short = exp(-new.spent_s / MEMORY_S), exp(-new.spent_s / SHORT_MEMORY_S)
         count = sum(new.queries.values())
         left_s = max(0.0, self.former_left_s - new.spent_s)
@@ -186,7 +183,10 @@ class ClientLoad(FrozenModel):
                 "looks": self.looks + 1,
                 "short_seconds": self.short_seconds * short + new.spent_s,
                 "short_count": self.short_count * short + count,
-                "recent": (*self.recent, (new.spent_s, dict(new.queries)))[-RECENT_LOOKS:],
+                "recent": (
+                    *self.recent,
+                    (new.spent_s, dict(new.queries), scatter),
+                )[-RECENT_LOOKS:],
                 "former_left_s": left_s,
                 "former_qps": self.former_qps if left_s else 0.0,
                 "look_s": new.spent_s if not self.looks else 0.9 * self.look_s + 0.1 * new.spent_s,
@@ -197,8 +197,8 @@ class ClientLoad(FrozenModel):
     def _volume_restarted(self, looks: int) -> ClientLoad:
         """The volume's memory cut to the last `looks`; what it was before is noted."""
         kept = self.recent[-looks:]
-        seconds = sum(spent_s for spent_s, _ in kept)
-        count = float(sum(sum(n.values()) for _, n in kept))
+        seconds = sum(spent_s for spent_s, *_ in kept)
+        count = float(sum(sum(queries.values()) for _, queries, _ in kept))
         before_qps = self._volume_without(seconds, count)
         larger = max(self.former_qps, before_qps)
         return self.model_copy(
@@ -218,10 +218,12 @@ class ClientLoad(FrozenModel):
         kept = self.recent[-looks:]
         return self.model_copy(
             update={
-                "mix_seconds": sum(spent_s for spent_s, _ in kept),
-                "counts": {t: float(sum(n.get(t, 0) for _, n in kept)) for t in self.counts},
+                "mix_seconds": sum(spent_s for spent_s, *_ in kept),
+                "counts": {
+                    task: float(sum(queries.get(task, 0) for _, queries, _ in kept))
+                    for task in self.counts
+                },
                 "looks": min(self.looks, len(kept)),
-                "mix": {},
                 "changes": self.changes + 1,
             }
         )
