@@ -20,7 +20,6 @@ from planner.policies import Options, solve
 from serving.experiments.intervals import mean_interval
 from serving.replan.decision_input import without_nodes
 from serving.replan.first_plan import with_homes_for_queues
-from serving.replan.need import LOAD_CHANGED, RATE_MOVED
 from serving.replan.options import ReplanOptions
 from serving.replan.replanner import Look
 from serving.report.regret import card_scores, regret_of
@@ -192,27 +191,33 @@ def dispersion(run: LiveRun) -> float:
 
 
 def reaction_s(run: LiveRun, flip_s: float) -> float:
-    """From a flip of the mix until it is answered: the first routes that were decided after it are
-    in force, or a decision about the changed load found none better than those in force. All that
+    """From a flip of the mix until it is answered: routes that were decided about the changed load
+    are in force, or all was decided about it and none found better than those in force. All that
     is left of the run if neither happens."""
-    answered_s = [each.in_force_s for each in run.changes if each.look.at_s >= flip_s]
-    decided = [look for look in run.looks if look.made is not None]
-    for look, spent_s in zip(decided, run.decisions_s, strict=True):
-        if look.at_s >= flip_s and not look.steps and _has_seen_it(look):
-            answered_s.append(look.at_s + spent_s)
+    answered_s = [each.in_force_s for each in run.changes if _knows_it(run, each.look, flip_s)]
+    for look in run.looks:
+        if look.made is not None and not look.steps and _knows_it(run, look, flip_s):
+            made = look.made
+            if not (made.question.given.shares_only or made.overtaken or made.fault):
+                answered_s.append(look.at_s + made.took_s)
     return min(answered_s, default=run.measurements.run.duration_s) - flip_s
 
 
 def changed_routes(run: LiveRun, flip_s: float) -> bool:
-    """Whether anything new was put in force after a flip of the mix."""
-    return any(each.look.at_s >= flip_s for each in run.changes)
+    """Whether a flip of the mix was answered with anything new."""
+    return any(_knows_it(run, each.look, flip_s) for each in run.changes)
 
 
-def _has_seen_it(look: Look) -> bool:
-    """Whether a decision was made because the load is another one."""
-    assert look.made is not None
-    why = look.made.why
-    return not look.made.fault and (why == LOAD_CHANGED or why.endswith(RATE_MOVED))
+def _knows_it(run: LiveRun, look: Look, flip_s: float) -> bool:
+    """Whether a change of the load has been found by `look` that was not before the flip."""
+    before = [
+        earlier.estimate.changes
+        for earlier in run.looks
+        if earlier.at_s < flip_s and earlier.estimate is not None
+    ]
+    if look.at_s < flip_s or look.estimate is None:
+        return False
+    return look.estimate.changes > max(before, default=0)
 
 
 def kill_edge(setting: Setting, at_s: float) -> TimelineEvent:

@@ -20,7 +20,7 @@ from serving.replan.moving_cost import LoadingLoss
 from serving.replan.plan_alternative import AlternativeKind, PlanAlternative
 from serving.replan.scenarios import Moments
 
-__all__ = ["better_homes", "find_alternatives", "routes_in_force"]
+__all__ = ["better_homes", "find_alternatives", "find_new_shares", "routes_in_force"]
 
 
 def routes_in_force(problem: Problem, plan: Plan) -> Allocation:
@@ -60,7 +60,7 @@ def find_alternatives(
     load is left out. Absent nodes keep the models that they had. A policy that can plan with
     moving costs (F16) does so where `moving` is given; it names what `present` holds.
     """
-    yield PlanAlternative(AlternativeKind.STAY, 1.0, present, routes_in_force(problem, present))
+    yield _staying(problem, present)
     kept = _only_of(present, absent)
     for room in options.rooms:
         narrowed = _narrowed(problem, room)
@@ -71,12 +71,35 @@ def find_alternatives(
             (AlternativeKind.PLAN, kept, solved),
         ]
         if not np.allclose(former_ct, problem.load_ct):
-            models = _solved(replace(narrowed, load_ct=former_ct), present, options, moving).plan
+            models = _solved(narrowed.changed(load_ct=former_ct), present, options, moving).plan
             found.append((AlternativeKind.PLAN, kept, _shares(narrowed, models, options)))
         for kind, held, solution in found:
-            made = None if solution is None else _stated(problem, solution, held)
-            if solution is not None and made is not None:
-                yield PlanAlternative(kind, room, made, solution.allocation, solution.certificate)
+            yield from _valid(problem, kind, room, held, solution)
+
+
+def find_new_shares(
+    problem: Problem, present: Plan, options: DecisionOptions
+) -> Iterator[PlanAlternative]:
+    """The present plan first, then the best shares for its models: linear programs only, and
+    nothing to load. What `find_alternatives` yields too, in a fraction of the time."""
+    yield _staying(problem, present)
+    room = options.rooms[0]
+    shares = _shares(_narrowed(problem, room), present, options)
+    yield from _valid(problem, AlternativeKind.ROUTES, room, present, shares)
+
+
+def _staying(problem: Problem, present: Plan) -> PlanAlternative:
+    return PlanAlternative(AlternativeKind.STAY, 1.0, present, routes_in_force(problem, present))
+
+
+def _valid(
+    problem: Problem, kind: AlternativeKind, room: float, held: Plan, solution: Solution | None
+) -> Iterator[PlanAlternative]:
+    """The alternative that `solution` is, with what `held` holds beside it; nothing where there is
+    none, or where it breaks a budget."""
+    made = None if solution is None else _stated(problem, solution, held)
+    if solution is not None and made is not None:
+        yield PlanAlternative(kind, room, made, solution.allocation, solution.certificate)
 
 
 def better_homes(
@@ -117,8 +140,7 @@ def _only_of(plan: Plan, nodes: tuple[str, ...]) -> Plan:
 
 
 def _narrowed(problem: Problem, room: float) -> Problem:
-    return replace(
-        problem,
+    return problem.changed(
         client_uplink_c=problem.client_uplink_c * room,
         uplink_a=problem.uplink_a * room,
         edge_uplink_e=problem.edge_uplink_e * room,

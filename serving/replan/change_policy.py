@@ -14,23 +14,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from serving.replan.decision import Decision, decide, renew
-from serving.replan.decision_input import DecisionInput, Ground
+from serving.replan.decision import decide, renew
 from serving.replan.estimate.forecast import LatestForecast, expected_estimate, import_smoothing
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.need import Considered, why_decide
+from serving.replan.planning import Planner
 
 __all__ = [
-    "REACTIVE", "ChangePolicy", "Planner", "Seen", "forecast_policy", "periodic_policy",
+    "REACTIVE", "ChangePolicy", "Seen", "forecast_policy", "periodic_policy",
 ]  # fmt: skip
 
 NO_HISTORY = LoadHistory()
 SEASONS_KEPT = 6
 """of past periods, for a forecast: parameters are fitted to five of them and tried on the last"""
-
-Planner = Callable[[Ground, DecisionInput], Decision]
-"""Decides, here or in another process. Raises `PlanningError`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ known moves nothing, and a sure small gain without a move is taken.
 Where clients follow their queues (`RoutingMode.PENALTY`), models are judged by what they are worth
 there (`queue_value`), and new shares, which then decide little and cost nothing, as ever. While the
 models of a new plan load, new shares for those that are held may be followed: loading takes
-seconds, routes turn at once.
+seconds, routes turn at once. For a load that is new, new shares are decided about alone and first
+(`DecisionInput.shares_only`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -24,7 +25,12 @@ from cluster.document import FrozenModel
 from planner.allocation import Allocation
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
-from serving.replan.alternatives import better_homes, find_alternatives, routes_in_force
+from serving.replan.alternatives import (
+    better_homes,
+    find_alternatives,
+    find_new_shares,
+    routes_in_force,
+)
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate
 from serving.replan.moving_cost import (
@@ -160,26 +166,30 @@ def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judg
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(float(problem.window_e.min()))
-    problem = replace(
-        problem,
+    problem = problem.changed(
         load_ct=mean_load(problem, estimate),
         dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),
     )
-    capacity = replace(without_nodes(ground.capacity, given.absent), load_ct=problem.load_ct)
+    capacity = without_nodes(ground.capacity, given.absent).changed(load_ct=problem.load_ct)
     former_ct = former_load(problem, estimate)
     moments = moments_of(problem, estimate)
     horizon_s = min(options.horizon_s, estimate.stay_s)
     held = routes_in_force(problem, given.present)
-    lost_qps = _lost_qps(ground, problem, capacity, held, estimate, moments)
+    lost_qps: Mapping[str, float] = {}
+    if not given.shares_only:
+        lost_qps = _lost_qps(ground, problem, capacity, held, estimate, moments)
     loss = LoadingLoss.of(problem, lost_qps, ground.load_s)
-    moving = loss.moving(problem, given.present, horizon_s) if pays else None
-    stay, *others = find_alternatives(
-        problem, former_ct, given.present, given.absent, options, moving
-    )
-    if ground.routing is RoutingMode.PENALTY:
-        others += better_homes(
-            problem, capacity, [stay, *others], moments, loss, given.absent, horizon_s, options
+    if given.shares_only:
+        stay, *others = find_new_shares(problem, given.present, options)
+    else:
+        moving = loss.moving(problem, given.present, horizon_s) if pays else None
+        stay, *others = find_alternatives(
+            problem, former_ct, given.present, given.absent, options, moving
         )
+        if ground.routing is RoutingMode.PENALTY:
+            others += better_homes(
+                problem, capacity, [stay, *others], moments, loss, given.absent, horizon_s, options
+            )
     draws = draw_loads(problem, estimate, options.draws, options.seed)
     grown_ct = np.divide(
         former_ct, problem.load_ct, out=np.ones_like(former_ct), where=problem.load_ct > 0
@@ -207,7 +217,7 @@ def _lost_qps(
         now = lost_by_queues(capacity, held, now_ct, single)
     else:
         often = lost_by_shares(problem, held)
-        now = lost_by_shares(replace(problem, load_ct=now_ct), held)
+        now = lost_by_shares(problem.changed(load_ct=now_ct), held)
     return {node: max(qps, now.get(node, 0.0)) for node, qps in often.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -50,6 +50,11 @@ class DecisionInput(FrozenModel):
     at_s: float = Field(description="seconds since the loop was started")
     estimate: LoadEstimate
     absent: tuple[str, ...] = Field(description="nodes that are planned without")
+    shares_only: bool = Field(
+        default=False,
+        description="between the plan in force and new shares for its models: what can be known "
+        "and done at once",
+    )
     ratios: dict[str, float] = Field(
         default_factory=dict,
         description="measured / stated bandwidth of links ('source to target') and batch times of "
@@ -102,8 +107,7 @@ def _with_slow_devices(capacity: Problem, ratios: Mapping[str, float]) -> Proble
     def parts(names: tuple[str, ...], compute_n: FloatArray) -> FloatArray:
         return np.array([part(n, float(c)) for n, c in zip(names, compute_n, strict=True)])
 
-    return replace(
-        capacity,
+    return capacity.changed(
         client_compute_c=parts(capacity.clients, capacity.client_compute_c),
         edge_compute_e=parts(capacity.edges, capacity.edge_compute_e),
         cloud_compute=part(capacity.cloud, capacity.cloud_compute),
@@ -112,7 +116,7 @@ def _with_slow_devices(capacity: Problem, ratios: Mapping[str, float]) -> Proble
 
 def _without_load(problem: Problem) -> Problem:
     """The load is the estimate's; without it problems of different loads are the same."""
-    return replace(problem, load_ct=np.zeros_like(problem.load_ct))
+    return problem.changed(load_ct=np.zeros_like(problem.load_ct))
 
 
 def without_nodes(problem: Problem, absent: Collection[str]) -> Problem:
@@ -128,8 +132,7 @@ def without_nodes(problem: Problem, absent: Collection[str]) -> Problem:
         problem.client_of_a, weights=np.where(gone_a, 0.0, 1.0), minlength=len(problem.clients)
     )
     no_backhaul_e = gone_e | (problem.cloud in absent)
-    return replace(
-        problem,
+    return problem.changed(
         uplink_a=np.where(gone_a, 0.0, problem.uplink_a),
         client_uplink_c=np.where(left_c > 0, problem.client_uplink_c, 0.0),
         edge_uplink_e=np.where(no_backhaul_e, 0.0, problem.edge_uplink_e),

@@ -2,7 +2,8 @@
 
 Every period the nodes show their counters. Mostly that is all. When the load has moved beyond what
 was known of it, or nodes came or went, `serving.replan.decision` compares the plan in force with
-others, in a process of its own; one that surely gains goes out as the next version.
+others, in processes of its own; one that surely gains goes out as the next version. The looks go on
+while models are thought about.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,20 +20,31 @@ from cluster.demand import Phase
 from cluster.providers.state import ClusterError
 from cluster.topology import Topology
 from planner.plan import Plan
-from serving.errors import PlanChangeConflictError
+from serving.errors import PlanChangeConflictError, PlanningError
 from serving.node.snapshot import NodeSnapshot
-from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
+from serving.replan.change_policy import REACTIVE, ChangePolicy
+from serving.replan.decision import Decision
 from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.planning_process import PlanningProcess
-from serving.replan.replanner import Look, Made, Replanner, must_answer, serving_nodes
+from serving.replan.planning import Planners
+from serving.replan.replanner import (
+    DecisionQuestion,
+    Look,
+    Made,
+    Replanner,
+    must_answer,
+    serving_nodes,
+)
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
 __all__ = ["LookReport", "ReplanLoop", "ReplannedFleet"]
 
+FETCH_S = 0.1
+"""between two looks whether a decision is made"""
+OVERTAKEN = "overtaken: meanwhile the load or the plan in force was another"
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +86,7 @@ class ReplanLoop:
     """Runs beside traffic until cancelled.
 
     `state` has the plan in force, with its version. `policy` says when and how plans change; its
-    decisions are made in a process of the loop's own, unless a `planner` is given to make them.
+    decisions are made in processes of the loop's own, unless `planners` are given to make them.
     `log` and `state_path` may be left out.
     """
 
@@ -86,7 +99,7 @@ class ReplanLoop:
         *,
         clock: Callable[[], float],
         policy: ChangePolicy = REACTIVE,
-        planner: Planner | None = None,
+        planners: Planners | None = None,
         log: DecisionLog | None = None,
         state_path: Path | None = None,
         spill_over: bool = True,
@@ -100,18 +113,21 @@ class ReplanLoop:
         self._state_path = state_path
         self._on_look = on_look
         self._routing = routing
-        self._process = None
-        if planner is None:
-            planner = self._process = PlanningProcess(policy.decide, options.planning_limit_s)
+        self._close_planners = planners is None
+        self._planners = planners or Planners.in_processes(policy.decide, options.planning_limit_s)
         self._replanner = Replanner(
             setting,
             state,
             options.decision,
-            replace(policy, decide=planner),
+            policy,
             spill_over=spill_over,
             routing=routing,
             look_s=options.period_s,
         )
+        self._open: DecisionQuestion | None = None
+        """about models, that is being decided"""
+        self._silent: frozenset[str] = frozenset()
+        """nodes that gave no answer at the latest look"""
         self._asked = [node.name for node in fleet.topology.nodes]
         self._failures = 0
         self._broken_off = False
@@ -129,26 +145,32 @@ class ReplanLoop:
         try:
             while True:
                 began_s = self._clock()
-                step = asyncio.ensure_future(asyncio.to_thread(self._step, began_s - started_s))
-                try:
-                    await asyncio.shield(step)
-                except asyncio.CancelledError:
-                    await step
-                    raise
-                spent_s = self._clock() - began_s
-                await asyncio.sleep(max(0.0, self._options.period_s - spent_s))
+                await self._whole(partial(self._look, began_s - started_s))
+                while (left_s := self._options.period_s - (self._clock() - began_s)) > 0:
+                    await asyncio.sleep(left_s if self._open is None else min(left_s, FETCH_S))
+                    await self._whole(self._fetch)
+                await asyncio.sleep(0)
         finally:
             self.close()
 
+    async def _whole(self, step: Callable[[], object]) -> None:
+        """Take a step on a thread; a cancellation waits for its end."""
+        taken = asyncio.ensure_future(asyncio.to_thread(self._guarded, step))
+        try:
+            await asyncio.shield(taken)
+        except asyncio.CancelledError:
+            await taken
+            raise
+
     def close(self) -> None:
-        """End the planning process and save the state."""
-        if self._process is not None:
-            self._process.close()
+        """End the planning processes and save the state."""
+        if self._close_planners:
+            self._planners.close()
         self._save()
 
-    def _step(self, at_s: float) -> None:
+    def _guarded(self, step: Callable[[], object]) -> None:
         try:
-            self._look(at_s)
+            step()
         except Exception:
             # Whatever it was, the nodes go on with the plan in force, and so does the loop.
             self._failures += 1
@@ -160,8 +182,6 @@ class ReplanLoop:
                 _log.exception("the live loop ends: no node has answered for %.0f s", silent_s)
                 raise
             _log.exception("a look at the load failed; the plan in force stays")
-        else:
-            self._failures = 0
 
     def _look(self, at_s: float) -> None:
         snapshots = self._fleet.snapshots_within(self._options.answer_limit_s)
@@ -172,14 +192,48 @@ class ReplanLoop:
             )
         self._answered_s = now_s = self._clock()
         self._refuse_strange_version(snapshots)
+        self._silent = frozenset(self._asked) - serving_nodes(snapshots)
         look = self._replanner.look(self._asked, snapshots, now_s, at_s)
-        change = None
-        if look.made is not None:
-            self._note(look, look.made, self._clock() - now_s)
-            silent = frozenset(self._asked) - serving_nodes(snapshots)
-            change = self._change(look, look.made, silent)
-        if look.made is not None or now_s - self._saved_s >= self._options.save_s:
-            self._save()
+        if look.question is None or not self._answered(look.question):
+            if now_s - self._saved_s >= self._options.save_s:
+                self._save()
+            self._on_look(LookReport(look, self._replanner.plan))
+        self._failures = 0
+
+    def _answered(self, question: DecisionQuestion) -> bool:
+        """Have a question answered and follow the answer; False where it is not there yet."""
+        ground, given = question.ground, question.given
+        if not given.shares_only:
+            self._planners.models.begin(ground, given)
+            self._open = question
+            return self._fetch()
+        try:
+            outcome: Decision | PlanningError = self._planners.shares(ground, given)
+        except PlanningError as error:
+            outcome = error
+        self._follow(self._replanner.decided(question, outcome, self._clock()))
+        return True
+
+    def _fetch(self) -> bool:
+        """Follow the answer to the open question, if it is there."""
+        if self._open is None:
+            return False
+        try:
+            outcome: Decision | PlanningError | None = self._planners.models.outcome()
+        except PlanningError as error:
+            outcome = error
+        if outcome is None:
+            return False
+        question, self._open = self._open, None
+        self._follow(self._replanner.decided(question, outcome, self._clock()))
+        return True
+
+    def _follow(self, look: Look) -> None:
+        """Note what was decided, and put it in force."""
+        assert look.made is not None
+        self._note(look, look.made)
+        change = self._change(look, look.made)
+        self._save()
         self._on_look(LookReport(look, self._replanner.plan, change))
 
     def _refuse_strange_version(self, snapshots: Mapping[str, NodeSnapshot]) -> None:
@@ -196,33 +250,35 @@ class ReplanLoop:
                 "changes plans"
             )
 
-    def _change(self, look: Look, made: Made, silent: frozenset[str]) -> RolloutReport | None:
+    def _change(self, look: Look, made: Made) -> RolloutReport | None:
         """Put the plan of a decision in force, if it is another one.
 
         Nodes that are silent now are left out or waited for (`must_answer`); routers find ways
         around them meanwhile, and when they are back it is decided anew.
         """
-        plan = look.change_to
+        plan, number = look.change_to, made.question.given.number
+        if made.overtaken:
+            self._append(lambda log: log.change(ChangeLine(number=number, fault=OVERTAKEN)))
         if plan is None or self._options.dry_run:
             return None
-        if waited_for := must_answer(silent, look, self._fleet.topology):
+        if waited_for := must_answer(self._silent, look, self._fleet.topology):
             fault = f"not put in force: no answer of {', '.join(waited_for)}"
-            _log.warning("the plan of decision %d is %s", made.given.number, fault)
-            self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=fault)))
+            _log.warning("the plan of decision %d is %s", number, fault)
+            self._append(lambda log: log.change(ChangeLine(number=number, fault=fault)))
             return None
         try:
             for step in look.steps[:-1]:
-                self._put_in_force(step, look, silent)
-            change = self._put_in_force(plan, look, silent)
+                self._put_in_force(step, look)
+            change = self._put_in_force(plan, look)
         except Exception as error:
             # After a conflict nothing was touched, and what is in force now is another's plan.
             self._broken_off = not isinstance(error, PlanChangeConflictError)
             self._replanner.broken_off()
             words = f"{type(error).__name__}: {error}"
-            self._append(lambda log: log.change(ChangeLine(number=made.given.number, fault=words)))
+            self._append(lambda log: log.change(ChangeLine(number=number, fault=words)))
             raise
         line = ChangeLine(
-            number=made.given.number,
+            number=number,
             version=change.version,
             total_s=change.total_s,
             reaction_s=change.reaction_s,
@@ -230,41 +286,42 @@ class ReplanLoop:
         self._append(lambda log: log.change(line))
         return change
 
-    def _put_in_force(self, plan: Plan, look: Look, without: frozenset[str]) -> RolloutReport:
+    def _put_in_force(self, plan: Plan, look: Look) -> RolloutReport:
         change = self._fleet.apply(
             plan,
             self._replanner.setting,
             look.phase,
             expected_version=self._replanner.plan.version,
             routing=self._routing,
-            without=without,
+            without=self._silent,
         )
         self._replanner.adopted(plan, change.version)
         return change
 
-    def _note(self, look: Look, made: Made, took_s: float) -> None:
+    def _note(self, look: Look, made: Made) -> None:
         """Say what was decided, to people and to the decision log."""
         assert look.estimate is not None
-        decision = made.decision
+        question, decision = made.question, made.decision
         _log.info(
             "load %.1f queries/s (%s): %s",
-            look.estimate.total_qps, made.why,
+            look.estimate.total_qps, question.why,
             made.fault if decision is None
             else f"the plan in force reaches {decision.present:.3f}, another one "
             f"{decision.proposed:.3f}: "
-            + (f"it changes: {decision.reason}" if decision.changes
+            + (OVERTAKEN if made.overtaken
+               else f"it changes: {decision.reason}" if decision.changes
                else f"it stays: {decision.reason}"),
         )  # fmt: skip
         line = DecisionLine(
-            digest=made.ground.problem.digest,
-            why=made.why,
-            given=made.given,
+            digest=question.ground.problem.digest,
+            why=question.why,
+            given=question.given,
             decision=decision,
             fault=made.fault,
-            took_s=took_s,
+            took_s=made.took_s,
             dry_run=self._options.dry_run,
         )
-        self._append(lambda log: log.decision(made.ground, line))
+        self._append(lambda log: log.decision(question.ground, line))
 
     def _append(self, write: Callable[[DecisionLog], None]) -> None:
         """A log that cannot be written must not cost the loop, which serves without it."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from serving.replan.estimate.load_estimate import LoadEstimate
 
-__all__ = ["LOAD_CHANGED", "RATE_MOVED", "Considered", "why_decide"]
+__all__ = ["Considered", "is_settled", "load_has_moved", "why_decide"]
 
 LOAD_CHANGED = "the load has changed"
 RATE_MOVED = "has moved"
@@ -27,6 +27,11 @@ BETTER_KNOWN = 1.4
 """times as many seconds of load behind an estimate: its errors are smaller by the root of that. A
 decision takes a third of a second; with 2.0, bursts were answered with other models 8 s later"""
 
+SETTLED_S = 3.0
+"""of a load, before models are moved for it. A decision about models takes seconds where planning
+gives way to serving, and moves none for a load that is hardly known. One about new shares takes a
+tenth of that, and they cost nothing."""
+
 BURSTIER = 3.0
 """times the dispersion that was known of a client: Poisson counts of ten looks show so much once in
 a thousand times"""
@@ -37,6 +42,7 @@ class Considered(FrozenModel):
 
     estimate: LoadEstimate
     absent: tuple[str, ...]
+    shares_only: bool = Field(default=False, description="models were not decided about")
     ratios: dict[str, float] = Field(
         default_factory=dict, description="of links and devices that are not as stated"
     )
@@ -63,6 +69,8 @@ def why_decide(
         return "other clients are known"
     if set(estimate.former_qps) < set(then.former_qps):
         return "a former load is forgotten"
+    if before.shares_only and is_settled(estimate):
+        return "models are to be decided about"
     if then.in_burst and not estimate.in_burst:
         return "the burst is over"
     if estimate.seen_s >= BETTER_KNOWN * then.seen_s:
@@ -82,6 +90,16 @@ def why_decide(
         > ERRORS_APART * _errors_qps(estimate, then, client, task)
     ]
     return f"the rate of {moved[0]} {RATE_MOVED}" if moved else ""
+
+
+def load_has_moved(why: str) -> bool:
+    """Whether the reason is that the load is another one."""
+    return why == LOAD_CHANGED or why.endswith(RATE_MOVED)
+
+
+def is_settled(estimate: LoadEstimate) -> bool:
+    """Whether a load is known for long enough to think of models."""
+    return estimate.seen_s >= SETTLED_S
 
 
 def _errors_qps(now: LoadEstimate, then: LoadEstimate, client: str, task: str) -> float:

@@ -51,7 +51,8 @@ def warm_kernels() -> None:
 
 
 class PlanningProcess:
-    """Calls `task` in the worker; callable like it. Use from one thread at a time.
+    """Calls `task` in the worker; callable like it, or with `begin` and `outcome`, without waiting.
+    Use from one thread at a time.
 
     A task may compute for `limit_s` seconds, and take `PATIENCE` times as long on a busy machine.
     `task` and `warm` must be functions of a module, since the worker imports them by name.
@@ -69,6 +70,11 @@ class PlanningProcess:
         self._worker: BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
         self._ready = False
+        self._arguments: tuple[object, ...] | None = None
+        """of a task that is begun, and not sent yet: the worker still starts"""
+        self._in_flight = False
+        """whether a task was sent whose outcome was not received"""
+        self._begun_s = self._computed_before_s = 0.0
         self.start()
 
     def start(self) -> None:
@@ -92,43 +98,78 @@ class PlanningProcess:
     def __call__(self, *arguments: object) -> Any:
         """`task(*arguments)`. Raises `PlanningError` when the worker fails, dies or is too slow;
         the next call finds a new one."""
+        self.begin(*arguments)
+        while (answer := self._answer(LOOK_S)) is None:
+            pass
+        return answer[0]
+
+    def begin(self, *arguments: object) -> None:
+        """Start `task(*arguments)`, after what was begun before, whose outcome is dropped."""
         self.start()
-        try:
-            if not self._ready:
-                self._receive(START_LIMIT_S, "did not start")
-                self._ready = True
-            assert self._connection is not None
-            self._connection.send(arguments)
-            done, outcome = self._receive(self._limit_s, "found no plan")
-        except (EOFError, OSError):
-            code = self._end()
-            self.start()
-            raise PlanningError(f"the planning process died (exit code {code})") from None
-        if not done:
-            raise PlanningError(f"planning failed: {outcome}")
-        return outcome
+        self._arguments = arguments
+        self._begun_s, self._computed_before_s = time.monotonic(), 0.0
+        if self._ready:
+            with suppress(EOFError):  # it has died, which shows when the task is sent
+                self._computed_before_s = self._computed_s()
+
+    def outcome(self) -> Any:
+        """What the task returned; None while it runs. Raises `PlanningError` as a call does."""
+        answer = self._answer(0.0)
+        return None if answer is None else answer[0]
 
     def close(self) -> None:
         """End the worker."""
         self._end()
 
-    def _receive(self, limit_s: float, what: str) -> tuple[bool, Any]:
-        """What the worker sends. Raises `PlanningError` once it has computed for `limit_s`."""
-        assert self._connection is not None
-        begun_s, computed_s = time.monotonic(), self._computed_s()
-        while not self._connection.poll(LOOK_S):
-            spent_s = self._computed_s() - computed_s
-            waited_s = time.monotonic() - begun_s
-            if spent_s <= limit_s and waited_s <= PATIENCE * limit_s:
-                continue
-            self._end()
+    def _answer(self, wait_s: float) -> tuple[Any] | None:
+        """What the task returned, in a tuple; None if it has not within `wait_s`."""
+        try:
+            if self._arguments is not None and not self._sent(wait_s):
+                return None
+            received = self._received(wait_s, self._limit_s, "found no plan")
+        except (EOFError, OSError):
+            code = self._end()
             self.start()
-            raise PlanningError(
-                f"the planning process {what} in {waited_s:.0f} s, of which it computed for "
-                f"{spent_s:.0f} s; it was killed and started anew"
-            )
-        answer: tuple[bool, Any] = self._connection.recv()
-        return answer
+            raise PlanningError(f"the planning process died (exit code {code})") from None
+        if received is None:
+            return None
+        done, outcome = received
+        if not done:
+            raise PlanningError(f"planning failed: {outcome}")
+        return (outcome,)
+
+    def _sent(self, wait_s: float) -> bool:
+        """Send the task to the worker once that is ready, and say whether it was."""
+        if not self._ready:
+            if self._received(wait_s, START_LIMIT_S, "did not start") is None:
+                return False
+            self._ready = True
+        if self._in_flight and self._received(wait_s, self._limit_s, "found no plan") is None:
+            return False
+        assert self._connection is not None
+        self._connection.send(self._arguments)
+        self._arguments, self._in_flight = None, True
+        self._begun_s, self._computed_before_s = time.monotonic(), self._computed_s()
+        return True
+
+    def _received(self, wait_s: float, limit_s: float, what: str) -> tuple[bool, Any] | None:
+        """What the worker sends; None if nothing within `wait_s`. Raises `PlanningError` once it
+        has computed for `limit_s`."""
+        assert self._connection is not None
+        if self._connection.poll(wait_s):
+            answer: tuple[bool, Any] = self._connection.recv()
+            self._in_flight = False
+            return answer
+        spent_s = self._computed_s() - self._computed_before_s
+        waited_s = time.monotonic() - self._begun_s
+        if spent_s <= limit_s and waited_s <= PATIENCE * limit_s:
+            return None
+        self._end()
+        self.start()
+        raise PlanningError(
+            f"the planning process {what} in {waited_s:.0f} s, of which it computed for "
+            f"{spent_s:.0f} s; it was killed and started anew"
+        )
 
     def _computed_s(self) -> float:
         """CPU seconds of the worker so far. Raises `EOFError` if it has died."""
@@ -147,7 +188,8 @@ class PlanningProcess:
         code = self._worker.exitcode
         if self._connection is not None:
             self._connection.close()
-        self._worker = self._connection = None
+        self._worker = self._connection = self._arguments = None
+        self._in_flight = False
         return code
 
 

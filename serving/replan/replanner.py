@@ -22,11 +22,11 @@ from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground
 from serving.replan.estimate.load_estimate import EstimatorState, LoadEstimate, LoadEstimator
 from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.loop_state import LoopState
-from serving.replan.need import Considered
+from serving.replan.need import Considered, is_settled, load_has_moved
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
-__all__ = ["Look", "Made", "Replanner", "must_answer", "serving_nodes"]
+__all__ = ["DecisionQuestion", "Look", "Made", "Replanner", "must_answer", "serving_nodes"]
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
@@ -36,15 +36,28 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """A decision and what it was made from."""
+class DecisionQuestion:
+    """What is to be decided, and from what."""
 
     ground: Ground
     given: DecisionInput
     why: str
+    asked_s: float
+    """by the clock"""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A decision and what it was made from."""
+
+    question: DecisionQuestion
+    took_s: float
     decision: Decision | None = None
     fault: str = ""
     """why planning failed"""
+    overtaken: bool = False
+    """whether the load, the nodes or the plan in force are not what was decided about: another
+    decision follows, and this one changes nothing"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +70,23 @@ class Look:
     estimate: LoadEstimate | None = None
     """that is planned for; None while too little is known"""
     absent: tuple[str, ...] = ()
+    question: DecisionQuestion | None = None
+    """None where there is nothing to decide"""
     made: Made | None = None
-    """None where there was nothing to decide"""
+    """what was decided"""
 
     @property
     def change_to(self) -> Plan | None:
         """The plan to put in force, if one is."""
-        decided = self.made.decision if self.made else None
-        return decided.plan if decided else None
+        return self.steps[-1] if self.steps else None
 
     @property
     def steps(self) -> tuple[Plan, ...]:
         """What to put in force, one after the other: `change_to` is the last, if there is one."""
-        decided = self.made.decision if self.made else None
-        found = (decided.meanwhile, decided.plan) if decided else ()
-        return tuple(plan for plan in found if plan is not None)
+        if self.made is None or self.made.decision is None or self.made.overtaken:
+            return ()
+        decided = self.made.decision
+        return tuple(plan for plan in (decided.meanwhile, decided.plan) if plan is not None)
 
     @property
     def phase(self) -> Phase:
@@ -119,15 +134,19 @@ class Replanner:
         self._estimator = LoadEstimator(setting.tasks, estimate)
         self._history: LoadHistory | None = None
         """None before the first look"""
-        self._decided_s: float | None = None
+        self._asked_s: float | None = None
+        self._open: DecisionQuestion | None = None
+        """about models, that is not answered yet"""
         self._state = state
         self._pause_s = 0.0
         self._quiet_until_s = 0.0
 
     @property
     def state(self) -> LoopState:
-        """All that another loop needs to go on."""
+        """All that another loop needs to go on, which does not know what this one asked for."""
         update: dict[str, object] = {"estimator": self._estimator.state}
+        if self._open is not None:
+            update["considered"] = None
         if self._history is not None:
             update["history"] = self._history
         return self._state.model_copy(update=update)
@@ -149,10 +168,12 @@ class Replanner:
         now_s: float,
         at_s: float,
     ) -> Look:
-        """Take in what those of the `asked` nodes that answered show, and decide if it is time.
+        """Take in what those of the `asked` nodes that answered show, and ask if it is time.
 
-        `now_s` is the clock's, `at_s` is counted from the start of the loop. What follows from a
-        look is carried out by the caller, who says so by `adopted`.
+        `now_s` is the clock's, `at_s` is counted from the start of the loop. The caller has the
+        question answered and tells the answer by `decided`; what follows from that it carries out,
+        and says so by `adopted`. While a question about models is open, new shares alone are asked
+        about, where the load is a new one.
         """
         clients = {node.name for node in self._setting.topology.clients}
         seen = self._estimator.update(
@@ -169,11 +190,40 @@ class Replanner:
         look = Look(at_s, self.plan, estimate, absent)
         if estimate is None or now_s < self._quiet_until_s:
             return look
-        considered = self._state.considered
         why = self._policy.why(
-            estimate, absent, calibration.used, considered, now_s, self._decided_s
+            estimate, absent, calibration.used, self._state.considered, now_s, self._asked_s
         )
-        return replace(look, made=self._decide(estimate, absent, why, now_s, at_s)) if why else look
+        if not why:
+            return look
+        known = self._state.considered is not None
+        shares_only = known and (load_has_moved(why) or not is_settled(estimate))
+        if self._open is not None and not shares_only:
+            return look
+        return replace(look, question=self._ask(look, why, now_s, shares_only=shares_only))
+
+    def decided(
+        self, question: DecisionQuestion, outcome: Decision | PlanningError, now_s: float
+    ) -> Look:
+        """What follows from the answer to a question, which has come by now."""
+        given = question.given
+        if not given.shares_only:
+            self._open = None
+        look = Look(given.at_s, self.plan, given.estimate, given.absent, question)
+        took_s = now_s - question.asked_s
+        if isinstance(outcome, PlanningError):
+            self._pause_s = min(2.0 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+            self._quiet_until_s = question.asked_s + self._pause_s
+            self._state = self._state.model_copy(update={"considered": None})
+            _log.error(
+                "%s; the plan in force stays, the next try is in %g s", outcome, self._pause_s
+            )
+            return replace(look, made=Made(question, took_s, fault=str(outcome)))
+        self._pause_s = 0.0
+        latest = self._state.considered
+        overtaken = self.plan.version != given.present.version or (
+            latest is not None and latest.estimate.changes != given.estimate.changes
+        )
+        return replace(look, made=Made(question, took_s, outcome, overtaken=overtaken))
 
     def adopted(self, plan: Plan, version: int) -> None:
         """`plan` is in force as `version`."""
@@ -185,42 +235,36 @@ class Replanner:
         """The plan of the last look could not be put in force: it is decided again."""
         self._state = self._state.model_copy(update={"considered": None})
 
-    def _decide(
-        self,
-        estimate: LoadEstimate,
-        absent: tuple[str, ...],
-        why: str,
-        now_s: float,
-        at_s: float,
-    ) -> Made:
-        self._decided_s = now_s
+    def _ask(self, look: Look, why: str, now_s: float, *, shares_only: bool) -> DecisionQuestion:
+        """The question of `look`: for a load that is new, about new shares alone."""
+        assert look.estimate is not None
+        self._asked_s = now_s
         number = self._state.decisions + 1
-        self._state = self._state.model_copy(update={"decisions": number})
         given = DecisionInput(
             number=number,
-            at_s=at_s,
-            estimate=estimate,
-            absent=absent,
+            at_s=look.at_s,
+            estimate=look.estimate,
+            absent=look.absent,
+            shares_only=shares_only,
             ratios=self._state.calibration.used,
             present=self.plan,
             options=self._options,
         )
         ground = ground_of(
             self.setting,
-            estimate.phase(),
+            look.phase,
             spill_over=self._spill_over,
             routing=self._routing,
             ratios=given.ratios,
         )
-        try:
-            decision = self._policy.decide(ground, given)
-        except PlanningError as error:
-            self._pause_s = min(2.0 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
-            self._quiet_until_s = now_s + self._pause_s
-            _log.error("%s; the plan in force stays, the next try is in %g s", error, self._pause_s)
-            return Made(ground, given, why, fault=str(error))
-        self._pause_s = 0.0
-        self._state = self._state.model_copy(
-            update={"considered": Considered(estimate=estimate, absent=absent, ratios=given.ratios)}
+        considered = Considered(
+            estimate=look.estimate,
+            absent=look.absent,
+            shares_only=shares_only,
+            ratios=given.ratios,
         )
-        return Made(ground, given, why, decision)
+        self._state = self._state.model_copy(update={"decisions": number, "considered": considered})
+        question = DecisionQuestion(ground, given, why, now_s)
+        if not shares_only:
+            self._open = question
+        return question

@@ -22,17 +22,16 @@ from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import ServingError
 from serving.node.snapshot import NodeSnapshot
-from serving.replan.change_policy import Planner
 from serving.replan.loop import ReplanLoop
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.planning_process import PlanningProcess
+from serving.replan.planning import Planner, Planners
 from serving.replan.replanner import Look
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
 from serving.runs.request import RunRequest
 from serving.setting.setting import Setting
-from serving.simulation.live_run import Change, LiveRun, TimedPlanner
+from serving.simulation.live_run import Change, LiveRun
 from serving.traffic.images import LabelledImages
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.schedule import build_schedule
@@ -90,11 +89,10 @@ class _LoopBeside:
         options: ReplanOptions,
         fleet: Fleet,
         version: int,
-        planner: TimedPlanner,
+        planners: Planners,
     ) -> None:
         self._fleet = _WatchedFleet(fleet)
         self.looks: list[Look] = []
-        self.decisions_s = planner.spent_s
         self._loop = ReplanLoop(
             self._fleet,
             LoopState(plan=request.plan.model_copy(update={"version": version})),
@@ -102,7 +100,7 @@ class _LoopBeside:
             options,
             clock=time.monotonic,
             policy=request.policy,
-            planner=planner,
+            planners=planners,
             routing=request.routing,
             on_look=lambda report: self.looks.append(report.look),
         )
@@ -143,7 +141,7 @@ class ClusterRuns:
         self._setting: Setting | None = None
         self._state: ClusterState | None = None
         self._fleet: Fleet | None = None
-        self._planners: dict[Planner, PlanningProcess] = {}
+        self._planners: dict[Planner, Planners] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -154,8 +152,8 @@ class ClusterRuns:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self._planners.values():
-            process.close()
+        for planners in self._planners.values():
+            planners.close()
         self._planners.clear()
         self._down()
 
@@ -179,8 +177,8 @@ class ClusterRuns:
         )
         loop = None
         if request.options is not None:
-            planner = TimedPlanner(self._planner(request.policy.decide), None)
-            loop = _LoopBeside(request, request.options, fleet, change.version, planner)
+            planners = self._planners_for(request.policy.decide)
+            loop = _LoopBeside(request, request.options, fleet, change.version, planners)
         parts = [part for part in (faults, loop.run if loop else None) if part is not None]
         run = run_traffic(
             fleet,
@@ -196,14 +194,15 @@ class ClusterRuns:
                 f"what ran beside the traffic of seed {request.seed} broke off: {run.beside_fault}"
             )
         if loop is None:
-            return LiveRun(run.measurements, [], [], [])
-        return LiveRun(run.measurements, loop.looks, loop.changes, loop.decisions_s)
+            return LiveRun(run.measurements, [], [])
+        return LiveRun(run.measurements, loop.looks, loop.changes)
 
-    def _planner(self, decide: Planner) -> PlanningProcess:
-        """The process that makes such decisions. It is kept from run to run, so that only the first
-        one waits for its imports."""
+    def _planners_for(self, decide: Planner) -> Planners:
+        """The processes that make such decisions. They are kept from run to run, so that only the
+        first one waits for their imports."""
         if decide not in self._planners:
-            self._planners[decide] = PlanningProcess(decide, ReplanOptions().planning_limit_s)
+            limit_s = ReplanOptions().planning_limit_s
+            self._planners[decide] = Planners.in_processes(decide, limit_s)
         return self._planners[decide]
 
     def _ready(self, setting: Setting) -> tuple[Fleet, ClusterState]:

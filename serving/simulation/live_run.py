@@ -6,25 +6,26 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cluster.demand import Phase
 from cluster.timeline import TimelineEvent
 from models.runtime.device_errors import DeviceLostError
 from planner.plan import Plan
-from serving.replan.change_policy import REACTIVE, ChangePolicy, Planner
+from serving.errors import PlanningError
+from serving.replan.change_policy import REACTIVE, ChangePolicy
 from serving.replan.decision import Decision
-from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
-from serving.replan.replanner import Look, Replanner, must_answer, serving_nodes
+from serving.replan.planning import Planner
+from serving.replan.replanner import DecisionQuestion, Look, Replanner, must_answer, serving_nodes
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.traffic.measurement import Measurements
 
-__all__ = ["Change", "LiveRun", "TimedPlanner", "simulate_live"]
+__all__ = ["Change", "LiveRun", "simulate_live"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,6 @@ class LiveRun:
     looks: list[Look]
     """empty without a loop"""
     changes: list[Change]
-    decisions_s: list[float]
-    """simulated time that each decision took"""
     loop_s: float = 0.0
     """of a core that looks and decisions took on this machine; in simulated time only"""
 
@@ -60,6 +59,11 @@ class LiveRun:
     def answered_share(self) -> float:
         """Answered queries per query sent."""
         return float(self.measurements.answered.sum()) / max(len(self.measurements), 1)
+
+    @property
+    def decisions_s(self) -> list[float]:
+        """Time that each decision took, in the order in which they were made."""
+        return [look.made.took_s for look in self.looks if look.made is not None]
 
     @property
     def models_moved(self) -> int:
@@ -96,14 +100,15 @@ def simulate_live(
     With `options` the live loop runs beside it and changes plans by `policy`; without them the plan
     stays. The loop plans with the costs and links of `believed` where that is given, while the
     system runs on those of `setting`. A decision takes as much simulated time as it took on this
-    machine's clock, or `planning_s` seconds if that is given: then two calls with the same
-    arguments give the same rows. Raises what `simulate` raises.
+    machine's clock, or `planning_s` seconds if that is given, and a quarter of that where it is
+    about new shares alone: then two calls with the same arguments give the same rows. Raises what
+    `simulate` raises.
     """
     looks: list[Look] = []
     changes: list[Change] = []
     cost = _CpuTime()
     beside = None
-    planning = TimedPlanner(policy.decide, planning_s)
+    planning = _TimedPlanner(policy.decide, planning_s)
     if options is not None:
         period_s = options.period_s
         state = LoopState(plan=plan)
@@ -111,7 +116,7 @@ def simulate_live(
             believed or setting,
             state,
             options.decision,
-            replace(policy, decide=planning),
+            policy,
             spill_over=spill_over,
             routing=routing,
             look_s=period_s,
@@ -124,7 +129,11 @@ def simulate_live(
         setting, plan, phases, beside, seed=seed, spill_over=spill_over, routing=routing,
         timeline=timeline,
     )  # fmt: skip
-    return LiveRun(rows, looks, changes, planning.spent_s, cost.spent_s)
+    return LiveRun(rows, looks, changes, cost.spent_s)
+
+
+SHARES_PART = 0.25
+"""of the time of a decision about models, for one about new shares alone"""
 
 
 class _CpuTime:
@@ -140,30 +149,32 @@ class _CpuTime:
         self.spent_s += time.thread_time() - self._begun_s
 
 
-class TimedPlanner:
-    """A planner, and in `spent_s` how long each of its decisions took: by this machine's clock, or
-    `fixed_s` for all of them."""
+class _TimedPlanner:
+    """A planner whose answers say how many seconds they took: by this machine's clock, or `fixed_s`
+    for one about models."""
 
     def __init__(self, planner: Planner, fixed_s: float | None) -> None:
         self._planner = planner
         self._fixed_s = fixed_s
-        self.spent_s: list[float] = []
 
-    def __call__(self, ground: Ground, given: DecisionInput) -> Decision:
-        """What the planner decides; raises what that raises."""
+    def answer(self, question: DecisionQuestion) -> tuple[Decision | PlanningError, float]:
+        """What the planner decides, and how long it took."""
         begun_s = time.perf_counter()
+        outcome: Decision | PlanningError
         try:
-            return self._planner(ground, given)
-        finally:
-            spent_s = time.perf_counter() - begun_s
-            self.spent_s.append(spent_s if self._fixed_s is None else self._fixed_s)
+            outcome = self._planner(question.ground, question.given)
+        except PlanningError as error:
+            outcome = error
+        if self._fixed_s is None:
+            return outcome, time.perf_counter() - begun_s
+        return outcome, self._fixed_s * (SHARES_PART if question.given.shares_only else 1.0)
 
 
 async def _replan(
     setting: Setting,
     system: SimulatedSystem,
     replanner: Replanner,
-    planning: TimedPlanner,
+    planning: _TimedPlanner,
     cost: _CpuTime,
     period_s: float,
     looks: list[Look],
@@ -172,18 +183,15 @@ async def _replan(
     """The loop of `serving.replan.loop`, on simulated nodes."""
     clock = asyncio.get_running_loop().time
     nodes = [node.name for node in system.topology.nodes]
-    while True:
-        await asyncio.sleep(period_s)
-        snapshots = system.snapshots()
-        with cost:
-            look = replanner.look(nodes, snapshots, clock(), clock())
+    made: tuple[DecisionQuestion, Decision | PlanningError, float] | None = None
+    """the decision about models that is under way, and when it is there"""
+
+    async def follow(look: Look) -> None:
         looks.append(look)
-        if look.made is not None:
-            await asyncio.sleep(planning.spent_s[-1])
         silent = frozenset(nodes) - serving_nodes(system.snapshots())
         if look.steps and must_answer(silent, look, system.topology):
             replanner.broken_off()
-            continue
+            return
         for step in look.steps:
             begun_s = clock()
             try:
@@ -195,3 +203,27 @@ async def _replan(
                 break
             replanner.adopted(step, change.version)
             changes.append(Change(look, step, begun_s + change.routed_s))
+
+    next_s = clock() + period_s
+    while True:
+        while made is not None and made[2] < next_s:
+            question, outcome, ready_s = made
+            await asyncio.sleep(ready_s - clock())
+            made = None
+            await follow(replanner.decided(question, outcome, clock()))
+        await asyncio.sleep(next_s - clock())
+        next_s = clock() + period_s
+        snapshots = system.snapshots()
+        with cost:
+            look = replanner.look(nodes, snapshots, clock(), clock())
+        if look.question is None:
+            looks.append(look)
+            continue
+        with cost:
+            outcome, spent_s = planning.answer(look.question)
+        if look.question.given.shares_only:
+            await asyncio.sleep(spent_s)
+            await follow(replanner.decided(look.question, outcome, clock()))
+        else:
+            looks.append(look)
+            made = look.question, outcome, clock() + spent_s

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-__all__ = ["compute_at", "die_at", "do_nothing", "double", "fail_at", "hang_at", "start_never"]
+__all__ = [
+    "compute_at", "compute_for", "die_at", "do_nothing", "double", "fail_at", "hang_at",
+    "start_never",
+]  # fmt: skip
 
 
 def double(number: int) -> int:
@@ -24,6 +27,12 @@ def compute_at(number: int) -> int:
     while number == 13:
         pass
     return 2 * number
+
+
+def compute_for(seconds: float) -> float:
+    """Takes that long, and returns it."""
+    time.sleep(seconds)
+    return seconds
 
 
 def die_at(number: int) -> int:

@@ -116,33 +116,45 @@ def test_what_is_read_from_a_run_in_which_the_edge_dies() -> None:
     assert dispersion(run) < 3.0
 
 
-def look(at_s: float, why: str, steps: tuple[str, ...] = (), fault: str = "") -> SimpleNamespace:
-    return SimpleNamespace(at_s=at_s, steps=steps, made=SimpleNamespace(why=why, fault=fault))
+def look(
+    at_s: float,
+    changes: int,
+    steps: tuple[str, ...] = (),
+    fault: str = "",
+    shares_only: bool = False,
+    overtaken: bool = False,
+) -> SimpleNamespace:
+    question = SimpleNamespace(given=SimpleNamespace(shares_only=shares_only))
+    made = SimpleNamespace(question=question, fault=fault, overtaken=overtaken, took_s=0.5)
+    estimate = SimpleNamespace(changes=changes)
+    return SimpleNamespace(at_s=at_s, steps=steps, made=made, estimate=estimate)
 
 
 @pytest.mark.parametrize(
     ("looks", "changes", "expected_s"),
     [
-        ([look(9.0, "the load has changed")], [], 10.0),  # before the flip
-        ([look(11.0, "the load is known better")], [], 10.0),  # about another question
-        ([look(11.0, "the load has changed", fault="it died")], [], 10.0),
-        ([look(11.0, "the load has changed")], [], 1.5),  # and the plan stays
-        ([look(11.0, "the rate of client-0/depth has moved")], [], 1.5),
-        ([look(11.0, "the load has changed", ("plan",))], [12.5], 2.5),
-        ([look(11.0, "the load is known better", ("plan",))], [12.5], 2.5),
+        ([look(9.0, 3)], [], 10.0),  # before the flip
+        ([look(11.0, 2)], [], 10.0),  # it was not found yet
+        ([look(11.0, 2, ("plan",))], [12.5], 10.0),
+        ([look(11.0, 3, fault="it died")], [], 10.0),
+        ([look(11.0, 3, overtaken=True)], [], 10.0),
+        ([look(11.0, 3, shares_only=True)], [], 10.0),  # models follow
+        ([look(11.0, 3)], [], 1.5),  # and the plan stays
+        ([look(11.0, 3, ("plan",))], [12.5], 2.5),
+        ([look(11.0, 3, ("plan",), shares_only=True)], [11.5], 1.5),
     ],
 )
 def test_a_flip_is_answered_by_new_routes_or_by_finding_none_better(
     looks: list[SimpleNamespace], changes: list[float], expected_s: float
 ) -> None:
+    seen = SimpleNamespace(at_s=8.0, made=None, estimate=SimpleNamespace(changes=2))
     run = SimpleNamespace(
-        looks=[SimpleNamespace(at_s=8.0, made=None), *looks],
-        decisions_s=[0.5] * len(looks),
+        looks=[SimpleNamespace(at_s=1.0, made=None, estimate=None), seen, *looks],
         changes=[SimpleNamespace(look=looks[-1], in_force_s=at_s) for at_s in changes],
         measurements=SimpleNamespace(run=SimpleNamespace(duration_s=20.0)),
     )
     assert reaction_s(run, 10.0) == expected_s  # type: ignore[arg-type]
-    assert changed_routes(run, 10.0) == bool(changes)  # type: ignore[arg-type]
+    assert changed_routes(run, 10.0) == (expected_s == 2.5 or changes == [11.5])  # type: ignore[arg-type]
 
 
 def test_a_section_replaces_its_own_rows_and_each_row_says_its_commit(tmp_path: Path) -> None:

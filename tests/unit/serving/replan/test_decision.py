@@ -12,7 +12,7 @@ from serving.replan.decision import Decision, decide, renew
 from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.moving_cost import LoadingLoss, lost_by_shares
-from serving.replan.need import Considered, why_decide
+from serving.replan.need import Considered, load_has_moved, why_decide
 from serving.replan.plan_alternative import AlternativeKind
 from support.demo_setting import demo_demand, demo_setting
 from support.replan_cases import estimate, given, ground, plan_for, problem, snapshot
@@ -210,6 +210,36 @@ def test_it_is_decided_again_when_a_burst_is_over() -> None:
     before = considered(estimate(10.0, 1.0, now_qps=60.0))
     assert why_decide(estimate(10.0, 1.0, now_qps=60.0), (), {}, before) == ""
     assert why_decide(estimate(10.0, 1.0), (), {}, before) == "the burst is over"
+
+
+@pytest.mark.parametrize(
+    ("why", "moved"),
+    [
+        ("the load has changed", True), ("the rate of c/depth has moved", True),
+        ("nodes came or went", False), ("the load is known better", False),
+        ("c to e is not as it was", False),
+    ],
+)  # fmt: skip
+def test_reasons_tell_another_load_from_other_knowledge(why: str, moved: bool) -> None:
+    assert load_has_moved(why) == moved
+
+
+def test_models_are_decided_about_once_a_new_load_is_known_for_three_seconds() -> None:
+    before = considered(estimate(1.0, 10.0, seconds=2.0)).model_copy(update={"shares_only": True})
+    assert why_decide(estimate(1.0, 10.0, seconds=2.5), (), {}, before) == ""
+    settled = estimate(1.0, 10.0, seconds=3.0)
+    assert why_decide(settled, (), {}, before) == "models are to be decided about"
+    assert why_decide(settled, (), {}, considered(settled)) == ""
+
+
+def test_shares_alone_are_decided_about_as_beside_models() -> None:
+    """Nothing is loaded, and what the best shares gain is the same."""
+    seen = estimate(1.0, 10.0)
+    first = decided(seen, shares_only=True)
+    whole = decided(seen)
+    assert [other.kind for other in first.alternatives] == ["stay", "routes"]
+    assert first.alternatives == whole.alternatives[:2]
+    assert first.lost_qps == {}
 
 
 def test_at_first_it_is_decided() -> None:

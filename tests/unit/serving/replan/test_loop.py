@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import threading
 from collections.abc import Collection
@@ -24,6 +25,7 @@ from serving.replan.decision_log import DecisionLog, read_decision
 from serving.replan.loop import LookReport, ReplanLoop
 from serving.replan.loop_state import LoopState, load_state
 from serving.replan.options import ReplanOptions
+from serving.replan.planning import Planners
 from serving.replan.replanner import must_answer
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
@@ -103,7 +105,8 @@ class FakeFleet:
 
 def loop_on(fleet: FakeFleet, **changes: Any) -> ReplanLoop:
     values: dict[str, Any] = {
-        "planner": decide, "clock": fleet.clock, "options": ReplanOptions(period_s=0.0),
+        "planners": Planners.at_once(decide), "clock": fleet.clock,
+        "options": ReplanOptions(period_s=0.0),
         "state": LoopState(plan=plan_for(problem(10, 0.1))),
     }  # fmt: skip
     values.update(changes)
@@ -132,6 +135,29 @@ def test_a_shift_of_the_mix_changes_the_plan_within_four_looks_and_nothing_else_
     assert any("it changes: gains" in words for words in said)
 
 
+def test_for_a_new_load_shares_are_decided_about_first_and_models_soon_after(
+    tmp_path: Path,
+) -> None:
+    asked: list[DecisionInput] = []
+
+    def shown(on: Ground, given: DecisionInput) -> Decision:
+        asked.append(given)
+        return decide(on, given)
+
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    log = tmp_path / "decisions.jsonl"
+    run(loop_on(fleet, planners=Planners.at_once(shown), log=DecisionLog(log)))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    whys = {line["given"]["number"]: line["why"] for line in lines if "given" in line}
+    sharing = [given for given in asked if given.shares_only]
+    assert whys[sharing[0].number] == "the load has changed"
+    assert all(given.estimate.seen_s < 3.0 for given in sharing)
+    after = next(given for given in asked if given.number == sharing[-1].number + 1)
+    assert after.estimate.seen_s >= 3.0
+    assert after.at_s - 30.0 <= 4.0
+    assert [plan.onloading["c"] for plan in fleet.applied] == [("x",)]
+
+
 def test_looks_that_find_nothing_new_decide_nothing() -> None:
     asked: list[DecisionInput] = []
 
@@ -139,7 +165,7 @@ def test_looks_that_find_nothing_new_decide_nothing() -> None:
         asked.append(given)
         return decide(on, given)
 
-    run(loop_on(FakeFleet(*[DEPTH] * 300), planner=counted))
+    run(loop_on(FakeFleet(*[DEPTH] * 300), planners=Planners.at_once(counted)))
     assert len(asked) <= 13  # at the first estimate, and each time that 1.4 times as much is known
 
 
@@ -194,7 +220,7 @@ def test_planning_that_fails_keeps_the_plan_and_is_tried_again_after_ever_longer
 
     fleet = FakeFleet(*[DEPTH] * 60)
     log = tmp_path / "decisions.jsonl"
-    run(loop_on(fleet, planner=hangs, log=DecisionLog(log)))
+    run(loop_on(fleet, planners=Planners.at_once(hangs), log=DecisionLog(log)))
     assert fleet.applied == []
     pauses = [later - sooner for sooner, later in itertools.pairwise(asked_s)]
     assert pauses == [5.0, 10.0, 20.0]

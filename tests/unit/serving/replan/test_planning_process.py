@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from serving.replan.planning_process import (
 )
 from support.planning_tasks import (
     compute_at,
+    compute_for,
     die_at,
     do_nothing,
     double,
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.real_time
 
 
 @contextmanager
-def planning(task: Callable[[int], int], limit_s: float = 30.0) -> Iterator[PlanningProcess]:
+def planning(task: Callable[..., object], limit_s: float = 30.0) -> Iterator[PlanningProcess]:
     process = PlanningProcess(task, limit_s, warm=do_nothing)
     try:
         yield process
@@ -65,6 +67,25 @@ def test_a_task_that_hangs_or_computes_for_ever_is_given_up_and_its_process_repl
         assert not psutil.pid_exists(gone)
         assert plan(2) == 4
         assert plan.pid != gone
+
+
+def test_a_task_can_be_begun_and_its_outcome_fetched_later() -> None:
+    with planning(compute_for) as plan:
+        plan.begin(0.5)
+        assert plan.outcome() is None
+        begun_s = time.monotonic()
+        while (outcome := plan.outcome()) is None:
+            assert time.monotonic() - begun_s < 60.0
+            time.sleep(0.01)
+        assert outcome == 0.5
+
+
+def test_the_outcome_of_a_task_that_nobody_waits_for_any_more_is_dropped() -> None:
+    with planning(compute_for) as plan:
+        assert plan(0.0) == 0.0
+        plan.begin(0.3)
+        assert plan.outcome() is None
+        assert plan(0.1) == 0.1
 
 
 def test_what_others_take_of_the_machine_is_not_held_against_it() -> None:
