@@ -10,7 +10,6 @@ Axis letters: c client, e edge, a attachment, t task.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -80,20 +79,7 @@ class Component:
 
     def piece(self, problem: Problem) -> Problem:
         """The component alone, with F8 left out; names and order are kept."""
-        picked = {"c": self.clients, "e": self.edges, "a": self.attachments}
-        changes: dict[str, Any] = {}
-        for name in problem.array_fields():
-            axis = name.rsplit("_", 1)[1][0]
-            if axis in picked:
-                changes[name] = getattr(problem, name)[picked[axis]]
-        for name, old in (("client_of_a", self.clients), ("edge_of_a", self.edges)):
-            changes[name] = np.searchsorted(old, changes[name])
-        return problem.changed(
-            clients=tuple(problem.clients[c] for c in self.clients),
-            edges=tuple(problem.edges[e] for e in self.edges),
-            cloud_compute=float("inf"),
-            **changes,
-        )
+        return problem.part(self.clients, self.edges, self.attachments)
 
 
 def group_of_edges(problem: Problem) -> IntArray:

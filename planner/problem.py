@@ -173,6 +173,32 @@ class Problem:
         made._settle(fields.keys())
         return made
 
+    def part(
+        self,
+        clients: NDArray[np.int64],
+        edges: NDArray[np.int64],
+        attachments: NDArray[np.int64],
+    ) -> Self:
+        """Some clients, edges and attachments alone, all by index in rising order, with F8 left
+        out. Every client must keep an attachment, and every attachment its client and edge: then
+        a part of what was checked is right, and is not checked again."""
+        picked = {"c": clients, "e": edges, "a": attachments}
+        made = object.__new__(type(self))
+        for name in self.__dataclass_fields__:
+            object.__setattr__(made, name, getattr(self, name))
+        for name in self.array_fields():
+            rows = picked.get(name.rsplit("_", 1)[1][0])
+            if rows is not None:
+                array = getattr(self, name)[rows]
+                if name in ("client_of_a", "edge_of_a"):
+                    array = np.searchsorted(clients if name == "client_of_a" else edges, array)
+                array.setflags(write=False)
+                object.__setattr__(made, name, array)
+        object.__setattr__(made, "clients", tuple(self.clients[c] for c in clients))
+        object.__setattr__(made, "edges", tuple(self.edges[e] for e in edges))
+        object.__setattr__(made, "cloud_compute", float("inf"))
+        return made
+
     def _settle(self, names: Collection[str]) -> None:
         """Fill in what was left out of the fields of `names`, make them read-only arrays, and check
         each alone and with the fields it belongs to."""

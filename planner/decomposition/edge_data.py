@@ -7,6 +7,7 @@ Axis letters: c client, t task, m model, k cut.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,10 +35,35 @@ __all__ = ["ROUNDING_UP", "EdgeData", "EdgeOptions"]
 
 BoolArray = NDArray[np.bool_]
 SET_LIMIT = 100_000
+KEPT_BYTES = 64 << 20
+"""of clients' model sets, kept from plan to plan"""
 NODE_LIMIT = 3_000_000
 LATEST_CUTS, KEPT_PRICES = 4, 8
 ROUNDING_UP = 1 + 1e-12
 """Covers the rounding errors of the sums in double precision."""
+
+
+Sets = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class _KnownSets:
+    """Model sets of clients that were planned for before, up to `KEPT_BYTES`."""
+
+    def __init__(self) -> None:
+        self.of: dict[tuple[object, ...], Sets] = {}
+        self._bytes = 0
+
+    def keep(self, key: tuple[object, ...], sets: Sets) -> None:
+        """Keep `sets`; where there is no room, those before are forgotten."""
+        size = sum(found.nbytes for found in sets)
+        if self._bytes + size > KEPT_BYTES:
+            self.of.clear()
+            self._bytes = 0
+        self.of[key] = sets
+        self._bytes += size
+
+
+_known_sets = _KnownSets()
 
 
 @dataclass(frozen=True)
@@ -186,6 +212,20 @@ class EdgeData:
         self.visited.append(active_m)
         return value, active_m, nodes
 
+    def visited_above(
+        self, threshold: float, finished: Collection[bytes]
+    ) -> tuple[float, BoolArray] | None:
+        """The set visited before, and not `finished`, whose bound is the highest, with that bound;
+        None where no such set has one above `threshold`."""
+        best: tuple[float, BoolArray] | None = None
+        for active_m in self.visited:
+            if active_m.tobytes() in finished:
+                continue
+            bound = float(self._linear_bounds(active_m).min())
+            if bound > (threshold if best is None else best[0]):
+                best = bound, active_m
+        return best
+
     def useful_prices(self) -> FloatArray:
         """Rows (rho_t..., sigma, eta) of the cuts that bound the most promising sets: a start
         for the same edge after its load has changed."""
@@ -250,8 +290,8 @@ def _model_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArra
     for c in range(C):
         memory = room(float(problem.client_memory_c[c]))
         accuracy_mt = clients.accuracy_cmt[min(c, len(clients.accuracy_cmt) - 1)]
-        start, found = enumerate_sets(
-            bytes_cm[c], clients.cost_cm[c], accuracy_mt, clients.load_ct[c] > 0, memory, SET_LIMIT,
+        start, found = _sets_of(
+            bytes_cm[c], clients.cost_cm[c], accuracy_mt, clients.load_ct[c] > 0, memory,
             charge_cm[c],
         )  # fmt: skip
         if len(start) == 0:
@@ -270,6 +310,23 @@ def _model_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArra
         np.concatenate(charges),
     )  # fmt: skip
     return sets, roomy_c
+
+
+def _sets_of(
+    bytes_m: FloatArray, cost_m: FloatArray, accuracy_mt: FloatArray, asked_t: BoolArray,
+    memory: float, charge_m: FloatArray,
+) -> Sets:  # fmt: skip
+    """`enumerate_sets`, kept: loads change and clients' models stay, so the next plan finds the
+    sets of this one."""
+    rows = (bytes_m, cost_m, accuracy_mt, asked_t, charge_m)
+    key = (memory, SET_LIMIT, *(row.tobytes() for row in rows))
+    known = _known_sets.of.get(key)
+    if known is None:
+        known = enumerate_sets(bytes_m, cost_m, accuracy_mt, asked_t, memory, SET_LIMIT, charge_m)
+        for found in known:
+            found.setflags(write=False)
+        _known_sets.keep(key, known)
+    return known
 
 
 def _sums(value_j: FloatArray, start: NDArray[np.int64]) -> FloatArray:
@@ -306,24 +363,13 @@ def _useful(edge: EdgeModels, charge_m: FloatArray) -> NDArray[np.int64]:
         (bytes_m <= edge.memory) & (fixed_m <= room(edge.window)) & (accuracy_mt > 0).any(axis=1)
     )
     m = np.flatnonzero(fits_m)
-    kept = []
-    for i in m:
-        others = m[m != i]
-        as_good = (
-            (bytes_m[others] <= bytes_m[i])
-            & (fixed_m[others] <= fixed_m[i])
-            & (work_m[others] <= work_m[i])
-            & (charge_m[others] <= charge_m[i])
-            & (accuracy_mt[others] >= accuracy_mt[i]).all(axis=1)
-        )
-        better = (
-            (bytes_m[others] < bytes_m[i])
-            | (fixed_m[others] < fixed_m[i])
-            | (work_m[others] < work_m[i])
-            | (charge_m[others] < charge_m[i])
-            | (accuracy_mt[others] > accuracy_mt[i]).any(axis=1)
-            | (others < i)
-        )
-        if not (as_good & better).any():
-            kept.append(i)
-    return np.array(kept, dtype=np.int64)
+    cost_mx = np.stack([bytes_m[m], fixed_m[m], work_m[m], charge_m[m]], axis=1)
+    held_mt = accuracy_mt[m]
+    # By pairs (i, j): whether j is as good as i in everything, and better in something.
+    as_good_ij = (cost_mx[None] <= cost_mx[:, None]).all(axis=2)
+    as_good_ij &= (held_mt[None] >= held_mt[:, None]).all(axis=2)
+    better_ij = (cost_mx[None] < cost_mx[:, None]).any(axis=2)
+    better_ij |= (held_mt[None] > held_mt[:, None]).any(axis=2)
+    better_ij |= np.tri(len(m), k=-1, dtype=bool)  # of two that are equal, the first stays
+    beaten_i = (as_good_ij & better_ij).any(axis=1)
+    return np.asarray(m[~beaten_i])

@@ -27,15 +27,26 @@ from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
 from planner.problem import FloatArray, Problem
 from planner.programs.formulation import build_formulation
-from planner.programs.prices import Prices
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["EdgeOptions", "EdgeResult", "search_edge"]
+__all__ = ["EdgeOptions", "EdgeResult", "WarmEdge", "search_edge"]
 
 BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
 FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class WarmEdge:
+    """What a search of an edge may begin from."""
+
+    allocation: Allocation
+    """A plan that keeps all budgets."""
+    held_m: BoolArray
+    """The models that the edge held before."""
+    prices: FloatArray
+    """Rows (rho_t..., sigma, eta), as of an `EdgeResult`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +71,17 @@ def search_edge(
     problem: Problem,
     cost: EdgeCost,
     options: EdgeOptions,
-    warm: Allocation | None = None,
-    warm_prices: FloatArray | None = None,
+    warm: WarmEdge | None = None,
 ) -> EdgeResult:
-    """Plan `problem` (one edge and its clients, F8 priced) to `options.gap`.
-
-    `warm` is a previous plan of this edge, `warm_prices` the prices of its `EdgeResult`.
-    """
-    return _Search(EdgeData(problem, cost, options), warm, warm_prices).run()
+    """Plan `problem` (one edge and its clients, F8 priced) to `options.gap`."""
+    return _Search(EdgeData(problem, cost, options), warm).run()
 
 
 class _Search:
     """The loop of the module's text, with its best plan and bound."""
 
-    def __init__(
-        self, edge: EdgeData, warm: Allocation | None, warm_prices: FloatArray | None
-    ) -> None:
-        self.edge, self.warm, self.warm_prices = edge, warm, warm_prices
+    def __init__(self, edge: EdgeData, warm: WarmEdge | None) -> None:
+        self.edge, self.warm = edge, warm
         self.begun_s = time.perf_counter()
         self.allocation = Allocation.empty(edge.problem)
         self.value, self.bound = 0.0, np.inf
@@ -86,16 +91,22 @@ class _Search:
 
     def run(self) -> EdgeResult:
         edge, options = self.edge, self.edge.options
-        if self.warm is None or not self._warm_prices(self.warm):
+        if self.warm is None or not self._begun_from(self.warm):
             self._first_prices()
         finished: set[bytes] = set()
         while True:
             threshold = self.value / (1 - 0.9 * options.gap)
-            bound, active_m, nodes = edge.select(threshold)
-            self.bound = min(self.bound, max(bound, threshold))
-            self.trace.append((self.value, self.bound))
-            if bound <= threshold or nodes < 0 or self._late():
-                break
+            known = edge.visited_above(threshold, finished)
+            if known is not None:
+                bound, active_m = known
+                if self._late():
+                    break
+            else:
+                bound, active_m, nodes = edge.select(threshold)
+                self.bound = min(self.bound, max(bound, threshold))
+                self.trace.append((self.value, self.bound))
+                if bound <= threshold or nodes < 0 or self._late():
+                    break
             refined, k, eta = edge.bound_of(active_m)
             if refined < bound - 1e-9 * abs(bound):
                 edge.linearise(k, eta)
@@ -120,21 +131,24 @@ class _Search:
     def _late(self) -> bool:
         return time.perf_counter() - self.begun_s > self.edge.options.time_limit_s
 
-    def _warm_prices(self, warm: Allocation) -> bool:
-        """Route the previous plan's models; start from its prices. False if it cannot be."""
+    def _begun_from(self, warm: WarmEdge) -> bool:
+        """Take over a plan and prices; False where the plan is worth nothing."""
         edge, T = self.edge, len(self.edge.problem.tasks)
-        found = self._try(warm.onloaded_cm, warm.onloaded_em[0], choose=False)
-        if found is None or self.value <= 0:
+        value = self._value(warm.allocation)
+        if value <= 0:
             return False
-        active_m = warm.onloaded_em[0][edge.m]
-        rows = [(found.service_et[0], float(found.uplink_e[0]), float(found.window_e[0]))]
-        if self.warm_prices is not None:
-            rows += [(row[:T].copy(), float(row[T]), float(row[T + 1])) for row in self.warm_prices]
-        for k, (service_t, backhaul, eta) in enumerate(rows):
-            edge.price(service_t, backhaul)
-            edge.linearise(k, eta)
-        edge.visited.append(active_m)
+        self.value, self.allocation = value, warm.allocation
+        for k, row in enumerate(warm.prices):
+            edge.price(row[:T].copy(), float(row[T]))
+            edge.linearise(k, float(row[T + 1]))
+        edge.visited.append(warm.held_m[edge.m])
         return True
+
+    def _value(self, allocation: Allocation) -> float:
+        """Right answers/s, what is loaded and the cloud charged."""
+        problem = self.edge.problem
+        busy = float(cloud_compute_f8(problem, allocation, 1.0).use_n[0])
+        return net_qps(problem, allocation) - self.edge.options.cloud_price * busy
 
     def _first_prices(self) -> None:
         """Column generation with fractional edge models: good prices before any set is chosen."""
@@ -218,15 +232,12 @@ class _Search:
         self._try(x_cm, edge.full_mask(active_m), choose=True)
         return self.value > before * (1 + 1e-9)
 
-    def _try(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> Prices | None:
-        """Route (and with `choose` onload) among these models; keep the plan if it is better.
-
-        Returns the prices of the routing; None if the models do not fit or are to be chosen.
-        """
+    def _try(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> None:
+        """Route (and with `choose` onload) among these models; keep the plan if it is better."""
         edge = self.edge
         options = edge.options
         if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > room(edge.models.window):
-            return None
+            return
         model = build_formulation(
             edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
             allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=options.cloud_price,
@@ -234,13 +245,9 @@ class _Search:
         left_s = max(options.time_limit_s - (time.perf_counter() - self.begun_s), 0.05)
         result = solve_program(model.program, SolverLimits(0.2 * options.gap, left_s), "highs")
         if result.x_v is None:
-            return None
+            return
         found = model.allocation(edge.problem, result.x_v)
         found = tidy(edge.problem, found, fill=options.fill, batched=edge.batched)
-        busy = float(cloud_compute_f8(edge.problem, found, 1.0).use_n[0])
-        value = net_qps(edge.problem, found) - options.cloud_price * busy
+        value = self._value(found)
         if value > self.value:
             self.value, self.allocation = value, found
-        if result.dual_r is None:
-            return None
-        return model.prices(edge.problem, result.dual_r)

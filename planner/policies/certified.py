@@ -13,13 +13,13 @@ import numpy as np
 from planner.allocation import Allocation, join_pieces
 from planner.attachments import components, several_edges_c
 from planner.certificate import relative_gap
-from planner.decomposition.edge_search import EdgeOptions, EdgeResult, search_edge
+from planner.decomposition.edge_search import EdgeOptions, EdgeResult, WarmEdge, search_edge
 from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
 from planner.evaluate import net_qps
 from planner.options import EdgeForm, Options
 from planner.policies.outcome import conclude
-from planner.policies.warm_start import warm_allocation
+from planner.policies.warm_routes import warm_routes
 from planner.problem import FloatArray, Problem
 from planner.programs.among_models import plan_among
 from planner.programs.offloading import Tiers, route_form
@@ -60,7 +60,6 @@ def certified(problem: Problem, options: Options) -> Solution:
     """
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
-    warm = warm_allocation(problem, options)
     with _Pool(problem, options) as pool:
 
         def left() -> float:
@@ -68,9 +67,8 @@ def certified(problem: Problem, options: Options) -> Solution:
             return options.time_limit_s - (time.perf_counter() - begun_s)
 
         def search(gap: float, price: float, polish: bool) -> _Joined:
-            return _search(
-                problem, form, replace(options, gap=gap), warm, price, polish, left(), pool
-            )
+            asked = replace(options, gap=gap)
+            return _search(problem, form, asked, price, polish, left(), pool)
 
         found = search(options.gap, 0.0, True)
         limit = options.fill * problem.cloud_compute
@@ -207,21 +205,23 @@ class _Pool:
             self.executor.shutdown(cancel_futures=True)
 
 
-_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | None, FloatArray | None]
+_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | WarmEdge | None]
 
 
 def _run_job(job: _Job) -> EdgeResult:
-    piece, form, edge_options, warm, prices = job
-    if len(piece.edges) > 1:
-        return search_joined(piece, edge_cost(piece, form), edge_options, warm)
-    return search_edge(piece, edge_cost(piece, form), edge_options, warm, prices)
+    piece, form, edge_options, warm = job
+    cost = edge_cost(piece, form)
+    if len(piece.edges) == 1:
+        assert not isinstance(warm, Allocation)
+        return search_edge(piece, cost, edge_options, warm)
+    assert not isinstance(warm, WarmEdge)
+    return search_joined(piece, cost, edge_options, warm)
 
 
 def _search(
     problem: Problem,
     form: EdgeForm,
     options: Options,
-    warm: Allocation | None,
     price: float,
     polish: bool,
     left_s: float,
@@ -233,15 +233,19 @@ def _search(
     limits = EdgeOptions(options.fill, options.gap, options.time_limit_s, price, polish)
     previous = options.warm_start
     warm_prices = previous.prices if isinstance(previous, Solution) else {}
+    warm = warm_routes(problem, form, options, price, left_s)
 
     def job(position: int) -> _Job:
         """The next component's; time that earlier ones left goes to it and to the later ones."""
         part = parts[position]
         share_s = (end_s - time.perf_counter()) * pool.workers / (len(parts) - position)
         limited = replace(limits, time_limit_s=max(share_s, LEAST_S))
-        held = None if warm is None else warm.part(part)
-        prices = warm_prices.get(problem.edges[part.edges[0]])
-        return part.piece(problem), form, limited, held, prices
+        held: Allocation | WarmEdge | None = None
+        if warm is not None and len(part.edges) > 1:
+            held = warm.allocation.part(part)
+        elif warm is not None:
+            held = warm.of(part, warm_prices.get(problem.edges[part.edges[0]]))
+        return part.piece(problem), form, limited, held
 
     results = pool.run(job, len(parts))
     pieces = [(part, found.allocation) for part, found in zip(parts, results, strict=True)]

@@ -157,6 +157,30 @@ def test_edges_that_share_no_client_are_planned_apart() -> None:
     assert [part.edges.tolist() for part in components(idle)] == [[0], [1], [2], [3]]
 
 
+def test_a_piece_is_the_problem_of_its_own_clients_and_edges() -> None:
+    problem = random_problem(3, edges=3, clients=9, models=6)
+    for part in components(problem):
+        piece = part.piece(problem)
+        c, e, a = part.clients, part.edges, part.attachments
+        rows = {"c": c, "e": e, "a": a}
+        slices = {
+            name: getattr(problem, name)[rows[name.rsplit("_", 1)[1][0]]]
+            for name in Problem.array_fields()
+            if name.rsplit("_", 1)[1][0] in rows
+        }
+        slices["client_of_a"] = np.searchsorted(c, slices["client_of_a"])
+        slices["edge_of_a"] = np.searchsorted(e, slices["edge_of_a"])
+        expected = replace(
+            problem,
+            clients=tuple(problem.clients[i] for i in c),
+            edges=tuple(problem.edges[i] for i in e),
+            cloud_compute=float("inf"),
+            **slices,
+        )
+        assert piece.digest == expected.digest
+        assert not piece.load_ct.flags.writeable
+
+
 def test_sums_and_maxima_over_attachments() -> None:
     problem = replace(
         random_problem(1, edges=3, clients=2, tasks=1), client_of_a=np.array([0, 0, 0, 1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import unwrap
 from itertools import combinations, pairwise
 from typing import Any
@@ -25,7 +26,9 @@ from planner.decomposition.routing_layout import (
     VALUE,
     routing_length,
 )
+from planner.evaluate import evaluate
 from planner.policies import Options, solve
+from planner.policies.warm_routes import warm_routes
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 from support.planner_cases import random_problem
 
@@ -211,6 +214,60 @@ def test_a_previous_plan_speeds_up_and_never_harms() -> None:
         assert again.certificate.gap <= max(1e-3, first.certificate.gap) * (1 + 1e-6)
     carried = solve(problem, "certified", Options(overrun=None, gap=1e-3, warm_start=first))
     assert carried.certificate.iterations <= first.certificate.iterations / 2
+
+
+def test_a_search_begins_from_the_best_routes_of_the_previous_models() -> None:
+    problem = random_problem(2, edges=3, clients=12, models=10)
+    options = Options(overrun=None, gap=1e-3)
+    first = solve(problem, "certified", options)
+    moved = problem.changed(load_ct=problem.load_ct * 1.05)
+    begun = warm_routes(moved, "batched", replace(options, warm_start=first), 0.0, 60.0)
+    assert begun is not None
+    assert evaluate(moved, begun.allocation, fill=options.fill).feasible
+    again = solve(moved, "certified", replace(options, warm_start=first))
+    assert evaluate(moved, begun.allocation).objective <= again.objective * (1 + 1e-9)
+    assert again.certificate.gap <= 1e-3
+
+
+def test_an_edge_whose_models_no_longer_fit_its_window_begins_from_nothing() -> None:
+    problem = random_problem(2, edges=3, clients=12, models=10)
+    options = Options(overrun=None, gap=1e-3)
+    first = solve(problem, "certified", options)
+    held_e = first.allocation.onloaded_em.any(axis=1)
+    short_e = np.where(np.arange(3) == int(np.flatnonzero(held_e)[0]), 1e-6, 1.0)
+    narrow = problem.changed(edge_compute_e=problem.edge_compute_e * short_e)
+    begun = warm_routes(narrow, "batched", replace(options, warm_start=first), 0.0, 60.0)
+    assert begun is not None
+    assert begun.fits_e.tolist() == (short_e == 1.0).tolist()
+    again = solve(narrow, "certified", replace(options, warm_start=first))
+    cold = solve(narrow, "certified", options)
+    assert again.evaluation.feasible
+    assert again.objective == pytest.approx(cold.objective, rel=2e-3)
+
+
+def test_model_sets_are_kept_from_plan_to_plan_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+
+    def count_and_enumerate(*arguments: Any) -> Any:
+        counted.append(1)
+        return enumerate_sets(*arguments)
+
+    kept = edge_data._KnownSets()
+    monkeypatch.setattr(edge_data, "enumerate_sets", count_and_enumerate)
+    monkeypatch.setattr(edge_data, "_known_sets", kept)
+    problem = random_problem(2, clients=4, models=8)
+    first = solve(problem, "certified", Options(overrun=None))
+    clients = len(counted)
+    assert 1 <= clients <= 4
+    again = solve(problem.changed(load_ct=2 * problem.load_ct), "certified", Options(overrun=None))
+    assert len(counted) == clients
+    assert again.evaluation.feasible
+    monkeypatch.setattr(edge_data, "KEPT_BYTES", 1)
+    kept.keep(("other",), real_sets := (np.zeros(1, np.int64), np.zeros(0, np.int64)))
+    assert list(kept.of.values()) == [real_sets]
+    assert solve(problem, "certified", Options(overrun=None)).objective == first.objective
 
 
 @pytest.mark.parametrize("seed", range(4))
