@@ -96,7 +96,7 @@ def _value(problem: Problem, x_cm: np.ndarray, y_em: np.ndarray, options: Option
     return route(problem, x_cm, y_em, EdgeCost.batched(problem), options, Tiers()).value_qps
 
 
-@FEW
+@settings(FEW, max_examples=4)
 @given(seed=SEEDS, reach=st.integers(2, 3))
 def test_every_policy_is_feasible_and_below_exact_and_its_bound(seed: int, reach: int) -> None:
     problem = random_problem(seed, edges=3, reach=reach)

@@ -27,7 +27,7 @@ SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
-@FEW
+@settings(FEW, max_examples=4)
 @given(seed=SEEDS)
 def test_heuristics_stay_below_exact_and_exact_below_the_bound(seed: int) -> None:
     problem = random_problem(seed)

@@ -132,7 +132,7 @@ def test_what_makes_no_sense_is_refused(
         clairvoyant_bound(problem(), arrivals, period_s, wait_s)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=RATES, regime=st.sampled_from(["memory", "compute", "communication", "mixed"]))
 def test_no_feasible_plan_for_the_mean_load_is_above_the_bound(seed: int, regime: str) -> None:
     """A plan's own budgets are within the bound's, so a steady load scores at least F1 of it."""
@@ -148,7 +148,7 @@ def test_no_feasible_plan_for_the_mean_load_is_above_the_bound(seed: int, regime
     assert bound.accuracy >= again.objective * (1 - 1e-9)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=RATES)
 def test_finer_knowledge_of_the_same_run_is_another_valid_bound_and_more_arrivals_never_score_less(
     seed: int,
