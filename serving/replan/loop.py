@@ -24,6 +24,7 @@ from serving.errors import PlanChangeConflictError, PlanningError
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.change_policy import REACTIVE, ChangePolicy
 from serving.replan.decision import Decision
+from serving.replan.decision_input import DecisionInput
 from serving.replan.decision_log import ChangeLine, DecisionLine, DecisionLog
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
@@ -256,7 +257,7 @@ class ReplanLoop:
         Nodes that are silent now are left out or waited for (`must_answer`); routers find ways
         around them meanwhile, and when they are back it is decided anew.
         """
-        plan, number = look.change_to, made.question.given.number
+        plan, given, number = look.change_to, made.question.given, made.question.given.number
         if made.overtaken:
             self._append(lambda log: log.change(ChangeLine(number=number, fault=OVERTAKEN)))
         if plan is None or self._options.dry_run:
@@ -268,8 +269,8 @@ class ReplanLoop:
             return None
         try:
             for step in look.steps[:-1]:
-                self._put_in_force(step, look)
-            change = self._put_in_force(plan, look)
+                self._put_in_force(step, look, given)
+            change = self._put_in_force(plan, look, given)
         except Exception as error:
             # After a conflict nothing was touched, and what is in force now is another's plan.
             self._broken_off = not isinstance(error, PlanChangeConflictError)
@@ -286,10 +287,10 @@ class ReplanLoop:
         self._append(lambda log: log.change(line))
         return change
 
-    def _put_in_force(self, plan: Plan, look: Look) -> RolloutReport:
+    def _put_in_force(self, plan: Plan, look: Look, given: DecisionInput) -> RolloutReport:
         change = self._fleet.apply(
             plan,
-            self._replanner.setting,
+            self._replanner.setting_of(given),
             look.phase,
             expected_version=self._replanner.plan.version,
             routing=self._routing,

@@ -156,10 +156,9 @@ class Replanner:
         """The plan in force."""
         return self._state.plan
 
-    @property
-    def setting(self) -> Setting:
-        """As measured, where that is clearly not as stated."""
-        return calibrated(self._setting, self._state.calibration.used)
+    def setting_of(self, given: DecisionInput) -> Setting:
+        """What a decision was made for: as measured then, where that was clearly not as stated."""
+        return calibrated(self._setting, given.ratios)
 
     def look(
         self,
@@ -251,7 +250,7 @@ class Replanner:
             options=self._options,
         )
         ground = ground_of(
-            self.setting,
+            self.setting_of(given),
             look.phase,
             spill_over=self._spill_over,
             routing=self._routing,

@@ -22,6 +22,7 @@ from serving.replan import replanner
 from serving.replan.decision import Decision, decide
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.replan.decision_log import DecisionLog, read_decision
+from serving.replan.estimate.calibration import Calibration, MeasuredRatio
 from serving.replan.loop import LookReport, ReplanLoop
 from serving.replan.loop_state import LoopState, load_state
 from serving.replan.options import ReplanOptions
@@ -58,6 +59,7 @@ class FakeFleet:
         self.now_s = 0.0
         self.version = 1
         self.applied: list[Plan] = []
+        self.settings: list[object] = []
         self.without: list[frozenset[str]] = []
 
     def clock(self) -> float:
@@ -91,6 +93,7 @@ class FakeFleet:
         self.without.append(frozenset(without))
         self.version += 1
         self.applied.append(plan)
+        self.settings.append(setting)
         return RolloutReport(
             version=self.version, total_s=0.1, reaction_s=0.1, routed_s=0.1, drain_s=0.0
         )
@@ -156,6 +159,33 @@ def test_for_a_new_load_shares_are_decided_about_first_and_models_soon_after(
     assert after.estimate.seen_s >= 3.0
     assert after.at_s - 30.0 <= 4.0
     assert [plan.onloading["c"] for plan in fleet.applied] == [("x",)]
+
+
+def test_a_plan_is_put_in_force_for_the_devices_that_it_was_made_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes refuse a plan that breaks their budgets. While models were thought about, devices were
+    measured anew, and what had been decided was refused by the new measure."""
+    monkeypatch.setattr(replanner, "calibrated", lambda _, ratios: dict(ratios))
+    fleet = FakeFleet(*[DEPTH] * 30, *[EDGES] * 20)
+    asked: list[DecisionInput] = []
+
+    def measured_meanwhile(on: Ground, given: DecisionInput) -> Decision:
+        asked.append(given)
+        slower = {"e": MeasuredRatio(used=1.0 + len(asked))}
+        known = loop._replanner._state
+        loop._replanner._state = known.model_copy(
+            update={"calibration": Calibration(devices=slower)}
+        )
+        return decide(on, given)
+
+    reports: list[LookReport] = []
+    planners = Planners.at_once(measured_meanwhile)
+    loop = loop_on(fleet, planners=planners, on_look=reports.append)
+    run(loop)
+    made = [report.look.made for report in reports if report.change]
+    assert fleet.settings == [each.question.given.ratios for each in made if each]
+    assert len(made) >= 1
 
 
 def test_looks_that_find_nothing_new_decide_nothing() -> None:
