@@ -14,7 +14,7 @@ Axis letters: c client, t task, m model, k cut, i client of this edge.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
 FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
+LEAST_SHARE = 1e-6
+"""of a model that a linear relaxation loads a part of"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +216,27 @@ class _Search:
         for c, weights in enumerate(edge.master.weights()):
             if weights:
                 x_cm[c, edge.members(c, max(weights, key=lambda s: weights[s]))] = True
-        self._try(x_cm, edge.full_mask(active_m), choose=bool(edge.roomy_c.any()))
+        y_m = edge.full_mask(active_m)
+        choose = bool(edge.roomy_c.any())
+        if choose:
+            x_cm = self._relaxed_support(x_cm, y_m)
+        self._try(x_cm, y_m, choose=choose)
+
+    def _relaxed_support(self, x_cm: BoolArray, y_m: BoolArray) -> BoolArray:
+        """Of the models `x_cm` those that the linear relaxation loads a part of: a client with
+        room for any model is offered the whole library, of which it needs a few."""
+        edge = self.edge
+        model = build_formulation(
+            edge.problem, fill=edge.options.fill, edge_cost=edge.cost, choose=True,
+            allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=edge.options.cloud_price,
+        )  # fmt: skip
+        program = replace(model.program, integer_v=np.zeros_like(model.program.integer_v))
+        result = solve_program(program, SolverLimits(0.0, self._left_s()), "highs")
+        if result.x_v is None:
+            return x_cm
+        support_cm = np.zeros_like(x_cm)
+        support_cm[model.index["x"]] = result.x_v[model.columns["x"]] > LEAST_SHARE
+        return support_cm
 
     def _polish(self, active_m: BoolArray) -> bool:
         """Let the solver choose among the models the master mixes; True if the plan improved."""
@@ -232,6 +254,10 @@ class _Search:
         self._try(x_cm, edge.full_mask(active_m), choose=True)
         return self.value > before * (1 + 1e-9)
 
+    def _left_s(self) -> float:
+        spent_s = time.perf_counter() - self.begun_s
+        return max(self.edge.options.time_limit_s - spent_s, 0.05)
+
     def _try(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> None:
         """Route (and with `choose` onload) among these models; keep the plan if it is better."""
         edge = self.edge
@@ -242,8 +268,8 @@ class _Search:
             edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
             allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=options.cloud_price,
         )  # fmt: skip
-        left_s = max(options.time_limit_s - (time.perf_counter() - self.begun_s), 0.05)
-        result = solve_program(model.program, SolverLimits(0.2 * options.gap, left_s), "highs")
+        limits = SolverLimits(0.2 * options.gap, self._left_s())
+        result = solve_program(model.program, limits, "highs")
         if result.x_v is None:
             return
         found = model.allocation(edge.problem, result.x_v)
