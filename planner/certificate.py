@@ -25,7 +25,8 @@ class Status(StrEnum):
 
 class Certificate(FrozenModel):
     """objective <= optimum <= upper_bound, both as mean accuracy per sent query (F1), less what
-    loads cost where the plan pays for them (F16); or both as what else the plan maximised (F19)."""
+    loads (F16) or joules (F18) cost where the plan pays for them; or both as what else the plan
+    maximised (F19)."""
 
     objective: float
     upper_bound: float
@@ -54,6 +55,10 @@ class EvaluationSummary(FrozenModel):
     moving_cost: float = Field(
         default=0.0, ge=0, description="what its loads cost over the horizon (F16)"
     )
+    watts_by_node: dict[str, float] = Field(
+        default_factory=dict, description="beyond idling, where joules were given (F18)"
+    )
+    energy_cost: float = Field(default=0.0, ge=0, description="its joules at their price (F18)")
     accuracy_by_client: dict[str, float] = Field(
         default_factory=dict, description="of the clients that some plan can answer"
     )

@@ -8,7 +8,7 @@ again for every further batch that the edge's largest batch makes necessary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from planner.attachments import by_client, by_edge
 from planner.batches import batches_em
 from planner.certificate import EvaluationSummary
 from planner.client_accuracy import Objective, answerable_c, least_of, proportional_of
+from planner.energy import EnergyGoal, PowerBudget, power_n
 from planner.fits import TOLERANCE
 from planner.moving import Moving, charged
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
@@ -32,6 +33,7 @@ __all__ = [
     "Usage",
     "Violation",
     "accuracy_qps_t",
+    "energy_qps",
     "evaluate",
     "moving_qps",
     "net_qps",
@@ -97,7 +99,11 @@ class Evaluation:
     batching: bool
     moving_cost: float = 0.0
     """What its loads cost over the horizon, in units of the objective (F16): the plan is worth
-    `objective - moving_cost`."""
+    `objective - moving_cost - energy_cost`."""
+    watts_by_node: dict[str, float] = field(default_factory=dict)
+    """What each node draws beyond idling (F18); empty where `evaluate` was given no joules."""
+    energy_cost: float = 0.0
+    """Its joules at their price, in units of the objective (F18)."""
 
     @cached_property
     def counted_c(self) -> NDArray[np.bool_]:
@@ -121,7 +127,7 @@ class Evaluation:
             return self.least_accuracy
         if objective == "proportional":
             return self.proportional_accuracy
-        return self.objective - self.moving_cost
+        return self.objective - self.moving_cost - self.energy_cost
 
     def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
         """Constraints broken by more than `tolerance` of their budget, worst first."""
@@ -161,6 +167,8 @@ class Evaluation:
             fill=self.fill,
             feasible=self.feasible,
             moving_cost=self.moving_cost,
+            watts_by_node=self.watts_by_node,
+            energy_cost=self.energy_cost,
             accuracy_by_client={
                 self.problem.clients[c]: float(self.accuracy_c[c]) for c in counted
             },
@@ -177,12 +185,14 @@ def evaluate(
     batching: bool = True,
     overrun: float | None = None,
     moving: Moving | None = None,
+    energy: EnergyGoal | None = None,
 ) -> Evaluation:
     """Evaluate `plan` against budgets of compute and window scaled by `fill` (F5, F6, F8, F9).
 
     `fill=1` is the check before a deploy. With `overrun`, windows are held to F11 instead of to
-    F9 times `fill`; with `moving`, its loads are reported at their cost (F16). Raises `PlanError`
-    when the plan names what the problem does not have.
+    F9 times `fill`; with `moving`, its loads are reported at their cost (F16), with `energy`, its
+    watts, at their price or against their budget (F18). Raises `PlanError` when the plan names what
+    the problem does not have.
     """
     problem = problem if moving is None else charged(problem, moving)
     allocation = allocation_of(problem, plan) if isinstance(plan, Plan) else plan
@@ -202,6 +212,13 @@ def evaluate(
     if overrun is not None:
         usages["F9"] = edge_window_f9(problem, allocation, 1.0)
         usages["F11"] = window_work_f11(problem, allocation, overrun)
+    watts_n = np.zeros(0)
+    if energy is not None:
+        energy.check(problem)
+        watts_n = power_n(problem, allocation, energy.energy, batching=batching)
+        if energy.budget is not None:
+            usages["F18"] = power_f18(problem, watts_n, energy.budget)
+    nodes = (*problem.clients, *problem.edges, problem.cloud)
     busy_e = usages["F9"].use_n / problem.window_e
     utilization = {
         **dict(zip(problem.clients, usages["F5"].use_n.tolist(), strict=True)),
@@ -222,6 +239,8 @@ def evaluate(
         fill=fill,
         batching=batching,
         moving_cost=moving_qps(problem, allocation) / total_qps,
+        watts_by_node=dict(zip(nodes, watts_n.tolist(), strict=False)),
+        energy_cost=energy_qps(watts_n, energy) / total_qps,
     )
 
 
@@ -235,6 +254,12 @@ def moving_qps(problem: Problem, allocation: Allocation) -> float:
     """F16: right answers/s that loading the plan's models costs; 0 where nothing is charged."""
     at_clients = problem.client_moving_cm[allocation.onloaded_cm].sum()
     return float(at_clients + problem.edge_moving_em[allocation.onloaded_em].sum())
+
+
+def energy_qps(watts_n: FloatArray, goal: EnergyGoal | None) -> float:
+    """F18: right answers/s that the watts cost; 0 where nothing is charged."""
+    price = 0.0 if goal is None or goal.price is None else goal.price
+    return price * float(watts_n.sum())
 
 
 def net_qps(problem: Problem, allocation: Allocation) -> float:
@@ -328,6 +353,13 @@ def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usa
     work_em += problem.edge_marginal_em * queries_em
     budget_e = fill * problem.edge_compute_e * problem.window_e
     return Usage("F9", problem.edges, work_em.sum(axis=1), budget_e, "s/window")
+
+
+def power_f18(problem: Problem, watts_n: FloatArray, budget: PowerBudget) -> Usage:
+    """F18: watts of each node and of all together; no limit where a budget is inf."""
+    names = (*problem.clients, *problem.edges, problem.cloud, "all nodes")
+    use_n = np.append(watts_n, watts_n.sum())
+    return Usage("F18", names, use_n, budget.limits_n(problem), "W")
 
 
 def window_work_f11(problem: Problem, allocation: Allocation, overrun: float) -> Usage:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from planner.client_accuracy import Objective
+from planner.energy import EnergyGoal
 from planner.moving import Moving
 from planner.plan import Plan
 from planner.solution import Solution
@@ -48,6 +49,8 @@ class Options:
     `proportional`, the geometric mean of all clients' (F19)."""
     moving: Moving | None = None
     """What loading models costs (F16): the plan maximises H F1 less the cost of its loads."""
+    energy: EnergyGoal | None = None
+    """What passes and bytes cost in joules, and a price on them or a budget in watts (F18)."""
     tight_bound: bool = True
     """Whether `certified` searches every edge once more for its bound under F11, or takes that of
     the linear relaxation, which takes less time and lies further from the plan."""
@@ -78,8 +81,19 @@ class Options:
                 f"moving costs (F16) are counted in the mean accuracy; the objective "
                 f"{self.objective!r} (F19) cannot pay them"
             )
+        if self.energy is not None:
+            self._check_energy()
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+    def _check_energy(self) -> None:
+        for label, asked in (
+            (f"the objective {self.objective!r} (F19)", self.objective != "mean"),
+            ("moving costs (F16)", self.moving is not None),
+            ("spillover (F17), whose answers no plan counts", self.spillover),
+        ):
+            if asked:
+                raise ValueError(f"energy (F18) goes with the mean accuracy, not with {label}")
 
     def resolved(self, form: EdgeForm) -> Options:
         """With `overrun` as a number or None, for a policy whose own edge constraint is `form`.

@@ -32,7 +32,7 @@ __all__ = ["BoundOf", "plan_with_headroom", "relaxed_bound", "thin", "with_model
 FIRST_SHARE = 0.7
 STEPS = 5
 AS_GOOD = 1e-5
-"""Relative difference of two plans for F19 that is none."""
+"""Relative difference of two plans for F18 or F19 that is none."""
 
 
 BoundOf = Callable[[Problem, Options], tuple[float, str]]
@@ -59,8 +59,10 @@ def plan_with_headroom(
     fitting = with_models_that_fit(problem)
     share_e = np.full(len(problem.edges), FIRST_SHARE)
     group_e = group_of_edges(problem)
-    if np.isfinite(problem.cloud_compute) or options.objective != "mean":
-        # F8 couples all edges, and F19 all clients: plans of different steps cannot be mixed.
+    by_group = options.objective == "mean" and options.energy is None
+    if np.isfinite(problem.cloud_compute) or not by_group:
+        # F8 couples all edges, F19 all clients, F18 all nodes: plans of different steps cannot be
+        # mixed.
         group_e = np.zeros_like(group_e)
     best_g = np.full(int(group_e.max()) + 1, -np.inf)
     best_mean = -np.inf
@@ -80,13 +82,13 @@ def plan_with_headroom(
         late |= solution.certificate.status is Status.TIME_LIMIT
         use_e = window_work_f11(problem, solution.allocation, overrun).use_n
         thinned = thin(problem, solution.allocation, overrun)
-        if options.objective == "mean":
+        if by_group:
             value_g = value_by_group(problem, thinned, group_e)
             better_g = value_g > best_g
         else:
-            evaluated = evaluate(problem, thinned)
+            evaluated = evaluate(problem, thinned, energy=options.energy)
             value_g = np.array([evaluated.value(options.objective) * problem.total_load_qps])
-            # Of plans that are as good for the objective, the one with the better mean.
+            # Of plans that are as good for what is planned, the one with the better mean.
             same_g = np.isclose(value_g, best_g, rtol=AS_GOOD)
             better_g = np.where(same_g, evaluated.objective > best_mean, value_g > best_g)
             best_mean = evaluated.objective if better_g[0] else best_mean
@@ -166,7 +168,9 @@ def _concluded(
     late: bool,
 ) -> Solution:
     """The best plan, checked against F11 and certified; `solution` is that of the last step."""
-    evaluation = evaluate(problem, allocation, fill=options.fill, overrun=overrun)
+    evaluation = evaluate(
+        problem, allocation, fill=options.fill, overrun=overrun, energy=options.energy
+    )
     objective = evaluation.value(options.objective)
     if not evaluation.feasible:
         raise RuntimeError(f"{solution.policy} with headroom: {evaluation.violations()[0]}")

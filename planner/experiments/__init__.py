@@ -10,6 +10,7 @@ from planner.experiments import (
     communication,
     composition,
     convergence,
+    energy,
     heterogeneity,
     optimality,
     rivals,
@@ -32,5 +33,6 @@ EXPERIMENTS: dict[str, Callable[..., Path]] = {
     "sensitivity": sensitivity.run,
     "surrogate": surrogate.run,
     "association": association.run,
+    "energy": energy.run,
     "scaling": scaling.run,
 }

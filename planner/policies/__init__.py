@@ -33,6 +33,7 @@ from planner.problem import Problem
 from planner.solution import Solution
 
 __all__ = [
+    "COUNTS_JOULES",
     "DEFAULT",
     "PAYS_FOR_LOADS",
     "PLANS_FAIRLY",
@@ -173,6 +174,8 @@ _SEARCHING = ("proteus-like", "loki-like", "ipa-like")
 _COMPILED = ("certified", "single-task-only", "no-batching", *_SEARCHING)
 PAYS_FOR_LOADS = ("certified", "exact")
 """Policies that plan with moving costs (F16); the others refuse them."""
+COUNTS_JOULES = ("exact",)
+"""Policies that plan with a price on joules or a budget in watts (F18); the others refuse them."""
 PLANS_FAIRLY = ("exact",)
 """Policies that plan for the least client or in proportion (F19); the others refuse it."""
 POLICIES: dict[str, Policy] = {
@@ -237,7 +240,8 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
 
     Raises `UnknownPolicyError`, `PolicyError` for a function that cannot be imported or whose plan
     breaks a budget, `PlanError` when `options.warm_start` or `options.moving` is not of this
-    problem, and `InputError` for moving costs or an objective that the policy cannot plan for.
+    problem, and `InputError` for moving costs, joules or an objective that the policy cannot
+    plan for, or joules of another problem.
     """
     if isinstance(policy, str):
         chosen = find_policy(policy)
@@ -254,6 +258,13 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
             f"policy {chosen.name!r} plans for the mean accuracy, not for {asked.objective!r} "
             f"(F19); take {' or '.join(PLANS_FAIRLY)}"
         )
+    if asked.energy is not None:
+        if chosen.name not in COUNTS_JOULES:
+            raise InputError(
+                f"policy {chosen.name!r} plans without energy (F18); "
+                f"take {' or '.join(COUNTS_JOULES)}"
+            )
+        asked.energy.check(problem)
     chosen.prepare()
     options = asked.resolved(chosen.edge_form)
     planned = prepared(problem, asked)

@@ -49,8 +49,9 @@ def completed(
     """`solution` of `planned` as one of `problem`, with refuges and models that may stay.
 
     `stay` is the plan that loads nothing: it is taken where it is worth more. Where bursts have
-    narrowed links, what the plan sheds takes the rest of them, and the certificate's bound is made
-    anew for the budgets of `problem`. Raises `InvalidPlanError` when a constraint is broken.
+    narrowed links, what the plan sheds takes the rest of them (unless joules count, F18), and the
+    certificate's bound is made anew for the budgets of `problem`. Raises `InvalidPlanError` when a
+    constraint is broken.
     """
     if planned is problem and not options.spillover:
         return solution
@@ -62,7 +63,8 @@ def completed(
     if stay is not None and net_qps(planned, stay) > net_qps(planned, allocation):
         allocation = stay
     if _narrower(planned, problem):
-        allocation = route_leftovers(priced, allocation, resolved, batched=form == "batched")
+        if options.energy is None:  # what leftovers would draw is in no budget (F18)
+            allocation = route_leftovers(priced, allocation, resolved, batched=form == "batched")
         bound_qps, method = upper_bound(priced, form, resolved)
         bound = bound_qps / max(problem.total_load_qps, 1e-300)
     if options.spillover:
@@ -74,7 +76,7 @@ def completed(
         allocation = keep_held(planned, allocation, allocation_of(planned, options.moving.plan))
     evaluation = evaluate(
         problem, allocation, fill=options.fill, batching=options.edge_form != "unbatched",
-        overrun=solution.overrun, moving=options.moving,
+        overrun=solution.overrun, moving=options.moving, energy=options.energy,
     )  # fmt: skip
     broken = evaluation.violations()
     if broken:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from planner.allocation import Allocation, join_pieces, tidy
 from planner.attachments import components
 from planner.edge_cost import edge_cost
-from planner.evaluate import cloud_compute_f8, net_qps
+from planner.energy import power_n, within_budget
+from planner.evaluate import cloud_compute_f8, energy_qps, net_qps
 from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
 from planner.policies.fair import fair_exact
 from planner.policies.outcome import conclude
 from planner.policies.warm_start import warm_allocation
 from planner.problem import Problem
+from planner.programs.energy_terms import options_of_part, with_energy
 from planner.programs.formulation import build_formulation
 from planner.solution import Solution
 from planner.solvers import ProgramStatus, solve_program
@@ -32,7 +34,8 @@ class _Solved:
 
 
 def exact(problem: Problem, options: Options) -> Solution:
-    """Solve to `options.gap`, components apart; all together only when F8 binds across them.
+    """Solve to `options.gap`, components apart; all together only when F8 binds across them, or
+    a budget of F18 is for all of them.
 
     A run that the clock stops returns the incumbent with its true gap.
     """
@@ -41,10 +44,15 @@ def exact(problem: Problem, options: Options) -> Solution:
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
     warm = warm_allocation(problem, options)
-    found = _by_component(problem, form, options, warm, begun_s)
-    method = "branch and bound by component"
+    coupled = options.energy is not None and options.energy.couples
+    if coupled:
+        found = _solve(problem, form, options, warm, options.time_limit_s)
+        method = "branch and bound, components joined by F18"
+    else:
+        found = _by_component(problem, form, options, warm, begun_s)
+        method = "branch and bound by component"
     use = cloud_compute_f8(problem, found.allocation, options.fill)
-    if use.use_n[0] > use.budget_n[0]:
+    if not coupled and use.use_n[0] > use.budget_n[0]:
         free_bound_qps = found.bound_qps
         found = _solve(problem, form, options, warm, _left(options, begun_s))
         method = "branch and bound, components joined by F8"
@@ -54,6 +62,11 @@ def exact(problem: Problem, options: Options) -> Solution:
         )  # fmt: skip
     allocation = tidy(problem, found.allocation, fill=options.fill, batched=form == "batched")
     value_qps = net_qps(problem, allocation)
+    if options.energy is not None:
+        batched = form == "batched"
+        allocation = within_budget(problem, allocation, options.energy, batching=batched)
+        watts_n = power_n(problem, allocation, options.energy.energy, batching=batched)
+        value_qps = net_qps(problem, allocation) - energy_qps(watts_n, options.energy)
     return conclude(
         problem, options, "exact", form, allocation,
         upper_bound_qps=found.bound_qps, bound_method=method,
@@ -73,7 +86,8 @@ def _by_component(
         # Time an earlier component did not need goes to the later ones.
         share_s = _left(options, begun_s) / (len(parts) - position)
         held = None if warm is None else warm.part(part)
-        found = _solve(part.piece(problem), form, options, held, share_s)
+        own = options_of_part(options, part)
+        found = _solve(part.piece(problem), form, own, held, share_s)
         pieces.append((part, found.allocation))
         bound_qps += found.bound_qps
         optimal &= found.optimal
@@ -89,6 +103,7 @@ def _solve(
     model = build_formulation(
         problem, fill=options.fill, edge_cost=edge_cost(problem, form), choose=True
     )
+    model = with_energy(problem, model, options)
     start_v = None if warm is None else model.point(problem, warm)
     limits = replace(options.limits(time_s), gap=0.9 * options.gap)
     result = solve_program(model.program, limits, options.solver, start_v)

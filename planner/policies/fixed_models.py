@@ -41,8 +41,9 @@ def solve_shares(
     routers turn at once. All of `onloading` stays onloaded, also models that get no query. The
     certificate's bound is that of a perfect planner (`BOUND`): cheap, and far above.
 
-    Raises `InputError` for another objective than the mean, and `PlanError` for a name that the
-    problem does not know, or for models that do not fit their node's memory together (F4).
+    Raises `InputError` for another objective than the mean and for energy (F18), and `PlanError`
+    for a name that the problem does not know, or for models that do not fit their node's memory
+    together (F4).
 
         solve_shares(problem, plan.onloading).plan   # routes anew for the load of `problem`
     """
@@ -51,6 +52,11 @@ def solve_shares(
         raise InputError(
             f"shares for given models are planned for the mean accuracy, not for "
             f"{asked.objective!r} (F19); plan anew with the policy exact"
+        )
+    if asked.energy is not None:
+        raise InputError(
+            "shares for given models are planned without energy (F18); plan anew with the policy "
+            "exact"
         )
     options = asked.resolved("batched")
     planned = prepared(problem, asked)

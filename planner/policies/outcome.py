@@ -48,8 +48,9 @@ def conclude(
     load_qps = max(problem.total_load_qps, 1e-300)
     batching = options.edge_form != "unbatched"
     evaluation = evaluate(
-        problem, allocation, fill=options.fill, batching=batching, overrun=overrun
-    )
+        problem, allocation, fill=options.fill, batching=batching, overrun=overrun,
+        energy=options.energy,
+    )  # fmt: skip
     broken = evaluation.violations()
     if form == "unbatched" and batching:
         broken += evaluate(problem, allocation, fill=options.fill, batching=False).violations()

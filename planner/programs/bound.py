@@ -12,6 +12,7 @@ from planner.edge_cost import EdgeCost, edge_cost
 from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
+from planner.programs.energy_terms import options_of_part, with_energy
 from planner.programs.formulation import build_formulation
 from planner.programs.prices import Prices
 from planner.solvers import LinearProgram, SolverLimits, solve_program
@@ -51,7 +52,8 @@ def relax(problem: Problem, form: EdgeForm, options: Options) -> Relaxation:
 
 
 def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Options) -> Relaxation:
-    """Linear relaxation by component; where F8 couples components, jointly or by one price.
+    """Linear relaxation by component; where F8 couples components, jointly or by one price, and
+    where F18 does, jointly (each by itself with the whole budget, if they are too many).
 
     `cost_of` gives the edge row of a piece of the problem, `edge_fill` the share of the windows
     it may use. Any price of F8 gives a valid bound, so the search over it need not be exact.
@@ -59,9 +61,11 @@ def relax_with(problem: Problem, cost_of: CostOf, edge_fill: float, options: Opt
     scaled = problem.changed(edge_compute_e=problem.edge_compute_e * edge_fill / options.fill)
     free = _by_component(scaled, cost_of, options, 0.0)
     limit = options.fill * problem.cloud_compute
-    if free.cloud_busy <= limit:
+    small = len(problem.clients) * len(problem.models) * len(problem.tasks) <= JOINT_SIZE
+    coupled = options.energy is not None and options.energy.couples
+    if free.cloud_busy <= limit and not (coupled and small):
         best = free
-    elif len(problem.clients) * len(problem.models) * len(problem.tasks) <= JOINT_SIZE:
+    elif small:
         best = _solve(scaled, cost_of, options, 0.0)
     else:
         best = _price_search(scaled, cost_of, options, free)
@@ -83,6 +87,7 @@ def _solve(problem: Problem, cost_of: CostOf, options: Options, cloud_price: flo
         problem, fill=options.fill, edge_cost=cost_of(problem), choose=True,
         cloud_price=cloud_price,
     )  # fmt: skip
+    model = with_energy(problem, model, options)
     limits = SolverLimits(0.0, options.time_limit_s, options.threads, options.seed)
     result = solve_program(relaxed(model.program), limits, "highs")
     rows = model.program.matrix.shape[0]
@@ -111,7 +116,8 @@ def _by_component(
     bound_qps, busy = 0.0, 0.0
     parts = components(problem)
     for part in parts:
-        found = _solve(part.piece(problem), cost_of, options, cloud_price)
+        own = options_of_part(options, part)
+        found = _solve(part.piece(problem), cost_of, own, cloud_price)
         bound_qps += found.bound_qps
         busy += found.cloud_busy
         onloaded_cm[part.clients], onloaded_em[part.edges] = found.onloaded_cm, found.onloaded_em

@@ -18,9 +18,10 @@ from typing import Any
 import typer
 
 __all__ = [
-    "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "LINE", "LINES", "NETWORKS", "OVERRUN",
-    "PERIODS", "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS", "SEASON_S", "SEED",
-    "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "NumberRange", "number",
+    "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE", "LINES", "NETWORKS",
+    "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS",
+    "SEASON_S", "SEED", "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "WATTS",
+    "NumberRange", "number",
 ]  # fmt: skip
 
 DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -87,6 +88,8 @@ SHARE = NumberRange("a share", 0, 1, above_low=True)
 SHARE_OR_NONE = NumberRange("a share", 0, 1)
 GAP = NumberRange("a relative gap", 0, 1, below_high=True)
 OVERRUN = NumberRange("a share", 0, 0.5)
+WATTS = NumberRange("watts", 0, 1e9)
+JOULE_PRICE = NumberRange("right answers a joule", 0, 1e9)
 
 SEED = NumberRange("a whole number", 0, 2**31 - 1, whole=True)  # what HiGHS and numpy both take
 PORT = NumberRange("a port", 1, 65535, whole=True)

@@ -23,6 +23,7 @@ from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import SolverName
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
 from serving.cli.inputs import (
     DemandFile,
     Json,
@@ -89,6 +90,9 @@ def plan(
             "geometric mean of all clients' (F19; --policy exact)"
         ),
     ] = "mean",
+    busy_watts: BusyWatts = None,
+    max_watts: MaxWatts = None,
+    joule_price: JoulePrice = None,
     routing: Routes = RoutingMode.SHARES,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
     list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
@@ -123,6 +127,11 @@ def plan(
             f"--routing {routing}: routers follow their queues for the mean accuracy, not for "
             f"--objective {objective}; leave one of them out"
         )
+    if busy_watts and by_queues:
+        raise InputError(
+            f"--routing {routing}: what routers draw that follow their queues is in no plan; leave "
+            "out --busy-watts"
+        )
     setting = None
     if problem is not None:
         stated = Problem.load(problem)
@@ -130,6 +139,10 @@ def plan(
         check_output(beside)
         setting = load_setting(topology, profiles)
         stated = state_problem(setting, demand, phase)
+    energy = energy_goal(stated, busy_watts, max_watts, joule_price)
+    if energy is not None and objective != "mean":
+        raise InputError("--busy-watts: watts go with the mean accuracy; leave out --objective")
+    options = replace(options, energy=energy)
     with out.busy(f"planning with {policy}"):
         solution = solve(stated, policy, options)
         if setting is not None and by_queues:
@@ -151,8 +164,9 @@ def plan(
         )
     if mean is not None:
         _show_cost_of_fairness(out, solution, mean)
-    # Reasons are told in the mean accuracy.
-    reasons = explain(stated, solution).lines if mean is None else ()
+    # Reasons are told in the mean accuracy, as if joules were free.
+    told = mean is None and energy is None
+    reasons = explain(stated, solution).lines if told else ()
     for line in reasons[:SHOWN_REASONS]:
         out.say(f"· {line}")
     if len(reasons) > SHOWN_REASONS:
@@ -160,6 +174,9 @@ def plan(
     out.wrote(output)
     certificate = solution.certificate
     compared: dict[str, Any] = {}
+    if energy is not None:
+        compared["watts_by_node"] = solution.evaluation.watts_by_node
+        compared["energy_cost"] = solution.evaluation.energy_cost
     if mean is not None:
         compared["plan_for_mean"] = _accuracies(mean)
         compared["fairness_cost"] = _fairness_cost(solution, mean)
@@ -217,8 +234,11 @@ def _note_other_solver(out: VerbOutput, wanted: SolverName, solution: Solution) 
 
 def _show_solution(out: VerbOutput, solution: Solution) -> None:
     certificate = solution.certificate
+    name = NAMES[certificate.maximised]
+    if solution.evaluation.energy_cost:
+        name += " less what its joules cost"
     out.say(
-        f"[bold]{solution.policy}[/]: {NAMES[certificate.maximised]} "
+        f"[bold]{solution.policy}[/]: {name} "
         f"{certificate.objective:.4f}, at most "
         f"{certificate.upper_bound:.4f} is possible (gap {certificate.gap:.2%}, "
         f"{certificate.bound_method}); {certificate.status} after {certificate.iterations} "
@@ -267,6 +287,8 @@ def _show_evaluation(out: VerbOutput, found: Evaluation) -> None:
             f"worst off is {worst} with accuracy {counted[worst]:.4f}; geometric mean of the "
             f"{len(counted)} clients {found.proportional_accuracy:.4f}"
         )
+    if found.watts_by_node:
+        out.say(watts_told(found))
     tight = ", ".join(f"{label} {use:.0%}" for label, use in summary.tightest_by_constraint.items())
     out.say(f"tightest use of each budget: {tight}")
 

@@ -99,6 +99,8 @@ def test_an_experiment_measures_its_cases(
     monkeypatch.setattr(module, "run_study", first)
     if name == "association":
         monkeypatch.setattr(module, "CLIENTS_PER_EDGE", 2)
+    if name == "energy":
+        monkeypatch.setattr(module, "CLIENTS_PER_EDGE", 1)
     if name in ("optimality", "rivals"):
         monkeypatch.setattr(module, "sample_problem", small_sample)
     path = EXPERIMENTS[name](tmp_path, seeds=1)
