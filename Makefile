@@ -91,8 +91,8 @@ gpu-check: setup ## the tests that only a CUDA device can answer
 	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
 	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
 
-bench-planner: setup ## measure the planner; writes out/bench/planner.json
-	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json
+bench-planner: setup ## measure the planner, P10 with TRACE=arrivals.csv too; writes out/bench/planner.json
+	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json $(if $(TRACE),--trace "$(TRACE)")
 
 bench-serving: setup ## measure the data plane; writes out/bench/serving.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_serving.py --out out/bench/serving.json

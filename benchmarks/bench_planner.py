@@ -2,10 +2,11 @@
 
 Run with `make bench-planner`, or `python -m benchmarks.bench_planner --seeds 5`. Times are CPU
 seconds of one process and one thread (P6: wall seconds, two processes), ratios are taken within
-one run. In all but P9 policies plan windows for the mean load (F9). References: "exact" is HiGHS on
-the mixed-integer program, edge flows aggregated, one program per edge; where only the optimum's
-value is needed it is bounded from above by the certified upper bound, which makes every quality a
-lower estimate.
+one run. In all but P9 and P10 policies plan windows for the mean load (F9). P10 takes recorded
+arrivals as well, if `--trace FILE.csv` names some. References: "exact" is HiGHS on the
+mixed-integer program, edge flows aggregated, one program per edge; where only the optimum's value
+is needed it is bounded from above by the certified upper bound, which makes every quality a lower
+estimate.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ import numpy as np
 
 from certificate_check import findings, new_seed
 from cluster.provenance import collect_provenance
+from late_under_bursts import KINDS, Case, cases
 from planner.decomposition.first_calls import compile_kernels
 from planner.evaluate import evaluate
 from planner.instances import REGIMES, sample_problem
@@ -258,6 +261,28 @@ def default_mode(seeds: int, limit_s: float) -> list[Row]:
     return rows
 
 
+def late_answers(seeds: int, limit_s: float, trace: Path | None = None) -> list[Row]:
+    """P10: late answers where arrivals burst, with F17 and without, and what F17 costs."""
+    found: list[Case] = []
+    for case in cases(seeds, limit_s, trace):
+        found.append(case)
+        say(f"{case.name}: late {case.known:.4f}, without F17 {case.unknown:.4f}, "
+            f"price {case.price:.4f}")  # fmt: skip
+    bursts = "bursts of MMPP x1.5 and of a trace" if trace else "bursts of MMPP x1.5, no trace"
+    late = f"answers later than 2 T_b, F11 at 0.05, T_b 0.05 to 1 s, {bursts}"
+    rows = [
+        row("P10", f"{late}: with F17", [case.known for case in found], "max", "share"),
+        row("P10.without", f"{late}: without F17", [case.unknown for case in found], "max",
+            "share"),
+        row("P10.price", "accuracy that F17 takes there", [case.price for case in found], "max",
+            "relative"),
+    ]  # fmt: skip
+    for kind in dict.fromkeys(case.kind for case in found):
+        shares = [case.known for case in found if case.kind == kind]
+        rows.append(row(f"P10.{kind}", f"P10 under {KINDS[kind]}", shares, "max", "share"))
+    return rows
+
+
 def say(text: str) -> None:
     """Progress, at once."""
     print(text, flush=True)
@@ -271,6 +296,7 @@ SECTIONS: dict[str, Callable[[int, float], list[Row]]] = {
     "P7": replanning,
     "P8": certificates,
     "P9": default_mode,
+    "P10": late_answers,
     "P12": neighbours,
     "P13": wide_library,
     "P14": country,
@@ -283,15 +309,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds a solver run")
     parser.add_argument("--sections", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals, for P10")
     parser.add_argument("--out", type=Path, default=Path("out/bench/planner.json"))
     options = parser.parse_args(arguments)
+    if options.trace is not None and not options.trace.exists():
+        parser.error(f"--trace {options.trace}: no such file")
+    sections: dict[str, Callable[[int, float], list[Row]]] = {
+        **SECTIONS,
+        "P10": partial(late_answers, trace=options.trace),
+    }
     compile_kernels()  # before anything is timed
     rows: dict[str, Row] = {}
     if options.out.exists():
         rows = {item["id"]: item for item in json.loads(options.out.read_text())["rows"]}
     for section in options.sections:
         say(f"== {section}")
-        measured = SECTIONS[section](options.seeds, options.time_limit)
+        measured = sections[section](options.seeds, options.time_limit)
         provenance = collect_provenance("make bench-planner", packages=PACKAGES).model_dump()
         for item in measured:
             # Sections may be measured one by one, so each row says at which commit it was.

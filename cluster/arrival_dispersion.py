@@ -84,7 +84,11 @@ def _of_gamma(process: GammaArrivals, rate_qps: float, window_s: float) -> float
 
 @_dispersion.register
 def _of_replay(process: ReplayArrivals, rate_qps: float, window_s: float) -> float:
-    """Of the trace, of whose arrivals each comes `copies` times on average: 1 + copies (I − 1)."""
+    """Of the trace, of whose arrivals each comes `copies` times on average.
+
+    Arrivals left out at random leave 1 + copies (I − 1). Arrivals that come more than once bring
+    their copies along, up to the next arrival, so counts are burstier than recorded (`_repeated`).
+    """
     trace = process.trace
     recorded_qps = trace.total / trace.length_s
     if process.scale == "time":
@@ -92,7 +96,11 @@ def _of_replay(process: ReplayArrivals, rate_qps: float, window_s: float) -> flo
     else:
         speed = process.speed or 1.0
         copies = rate_qps / (recorded_qps * speed)
-    return 1.0 + copies * (_recorded(trace, window_s * speed) - 1.0)
+    if copies > 1.0 and trace.times_s_n is not None:
+        return _repeated(trace.times_s_n, copies, window_s * speed)
+    recorded = _recorded(trace, window_s * speed)
+    # Of a period's counts copies only say that they move together: at most k times the dispersion.
+    return copies * recorded if copies > 1.0 else 1.0 + copies * (recorded - 1.0)
 
 
 def _recorded(trace: RecordedTrace, window_s: float) -> float:
@@ -102,14 +110,53 @@ def _recorded(trace: RecordedTrace, window_s: float) -> float:
         # In a period arrivals lie at random: a shorter window shows its part of the rate's moves.
         of_periods = _recorded(trace, trace.period_s)
         return 1.0 + window_s / trace.period_s * (of_periods - 1.0)
-    last_s = trace.duration_s - window_s
-    if last_s <= 0:
+    start_s_n = _starts_s(trace.duration_s, window_s)
+    if not len(start_s_n):
         return 1.0
-    step_s = max(window_s / STARTS_A_WINDOW, last_s / MOST_STARTS)
-    start_s_n = np.arange(0.0, last_s, step_s)
     counts_n = _before(trace, start_s_n + window_s) - _before(trace, start_s_n)
     mean = counts_n.mean()
     return max(1.0, float(counts_n.var() / mean)) if mean > 0 else 1.0
+
+
+def _repeated(times_s_n: NDArray[np.float64], copies: float, window_s: float) -> float:
+    """Of recorded times of which each comes k = m + f times: m times, and once more with
+    probability f. The first copy lies at its time, the others anywhere up to the next time.
+
+    With A recorded times in a window, and L of them if the steps between them were slopes,
+    k E[A] I = Var(A + (k − 1) L) + E[Σ (m − 1) φ (1 − φ) + f φ (1 − f φ)] over the gaps between
+    recorded times, φ being the part of a gap that the window covers.
+    """
+    start_s_n = _starts_s(float(times_s_n[-1]), window_s)
+    if not len(start_s_n):
+        return 1.0
+    whole, part = int(copies), copies - int(copies)
+
+    def chance(covered_n: NDArray[np.float64]) -> NDArray[np.float64]:
+        of_copies_n = (whole - 1) * covered_n * (1 - covered_n)
+        return np.asarray(of_copies_n + part * covered_n * (1 - part * covered_n))
+
+    number_n = np.arange(len(times_s_n), dtype=np.float64)
+    passed_n = np.interp(start_s_n, times_s_n, number_n)
+    come_n = np.interp(start_s_n + window_s, times_s_n, number_n)
+    gaps_n = np.floor(come_n) - np.floor(passed_n)  # 0: the window lies in one gap
+    ends_n = chance(1 - passed_n % 1) + chance(come_n % 1) + (gaps_n - 1) * part * (1 - part)
+    left_n = np.where(gaps_n > 0, ends_n, chance(come_n - passed_n))
+    counts_n = np.searchsorted(times_s_n, start_s_n + window_s) - np.searchsorted(
+        times_s_n, start_s_n
+    )
+    mean = copies * counts_n.mean()
+    expected_n = counts_n + (copies - 1) * (come_n - passed_n)
+    return float((expected_n.var() + left_n.mean()) / mean) if mean > 0 else 1.0
+
+
+def _starts_s(length_s: float, window_s: float) -> NDArray[np.float64]:
+    """Where windows begin of which every one ends within `length_s`; none if there is no room."""
+    last_s = length_s - window_s
+    if last_s <= 0:
+        return np.empty(0)
+    step_s = max(window_s / STARTS_A_WINDOW, last_s / MOST_STARTS)
+    start_s_n: NDArray[np.float64] = np.arange(0.0, last_s, step_s)
+    return start_s_n
 
 
 def _before(trace: RecordedTrace, at_s_n: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,14 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from cluster.arrival_dispersion import count_dispersion
-from cluster.arrivals import Arrivals, ClosedLoop, FlashCrowd, PoissonArrivals, ReplayArrivals
+from cluster.arrivals import (
+    Arrivals,
+    ClosedLoop,
+    FlashCrowd,
+    MmppArrivals,
+    PoissonArrivals,
+    ReplayArrivals,
+)
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent, check_order, nearest
@@ -37,6 +44,13 @@ class Phase(FrozenModel):
         default_factory=dict,
         description="client -> variance / mean of its queries in a window T_b (F17); what its "
         "arrivals have, if left out",
+    )
+    burst_correlation: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of the rates of two clients (F17): 0 if each bursts alone, 1 if all burst at "
+        "once; that of its arrivals, if left out",
     )
 
     @field_validator("arrivals", mode="before")
@@ -91,8 +105,27 @@ class Phase(FrozenModel):
         its process has."""
         if client in self.dispersion:
             return self.dispersion[client]
-        rate_qps = sum(self.rates_qps.get(client, {}).values())
-        return count_dispersion(self.arrivals_of(client), rate_qps, window_s)
+        process, rate_qps = self.arrivals_of(client), self._qps_of(client)
+        if isinstance(process, ReplayArrivals) and client not in self.arrivals:
+            # Clients share the trace: each is dealt its part of what arrives for all of them.
+            total_qps = sum(self._qps_of(name) for name in self.rates_qps.keys() - self.arrivals)
+            part = rate_qps / total_qps if total_qps > 0 else 0.0
+            return 1.0 + part * (count_dispersion(process, total_qps, window_s) - 1.0)
+        return count_dispersion(process, rate_qps, window_s)
+
+    @property
+    def common_bursts(self) -> float:
+        """rho, the correlation of the rates of two clients (F17): what the phase states, or the
+        largest of its processes. A trace for all clients bursts for all of them at once."""
+        if self.burst_correlation is not None:
+            return self.burst_correlation
+        if isinstance(self.arrivals.get(EVERY_CLIENT), ReplayArrivals):
+            return 1.0
+        modulated = (each for each in self.arrivals.values() if isinstance(each, MmppArrivals))
+        return max((process.correlation for process in modulated), default=0.0)
+
+    def _qps_of(self, client: str) -> float:
+        return sum(self.rates_qps.get(client, {}).values())
 
     def scaled(self, factor: float) -> Phase:
         """The same with every rate, and every number of waiting callers, times `factor`."""

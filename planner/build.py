@@ -113,6 +113,7 @@ def build_problem(
                 for name, links in zip(names, reach, strict=True)
             ]
         ),
+        burst_correlation=phase.common_bursts,
         provenance=profiles.provenance,
     )
 

@@ -46,6 +46,7 @@ LEFT_OUT = {
     "edge_rtt_e": 0.0,
     "edge_max_batch_e": np.inf,
     "dispersion_c": 1.0,
+    "burst_correlation": 0.0,
     "client_moving_cm": 0.0,
     "edge_moving_em": 0.0,
     "bandwidth_a": np.inf,
@@ -56,6 +57,7 @@ LEFT_OUT = {
 """What an optional field holds where it is left out."""
 NEWER = (
     "dispersion_c",
+    "burst_correlation",
     "client_moving_cm",
     "edge_moving_em",
     *OF_LINKS,
@@ -136,6 +138,9 @@ class Problem:
     dispersion_c: FloatArray = field(default_factory=lambda: np.zeros(0))
     """I_i, variance / mean of the queries of client i in a window T_b (1, Poisson, by default);
     F11 and F17."""
+    burst_correlation: float = 0.0
+    """rho in [0, 1], correlation of the rates of two clients (0, each bursts alone, by default);
+    F17."""
     client_moving_cm: FloatArray = field(default_factory=lambda: np.zeros(0))
     """What it costs to have m loaded at client c, right answers/s (F16; 0 by default)."""
     edge_moving_em: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -157,7 +162,7 @@ class Problem:
         _check_node_names(self.clients, self.edges, self.cloud)
         if len(self.client_of_a) == 0:
             object.__setattr__(self, "client_of_a", np.arange(len(self.clients)))
-        self._settle({*self.array_fields(), "cloud_compute"})
+        self._settle({*self.array_fields(), "cloud_compute", "burst_correlation"})
 
     def changed(self, **fields: Any) -> Self:
         """This problem with other `fields`, of which alone shape and values are checked.
@@ -207,6 +212,10 @@ class Problem:
                 object.__setattr__(self, name, self._settled(name))
         if "cloud_compute" in names:
             _check_values("cloud_compute", np.asarray(self.cloud_compute, dtype=np.float64))
+        if "burst_correlation" in names:
+            value = np.asarray(self.burst_correlation, dtype=np.float64)
+            _check_values("burst_correlation", value)
+            _refuse("burst_correlation", value, value > 1, "must be at most 1")
         if "edge_of_a" in names or "client_of_a" in names:
             _check_index("edge_of_a", self.edge_of_a, 0, self.edges)
             _check_index("client_of_a", self.client_of_a, 0, self.clients)
@@ -249,7 +258,7 @@ class Problem:
     @classmethod
     def array_fields(cls) -> tuple[str, ...]:
         """Names of the array fields, in order."""
-        skipped = {*NAME_FIELDS, "cloud", "cloud_compute", "provenance"}
+        skipped = {*NAME_FIELDS, "cloud", "cloud_compute", "burst_correlation", "provenance"}
         return tuple(item.name for item in fields(cls) if item.name not in skipped)
 
     def _length(self, axis: str) -> int:
@@ -293,6 +302,8 @@ class Problem:
                 continue
             state.update(name.encode())
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        if self.burst_correlation > 0 and not poisson:
+            state.update(f"burst_correlation={self.burst_correlation!r}".encode())
         return state.hexdigest()[:32]
 
     @classmethod

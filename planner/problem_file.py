@@ -68,6 +68,7 @@ class ProblemFile(Document):
     edge_rtt_e: Vector = ()
     edge_max_batch_e: OpenVector = ()
     dispersion_c: Vector = ()
+    burst_correlation: float = 0.0
     client_moving_cm: Table = ()
     edge_moving_em: Table = ()
     bandwidth_a: OpenVector = ()

@@ -97,9 +97,10 @@ def _least_dispersion_e(problem: Problem) -> FloatArray:
 def _burst_slope_e(problem: Problem) -> FloatArray:
     """kappa of each edge: bursts add at least kappa^2 (sum_m c_m n_m)^2 to the variance (F17).
 
-    They add sum_i (I_i - 1) / N_i u_i^2 with u_i >= w_i, the work sum_m c_m n_im of client i. By
-    Cauchy-Schwarz (sum_i w_i)^2 <= sum_i (I_i - 1) / N_i w_i^2 x sum_i N_i / (I_i - 1), so kappa^2
-    is 1 / sum_i N_i / (I_i - 1): 0 as soon as one client is no burstier than Poisson.
+    With v_i = (I_i - 1) / N_i they add sum_i v_i u_i^2 with u_i >= w_i, the work sum_m c_m n_im of
+    client i. By Cauchy-Schwarz (sum_i w_i)^2 <= sum_i v_i w_i^2 x sum_i 1 / v_i, so kappa^2 is
+    1 / sum_i 1 / v_i: 0 as soon as one client is no burstier than Poisson. The part rho of the
+    bursts that clients have in common adds (sum_i sqrt(v_i) u_i)^2 >= min_i v_i (sum_i w_i)^2.
     """
     c = problem.client_of_a
     mean_a = problem.window_e[problem.edge_of_a] * problem.load_ct[c].sum(axis=1)
@@ -107,7 +108,13 @@ def _burst_slope_e(problem: Problem) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio_a = np.where(mean_a > 0, mean_a / excess_a, 0.0)
     total_e = by_edge(problem, ratio_a)
-    return np.where(total_e > 0, 1 / np.sqrt(np.where(total_e > 0, total_e, 1.0)), 0.0)
+    most_e = np.zeros(len(problem.edges))
+    np.maximum.at(most_e, problem.edge_of_a, ratio_a)
+    with np.errstate(divide="ignore"):
+        alone_e = np.where(total_e > 0, 1 / total_e, 0.0)
+        common_e = np.where(most_e > 0, 1 / most_e, 0.0)
+    rho = problem.burst_correlation
+    return np.asarray(np.sqrt((1 - rho) * alone_e + rho * common_e))
 
 
 def _most_queries(

@@ -6,6 +6,7 @@ Axis letters: e edge, a attachment, t task, m model.
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaincinv
 
 from planner.allocation import Allocation
 from planner.problem import FloatArray, Problem
@@ -19,11 +20,14 @@ def late_share_e(
     """Share of `windows` drawn windows whose work is longer than the window, by edge.
 
     A client's counts are negative binomial with its dispersion (Poisson where that is 1 or less),
-    and every query draws its route. Each model that gets a query is charged a set-up a batch, and
-    a batch holds at most B_e queries.
+    and every query draws its route. In a share sqrt(rho) of windows a client follows the burst that
+    clients have in common, so that two of them follow it together in a share rho. Each model that
+    gets a query is charged a set-up a batch, and a batch holds at most B_e queries.
     """
     rng = np.random.default_rng(seed)
     late_e = np.zeros(len(problem.edges))
+    follow = np.sqrt(problem.burst_correlation)
+    common_w = rng.random(windows) if follow > 0 else np.zeros(0)
     for e in range(len(problem.edges)):
         counts_wm = np.zeros((windows, len(problem.models)))
         for a in np.flatnonzero(problem.edge_of_a == e):
@@ -33,7 +37,11 @@ def late_share_e(
             excess = problem.dispersion_c[c] - 1
             factor_w = np.ones(windows)
             if excess > 0 and mean > 0:
-                factor_w = rng.gamma(mean / excess, excess / mean, windows)
+                shape = mean / excess
+                factor_w = rng.gamma(shape, 1 / shape, windows)
+                if follow > 0:
+                    in_common_w = gammaincinv(shape, common_w) / shape
+                    factor_w = np.where(rng.random(windows) < follow, in_common_w, factor_w)
             counts_wm += rng.poisson(factor_w[:, None] * own_m)
         batches_wm = np.ceil(counts_wm / problem.edge_max_batch_e[e])
         batches_wm = np.where(counts_wm > 0, np.maximum(batches_wm, 1.0), 0.0)

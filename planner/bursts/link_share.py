@@ -22,6 +22,7 @@ import numpy as np
 from planner.attachments import by_edge
 from planner.bursts.refuges import refuge_accuracy_c, way_accuracy_c
 from planner.problem import FloatArray, Problem
+from planner.window_work import burst_variance_e
 
 __all__ = ["carried_bytes_per_s", "tolerated_overflow_c", "with_link_headroom"]
 
@@ -89,9 +90,11 @@ def with_link_headroom(problem: Problem, overflow: float, *, spillover: bool) ->
     client_uplink_c = problem.client_uplink_c.copy()
     client_uplink_c[c[alone_a]] = kept_a[alone_a]
     load_et = by_edge(problem, problem.load_ct[c])
-    # What crosses an edge's link comes from all of its clients, each as bursty as it is.
+    # What crosses an edge's link comes from all of its clients, each as bursty as it is. A byte has
+    # the variance I in the mean, so (I - 1) times the bytes is what a client's bursts add.
     asked_e = by_edge(problem, asked_c[c])
-    excess_e = by_edge(problem, (excess_c * asked_c)[c]) / np.maximum(asked_e, 1e-300)
+    burst_e = burst_variance_e(problem, (excess_c * asked_c)[c])
+    excess_e = burst_e / np.maximum(asked_e, 1e-300)
     edge_uplink_e = problem.edge_uplink_e * _kept(
         problem.edge_uplink_e, problem.edge_bandwidth_e, problem.edge_backlog_e,
         _mean_bytes(problem, load_et), asked_e, excess_e, np.full(len(asked_e), overflow),

@@ -188,9 +188,11 @@ def _scarce_cloud(problem: Problem, rng: Generator) -> Problem:
 
 
 def _bursts(problem: Problem, rng: Generator) -> Problem:
-    """Counts burstier than Poisson, or steadier (F17)."""
+    """Counts burstier than Poisson, or steadier; clients burst alone or at once (F17)."""
     count = len(problem.clients)
-    return problem.changed(dispersion_c=rng.choice([0.3, 1.0, 4.0, 60.0], count))
+    dispersion_c = rng.choice([0.3, 1.0, 4.0, 60.0], count)
+    together = float(rng.choice([0.0, 0.5, 1.0]))
+    return problem.changed(dispersion_c=dispersion_c, burst_correlation=together)
 
 
 def _alike(problem: Problem, rng: Generator) -> Problem:

@@ -86,6 +86,55 @@ def test_of_a_trace_too(
     assert found > 1.5
 
 
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 Poisson arrivals, one a second: I is 1 as they were recorded."""
+    times_s = np.cumsum(np.random.default_rng(7).exponential(1.0, 20_000))
+    path = tmp_path_factory.mktemp("sparse") / "times.csv"
+    path.write_text("\n".join(["t_s", *(f"{at:.6f}" for at in times_s)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("window_s", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("rate_qps", [0.4, 1.0, 1.5, 4.0, 40.0])
+def test_copies_of_a_recorded_arrival_come_in_its_burst(
+    sparse: Path, rate_qps: float, window_s: float
+) -> None:
+    phase = phase_of(19_000.0, rate_qps, kind="replay", file=str(sparse))
+    found = phase.dispersion_of("car", window_s)
+    assert found == pytest.approx(drawn(phase, window_s), rel=0.05)
+    # Poisson arrivals of which some are left out stay Poisson; with 40 copies they are far from it.
+    assert found > 7 if rate_qps == 40 else found == pytest.approx(1, abs=0.05) or rate_qps > 1
+
+
+def test_clients_that_share_a_trace_get_their_part_of_its_bursts(sparse: Path) -> None:
+    rates = {"car": {"depth": 30.0}, "bike": {"depth": 6.0, "edges": 4.0}, "tram": {"depth": 5.0}}
+    arrivals = {
+        "*": {"kind": "replay", "file": str(sparse)}, "tram": {"kind": "poisson"},
+    }  # fmt: skip
+    phase = Phase.model_validate({"duration_s": 19_000.0, "rates_qps": rates, "arrivals": arrivals})
+    times_s = draw_arrivals(phase, Streams(3, 0)).times_s
+    counts = {}
+    for client in rates:
+        own_s = np.concatenate([at for (name, _), at in times_s.items() if name == client])
+        counts[client] = np.bincount(own_s.astype(int), minlength=19_000)
+        found = phase.dispersion_of(client, 1.0)
+        assert found == pytest.approx(counts[client].var() / counts[client].mean(), rel=0.06)
+    assert phase.common_bursts == 1.0
+    # v_i = (I_i - 1) / N_i is the same for both, and so is their covariance / (N_i N_k).
+    covariance = np.cov(counts["car"], counts["bike"])[0, 1]
+    relative = (phase.dispersion_of("bike", 1.0) - 1) / 10.0
+    assert relative == pytest.approx((phase.dispersion_of("car", 1.0) - 1) / 30.0)
+    assert covariance / 300.0 == pytest.approx(relative, rel=0.06)
+
+
+def test_common_bursts_are_those_of_the_arrivals_or_what_is_stated() -> None:
+    assert phase_of(10.0, RATE_QPS, **BURSTS).common_bursts == 0.0
+    assert phase_of(10.0, RATE_QPS, **BURSTS, correlation=0.4).common_bursts == 0.4
+    assert Phase(duration_s=1, rates_qps={}).common_bursts == 0.0
+    assert Phase(duration_s=1, rates_qps={}, burst_correlation=0.7).common_bursts == 0.7
+
+
 def test_what_is_stated_goes_before_what_arrivals_have() -> None:
     phase = phase_of(10.0, RATE_QPS, **BURSTS)
     stated = phase.model_copy(update={"dispersion": {"car": 3.0}})

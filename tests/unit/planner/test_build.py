@@ -79,8 +79,10 @@ def test_dispersion_and_the_links_themselves_arrive() -> None:
     assert (problem.bandwidth_a.tolist(), problem.backlog_a.tolist()) == ([1e6], [0.1])
     assert problem.edge_bandwidth_e.tolist() == [2e6]
     assert problem.edge_backlog_e.tolist() == [0.2]
-    phase = Phase(duration_s=10, rates_qps={}, dispersion={"phone": 40.0})
+    stated = {"dispersion": {"phone": 40.0}, "burst_correlation": 0.3}
+    phase = Phase.model_validate({"duration_s": 10, "rates_qps": {}, **stated})
     assert build(phase).dispersion_c.tolist() == [40.0]
+    assert (problem.burst_correlation, build(phase).burst_correlation) == (0.0, 0.3)
 
 
 def test_names_budgets_and_costs_arrive() -> None:
