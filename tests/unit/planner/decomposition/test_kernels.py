@@ -240,7 +240,8 @@ from planner.decomposition.best_set import price_clients
 from planner.policies import Options, solve
 from support.planner_cases import random_problem
 assert not hasattr(price_clients, "py_func")
-found = solve(random_problem(3, clients=3, models=6), "certified", Options(overrun=None, gap=1e-3)).certificate
+problem = random_problem(3, clients=3, models=6)
+found = solve(problem, "certified", Options(overrun=None, gap=1e-3)).certificate
 print(json.dumps([found.objective, found.upper_bound, found.iterations]))
 """
 
@@ -253,7 +254,9 @@ def test_a_search_with_plain_kernels_gives_the_same_plan() -> None:
         [sys.executable, "-c", PLAIN], env=environment, capture_output=True, text=True, check=True
     ).stdout
     objective, upper_bound, iterations = json.loads(output)
-    found = solve(random_problem(3, clients=3, models=6), "certified", Options(overrun=None, gap=1e-3)).certificate
+    found = solve(
+        random_problem(3, clients=3, models=6), "certified", Options(overrun=None, gap=1e-3)
+    ).certificate
     assert found.objective == pytest.approx(objective, rel=1e-9)
     assert found.upper_bound == pytest.approx(upper_bound, rel=1e-9)
     assert found.iterations == iterations
