@@ -133,7 +133,8 @@ def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Pri
         scale_e = np.divide(
             use_e, solution.fill * problem.window_e, out=np.ones_like(use_e), where=use_e > 0
         )
-        compute_e = np.where(full_e, scale_e, problem.edge_compute_e / solution.fill)
+        whole_e = problem.edge_compute_e / solution.fill
+        compute_e = np.where(full_e, scale_e, np.maximum(whole_e, scale_e))
         problem = problem.changed(edge_compute_e=compute_e)
     active_em = allocation.edge_rate_em(problem) > 0
     # Leave the fixed work of active models a hair of room for rounding.

@@ -66,6 +66,9 @@ class Policy:
     """How its plans under F11 are bounded; None: by the linear relaxation."""
     prepare: Callable[[], None] = _nothing
     """What it does once a process, before any clock starts: loading and compiling."""
+    best_routes: bool = False
+    """Whether its routes are the best for the models that it chooses: under F11 they are sought
+    anew, which would make another policy of one that has a rule for them, or is the paper's."""
     keeps_windows: bool = False
     """Whether it plans with F11 itself; for all others `plan_with_headroom` sees to it."""
 
@@ -171,7 +174,11 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
 )
 _UNBATCHED = ("j3o", "j3o-plain", "no-batching")
 _SEARCHING = ("proteus-like", "loki-like", "ipa-like")
-_COMPILED = ("certified", "single-task-only", "no-batching", *_SEARCHING)
+_COMPILED = ("certified", "baj3o", "j3o", "single-task-only", "no-batching", *_SEARCHING)
+_BEST_ROUTES = (
+    "certified", "baj3o", "exact", "random", "greedy-accuracy", "greedy-density",
+    "single-task-only",
+)  # fmt: skip
 PAYS_FOR_LOADS = ("certified", "exact")
 """Policies that plan with moving costs (F16); the others refuse them."""
 COUNTS_JOULES = ("exact",)
@@ -184,6 +191,7 @@ POLICIES: dict[str, Policy] = {
         edge_form="unbatched" if row[0] in _UNBATCHED else "batched",
         bound_of=_decomposed_bound if row[0] == "certified" else None,
         prepare=_compile if row[0] in _COMPILED else _nothing,
+        best_routes=row[0] in _BEST_ROUTES,
     )
     for row in _TABLE
 }
@@ -274,7 +282,9 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         stay = _stay(problem, asked)
     if options.overrun is not None and not chosen.keeps_windows:
         bound_of = chosen.bound_of if options.tight_bound else None
-        solution = plan_with_headroom(planned, chosen.run, options, bound_of=bound_of)
+        solution = plan_with_headroom(
+            planned, chosen.run, options, bound_of=bound_of, best_routes=chosen.best_routes
+        )
     else:
         solution = chosen.run(planned, options)
     return completed(problem, planned, asked, solution, stay)

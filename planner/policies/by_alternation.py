@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 
 from planner.options import EdgeForm, Options
 from planner.policies.alternation import alternate, starting_points
-from planner.policies.closing import closed
 from planner.policies.outcome import conclude
 from planner.policies.warm_start import warm_allocation
 from planner.problem import Problem
@@ -37,6 +37,8 @@ def plan_by_alternation(
         target_qps=relaxation.bound_qps * (1 - options.gap),
     )  # fmt: skip
     if closing:
+        # Imported when first asked for: it compiles, which policies without it need not wait for.
+        closed = import_module("planner.policies.closing").closed
         result = closed(problem, result, relaxation, form, options, begun_s)
     allocation = result.allocation
     if own_form == "unbatched" and options.edge_form is None:

@@ -2,8 +2,13 @@
 
 An alternation moves from one set of models to the next, and each of its plans is the best for that
 set alone. What one plan's clients hold may go well with what another's edges hold. So the last step
-is the exact program of each component, with F9 or F6 as it is, over the models that any plan used
-and those that the linear relaxation would hold a part of: few enough for a fraction of a second.
+seeks the best plan, with F9 or F6 as it is, in which every client holds models that any plan gave
+it or that the linear relaxation would hold a part of.
+
+A component of one edge is searched by `planner.decomposition`, from the best plan and the
+relaxation's prices, and its edge may hold any model: few clients' models make that a matter of a
+tenth of a second. A component of several edges (F12), and all of them together where F8 is broken
+otherwise, is one exact program, in which edges too hold only what a plan or the relaxation did.
 
 Axis letters: c client, e edge, m model.
 """
@@ -17,20 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation, join_pieces
-from planner.attachments import components
-from planner.evaluate import net_qps
+from planner.attachments import Component, components
+from planner.decomposition.edge_search import EdgeOptions, WarmEdge, search_edge
+from planner.edge_cost import edge_cost
+from planner.evaluate import cloud_compute_f8, net_qps
+from planner.fits import room
 from planner.options import EdgeForm, Options
 from planner.policies.alternation import AlternationResult
 from planner.problem import Problem
 from planner.programs.among_models import plan_among
 from planner.programs.bound import JOINT_SIZE, Relaxation
+from planner.programs.prices import Prices
 from planner.solvers import SolverLimits
 
 __all__ = ["best_of_models", "closed"]
 
 BoolArray = NDArray[np.bool_]
 MOST_S = 3.0
-"""for all components together"""
+"""for all exact programs together"""
 GAP = 1e-3
 LEAST_S = 0.02
 SUPPORT = 0.2
@@ -53,7 +62,9 @@ def closed(
         result.used[1] | (relaxation.onloaded_em > SUPPORT),
     )
     left_s = options.time_limit_s - (time.perf_counter() - begun_s)
-    plan = best_of_models(problem, result.allocation, models, form, options, left_s)
+    plan = best_of_models(
+        problem, result.allocation, models, relaxation.prices, form, options, left_s
+    )
     value_qps = net_qps(problem, plan)
     return replace(result, allocation=plan, value_qps=value_qps, trace=(*result.trace, value_qps))
 
@@ -62,31 +73,83 @@ def best_of_models(
     problem: Problem,
     plan: Allocation,
     models: tuple[BoolArray, BoolArray],
+    prices: Prices,
     form: EdgeForm,
     options: Options,
     left_s: float,
 ) -> Allocation:
-    """`plan`, or where it is worth more, the best plan found among `models` (c x m, e x m).
+    """`plan`, or where it is worth more, the best plan found among `models` (c x m, e x m; an edge
+    that shares no client holds any model), sought from `prices`.
 
-    Takes about `left_s` seconds at most, and no more than `MOST_S`. Where F8 couples more than
-    `JOINT_SIZE` shares of clients, `plan` stays.
+    Takes about `left_s` seconds at most, and its exact programs no more than `MOST_S`. Where F8
+    binds and couples more than `JOINT_SIZE` shares of clients, `plan` stays.
     """
-    end_s = time.perf_counter() + min(left_s, MOST_S)
-    if np.isfinite(problem.cloud_compute):  # F8 couples the components
-        if int(models[0].sum()) * len(problem.tasks) > JOINT_SIZE:
-            return plan
-        return _searched(problem, plan, models, form, options, end_s - time.perf_counter())
+    begun_s = time.perf_counter()
+    found = _by_component(problem, plan, models, prices, form, options, left_s)
+    use = cloud_compute_f8(problem, found, options.fill)
+    if use.use_n[0] <= room(use.budget_n)[0]:
+        return found
+    if int(models[0].sum()) * len(problem.tasks) > JOINT_SIZE:
+        return plan
+    left_s -= time.perf_counter() - begun_s
+    return _by_program(problem, plan, models, form, options, min(left_s, MOST_S))
+
+
+def _by_component(
+    problem: Problem,
+    plan: Allocation,
+    models: tuple[BoolArray, BoolArray],
+    prices: Prices,
+    form: EdgeForm,
+    options: Options,
+    left_s: float,
+) -> Allocation:
+    """`best_of_models` without F8."""
+    end_s = time.perf_counter() + left_s
     pieces = []
     parts = components(problem)
+    joined = sum(len(part.edges) > 1 for part in parts)
     for position, part in enumerate(parts):
-        share_s = (end_s - time.perf_counter()) / (len(parts) - position)
-        own = (models[0][part.clients], models[1][part.edges])
+        turn_s = (end_s - time.perf_counter()) / (len(parts) - position)
         held = plan.part(part)
-        pieces.append((part, _searched(part.piece(problem), held, own, form, options, share_s)))
+        own = (models[0][part.clients], models[1][part.edges])
+        piece = part.piece(problem)
+        if len(part.edges) > 1:
+            found = _by_program(piece, held, own, form, options, min(turn_s, MOST_S / joined))
+        else:
+            warm = _warm(held, prices, part)
+            found = _by_decomposition(piece, held, own[0], warm, form, options, turn_s)
+        pieces.append((part, found))
     return join_pieces(problem, pieces)
 
 
-def _searched(
+def _warm(plan: Allocation, prices: Prices, part: Component) -> WarmEdge:
+    """What the search of a component of one edge begins from."""
+    e = int(part.edges[0])
+    row = np.array([[*prices.service_et[e], prices.uplink_e[e], prices.window_e[e]]])
+    return WarmEdge(plan, plan.onloaded_em[0], row)
+
+
+def _by_decomposition(
+    problem: Problem,
+    plan: Allocation,
+    allowed_cm: BoolArray,
+    warm: WarmEdge,
+    form: EdgeForm,
+    options: Options,
+    time_s: float,
+) -> Allocation:
+    """The better of `plan` and the best found for one edge whose clients hold `allowed_cm`."""
+    if time_s < LEAST_S:
+        return plan
+    bytes_cm = np.where(allowed_cm, problem.client_model_bytes_cm, np.inf)
+    narrowed = problem.changed(client_model_bytes_cm=bytes_cm)
+    limits = EdgeOptions(options.fill, max(GAP, options.gap), time_s)
+    found = search_edge(narrowed, edge_cost(narrowed, form), limits, warm)
+    return _better(problem, plan, found.allocation)
+
+
+def _by_program(
     problem: Problem,
     plan: Allocation,
     models: tuple[BoolArray, BoolArray],
@@ -99,6 +162,9 @@ def _searched(
         return plan
     limits = SolverLimits(GAP, time_s, options.threads, options.seed)
     found, _ = plan_among(problem, models, form, options.fill, limits, "highs", plan)
-    if found is None or net_qps(problem, found) <= net_qps(problem, plan):
-        return plan
-    return found
+    return plan if found is None else _better(problem, plan, found)
+
+
+def _better(problem: Problem, plan: Allocation, found: Allocation) -> Allocation:
+    """`found` where it is worth more."""
+    return found if net_qps(problem, found) > net_qps(problem, plan) else plan

@@ -126,7 +126,7 @@ def route_held(
     if options.overrun is None:
         solution = run(problem, options)
     else:
-        solution = plan_with_headroom(problem, run, options, bound_of=bound_of)
+        solution = plan_with_headroom(problem, run, options, bound_of=bound_of, best_routes=True)
     allocation = replace(
         solution.allocation, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em
     )

@@ -19,7 +19,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from planner.allocation import SMALLEST_SHARE, Allocation
-from planner.bursts.headroom import thin
+from planner.bursts.window_routes import thin
 from planner.certificate import status_of
 from planner.evaluate import Violation, evaluate, net_qps
 from planner.options import Options

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.allocation import Allocation
-from planner.bursts.headroom import thin
 from planner.bursts.headroom_row import headroom_cost
 from planner.bursts.late_windows import late_share_e
 from planner.bursts.link_share import carried_bytes_per_s, tolerated_overflow_c, with_link_headroom
+from planner.bursts.window_routes import thin
 from planner.evaluate import evaluate, window_work_f11
 from planner.few_queries import work_exceeded
 from planner.instances import sample_problem

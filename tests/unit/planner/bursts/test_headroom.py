@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
-from planner.bursts.headroom import relaxed_bound, thin
+from planner.bursts.headroom import relaxed_bound
 from planner.bursts.headroom_row import headroom_cost, headroom_rows
 from planner.bursts.late_windows import late_share_e
+from planner.bursts.window_routes import thin
 from planner.certificate import Status
 from planner.decomposition.edge_search import EdgeOptions
 from planner.evaluate import evaluate, window_work_f11
