@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from planner.allocation import Allocation
-from planner.bursts.window_routes import thin
 from planner.bursts.headroom_row import headroom_cost
 from planner.bursts.late_windows import late_share_e
 from planner.bursts.link_share import with_link_headroom
+from planner.bursts.window_routes import thin
 from planner.evaluate import window_work_f11
 from planner.instances import sample_problem
 from planner.policies import Options, solve
