@@ -213,13 +213,13 @@ class EdgeData:
         return value, active_m, nodes
 
     def visited_above(
-        self, threshold: float, finished: Collection[bytes]
+        self, threshold: float, left_out: Collection[bytes]
     ) -> tuple[float, BoolArray] | None:
-        """The set visited before, and not `finished`, whose bound is the highest, with that bound;
-        None where no such set has one above `threshold`."""
+        """The set visited before, and not `left_out`, whose bound by linear cuts is the highest,
+        with that bound; None where no such set has one above `threshold`."""
         best: tuple[float, BoolArray] | None = None
         for active_m in self.visited:
-            if active_m.tobytes() in finished:
+            if active_m.tobytes() in left_out:
                 continue
             bound = float(self._linear_bounds(active_m).min())
             if bound > (threshold if best is None else best[0]):

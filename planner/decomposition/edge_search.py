@@ -98,17 +98,12 @@ class _Search:
         finished: set[bytes] = set()
         while True:
             threshold = self.value / (1 - 0.9 * options.gap)
-            known = edge.visited_above(threshold, finished)
-            if known is not None:
-                bound, active_m = known
-                if self._late():
-                    break
-            else:
-                bound, active_m, nodes = edge.select(threshold)
-                self.bound = min(self.bound, max(bound, threshold))
-                self.trace.append((self.value, self.bound))
-                if bound <= threshold or nodes < 0 or self._late():
-                    break
+            self._tighten(threshold)
+            bound, active_m, nodes = edge.select(threshold)
+            self.bound = min(self.bound, max(bound, threshold))
+            self.trace.append((self.value, self.bound))
+            if bound <= threshold or nodes < 0 or self._late():
+                break
             refined, k, eta = edge.bound_of(active_m)
             if refined < bound - 1e-9 * abs(bound):
                 edge.linearise(k, eta)
@@ -129,6 +124,20 @@ class _Search:
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
             tuple(self.trace), gap_closed, self._late() and not gap_closed, edge.useful_prices(),
         )  # fmt: skip
+
+    def _tighten(self, threshold: float) -> None:
+        """Linear cuts as tight as the prices known so far allow, at the sets looked at before that
+        are still above `threshold`: each costs next to nothing, and saves a search over all sets
+        that would only have found such a set again."""
+        edge = self.edge
+        tight: set[bytes] = set()
+        while (known := edge.visited_above(threshold, tight)) is not None:
+            bound, active_m = known
+            refined, k, eta = edge.bound_of(active_m)
+            if refined < bound - 1e-9 * abs(bound):
+                edge.linearise(k, eta)
+            else:
+                tight.add(active_m.tobytes())
 
     def _late(self) -> bool:
         return time.perf_counter() - self.begun_s > self.edge.options.time_limit_s
