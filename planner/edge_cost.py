@@ -43,6 +43,10 @@ class EdgeCost:
         """F9: setup once per batch, marginal per query."""
         return cls(problem.edge_setup_em, problem.edge_marginal_em, problem.edge_setup_em)
 
+    def batches(self, problem: Problem) -> bool:
+        """Whether this is F9: a batch has a set-up of its own, or no model has any."""
+        return bool(np.any(self.fixed_em != 0)) or not np.any(problem.edge_setup_em)
+
     def of_edges(self, edges: NDArray[np.int64]) -> EdgeCost:
         """The rows of some edges."""
         further_em = None if self.further_em is None else self.further_em[edges]

@@ -105,7 +105,7 @@ class EdgeData:
         self.edge_open_ct = self.cloud_open_ct = np.ones(p.load_ct.shape, dtype=bool)
         if has_deadlines(p):
             self.edge_open_ct, self.cloud_open_ct = edge_open_at(p), cloud_open_at(p)
-        self.batched = bool(np.any(cost.fixed_em != 0)) or not np.any(p.edge_setup_em)
+        self.batched = cost.batches(p)
         every = _edge_models(p, cost, options.fill)
         self.m = _useful(every, p.edge_moving_em[0])
         self.charge_m = p.edge_moving_em[0][self.m]

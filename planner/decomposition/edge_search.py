@@ -14,7 +14,7 @@ Axis letters: c client, t task, m model, k cut, i client of this edge.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +26,18 @@ from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
 from planner.problem import FloatArray, Problem
-from planner.programs.formulation import build_formulation
+from planner.programs.bound import relaxed
+from planner.programs.formulation import Formulation, build_formulation
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["EdgeOptions", "EdgeResult", "WarmEdge", "search_edge"]
+__all__ = ["OF_GAP", "EdgeOptions", "EdgeResult", "WarmEdge", "search_edge"]
 
 BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
 FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
+OF_GAP = 0.2
+"""Part of the gap asked for that a solver may leave."""
 LEAST_SHARE = 1e-6
 """of a model that a linear relaxation loads a part of"""
 
@@ -234,13 +237,9 @@ class _Search:
     def _relaxed_support(self, x_cm: BoolArray, y_m: BoolArray) -> BoolArray:
         """Of the models `x_cm` those that the linear relaxation loads a part of: a client with
         room for any model is offered the whole library, of which it needs a few."""
-        edge = self.edge
-        model = build_formulation(
-            edge.problem, fill=edge.options.fill, edge_cost=edge.cost, choose=True,
-            allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=edge.options.cloud_price,
-        )  # fmt: skip
-        program = replace(model.program, integer_v=np.zeros_like(model.program.integer_v))
-        result = solve_program(program, SolverLimits(0.0, self._left_s()), "highs")
+        model = self._among(x_cm, y_m, choose=True)
+        limits = SolverLimits(0.0, self._left_s())
+        result = solve_program(relaxed(model.program), limits, "highs")
         if result.x_v is None:
             return x_cm
         support_cm = np.zeros_like(x_cm)
@@ -267,17 +266,22 @@ class _Search:
         spent_s = time.perf_counter() - self.begun_s
         return max(self.edge.options.time_limit_s - spent_s, 0.05)
 
+    def _among(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> Formulation:
+        """The program of these models; with `choose`, of which to onload."""
+        edge, options = self.edge, self.edge.options
+        return build_formulation(
+            edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
+            allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=options.cloud_price,
+        )  # fmt: skip
+
     def _try(self, x_cm: BoolArray, y_m: BoolArray, *, choose: bool) -> None:
         """Route (and with `choose` onload) among these models; keep the plan if it is better."""
         edge = self.edge
         options = edge.options
         if not choose and float(edge.cost.fixed_em[0][y_m].sum()) > room(edge.models.window):
             return
-        model = build_formulation(
-            edge.problem, fill=options.fill, edge_cost=edge.cost, choose=choose,
-            allowed_cm=x_cm, allowed_em=y_m[None, :], cloud_price=options.cloud_price,
-        )  # fmt: skip
-        limits = SolverLimits(0.2 * options.gap, self._left_s())
+        model = self._among(x_cm, y_m, choose=choose)
+        limits = SolverLimits(OF_GAP * options.gap, self._left_s())
         result = solve_program(model.program, limits, "highs")
         if result.x_v is None:
             return

@@ -80,9 +80,8 @@ def _solve(
     result = solve_program(model.program, limits, "highs", start_v)
     if result.x_v is None:
         return Allocation.empty(problem), 0.0, result.bound, result.nodes
-    batched = bool(np.any(cost.fixed_em != 0)) or not np.any(problem.edge_setup_em)
     found = model.allocation(problem, result.x_v)
-    found = tidy(problem, found, fill=options.fill, batched=batched)
+    found = tidy(problem, found, fill=options.fill, batched=cost.batches(problem))
     busy = float(cloud_compute_f8(problem, found, 1.0).use_n[0])
     value_qps = net_qps(problem, found) - options.cloud_price * busy
     return found, value_qps, result.bound, result.nodes

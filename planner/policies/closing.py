@@ -126,8 +126,7 @@ def _by_component(
 def _warm(plan: Allocation, prices: Prices, part: Component) -> WarmEdge:
     """What the search of a component of one edge begins from."""
     e = int(part.edges[0])
-    row = np.array([[*prices.service_et[e], prices.uplink_e[e], prices.window_e[e]]])
-    return WarmEdge(plan, plan.onloaded_em[0], row)
+    return WarmEdge(plan, plan.onloaded_em[0], prices.of_edge(e)[None])
 
 
 def _by_decomposition(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
 from planner.attachments import Component
-from planner.decomposition.edge_search import WarmEdge
+from planner.decomposition.edge_search import OF_GAP, WarmEdge
 from planner.edge_cost import edge_cost
 from planner.fits import room
 from planner.options import EdgeForm, Options
@@ -24,9 +24,6 @@ from planner.programs.prices import Prices
 from planner.solvers import SolverLimits, solve_program
 
 __all__ = ["WarmRoutes", "warm_routes"]
-
-OF_GAP = 0.2
-"""Part of the gap asked for that a solver may leave."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +43,7 @@ class WarmRoutes:
         e = int(part.edges[0])
         if not self.fits_e[e]:
             return None
-        prices = self.prices
-        row = np.array([[*prices.service_et[e], prices.uplink_e[e], prices.window_e[e]]])
+        row = self.prices.of_edge(e)[None]
         rows = row if further is None else np.concatenate([row, further])
         return WarmEdge(self.allocation.part(part), self.held_em[e], rows)
 
@@ -73,7 +69,6 @@ def warm_routes(
     result = solve_program(model.program, limits, "highs")
     if result.x_v is None or result.dual_r is None:
         return None
-    batched = bool(np.any(cost.fixed_em != 0)) or not np.any(problem.edge_setup_em)
     found = model.allocation(problem, result.x_v)
-    found = tidy(unlimited, found, fill=options.fill, batched=batched)
+    found = tidy(unlimited, found, fill=options.fill, batched=cost.batches(problem))
     return WarmRoutes(found, warm.onloaded_em, fits_e, model.prices(problem, result.dual_r))

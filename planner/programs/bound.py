@@ -17,7 +17,7 @@ from planner.programs.formulation import build_formulation
 from planner.programs.prices import Prices
 from planner.solvers import LinearProgram, SolverLimits, solve_program
 
-__all__ = ["JOINT_SIZE", "Relaxation", "relax", "relax_with", "trivial_bound_qps"]
+__all__ = ["JOINT_SIZE", "Relaxation", "relax", "relax_with", "relaxed", "trivial_bound_qps"]
 
 CostOf = Callable[[Problem], EdgeCost]
 JOINT_SIZE = 50_000

@@ -167,24 +167,19 @@ def route_batched(
     group_e = group_of_edges(problem)
     best_g = np.full(int(group_e.max()) + 1, -np.inf)
     length_e = np.zeros(len(problem.edges), dtype=np.int64)
-    tried: list[Routing] = []
-    lengths: list[NDArray[np.int64]] = []
+    tried: dict[bytes, Routing] = {}
     for k in range(int(longest_e.max(initial=0)), -1, -1):
         tried_e = np.minimum(longest_e, k)
         found = route(problem, onloaded_cm, prefixes(tried_e), cost, options, tiers)
-        tried.append(found)
-        lengths.append(tried_e)
+        tried[tried_e.tobytes()] = found
         value_g = value_by_group(problem, found.allocation, group_e)
         length_e = np.where((value_g > best_g)[group_e], tried_e, length_e)
         best_g = np.maximum(best_g, value_g)
-    same = [n for n, lengths_e in enumerate(lengths) if np.array_equal(lengths_e, length_e)]
-    if same:
-        found = tried[same[0]]
-    else:
-        found = route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
+    best = tried.get(length_e.tobytes())
+    found = best or route(problem, onloaded_cm, prefixes(length_e), cost, options, tiers)
     if np.isfinite(problem.cloud_compute):
         # F8 couples components: what is best for each in turn need not be best for all.
-        found = max([found, *tried], key=lambda routing: routing.value_qps)
+        found = max([found, *tried.values()], key=lambda routing: routing.value_qps)
     return _tidied(problem, found, options, batched=True)
 
 

@@ -44,6 +44,10 @@ class Prices:
             np.zeros(len(problem.client_of_a)), np.zeros(E), np.zeros((E, T)), 0.0,
         )  # fmt: skip
 
+    def of_edge(self, e: int) -> FloatArray:
+        """(rho_t..., sigma, eta) of decomposition: an edge's service, backhaul and work."""
+        return np.array([*self.service_et[e], self.uplink_e[e], self.window_e[e]])
+
     def link_a(self, problem: Problem) -> FloatArray:
         """Price of a byte/s from a client to its edge by each attachment."""
         return np.asarray(self.uplink_c[problem.client_of_a] + self.uplink_a)

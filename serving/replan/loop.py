@@ -149,7 +149,8 @@ class ReplanLoop:
                 await self._whole(partial(self._look, began_s - started_s))
                 while (left_s := self._options.period_s - (self._clock() - began_s)) > 0:
                     await asyncio.sleep(left_s if self._open is None else min(left_s, FETCH_S))
-                    await self._whole(self._fetch)
+                    if self._open is not None:
+                        await self._whole(self._fetch)
                 await asyncio.sleep(0)
         finally:
             self.close()
