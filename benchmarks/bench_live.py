@@ -29,12 +29,11 @@ from live_bench import (
     RECOVERED,
     Bench,
     Row,
-    changed_routes,
     dispersion,
+    flip_rows,
     in_time_again_s,
     kill_edge,
     lost,
-    reaction_s,
     recovery_s,
     row,
     say,
@@ -147,12 +146,8 @@ def against_doing_nothing(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
 def reaction(bench: Bench) -> tuple[list[Row], list[LiveRun]]:
     """L3: from a flip of the mix until it is answered."""
     runs = [bench.run(bench.flip(FLIP_S), seed, ReplanOptions()) for seed in range(20)]
-    delays_s = [reaction_s(run, FLIP_S) for run in runs]
-    changed = sum(changed_routes(run, FLIP_S) for run in runs)
-    what = f"flip of the mix until answered, 20 seeds, {changed} by new routes"
     rows = [
-        row("L3.median", f"{what}: median", "s", delays_s),
-        row("L3.worst", f"{what}: worst", "s", delays_s, "max"),
+        *flip_rows(runs, FLIP_S),
         row("L3.decision", "wall time of a decision in these runs", "s",
             [spent_s for run in runs for spent_s in run.decisions_s]),
     ]  # fmt: skip

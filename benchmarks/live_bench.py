@@ -31,8 +31,8 @@ from serving.system import Outcome
 from serving.traffic.measurement import Measurements
 
 __all__ = [
-    "Bench", "Row", "changed_routes", "dispersion", "in_time_again_s", "kill_edge", "lost",
-    "reaction_s", "recovery_s", "row", "say",
+    "Bench", "Row", "changed_routes", "dispersion", "flip_rows", "in_time_again_s", "kill_edge",
+    "lost", "reaction_s", "recovery_s", "row", "say",
 ]  # fmt: skip
 
 CAPACITY_SHARE = 0.8
@@ -190,17 +190,40 @@ def dispersion(run: LiveRun) -> float:
     return float(counts.var() / counts.mean())
 
 
-def reaction_s(run: LiveRun, flip_s: float) -> float:
+def reaction_s(run: LiveRun, flip_s: float, *, models: bool = False) -> float:
     """From a flip of the mix until it is answered: routes that were decided about the changed load
-    are in force, or all was decided about it and none found better than those in force. All that
-    is left of the run if neither happens."""
-    answered_s = [each.in_force_s for each in run.changes if _knows_it(run, each.look, flip_s)]
+    are in force, or those in force were found to be best for it. Shares are decided about first,
+    models seconds later; with `models`, until they were decided about too. All that is left of the
+    run if neither happens."""
+    answered_s = []
     for look in run.looks:
-        if look.made is not None and not look.steps and _knows_it(run, look, flip_s):
-            made = look.made
-            if not (made.question.given.shares_only or made.overtaken or made.fault):
-                answered_s.append(look.at_s + made.took_s)
+        made = look.made
+        if made is None or made.overtaken or made.fault or not _knows_it(run, look, flip_s):
+            continue
+        if models and made.question.given.shares_only:
+            continue
+        in_force_s = [each.in_force_s for each in run.changes if each.look is look]
+        if in_force_s:
+            answered_s.append(in_force_s[0])
+        elif not look.steps:
+            answered_s.append(look.at_s + made.took_s)
     return min(answered_s, default=run.measurements.run.duration_s) - flip_s
+
+
+def flip_rows(runs: Sequence[LiveRun], flip_s: float, suffix: str = "") -> list[Row]:
+    """L3: the median and the worst of `runs`, each with a flip of the mix after `flip_s`."""
+    changed = sum(changed_routes(run, flip_s) for run in runs)
+    stated = f"{len(runs)} flips of the mix, {changed} of them answered by new routes"
+    whats = {
+        "": "until new routes are in force or those in force are found to be best",
+        "models.": "until models were decided about too, and loaded where that gains",
+    }
+    return [
+        row(f"L3.{kind}{name}{suffix}", f"{stated}: {what}, {name}", "s",
+            [reaction_s(run, flip_s, models=bool(kind)) for run in runs], pick)
+        for kind, what in whats.items()
+        for name, pick in (("median", "median"), ("worst", "max"))
+    ]  # fmt: skip
 
 
 def changed_routes(run: LiveRun, flip_s: float) -> bool:

@@ -26,12 +26,11 @@ from live_bench import (
     RECOVERED,
     Bench,
     Row,
-    changed_routes,
     dispersion,
+    flip_rows,
     in_time_again_s,
     kill_edge,
     lost,
-    reaction_s,
     recovery_s,
     row,
     say,
@@ -53,7 +52,7 @@ RUN_S = 40.0
 FLIP_S = 15.0
 KILL_S = 10.0
 IMAGES = 240
-FLIPS = 4
+FLIPS = 20
 
 
 @dataclass
@@ -164,13 +163,7 @@ def measure(drives: Drives) -> None:
 def flips(drives: Drives) -> None:
     """L3."""
     runs = [drives.loop(drives.bench.flip(FLIP_S), seed) for seed in range(FLIPS)]
-    delays_s = [reaction_s(run, FLIP_S) for run in runs]
-    changed = sum(changed_routes(run, FLIP_S) for run in runs)
-    what = (
-        f"flip of the mix until answered, {FLIPS} runs of {2 * FLIP_S:g} s, {changed} by new routes"
-    )
-    for name, pick in (("median", "median"), ("worst", "max")):
-        found = row(f"L3.{name}.{drives.suffix}", f"{what}: {name}", "s", delays_s, pick)
+    for found in flip_rows(runs, FLIP_S, f".{drives.suffix}"):
         drives.rows.append(found)
         say(found)
 

@@ -66,7 +66,8 @@ def test_every_row_of_the_issue_is_there_and_pairs_take_turns(
     names = {str(row["id"]).removesuffix(".live") for row in drives.rows}
     assert names >= {
         "L1.drift", "L1.trace", "L1.flash", "L2.poisson", "L2.drift", "L2.bursts", "L3.median",
-        "L3.worst", "L4", "L5.routes_s", "L5.goodput_s", "L7.within", "L7.accuracy",
+        "L3.worst", "L3.models.median", "L3.models.worst", "L4", "L5.routes_s", "L5.goodput_s",
+        "L7.within", "L7.accuracy",
     }  # fmt: skip
     first_four = [(request.seed, request.options is None) for request in runs.asked[:4]]
     assert first_four == [(12, True), (12, False), (13, False), (13, True)]
@@ -131,21 +132,23 @@ def look(
 
 
 @pytest.mark.parametrize(
-    ("looks", "changes", "expected_s"),
+    ("looks", "changes", "routes_s", "models_s"),
     [
-        ([look(9.0, 3)], [], 10.0),  # before the flip
-        ([look(11.0, 2)], [], 10.0),  # it was not found yet
-        ([look(11.0, 2, ("plan",))], [12.5], 10.0),
-        ([look(11.0, 3, fault="it died")], [], 10.0),
-        ([look(11.0, 3, overtaken=True)], [], 10.0),
-        ([look(11.0, 3, shares_only=True)], [], 10.0),  # models follow
-        ([look(11.0, 3)], [], 1.5),  # and the plan stays
-        ([look(11.0, 3, ("plan",))], [12.5], 2.5),
-        ([look(11.0, 3, ("plan",), shares_only=True)], [11.5], 1.5),
+        ([look(9.0, 3)], [], 10.0, 10.0),  # before the flip
+        ([look(11.0, 2)], [], 10.0, 10.0),  # it was not found yet
+        ([look(11.0, 2, ("plan",))], [12.5], 10.0, 10.0),
+        ([look(11.0, 3, fault="it died")], [], 10.0, 10.0),
+        ([look(11.0, 3, overtaken=True)], [], 10.0, 10.0),
+        ([look(11.0, 3, ("plan",))], [], 10.0, 10.0),  # it was not put in force
+        ([look(11.0, 3, shares_only=True)], [], 1.5, 10.0),
+        ([look(11.0, 3, shares_only=True), look(14.0, 3)], [], 1.5, 4.5),  # and the plan stays
+        ([look(14.0, 3, shares_only=True), look(14.0, 3, ("plan",))], [16.5], 4.5, 6.5),
+        ([look(11.0, 3, ("plan",), shares_only=True)], [11.5], 1.5, 10.0),
+        ([look(11.0, 3, ("plan",))], [12.5], 2.5, 2.5),
     ],
 )
 def test_a_flip_is_answered_by_new_routes_or_by_finding_none_better(
-    looks: list[SimpleNamespace], changes: list[float], expected_s: float
+    looks: list[SimpleNamespace], changes: list[float], routes_s: float, models_s: float
 ) -> None:
     seen = SimpleNamespace(at_s=8.0, made=None, estimate=SimpleNamespace(changes=2))
     run = SimpleNamespace(
@@ -153,8 +156,10 @@ def test_a_flip_is_answered_by_new_routes_or_by_finding_none_better(
         changes=[SimpleNamespace(look=looks[-1], in_force_s=at_s) for at_s in changes],
         measurements=SimpleNamespace(run=SimpleNamespace(duration_s=20.0)),
     )
-    assert reaction_s(run, 10.0) == expected_s  # type: ignore[arg-type]
-    assert changed_routes(run, 10.0) == (expected_s == 2.5 or changes == [11.5])  # type: ignore[arg-type]
+    assert reaction_s(run, 10.0) == routes_s  # type: ignore[arg-type]
+    assert reaction_s(run, 10.0, models=True) == models_s  # type: ignore[arg-type]
+    knew = bool(changes) and looks[-1].estimate.changes == 3
+    assert changed_routes(run, 10.0) == knew  # type: ignore[arg-type]
 
 
 def test_a_section_replaces_its_own_rows_and_each_row_says_its_commit(tmp_path: Path) -> None:
