@@ -17,7 +17,7 @@ from cluster.devices import Device, EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.errors import UnknownNameError
 
-__all__ = ["Batching", "Link", "Node", "Tier", "Topology"]
+__all__ = ["Batching", "Link", "Node", "Tier", "Topology", "link_name"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -81,9 +81,19 @@ class Link(FrozenModel):
     rtt_s: float = Field(default=0.0, ge=0)
 
     @property
+    def name(self) -> str:
+        """How it is named where a text must do."""
+        return link_name(self.source, self.target)
+
+    @property
     def budget_bytes_per_s(self) -> float:
         """kappa: what a plan may use in the mean."""
         return self.budget_share * float(self.bandwidth)
+
+
+def link_name(source: str, target: str) -> str:
+    """How a link is named where a text must do."""
+    return f"{source} to {target}"
 
 
 class Topology(Document):

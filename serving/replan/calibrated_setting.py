@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from pydantic import ByteSize
 
-from cluster.topology import Link
+from cluster.topology import Link, link_name
 from profiling.profile import ModelProfile
-from serving.replan.estimate.calibration import link_name
 from serving.setting.setting import Setting
 
 __all__ = ["calibrated"]

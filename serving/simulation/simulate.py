@@ -24,10 +24,11 @@ from serving.system import Outcome
 from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
+from serving.traffic.run_use import RunUse, use_between
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
 
-__all__ = ["Beside", "simulate", "simulate_beside"]
+__all__ = ["Beside", "simulate", "simulate_beside", "simulate_schedule"]
 
 IMAGES = 240
 """As many as `testbed drive` asks about. They have numbers only; nothing is drawn."""
@@ -78,11 +79,34 @@ def simulate_beside(
 ) -> Measurements:
     """The same with something that runs `beside` the traffic; raises what that raises."""
     check_timeline(timeline, setting.topology)
-    refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     for phase in phases:
         setting.problem(phase)
-    _check_routes(setting, plan)
     schedule = build_schedule(phases, seed, IMAGES, timeline=timeline)
+    return simulate_schedule(
+        setting, plan, schedule, beside, seed=seed, shared_passes=shared_passes,
+        spill_over=spill_over, routing=routing, timeline=timeline,
+    )  # fmt: skip
+
+
+def simulate_schedule(
+    setting: Setting,
+    plan: Plan,
+    schedule: Schedule,
+    beside: Beside | None = None,
+    *,
+    seed: int | None = None,
+    shared_passes: bool = True,
+    spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
+    timeline: Sequence[TimelineEvent] = (),
+) -> Measurements:
+    """The same for queries that are given, such as those of a run that is replayed
+    (`schedule_of`). `seed` is what they were drawn with, if they were. Raises `InputError` for a
+    client or task that the setting lacks, too."""
+    check_timeline(timeline, setting.topology)
+    refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
+    _check_names(setting, schedule)
+    _check_routes(setting, plan)
     system = SimulatedSystem(
         setting.topology,
         plan,
@@ -95,7 +119,7 @@ def simulate_beside(
         accuracy=setting.accuracy,
         load_s=setting.load_s,
     )
-    driven = run_in_virtual_time(_drive(system, schedule, timeline, beside))
+    driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(
         driven.schedule,
         [_scored(setting, driven.schedule, record) for record in driven.records],
@@ -104,11 +128,28 @@ def simulate_beside(
         provenance=collect_provenance("testbed.simulate", seed=seed),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(setting.topology),
-        busy_s={
-            node.name: sum(batch.spent_s for batch in system.batches(node.name))
-            for node in setting.topology.nodes
-        },
+        use=use,
     )
+
+
+def _use_of(system: SimulatedSystem) -> RunUse:
+    """Devices as their logs say: a node that was killed has no counters of before."""
+    counted = use_between({}, system.snapshots())
+    spent_s = {
+        node.name: sum(batch.spent_s for batch in system.batches(node.name))
+        for node in system.topology.nodes
+    }
+    return replace(counted, busy_s=spent_s)
+
+
+def _check_names(setting: Setting, schedule: Schedule) -> None:
+    known = {*(node.name for node in setting.topology.clients), *setting.tasks}
+    strange = sorted({*schedule.clients, *schedule.tasks} - known)
+    if strange:
+        raise InputError(
+            f"the queries name {strange[0]!r}, which is no client and no task of "
+            f"{setting.topology.name!r}; give the topology and the profiles that they belong to"
+        )
 
 
 def _check_routes(setting: Setting, plan: Plan) -> None:
@@ -126,7 +167,7 @@ async def _drive(
     schedule: Schedule,
     timeline: Sequence[TimelineEvent],
     beside: Beside | None,
-) -> Driven:
+) -> tuple[Driven, RunUse]:
     loop = asyncio.get_running_loop()
     companions: list[asyncio.Future[None]] = []
     if beside is not None:
@@ -136,15 +177,16 @@ async def _drive(
     faults = fire_timeline(timeline, injector, clock=loop.time, sleep=asyncio.sleep)
     companions.append(asyncio.ensure_future(faults))
     try:
-        return await drive_traffic(
+        driven = await drive_traffic(
             system,
             schedule,
-            [b""] * IMAGES,
+            [b""] * (schedule.last_image + 1),
             clock=loop.time,
             sleep=asyncio.sleep,
             # A simulated generator is never too slow, so it has no reason to hold queries back.
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )
+        return driven, _use_of(system)
     finally:
         for companion in companions:
             companion.cancel()

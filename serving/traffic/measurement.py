@@ -21,6 +21,7 @@ from cluster.document import DocumentError, FrozenModel
 from cluster.provenance import Provenance
 from serving.system import Outcome
 from serving.traffic.driver import Record
+from serving.traffic.run_use import HostUse, RunUse
 from serving.traffic.schedule import Schedule
 from serving.traffic.sent import SentTraffic, describe_sent
 
@@ -76,6 +77,15 @@ class MeasurementRun(FrozenModel):
     )
     late_batches: dict[str, int] = Field(
         default_factory=dict, description="of these, those that came later than from the device"
+    )
+    link_bytes: dict[str, int] = Field(
+        default_factory=dict, description="that went up, by link: 'client-0 to edge-0'"
+    )
+    link_busy_s: dict[str, float] = Field(
+        default_factory=dict, description="seconds in which the link carried them"
+    )
+    host: HostUse | None = Field(
+        default=None, description="the machine that drove; absent in simulated time"
     )
     sent: SentTraffic | None = Field(
         default=None, description="how uneven the arrivals were; files of older versions lack it"
@@ -226,22 +236,24 @@ def build_measurements(
     plan_version: int,
     provenance: Provenance,
     bounds_s: Mapping[str, float] | None = None,
-    busy_s: Mapping[str, float] | None = None,
     windows_s: Mapping[str, float] | None = None,
-    batches: Mapping[str, int] | None = None,
-    late_batches: Mapping[str, int] | None = None,
+    use: RunUse | None = None,
 ) -> Measurements:
     """Measurements of scored `records` of `schedule`. `windows_s` is T_b by client, of the edge
-    that it reaches; `batches` and `late_batches` count on nodes that emulate a device."""
+    that it reaches; `use` is what the run took of nodes and links."""
+    use = use or RunUse()
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
-        busy_s=dict(busy_s or {}),
-        batches=dict(batches or {}),
-        late_batches=dict(late_batches or {}),
+        busy_s=dict(use.busy_s),
+        batches=dict(use.batches),
+        late_batches=dict(use.late_batches),
+        link_bytes=dict(use.link_bytes),
+        link_busy_s=dict(use.link_busy_s),
+        host=use.host,
         sent=describe_sent(schedule, windows_s),
         provenance=provenance,
     )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.blocking import run_blocking
-from serving.node.snapshot import NodeSnapshot
 from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
+from serving.traffic.run_use import host_use, read_host_times, use_between
 from serving.traffic.schedule import Schedule
 from serving.traffic.scoring import score_records
 from serving.traffic.sent import windows_by_client
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # its records are made without Ray
 
 __all__ = ["Run", "run_traffic"]
 
-N = TypeVar("N", int, float)
 Progress = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
@@ -59,19 +58,17 @@ def run_traffic(
     `plan` is the one in force at the start. `beside`, if given, runs on the same loop while
     traffic flows (the live controller) and is cancelled when it ends.
     """
-    before = fleet.snapshots()
+    before, host_before = fleet.snapshots(), read_host_times()
     driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside))
+    host = host_use(host_before, read_host_times())
     after = fleet.snapshots()
-    batches, late_batches = _batches_between(before, after)
     scored = score_records(driven.schedule, driven.records, images.labels)
     measurements = build_measurements(
         driven.schedule,
         scored,
         policy=plan.policy,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
-        busy_s=_between(before, after, lambda seen: seen.busy_s),
-        batches=batches,
-        late_batches=late_batches,
+        use=use_between(before, after, host),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(fleet.topology),
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
@@ -109,24 +106,3 @@ async def _finish(companion: asyncio.Future[None]) -> str:
         _log.exception("what ran beside the traffic ended before it")
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def _batches_between(
-    before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
-) -> tuple[dict[str, int], dict[str, int]]:
-    """By node that emulates a device: batches, and how many of them were late."""
-    emulating = {name: seen for name, seen in after.items() if seen.emulated}
-    return (
-        _between(before, emulating, lambda seen: seen.batches),
-        _between(before, emulating, lambda seen: seen.late_batches),
-    )
-
-
-def _between(
-    before: Mapping[str, NodeSnapshot],
-    after: Mapping[str, NodeSnapshot],
-    count: Callable[[NodeSnapshot], N],
-) -> dict[str, N]:
-    """What nodes counted, by node of `after`; one that was restarted counts from its start."""
-    spent = {name: count(seen) - count(before[name]) for name, seen in after.items()}
-    return {name: count(after[name]) if more < 0 else more for name, more in spent.items()}

@@ -19,10 +19,11 @@ import numpy as np
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from cluster.topology import link_name
 from serving.node.snapshot import NodeSnapshot
 from serving.setting.setting import Setting
 
-__all__ = ["TOLERANCE", "Calibration", "MeasuredRatio", "link_name"]
+__all__ = ["TOLERANCE", "Calibration", "MeasuredRatio"]
 
 LOOKS = 7
 """the latest ones that count: half of them must agree before a change is believed"""
@@ -122,11 +123,6 @@ class Calibration(FrozenModel):
         return Calibration(
             links=links, devices=devices, link_totals=link_totals, device_totals=device_totals
         )
-
-
-def link_name(source: str, target: str) -> str:
-    """How a link is named here."""
-    return f"{source} to {target}"
 
 
 def _since(before: Total | None, now: Total) -> Total:
