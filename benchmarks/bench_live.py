@@ -13,7 +13,6 @@ cluster, and added to those in the file. docs/benchmarks.md says what each row m
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from cluster.arrivals import PoissonArrivals, ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.provenance import collect_provenance
 from cluster.specs import SPECS
-from cluster.topology import Topology
+from demo_hierarchy import load_setting
 from live_bench import (
     CAPACITY_SHARE,
     RECOVERED,
@@ -39,15 +38,13 @@ from live_bench import (
     say,
 )
 from live_rows import DEVICES, live_rows
-from models.zoo.registry import list_models
 from planner.plan import Plan
-from profiling.profile import Profiles
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode
 from serving.runs.request import SimulatedRuns
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
-from serving_rows import print_rows, write_rows
+from serving_rows import merged, print_rows, write_rows
 
 RUN_S = 72.0
 STATIONARY_S = 600.0
@@ -241,29 +238,6 @@ def simulated_rows(
     sent = sum(len(run.measurements) for run in runs)
     what = f"queries lost, of the {sent} of all these runs"
     return [*rows, row("L4", what, "queries", [lost(runs)]), *bound_holds(bench)]
-
-
-def load_setting(profiles: Path) -> Setting:
-    """The demo's hierarchy, and what its models take here."""
-    measured = Profiles.load(profiles)
-    names = {profile.model for profile in measured.profiles}
-    return Setting(
-        Topology.load(SPECS / "demo.yaml"),
-        tuple(card for card in list_models() if card.name in names),
-        measured,
-    )
-
-
-def merged(path: Path, rows: Sequence[Row], commit: str) -> list[Row]:
-    """`rows` with those of other sections in `path`. Sections are measured one by one, so each row
-    says at which commit it was."""
-    by_name: dict[str, Row] = {}
-    if path.exists():
-        before = json.loads(path.read_text())
-        measured = {"commit": before["provenance"]["commit"]}
-        by_name = {str(each["id"]): {**measured, **each} for each in before["rows"]}
-    by_name |= {str(each["id"]): {**each, "commit": commit} for each in rows}
-    return [by_name[name] for name in sorted(by_name)]
 
 
 def main() -> None:

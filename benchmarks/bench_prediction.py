@@ -1,6 +1,8 @@
-"""Whether an emulated device takes the time of its profile: rows T9, in out/bench/prediction.json.
+"""What is predicted beside what comes of it: rows T1 to T5, T9, T10 in out/bench/prediction.json.
 
-Run with `make bench-prediction`. A node in a process of its own emulates a device four times slower
+Run with `make bench-prediction`. With `--live own` or `--live emulated` the predictions of plan and
+simulator are judged on a cluster (`prediction_rows.py`). Without it, T9: whether an emulated device
+takes the time of its profile. A node in a process of its own emulates a device four times slower
 than this machine, on which the model was profiled just before. Queries arrive at random, at half of
 what the device can do. What a query saw of its batch is the time from the batch's start to the
 answer on the node's event loop; divided by the profile for the batch's size it should be 1. Then
@@ -23,9 +25,11 @@ from pydantic import ByteSize
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.provenance import collect_provenance
 from cluster.topology import Node, Tier
+from demo_hierarchy import load_setting
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
 from own_rows import busy_neighbour
+from prediction_rows import DEVICES, prediction_rows
 from profiling.device_ratio import stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import measure_model, profile_of
@@ -34,7 +38,7 @@ from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from serving_process import in_node_process
-from serving_rows import median_row, print_rows, write_rows
+from serving_rows import median_row, merged, print_rows, write_rows
 
 MODEL, TASK = "rooms-small-depth", "depth"
 MAX_BATCH = 8
@@ -123,23 +127,39 @@ def measure(burnt: bool, seconds: float, seed: int) -> dict[str, float]:
     return {f"{name}p50": float(p50), f"{name}p99": float(p99), f"{name}late": late}
 
 
+def emulated_batches(repetitions: int, seconds: float) -> list[dict[str, object]]:
+    """T9."""
+    found: dict[str, list[float]] = {name: [] for name in WHAT}
+    for repetition in range(repetitions):
+        for burnt in (False, True):
+            for name, value in measure(burnt, seconds, repetition).items():
+                found[name].append(value)
+    return [
+        median_row(name, what, "share" if name.endswith("late") else "ratio", found[name])
+        for name, what in WHAT.items()
+    ]
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/bench/prediction.json"))
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each run")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each run of T9")
+    parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
+    parser.add_argument("--profiles", type=Path, default=Path("out/profiles.json"))
+    parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals for T4")
     asked = parser.parse_args()
-    found: dict[str, list[float]] = {name: [] for name in WHAT}
-    for repetition in range(asked.repetitions):
-        for burnt in (False, True):
-            for name, value in measure(burnt, asked.seconds, repetition).items():
-                found[name].append(value)
-    rows = [
-        median_row(name, what, "share" if name.endswith("late") else "ratio", found[name])
-        for name, what in WHAT.items()
-    ]
-    provenance = collect_provenance("make bench-prediction", packages=("torch", "numpy"))
+    if asked.live:
+        if not asked.profiles.exists():
+            parser.error(f"{asked.profiles} is not there; run `testbed up` and `testbed profile`")
+        setting = load_setting(asked.profiles)
+        rows = prediction_rows(setting, asked.live, asked.repetitions, asked.trace)
+    else:
+        rows = emulated_batches(asked.repetitions, asked.seconds)
+    packages = ("torch", "numpy", "ray")
+    provenance = collect_provenance("make bench-prediction", packages=packages)
+    rows = merged(asked.out, rows, provenance.commit)
     write_rows(asked.out, provenance, rows)
     print_rows(rows)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.provenance import Provenance
 
-__all__ = ["WHAT", "collect_rows", "median_row", "print_rows", "write_rows"]
+__all__ = ["WHAT", "collect_rows", "median_row", "merged", "print_rows", "write_rows"]
 
 WHAT: dict[str, tuple[str, str]] = {
     "S0.bare": ("the model in a plain loop, batches of 32, on the servers' core", "queries/s"),
@@ -121,3 +121,15 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
             print(f"{row['id']:17} {figures}  {row['what']}")
         if "error" in row:
             print(f"{row['id']:17} not measured: {row['error']}")
+
+
+def merged(path: Path, rows: Sequence[Mapping[str, Any]], commit: str) -> list[dict[str, Any]]:
+    """`rows` with those of other sections in `path`. Sections are measured one by one, so each row
+    says at which commit it was."""
+    by_name: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        before = json.loads(path.read_text())
+        measured = {"commit": before["provenance"]["commit"]}
+        by_name = {str(each["id"]): {**measured, **each} for each in before["rows"]}
+    by_name |= {str(each["id"]): {**each, "commit": commit} for each in rows}
+    return [by_name[name] for name in sorted(by_name)]

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from cluster.errors import InputError
 from cluster.providers import local
-from cluster.providers.state import find_cluster
+from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import find_model
+from planner.plan import Plan
 from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, models_of
-from serving.cli.options import PORT, PROFILE_S, number
+from serving.cli.inputs import (
+    DemandFile,
+    Json,
+    PlanFile,
+    ProfilesFile,
+    load_setting,
+    models_of,
+    pick_phase,
+)
+from serving.cli.options import DURATION_S, PHASE, PORT, PROFILE_S, number
 from serving.cli.output import check_output, save_result
+from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
+from serving.traffic.run_use import host_use, read_host_times
+from serving.verdicts.verdict import Verdict
+
+if TYPE_CHECKING:
+    from serving.deploy.fleet import Fleet
+    from serving.node.snapshot import NodeSnapshot
+    from serving.verdicts.judge import PlannedFor
 
 __all__ = ["VERBS"]
 
@@ -47,14 +67,36 @@ def down(as_json: Json = False) -> None:
     out.result({"ended": ended})
 
 
-def status(as_json: Json = False) -> None:
-    """What is up: nodes, plan version, models, endpoints."""
+def status(
+    over: Annotated[
+        float | None,
+        number(DURATION_S, help="look twice, so long apart, and judge the plan's predictions"),
+    ] = None,
+    plan: PlanFile = Path("out/plan.json"),
+    profiles: ProfilesFile = Path("out/profiles.json"),
+    demand: DemandFile = SPECS / "demo-demand.yaml",
+    phase: Annotated[int, number(PHASE, help="phase of the demand the plan was made for")] = 0,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """What is up: nodes, plan version, models, endpoints.
+
+    With --over: whether what the nodes do then is what profiles and plan predict.
+    """
     out = VerbOutput(as_json)
+    if strict and over is None:
+        raise InputError("--strict judges predictions; say over how many seconds with --over")
     state = find_cluster()
     if state is None or not state.alive:
         out.say("no cluster is up; start one with `testbed up`")
         out.result({"up": False})
         return
+    wanted = None
+    if over is not None:
+        from serving.verdicts.judge import PlannedFor
+
+        setting = load_setting(None, profiles)
+        wanted = PlannedFor(setting, Plan.load(plan), pick_phase(demand, phase))
     local.connect()
     from serving.deploy.fleet import Fleet
 
@@ -91,10 +133,39 @@ def status(as_json: Json = False) -> None:
             str(row["grpc"]),
         )
     out.table(table)
+    verdicts: tuple[Verdict, ...] = ()
+    if wanted is not None and over is not None:
+        verdicts = _judge_now(out, fleet, snapshots, wanted, over)
+    told = [verdict.model_dump(mode="json") for verdict in verdicts]
     out.result(
-        {"up": True, "topology": state.topology.name, "address": state.address, "nodes": rows}
-    )
+        {
+            "up": True, "topology": state.topology.name, "address": state.address, "nodes": rows,
+            **({"verdicts": told} if over is not None else {}),
+        }
+    )  # fmt: skip
     local.disconnect()
+    end_strictly(verdicts, strict)
+
+
+def _judge_now(
+    out: VerbOutput,
+    fleet: Fleet | None,
+    before: Mapping[str, NodeSnapshot],
+    planned: PlannedFor,
+    over_s: float,
+) -> tuple[Verdict, ...]:
+    """Look again after `over_s` seconds, and say what of the plan's predictions holds."""
+    from serving.verdicts.between_looks import judge_looks
+
+    if fleet is None:
+        raise ClusterError("no plan is in force; run `testbed deploy` first")
+    host = read_host_times()
+    with out.busy(f"waiting for {over_s:g} s"):
+        time.sleep(over_s)
+    after = fleet.snapshots()
+    verdicts = judge_looks(before, after, planned, host_use(host, read_host_times()))
+    tell_verdicts(out, verdicts)
+    return verdicts
 
 
 def profile(

@@ -34,6 +34,8 @@ class ExitCode(IntEnum):
     """a file, option or name was wrong, which was found before anything was changed"""
     NOT_MET = 3
     """all ran, but the result misses what was asked of it (plan infeasible, promise broken)"""
+    UNTRUE = 4
+    """with --strict: a prediction did not hold"""
 
 
 class _Console(Console):

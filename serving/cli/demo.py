@@ -22,6 +22,7 @@ from planner.solution import Solution
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import load_labelled, load_setting
 from serving.cli.output import save_result
+from serving.cli.verdict_output import tell_verdicts
 from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
 from serving.replan.decision_input import DecisionOptions
@@ -43,6 +44,7 @@ from serving.traffic.images import LabelledImages
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.session import Run, run_traffic
 from serving.traffic.summary import summarise_run
+from serving.verdicts.judge import PlannedFor, judge_run
 
 __all__ = ["run_demo"]
 
@@ -94,7 +96,8 @@ def run_demo(
         local.disconnect()
         local.down()
     out.table(comparison_table(report.policies or ()))
-    out.table(_verdict_table(demo_claims(report, DEFAULT)))
+    out.table(_claims_table(demo_claims(report, DEFAULT)))
+    tell_verdicts(out, report.verdicts or ())
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
     out.result(report.model_dump(mode="json"))
     return ExitCode.FAILED if report.measured.errors else ExitCode.OK
@@ -185,6 +188,7 @@ def _measure(
         policies=rows,
         live=live,
         regret=regret_of(run.measurements, stand.setting),
+        verdicts=judge_run(run.measurements, PlannedFor(stand.setting, plan, phases[0])),
     )
 
 
@@ -229,7 +233,7 @@ def _compare_live(stand: _Stand, folder: Path, plan: Plan, phases: list[Phase]) 
     )
 
 
-def _verdict_table(claims: list[Claim]) -> Table:
+def _claims_table(claims: list[Claim]) -> Table:
     table = Table("claim", "measured", "holds")
     for claim in claims:
         table.add_row(claim.words, claim.figure, "[green]yes[/]" if claim.holds else "[red]no[/]")

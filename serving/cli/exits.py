@@ -4,6 +4,7 @@
     1    the system did not do what was asked, or something failed on the way
     2    a file, an option or a name was wrong; nothing was touched
     3    all ran, but the result misses what was asked of it (a plan over its budget)
+    4    with --strict: a prediction did not hold
     129, 130, 141, 143    ended by a hang-up, by Ctrl-C, by a reader that left, by SIGTERM
 
 An error of a class of ours is told by its own message. Of any other, the line names the file that

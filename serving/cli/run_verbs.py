@@ -36,6 +36,7 @@ from serving.cli.inputs import (
 from serving.cli.options import DURATION_S, PHASE, SHARE, number
 from serving.cli.output import check_folder, check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
+from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
@@ -53,6 +54,7 @@ from serving.traffic.local_faults import timeline_beside
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
 from serving.traffic.summary import say_measured, summarise_run
+from serving.verdicts.verdict import failed
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
@@ -200,6 +202,8 @@ def report(
     ),
     profiles: ProfilesFile = Path("out/profiles.json"),
     demand: DemandFile = SPECS / "demo-demand.yaml",
+    routing: Routes = RoutingMode.SHARES,
+    strict: Strict = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/report"),
     as_json: Json = False,
 ) -> None:
@@ -212,9 +216,12 @@ def report(
     gallery = measurements.with_name("gallery.json")
     measured = summarise_run(rows)
     regret = regret_of(rows, setting)
-    placement = build_placement(
-        setting.topology, wanted, Demand.load(demand).phases[0], setting.profiles
-    )
+    phase = Demand.load(demand).phases[0]
+    placement = build_placement(setting.topology, wanted, phase, setting.profiles)
+    from serving.verdicts.judge import PlannedFor, judge_run
+
+    with out.busy("simulating the same queries"):
+        verdicts = judge_run(rows, PlannedFor(setting, wanted, phase, routing))
     examples = Gallery.load(gallery) if gallery.exists() else None
 
     def write(folder: Path) -> None:
@@ -227,6 +234,7 @@ def report(
             placement=placement,
             gallery=examples,
             regret=regret,
+            verdicts=verdicts,
         )
 
     save_result(write, output)
@@ -236,8 +244,16 @@ def report(
             f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
             f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
         )
+    tell_verdicts(out, verdicts)
     out.wrote(output / "report.json", output / "report.html")
-    out.result({"report": str(output / "report.json"), "page": str(output / "report.html")})
+    out.result(
+        {
+            "report": str(output / "report.json"),
+            "page": str(output / "report.html"),
+            "failed": [verdict.model_dump(mode="json") for verdict in failed(verdicts)],
+        }
+    )
+    end_strictly(verdicts, strict)
 
 
 def compare(

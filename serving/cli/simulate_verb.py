@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.demand import Phase
+from cluster.demand import Demand, Phase
+from cluster.errors import InputError
 from cluster.specs import SPECS
+from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
@@ -29,9 +31,14 @@ from serving.cli.inputs import (
 from serving.cli.options import DURATION_S, PHASE, number
 from serving.cli.output import check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
+from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
 from serving.routing.routes import RoutingMode
 from serving.traffic.measurement import Measurements
+from serving.traffic.replayed import schedule_of
 from serving.traffic.summary import say_measured, summarise_run
+
+if TYPE_CHECKING:
+    from serving.verdicts.judge import PlannedFor
 
 __all__ = ["VERBS"]
 
@@ -53,12 +60,19 @@ def simulate(
     within: PeakWithin = None,
     seeds: PeakSeeds = 3,
     tolerance: PeakTolerance = 0.05,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="measurements.parquet: send its queries, and judge each prediction"),
+    ] = None,
+    strict: Strict = False,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/simulated.parquet"),
     as_json: Json = False,
 ) -> None:
     """What `drive` would measure under a plan, in simulated time: no cluster, no pictures.
 
-    Answers score what their model's card says.
+    Answers score what their model's card says. With --against the queries are those of a run that
+    was measured, at their times, and every figure of it is set beside the one predicted; of
+    --demand only the first phase, which the plan was made for, and the timeline count then.
     """
     from serving.simulation.simulate import simulate as simulate_run
 
@@ -67,6 +81,20 @@ def simulate(
     wanted = Plan.load(plan)
     setting = load_setting(topology, profiles)
     check_events(demand, setting.topology)
+    if strict and against is None:
+        raise InputError("--strict judges a run; name it with --against")
+    if against is not None:
+        if find_peak or phase is not None or duration is not None:
+            raise InputError(
+                "--against sends what was measured; leave out --find-peak, --phase and --duration"
+            )
+        asked = Demand.load(demand)
+        from serving.verdicts.judge import PlannedFor
+
+        planned = PlannedFor(setting, wanted, asked.phases[0], routing)
+        rows = Measurements.load(against)
+        _compare(out, rows, planned, asked.timeline, spill, output, strict)
+        return
     phases, timeline = pick_traffic(out, demand, phase, duration)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
@@ -89,6 +117,35 @@ def simulate(
     out.say(say_measured(measured))
     out.wrote(output)
     out.result(measured.model_dump(mode="json"))
+
+
+def _compare(
+    out: VerbOutput,
+    measured: Measurements,
+    planned: PlannedFor,
+    timeline: Sequence[TimelineEvent],
+    spill: bool,
+    output: Path,
+    strict: bool,
+) -> None:
+    """Simulate the queries of `measured`, and say which of its figures were predicted."""
+    from serving.simulation.simulate import simulate_schedule
+    from serving.verdicts.judge import judge_run
+
+    with out.busy("simulating the same queries"):
+        simulated = simulate_schedule(
+            planned.setting, planned.plan, schedule_of(measured),
+            seed=measured.run.provenance.seed, spill_over=spill, routing=planned.routing,
+            timeline=timeline,
+        )  # fmt: skip
+        verdicts = judge_run(measured, planned, simulated)
+    save_result(simulated.save, output)
+    out.say(f"measured: {say_measured(summarise_run(measured))}")
+    out.say(f"simulated: {say_measured(summarise_run(simulated))}")
+    tell_verdicts(out, verdicts)
+    out.wrote(output)
+    out.result({"verdicts": [verdict.model_dump(mode="json") for verdict in verdicts]})
+    end_strictly(verdicts, strict)
 
 
 VERBS = (simulate,)

@@ -22,6 +22,8 @@ from serving.report.placement import Placement
 from serving.report.placement_picture import draw_placement, short_name
 from serving.report.report import Report
 from serving.traffic.measurement import Measurements
+from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
+from serving.verdicts.verdict import Verdict
 
 __all__ = ["Page", "render_page", "write_page"]
 
@@ -60,6 +62,8 @@ def render_page(page: Page) -> str:
         signed="{:+.3f}".format,
         short=short_name,
         number=_number,
+        value=_value,
+        error=error_in_words,
     )
     return environment.get_template("page.html").render(
         page=page,
@@ -67,6 +71,7 @@ def render_page(page: Page) -> str:
         predicted=page.report.predicted,
         measured=page.report.measured,
         regret=page.report.regret,
+        groups=group_verdicts(page.report.verdicts or ()),
         certificate=page.report.certificate,
         policy=page.measurements.run.policy,
         gallery_tasks=_gallery_tasks(page),
@@ -128,6 +133,10 @@ def _milliseconds(value_s: Any) -> str:
 
 def _number(value: Any) -> str:
     return "–" if value is None else f"{value:.3g}"
+
+
+def _value(verdict: Verdict, name: str) -> str:
+    return value_in_words(getattr(verdict, name), verdict.unit)
 
 
 def _score(value: Any) -> str:

@@ -13,6 +13,7 @@ from serving.report.compare import PolicyRow
 from serving.report.live import LiveComparison
 from serving.report.regret import Regret
 from serving.traffic.summary import SHED, RunSummary
+from serving.verdicts.verdict import Verdict
 
 __all__ = ["Predicted", "Report", "build_report"]
 
@@ -42,6 +43,9 @@ class Report(Document):
     policies: tuple[PolicyRow, ...] | None = None
     live: LiveComparison | None = None
     regret: Regret | None = None
+    verdicts: tuple[Verdict, ...] | None = Field(
+        default=None, description="whether each prediction held, and if not, what is to blame"
+    )
 
 
 def build_report(
@@ -54,6 +58,7 @@ def build_report(
     policies: Sequence[PolicyRow] | None = None,
     live: LiveComparison | None = None,
     regret: Regret | None = None,
+    verdicts: Sequence[Verdict] | None = None,
 ) -> Report:
     """The report of a run; `predicted` and `certificate` are those of the plan that served it."""
     return Report(
@@ -73,4 +78,5 @@ def build_report(
         policies=tuple(policies) if policies is not None else None,
         live=live,
         regret=regret,
+        verdicts=tuple(verdicts) if verdicts is not None else None,
     )

@@ -17,6 +17,7 @@ from serving.report.regret import Regret
 from serving.report.report import Report, build_report
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
+from serving.verdicts.verdict import Verdict
 
 __all__ = ["write_report"]
 
@@ -33,6 +34,7 @@ def write_report(
     policies: Sequence[PolicyRow] | None = None,
     live: LiveComparison | None = None,
     regret: Regret | None = None,
+    verdicts: Sequence[Verdict] | None = None,
 ) -> Report:
     """Write `report.json` and `report.html` into `folder`. Raises `InputError` for a plan that
     carries no prediction or certificate (one that was written by hand)."""
@@ -51,6 +53,7 @@ def write_report(
         policies=policies,
         live=live,
         regret=regret,
+        verdicts=verdicts,
     )
     folder = Path(folder)
     report.save(folder / "report.json")

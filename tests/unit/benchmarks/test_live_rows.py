@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 import live_rows
-from bench_live import merged
 from live_bench import (
     Bench,
     changed_routes,
@@ -25,6 +24,7 @@ from serving.routing.routes import RoutingMode
 from serving.runs.request import RunRequest
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
+from serving_rows import merged
 from support.demo_setting import demo_demand, demo_setting
 
 SETTING = demo_setting()

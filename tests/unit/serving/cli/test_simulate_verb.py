@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -107,3 +109,59 @@ def test_an_event_is_refused_by_its_file_and_its_number_there(
     path = demand(folder, timeline=timeline)
     assert run(["simulate", "--demand", path, "--phase", "0"]) == 2
     assert f"{path}: timeline.1.lose_device: no node is named" in capsys.readouterr().err
+
+
+def test_a_run_is_judged_by_a_simulation_of_its_queries(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = demand(folder)
+    assert run(["simulate", "--demand", path, "-o", "measured.parquet"]) == 0
+    against = ["simulate", "--against", "measured.parquet", "--demand", path, "--strict", "--json"]
+    capsys.readouterr()
+    assert run([*against, "-o", "again.parquet"]) == 0
+    found = json.loads(capsys.readouterr().out)["verdicts"]
+    simulated = [verdict for verdict in found if verdict["source"] == "simulation"]
+    assert simulated
+    assert all(verdict["error"] == 0 for verdict in simulated)
+    first, again = Measurements.load("measured.parquet"), Measurements.load("again.parquet")
+    np.testing.assert_array_equal(first.done_s, again.done_s)
+
+
+def test_a_prediction_that_fails_ends_with_exit_code_4_if_that_was_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["simulate", "--demand", demand(folder), "-o", "measured.parquet"]) == 0
+    rows = Measurements.load("measured.parquet")
+    replace(rows, done_s=rows.done_s + 0.5).save("measured.parquet")
+    against = ["simulate", "--against", "measured.parquet", "--demand", demand(folder)]
+    assert run(against) == 0
+    assert "): nothing in the run's data explains it" in capsys.readouterr().out
+    assert run([*against, "--strict"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--strict"], "name it with --against"),
+        (["--against", "gone.parquet"], "gone.parquet: No such file"),
+        (["--against", "measured.parquet", "--find-peak"], "leave out --find-peak"),
+        (["--against", "measured.parquet", "--phase", "0"], "leave out --find-peak, --phase"),
+        (["--against", "other.parquet"], "under a plan of 'random', and this one is of 'baj3o'"),
+        (["--against", "strange.parquet"], "the queries name 'client-9'"),
+    ],
+)
+def test_a_run_that_cannot_be_judged_is_one_line_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    path = demand(folder)
+    assert run(["simulate", "--demand", path, "-o", "measured.parquet"]) == 0
+    rows = Measurements.load("measured.parquet")
+    run_of = rows.run.model_copy(update={"policy": "random"})
+    replace(rows, run=run_of).save("other.parquet")
+    renamed = np.where(rows.client == "client-0", "client-9", rows.client)
+    replace(rows, client=renamed).save("strange.parquet")
+    capsys.readouterr()
+    assert run(["simulate", "--demand", path, *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (folder / "out" / "simulated.parquet").exists()

@@ -23,6 +23,7 @@ from serving.report.placement_picture import draw_placement
 from serving.report.report import build_report
 from serving.report.svg import Scale, element, label
 from serving.traffic.summary import summarise
+from serving.verdicts.verdict import Held, Quantity, Source, Verdict
 from support.paths import ROOT
 from support.synthetic_run import (
     BOUNDS_S,
@@ -257,3 +258,26 @@ def test_the_page_says_how_uneven_the_traffic_was(page: Page) -> None:
     assert "Replayed: a trace &amp; more, thinned." in render_page(replace(page, report=report))
     old = page.report.model_copy(update={"measured": measured.model_copy(update={"sent": None})})
     assert "What was sent" not in render_page(replace(page, report=old))
+
+
+def test_a_page_says_which_predictions_held_and_why_one_failed(page: Page) -> None:
+    assert "Did the predictions hold?" not in render_page(page)
+    verdicts = (
+        verdict("client-0", 0.31, Held.NO, "interference: <busy>"),
+        verdict("edge-0", 0.01, Held.YES, ""),
+    )
+    report = page.report.model_copy(update={"verdicts": verdicts})
+    text = render_page(replace(page, report=report))
+    assert "Did the predictions hold?" in text
+    assert "1 of 2" in text
+    assert "interference: &lt;busy&gt;" in text
+    assert "batch latency: all 2" in text
+    assert text.count("+31.0%") == 2  # as the worst, and among all
+
+
+def verdict(node: str, error: float, held: Held, cause: str) -> Verdict:
+    return Verdict(
+        quantity=Quantity.BATCH_LATENCY, where=f"m on {node}", source=Source.PROFILE,
+        predicted=0.01, measured=0.01 * (1 + error), unit="s", error=error, relative=True,
+        tolerance=0.15, margin=0.01, held=held, cause=cause,
+    )  # fmt: skip

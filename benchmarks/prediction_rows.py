@@ -1,0 +1,202 @@
+"""What was predicted of a running cluster beside what came of it: rows T1 to T5 and T10.
+
+Each run deploys a plan for the traffic that follows, drives it, and is judged as `testbed report`
+does (`serving.verdicts`): batch times against the profiles, use and accuracy against the plan, and
+latency against a simulation of the same queries. Rows end in `own` on the devices of this machine
+and in `emulated` on slower ones that it emulates, where its own pace counts less.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cluster.arrivals import ReplayArrivals
+from cluster.demand import EVERY_CLIENT, Demand, Phase
+from cluster.specs import SPECS
+from cluster.topology import Topology
+from models.benchmarks.rooms import Rooms
+from planner.policies import Options, solve
+from profiling.emulation import profiles_on
+from serving.runs.on_cluster import ClusterRuns
+from serving.runs.request import RunRequest, Runs
+from serving.setting.setting import Setting
+from serving.traffic.images import load_images
+from serving.traffic.summary import RunSummary, summarise_run
+from serving.verdicts.judge import PlannedFor, judge_run
+from serving.verdicts.verdict import Quantity, Source, Verdict, failed
+from serving_rows import median_row
+
+__all__ = ["DEVICES", "Judged", "Trials", "measure", "prediction_rows"]
+
+DEVICES = ("own", "emulated")
+RUN_S = 40.0
+UNLOADED = 0.05
+"""of the planned load: batches are of one query then, and nodes do not wait for each other"""
+TRACE_SPEED = 300.0
+"""recorded seconds a second"""
+IMAGES = 240
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One run and the verdicts on it."""
+
+    summary: RunSummary
+    verdicts: tuple[Verdict, ...]
+
+    def errors(self, quantity: Quantity, source: Source | None = None) -> list[float]:
+        """Of each prediction of `quantity`, by any source unless one is named."""
+        return [
+            each.error for each in self.verdicts
+            if each.quantity is quantity and source in (None, each.source)
+        ]  # fmt: skip
+
+    @property
+    def kept_share(self) -> float:
+        """Of the predictions, those that did not fail."""
+        return 1.0 - len(failed(self.verdicts)) / len(self.verdicts)
+
+
+@dataclass
+class Trials:
+    """Where runs take place, and what was driven so far, by kind of traffic."""
+
+    setting: Setting
+    runs: Runs
+    found: dict[str, list[Judged]] = field(default_factory=dict)
+
+    def drive(self, kind: str, phase: Phase, seed: int, planned_for: Phase | None = None) -> None:
+        """One run of `phase` under the plan for it, or for another load."""
+        wanted = planned_for or phase
+        plan = solve(self.setting.problem(wanted), "certified", Options()).plan
+        run = self.runs.run(RunRequest(self.setting, plan, wanted, (phase,), seed))
+        judged = judge_run(run.measurements, PlannedFor(self.setting, plan, wanted))
+        summary = summarise_run(run.measurements)
+        self.found.setdefault(kind, []).append(Judged(summary, judged))
+        print(
+            f"  {kind}: accuracy {summary.accuracy:.3f}, in time {summary.within_bound_share:.3f}, "
+            f"{len(failed(judged))} of {len(judged)} predictions failed",
+            flush=True,
+        )
+        for verdict in failed(judged)[:3]:
+            print(f"    {verdict.quantity} {verdict.where}: {verdict.error:+.3f}, {verdict.cause}",
+                  flush=True)  # fmt: skip
+
+
+def prediction_rows(
+    setting: Setting, devices: str, repetitions: int, trace: Path | None
+) -> list[dict[str, object]]:
+    """The rows on a cluster of their own, with its devices or those of
+    `cluster/specs/emulated.yaml`, whose loads are half as large."""
+    demand = Demand.load(SPECS / "demo-demand.yaml")
+    if devices == "emulated":
+        demand = Demand.load(SPECS / "emulated-demand.yaml")
+        topology = Topology.load(SPECS / "emulated.yaml")
+        setting = Setting(topology, setting.cards, profiles_on(topology, setting.profiles))
+    images = load_images([Rooms("test")], IMAGES)
+    with tempfile.TemporaryDirectory() as state_dir:
+        os.environ["TESTBED_STATE_DIR"] = state_dir
+        with ClusterRuns(images, "make bench-prediction", print) as runs:
+            trials = Trials(setting, runs)
+            measure(trials, traffic(demand.phases[0], trace), repetitions)
+    return rows_of(trials.found, devices)
+
+
+def traffic(phase: Phase, trace: Path | None) -> dict[str, Phase]:
+    """The mean load of `phase` for `RUN_S`, by kind of arrivals."""
+    calm = phase.model_copy(update={"duration_s": RUN_S})
+    bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
+    kinds = {"poisson": calm, "mmpp": calm.model_copy(update={"arrivals": bursty.arrivals})}
+    if trace is not None:
+        replay = ReplayArrivals(
+            kind="replay", file=str(trace), speed=TRACE_SPEED, start_s="random", repeat=True
+        )
+        kinds["trace"] = calm.model_copy(update={"arrivals": {EVERY_CLIENT: replay}})
+    return kinds
+
+
+def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int) -> None:
+    """Every kind of traffic in turn, so that a slow spell of the machine meets all alike."""
+    calm = kinds["poisson"]
+    light = calm.model_copy(
+        update={
+            "rates_qps": {
+                client: {task: UNLOADED * rate for task, rate in rates.items()}
+                for client, rates in calm.rates_qps.items()
+            }
+        }
+    )
+    for seed in range(repetitions):
+        trials.drive("unloaded", light, seed, planned_for=calm)
+        for kind, phase in kinds.items():
+            trials.drive(kind, phase, seed)
+
+
+def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[str, object]]:
+    """T1 to T5 and T10 of the runs by kind of traffic."""
+    calm = found["poisson"]
+    own = devices == "own"
+    rows: list[dict[str, object]] = []
+
+    def add(name: str, what: str, unit: str, values: Sequence[float]) -> None:
+        rows.append(median_row(name, f"{what}; {len(values)} runs of {RUN_S:g} s", unit, values))
+
+    def off(run: Judged, quantity: Quantity) -> float:
+        return float(np.median(np.abs(run.errors(quantity)))) if run.errors(quantity) else 0.0
+
+    batch = "batch latency, median absolute error over models and nodes ÷ the profile"
+    if own:
+        add("T1.unloaded", f"{batch}: at {UNLOADED:.0%} of the load", "share",
+            [off(run, Quantity.BATCH_LATENCY) for run in found["unloaded"]])  # fmt: skip
+    add("T1.loaded" if own else "T1.emulated", f"{batch}: at the planned load", "share",
+        [off(run, Quantity.BATCH_LATENCY) for run in calm])  # fmt: skip
+    suffix = "" if own else ".emulated"
+    queries = sum(run.summary.queries for run in calm)
+    add(
+        f"T2.mean{suffix}",
+        f"accuracy, measured - predicted, {queries} queries together",
+        "accuracy",
+        [float(np.mean([run.errors(Quantity.ACCURACY)[0] for run in calm]))],
+    )
+    by_task = np.mean([run.errors(Quantity.TASK_ACCURACY) for run in calm], axis=0)
+    add(f"T2.worst{suffix}", "the same, the task that is furthest off", "accuracy",
+        [float(np.abs(by_task).max())])  # fmt: skip
+    add(f"T3.{devices}", "utilization of a node, absolute error, the node furthest off", "share",
+        [float(np.abs(run.errors(Quantity.UTILIZATION)).max()) for run in calm])  # fmt: skip
+    quantities = {
+        "p50": (Quantity.LATENCY_P50, "latency, median"),
+        "p95": (Quantity.LATENCY_P95, "latency, 95th percentile"),
+    }
+    for kind in ("poisson", "mmpp", "trace"):
+        for name, (quantity, words) in quantities.items():
+            if kind in found:
+                add(f"T4.{devices}_{kind}_{name}",
+                    f"{kind}: {words}, simulated beside measured, absolute error ÷ simulated",
+                    "share", [abs(run.errors(quantity)[0]) for run in found[kind]])  # fmt: skip
+        if kind in found:
+            add(f"T4.{devices}_{kind}_shed", f"{kind}: share refused, absolute error", "share",
+                [abs(run.errors(Quantity.SHED_SHARE, Source.SIMULATION)[0])
+                 for run in found[kind]])  # fmt: skip
+    for name, kind in (("poisson", "poisson"), ("bursty", "mmpp")):
+        add(f"T5.{name}{suffix}", f"answered within the bound, of the answers, {kind}", "share",
+            [run.summary.deadline_met_share or 0.0 for run in found[kind]])  # fmt: skip
+    add(f"T.held{suffix}", "predictions that did not fail, of all that a Poisson run is judged by",
+        "share", [run.kept_share for run in calm])  # fmt: skip
+    if not own:
+        accuracy = [run.summary.accuracy for run in calm]
+        p95_s = [run.summary.latency_s.p95 for run in calm if run.summary.latency_s]
+        add("T10.accuracy", f"accuracy x answered, largest - smallest of {len(calm)} Poisson runs",
+            "accuracy", [max(accuracy) - min(accuracy)])  # fmt: skip
+        add("T10.p95", f"95th percentile of latency, the same ÷ its median of {len(calm)} runs",
+            "share", [(max(p95_s) - min(p95_s)) / float(np.median(p95_s))])  # fmt: skip
+        late = [max(run.summary.late_batch_share_by_node.values(), default=0.0)
+                for runs in found.values() for run in runs]  # fmt: skip
+        add("T.late", "batches of a node that came later than from its device, most of a run",
+            "share", late)  # fmt: skip
+    return rows

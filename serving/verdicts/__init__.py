@@ -1,0 +1,1 @@
+"""Whether what was predicted came true, number by number, and if not, what is likely to blame."""

@@ -1,0 +1,95 @@
+"""What a run shows of its batches, and how sure a figure of so many queries is.
+
+Axes: q = query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.traffic.measurement import Measurements
+
+__all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin"]
+
+NORMAL_95 = 1.959964
+SCATTER = 1.4826
+"""standard deviation / median deviation of a normal distribution"""
+OF_MEDIAN = 1.2533
+"""standard error of the median / that of the mean"""
+
+
+@dataclass(frozen=True)
+class ServedBy:
+    """The answers of one model on one node, with the batch that each was in."""
+
+    node: str
+    model: str
+    size_q: NDArray[np.int32]
+    spent_s_q: NDArray[np.float64]
+    """device time of the whole batch"""
+
+    @cached_property
+    def batches(self) -> float:
+        """How many there were: each of n answers of a batch stands for 1/n of it."""
+        return float(np.sum(1.0 / self.size_q))
+
+    @property
+    def mean_size(self) -> float:
+        """Of a batch, not of the batch that a query was in."""
+        return len(self.size_q) / self.batches
+
+    @property
+    def size_margin(self) -> float:
+        """Half a 95 % interval of `mean_size`; infinite for fewer than two batches."""
+        if self.batches < 2:
+            return float("inf")
+        off_q = (self.size_q - self.mean_size) ** 2
+        variance = float(np.sum(off_q / self.size_q)) / (self.batches - 1.0)
+        return NORMAL_95 * float(np.sqrt(variance / self.batches))
+
+    def slowness(self, stated_s_q: NDArray[np.float64]) -> tuple[float, float]:
+        """The median over answers of their batch's time ÷ `stated_s_q`, and half its 95 % interval
+        by the median deviation, which single stalls do not move; infinite for fewer than two
+        batches."""
+        ratio_q = self.spent_s_q / stated_s_q
+        median = float(np.median(ratio_q))
+        if self.batches < 2:
+            return median, float("inf")
+        deviation = float(np.median(np.abs(ratio_q - median)))
+        return median, NORMAL_95 * OF_MEDIAN * SCATTER * deviation / float(np.sqrt(self.batches))
+
+
+def served_by(rows: Measurements) -> list[ServedBy]:
+    """The answers of a run by node and model."""
+    answered_q = rows.answered
+    keys = np.char.add(np.char.add(rows.node, "\n"), rows.model)
+    found = []
+    for key in np.unique(keys[answered_q]):
+        node, model = str(key).split("\n")
+        mine_q = answered_q & (keys == key)
+        found.append(ServedBy(node, model, rows.batch_size[mine_q], rows.compute_s[mine_q]))
+    return found
+
+
+def share_margin(share: float, count: int) -> float:
+    """Half a 95 % interval of a share of `count` queries, by Agresti and Coull: never 0, for none
+    of few is not never."""
+    if not count:
+        return 1.0
+    near = (share * count + 2.0) / (count + 4.0)
+    return NORMAL_95 * float(np.sqrt(near * (1.0 - near) / count))
+
+
+def quantile_margin(values: NDArray[np.float64], level: float) -> float:
+    """Half of where a quantile lies by the binomial distribution of its rank; infinite where the
+    values are too few to have any beyond it."""
+    count = len(values)
+    spread = NORMAL_95 * float(np.sqrt(level * (1.0 - level) / max(count, 1)))
+    if not count or level + spread > 1.0 - 0.5 / count:
+        return float("inf")
+    low, high = np.quantile(values, [max(0.0, level - spread), level + spread])
+    return float(high - low) / 2.0
