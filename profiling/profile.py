@@ -14,7 +14,9 @@ from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 
-__all__ = ["BatchLatency", "Emulation", "ModelProfile", "Profiles", "digest_of"]
+__all__ = [
+    "BatchLatency", "CalibrationNote", "Emulation", "ModelProfile", "Profiles", "digest_of",
+]  # fmt: skip
 
 
 class BatchLatency(FrozenModel):
@@ -39,6 +41,13 @@ class Emulation(FrozenModel):
     )
 
 
+class CalibrationNote(FrozenModel):
+    """Of a profile that was corrected by what batches took while serving."""
+
+    ratio: float = Field(gt=0, description="of its times to those that were profiled, over all")
+    batches: float = Field(ge=0, description="behind it; those of earlier corrections count half")
+
+
 class ModelProfile(FrozenModel):
     """Cost of one model on one node: latency(b) ~ setup_s + marginal_s * b, and memory.
 
@@ -58,6 +67,9 @@ class ModelProfile(FrozenModel):
     load_s: float = Field(ge=0, description="seconds from request to warm model")
     emulated: Emulation | None = Field(
         default=None, description="of a node that emulates a device: where its latency comes from"
+    )
+    calibration: CalibrationNote | None = Field(
+        default=None, description="how serving has corrected it; absent where it has not"
     )
 
     @model_validator(mode="after")
@@ -89,6 +101,7 @@ class Profiles(Document):
 
     made_by: ClassVar[str] = "`testbed profile` makes one on a cluster that is up"
 
+    version: int = Field(default=1, ge=1, description="grows with each calibration")
     topology: str
     profiles: tuple[ModelProfile, ...]
     provenance: Provenance
