@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from cluster.provenance import Provenance
 from profiling.fit import fit_affine
-from profiling.profile import BatchLatency, CalibrationNote, ModelProfile, Profiles
+from profiling.profile import BatchLatency, CalibrationNote, ModelProfile, Profiles, WayCost
 
 __all__ = ["BatchTimes", "corrected_profiles"]
 
@@ -56,10 +56,14 @@ class BatchTimes:
 
 
 def corrected_profiles(
-    profiles: Profiles, seen: Sequence[BatchTimes], provenance: Provenance
+    profiles: Profiles,
+    seen: Sequence[BatchTimes],
+    provenance: Provenance,
+    way: WayCost | None = None,
 ) -> Profiles:
     """`profiles` as the next version, with the latency of every model that ran on a node, and nu
-    and c fitted anew to it. Batches of unknown models and nodes are left out."""
+    and c fitted anew to it. Batches of unknown models and nodes are left out. `way` is what queries
+    took beside; None leaves what is known of that."""
     by_place = {(each.node, each.model): each for each in seen if len(each.size_q)}
     corrected: dict[tuple[str, str], ModelProfile] = {}
     for profile in profiles.profiles:
@@ -85,6 +89,7 @@ def corrected_profiles(
         update={
             "version": profiles.version + 1,
             "profiles": tuple(found),
+            "way": way or profiles.way,
             "provenance": provenance,
         }
     )
@@ -121,6 +126,9 @@ def _scaled(
             p50_s=float(median_s),
             p95_s=float(max(median_s, ratio * entry.p95_s)),
             runs=entry.runs,
+            straight_p50_s=(
+                entry.straight_p50_s and min(float(median_s), ratio * entry.straight_p50_s)
+            ),
         )
         for entry, median_s, ratio in zip(profile.latency, p50_s, ratios, strict=True)
     )
