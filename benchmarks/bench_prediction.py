@@ -1,7 +1,8 @@
 """What is predicted beside what comes of it: rows T1 to T5, T9, T10 in out/bench/prediction.json.
 
 Run with `make bench-prediction`. With `--live own` or `--live emulated` the predictions of plan and
-simulator are judged on a cluster (`prediction_rows.py`). Without it, T9: whether an emulated device
+simulator are judged on a cluster (`prediction_rows.py`), with `--simulated` T6 and T7 are measured
+(`simulated_predictions.py`). Without them, T9: whether an emulated device
 takes the time of its profile. A node in a process of its own emulates a device four times slower
 than this machine, on which the model was profiled just before. Queries arrive at random, at half of
 what the device can do. What a query saw of its batch is the time from the batch's start to the
@@ -39,6 +40,7 @@ from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from serving_process import in_node_process
 from serving_rows import median_row, merged, print_rows, write_rows
+from simulated_predictions import simulated_rows
 
 MODEL, TASK = "rooms-small-depth", "depth"
 MAX_BATCH = 8
@@ -147,14 +149,19 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run of T9")
     parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
+    parser.add_argument("--simulated", action="store_true", help="T6 and T7 instead")
     parser.add_argument("--profiles", type=Path, default=Path("out/profiles.json"))
     parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals for T4")
     asked = parser.parse_args()
-    if asked.live:
+    if asked.live or asked.simulated:
         if not asked.profiles.exists():
             parser.error(f"{asked.profiles} is not there; run `testbed up` and `testbed profile`")
         setting = load_setting(asked.profiles)
-        rows = prediction_rows(setting, asked.live, asked.repetitions, asked.trace)
+        rows = (
+            prediction_rows(setting, asked.live, asked.repetitions, asked.trace)
+            if asked.live
+            else simulated_rows(setting, asked.repetitions)
+        )
     else:
         rows = emulated_batches(asked.repetitions, asked.seconds)
     packages = ("torch", "numpy", "ray")

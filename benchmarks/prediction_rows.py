@@ -2,8 +2,9 @@
 
 Each run deploys a plan for the traffic that follows, drives it, and is judged as `testbed report`
 does (`serving.verdicts`): batch times against the profiles, use and accuracy against the plan, and
-latency against a simulation of the same queries. Rows end in `own` on the devices of this machine
-and in `emulated` on slower ones that it emulates, where its own pace counts less.
+latency against a simulation of the same queries. A run before all others corrects the profiles, as
+`testbed calibrate` does. Rows end in `own` on the devices of this machine and in `emulated` on
+slower ones that it emulates, where its own pace counts less.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,16 @@ from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
 from planner.policies import Options, solve
+from profiling.calibrate import BatchTimes, corrected_profiles
 from profiling.emulation import profiles_on
 from serving.runs.on_cluster import ClusterRuns
 from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.traffic.images import load_images
+from serving.traffic.measurement import Measurements
 from serving.traffic.summary import RunSummary, summarise_run
 from serving.verdicts.judge import PlannedFor, judge_run
+from serving.verdicts.observed import served_by, way_cost
 from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
@@ -36,6 +40,7 @@ __all__ = ["DEVICES", "Judged", "Trials", "measure", "prediction_rows"]
 
 DEVICES = ("own", "emulated")
 RUN_S = 40.0
+CALIBRATING_SEED = 99
 UNLOADED = 0.05
 """of the planned load: batches are of one query then, and nodes do not wait for each other"""
 TRACE_SPEED = 300.0
@@ -71,7 +76,21 @@ class Trials:
     runs: Runs
     found: dict[str, list[Judged]] = field(default_factory=dict)
 
-    def drive(self, kind: str, phase: Phase, seed: int, planned_for: Phase | None = None) -> None:
+    def calibrate(self, phase: Phase) -> None:
+        """A run of `phase` that corrects the profiles, as `testbed calibrate` does."""
+        rows = self.drive("as profiled", phase, CALIBRATING_SEED)
+        seen = [
+            BatchTimes(each.node, each.model, each.size_q, each.spent_s_q)
+            for each in served_by(rows)
+        ]
+        before = self.setting.profiles
+        profiles = corrected_profiles(before, seen, before.provenance, way_cost(rows))
+        self.setting = replace(self.setting, profiles=profiles)
+        print(f"  calibrated: {profiles.way}", flush=True)
+
+    def drive(
+        self, kind: str, phase: Phase, seed: int, planned_for: Phase | None = None
+    ) -> Measurements:
         """One run of `phase` under the plan for it, or for another load."""
         wanted = planned_for or phase
         plan = solve(self.setting.problem(wanted), "certified", Options()).plan
@@ -87,6 +106,7 @@ class Trials:
         for verdict in failed(judged)[:3]:
             print(f"    {verdict.quantity} {verdict.where}: {verdict.error:+.3f}, {verdict.cause}",
                   flush=True)  # fmt: skip
+        return run.measurements
 
 
 def prediction_rows(
@@ -124,6 +144,7 @@ def traffic(phase: Phase, trace: Path | None) -> dict[str, Phase]:
 def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int) -> None:
     """Every kind of traffic in turn, so that a slow spell of the machine meets all alike."""
     calm = kinds["poisson"]
+    trials.calibrate(calm)
     light = calm.model_copy(
         update={
             "rates_qps": {
@@ -152,6 +173,12 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
 
     batch = "batch latency, median absolute error over models and nodes ÷ the profile"
     if own:
+        add(
+            "T1.profiled",
+            f"{batch}, which no run has corrected: at the planned load",
+            "share",
+            [off(run, Quantity.BATCH_LATENCY) for run in found["as profiled"]],
+        )
         add("T1.unloaded", f"{batch}: at {UNLOADED:.0%} of the load", "share",
             [off(run, Quantity.BATCH_LATENCY) for run in found["unloaded"]])  # fmt: skip
     add("T1.loaded" if own else "T1.emulated", f"{batch}: at the planned load", "share",

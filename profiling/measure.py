@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from profiling.fit import fit_affine
 from profiling.memory import peak_workspace_bytes
-from profiling.profile import BatchLatency, ModelProfile
+from profiling.profile import PAUSE_S, BatchLatency, ModelProfile
 
 __all__ = [
     "BATCH_SIZES",
@@ -45,8 +45,13 @@ def measure_latency(
     target_s: float = 0.6,
     runs: tuple[int, int] = (5, 40),
     clock: Callable[[], float] = time.perf_counter,
+    pause: Callable[[float], None] = time.sleep,
 ) -> tuple[BatchLatency, ...]:
     """Latency of each batch size, warm: median and 95th percentile.
+
+    Served batches mostly come after a pause, in which processors slow down and lose their caches.
+    So each run is timed after `PAUSE_S`, and another one straight after it: that is what batches
+    take on a device that is never idle.
 
     Each size runs for about `target_s`, but no fewer and no more times than `runs` says. Sizes
     are taken in turn, round after round, so that a slow spell of the machine meets all alike.
@@ -56,19 +61,23 @@ def measure_latency(
         for _ in range(WARM_UP_RUNS):
             run(inputs[batch])
     spent_s: dict[int, list[float]] = {batch: [] for batch in batches}
+    straight_s: dict[int, list[float]] = {batch: [] for batch in batches}
     for round_ in range(runs[1]):
         for batch, taken in spent_s.items():
             if round_ >= runs[0] and sum(taken) >= target_s:
                 continue
-            started_s = clock()
-            run(inputs[batch])
-            taken.append(clock() - started_s)
+            pause(PAUSE_S)
+            for found in (taken, straight_s[batch]):
+                started_s = clock()
+                run(inputs[batch])
+                found.append(clock() - started_s)
     return tuple(
         BatchLatency(
             batch=batch,
             p50_s=float(np.percentile(taken, 50)),
             p95_s=float(np.percentile(taken, 95)),
             runs=len(taken),
+            straight_p50_s=float(np.percentile(straight_s[batch], 50)),
         )
         for batch, taken in spent_s.items()
     )

@@ -14,16 +14,28 @@ from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 
-__all__ = ["BatchLatency", "Emulation", "ModelProfile", "Profiles", "digest_of"]
+__all__ = [
+    "PAUSE_S", "BatchLatency", "CalibrationNote", "Emulation", "ModelProfile", "Profiles",
+    "WayCost", "digest_of",
+]  # fmt: skip
+
+PAUSE_S = 0.05
+"""before a batch is timed: what 30 ms make slower on a virtual machine, 300 ms hardly do more"""
 
 
 class BatchLatency(FrozenModel):
-    """Latency of one batch size, over repeated runs of the device runtime."""
+    """Latency of one batch size, over repeated runs of the device runtime after a pause."""
 
     batch: int = Field(ge=1)
     p50_s: float = Field(gt=0)
     p95_s: float = Field(gt=0)
     runs: int = Field(ge=1)
+    straight_p50_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="median of a batch straight after another one: processors slow down in pauses; "
+        "absent where that was not measured",
+    )
 
 
 class Emulation(FrozenModel):
@@ -37,6 +49,13 @@ class Emulation(FrozenModel):
     error: float | None = Field(
         default=None, ge=0, description="relative error of the device's time, where it is known"
     )
+
+
+class CalibrationNote(FrozenModel):
+    """Of a profile that was corrected by what batches took while serving."""
+
+    ratio: float = Field(gt=0, description="of its times to those that were profiled, over all")
+    batches: float = Field(ge=0, description="behind it; those of earlier corrections count half")
 
 
 class ModelProfile(FrozenModel):
@@ -59,6 +78,9 @@ class ModelProfile(FrozenModel):
     emulated: Emulation | None = Field(
         default=None, description="of a node that emulates a device: where its latency comes from"
     )
+    calibration: CalibrationNote | None = Field(
+        default=None, description="how serving has corrected it; absent where it has not"
+    )
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
@@ -77,11 +99,26 @@ class ModelProfile(FrozenModel):
     def batch_s(self, size: int) -> float:
         """Seconds that a batch of `size` takes (F15): the median as measured, linear between the
         measured sizes, and with slope c beyond the last."""
+        return self._at(size, [entry.p50_s for entry in self.latency])
+
+    def straight_batch_s(self, size: int) -> float:
+        """The same of a batch straight after another one; `batch_s` where that is not known."""
+        return self._at(size, [entry.straight_p50_s or entry.p50_s for entry in self.latency])
+
+    def _at(self, size: int, medians_s: list[float]) -> float:
         sizes = [entry.batch for entry in self.latency]
-        medians_s = [entry.p50_s for entry in self.latency]
         if size > sizes[-1]:
             return medians_s[-1] + self.marginal_s * (size - sizes[-1])
         return float(np.interp(size, sizes, medians_s))
+
+
+class WayCost(FrozenModel):
+    """What a query takes beside queues, batches and links, in the median of a run."""
+
+    door_s: float = Field(
+        ge=0, description="from the moment it is due: generator, HTTP, decoding, and the way back"
+    )
+    hop_s: float = Field(ge=0, description="more for each link that it crosses")
 
 
 class Profiles(Document):
@@ -89,8 +126,12 @@ class Profiles(Document):
 
     made_by: ClassVar[str] = "`testbed profile` makes one on a cluster that is up"
 
+    version: int = Field(default=1, ge=1, description="grows with each calibration")
     topology: str
     profiles: tuple[ModelProfile, ...]
+    way: WayCost | None = Field(
+        default=None, description="absent until `testbed calibrate` has seen a run"
+    )
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ import typer
 
 from cluster.providers.state import log_folder
 from serving.cli import (
+    calibrate_verb,
     cluster_verbs,
     demo_verb,
     experiment_verb,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for verb in (
     *cluster_verbs.VERBS,
+    *calibrate_verb.VERBS,
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,

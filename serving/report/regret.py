@@ -113,7 +113,10 @@ def least_work_of(setting: Setting, problem: Problem) -> LeastWork:
         for m, model in enumerate(problem.models):
             profile = setting.profiles.find(node, model)
             if profile is not None:
-                each_s = [entry.p50_s / entry.batch for entry in profile.latency]
+                each_s = [
+                    min(entry.p50_s, entry.straight_p50_s or entry.p50_s) / entry.batch
+                    for entry in profile.latency
+                ]
                 found[m] = min([*each_s, profile.marginal_s])
         return found
 

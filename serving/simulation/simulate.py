@@ -16,7 +16,7 @@ from planner.plan import Plan
 from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
-from serving.simulation.simulated_device import profiled_latency
+from serving.simulation.simulated_device import profiled_latency, profiled_straight_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
@@ -32,6 +32,9 @@ __all__ = ["Beside", "simulate", "simulate_beside", "simulate_schedule"]
 
 IMAGES = 240
 """As many as `testbed drive` asks about. They have numbers only; nothing is drawn."""
+
+HOPS = {"client": 0, "edge": 1, "cloud": 2}
+"""links that an answer of a tier has crossed"""
 
 Beside = Callable[[SimulatedSystem], Coroutine[Any, Any, None]]
 """what runs beside the traffic until that ends, such as a loop that changes the plan"""
@@ -118,6 +121,7 @@ def simulate_schedule(
         routing=routing,
         accuracy=setting.accuracy,
         load_s=setting.load_s,
+        straight_s=profiled_straight_latency(setting.profiles),
     )
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(
@@ -198,4 +202,9 @@ def _scored(setting: Setting, schedule: Schedule, record: Record) -> Record:
     if record.answer.outcome is not Outcome.ANSWERED:
         return record
     task = schedule.tasks[schedule.task_q[record.index]]
-    return replace(record, score=setting.accuracy[record.answer.model].get(task, 0.0))
+    score = setting.accuracy[record.answer.model].get(task, 0.0)
+    way = setting.profiles.way
+    if way is None:
+        return replace(record, score=score)
+    beside_s = way.door_s + HOPS[record.answer.tier] * way.hop_s
+    return replace(record, score=score, done_s=record.done_s + beside_s)

@@ -1,6 +1,8 @@
 """A device that computes nothing: the live batcher and admission, driven by timers.
 
-A batch takes what its profile measured (F15: linear between the measured batch sizes).
+A batch takes what its profile measured (F15: linear between the measured batch sizes): after a
+pause of `PAUSE_S` what it takes after one, straight after another batch what it takes then, and
+something between the two after a shorter pause.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 
 from cluster.topology import Node
 from models.runtime.device_errors import DeviceLostError
-from profiling.profile import Profiles
+from profiling.profile import PAUSE_S, Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
@@ -26,7 +28,10 @@ from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 
-__all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
+__all__ = [
+    "BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency",
+    "profiled_straight_latency",
+]  # fmt: skip
 
 BatchLatency = Callable[[str, str, int], float]
 """(node, model, batch size) -> device seconds"""
@@ -41,6 +46,18 @@ def profiled_latency(profiles: Profiles) -> BatchLatency:
         if profile is None:
             raise KeyError(f"{model!r} was not profiled on {node!r}")
         return profile.batch_s(batch)
+
+    return latency_s
+
+
+def profiled_straight_latency(profiles: Profiles) -> BatchLatency:
+    """The same of a batch that comes straight after another one."""
+
+    def latency_s(node: str, model: str, batch: int) -> float:
+        profile = profiles.find(node, model)
+        if profile is None:
+            raise KeyError(f"{model!r} was not profiled on {node!r}")
+        return profile.straight_batch_s(batch)
 
     return latency_s
 
@@ -65,8 +82,9 @@ class _Job(NamedTuple):
 class SimulatedDevice:
     """`Device` on the clock of the running event loop.
 
-    `latency_s` says what a batch takes, `load_s` what loading each model takes, in seconds: one
-    that is not named takes none. `slowdown` may be changed at any time: batches that begin then
+    `latency_s` says what a batch takes, `straight_s` what one takes straight after another (the
+    same, if left out), `load_s` what loading each model takes, in seconds: one that is not named
+    takes none. `slowdown` may be changed at any time: batches that begin then
     take so many times as long.
     """
 
@@ -76,9 +94,13 @@ class SimulatedDevice:
         latency_s: BatchLatency,
         max_waiting: int,
         load_s: Mapping[str, float] = MappingProxyType({}),
+        straight_s: BatchLatency | None = None,
     ) -> None:
         self._node = node
         self._latency_s = latency_s
+        self._straight_s = straight_s or latency_s
+        self._idle_from_s = -inf
+        """when the latest batch ended"""
         self._max_waiting = max_waiting
         self._load_s = load_s
         self._batcher: Batcher[_Job] = make_batcher(node.batching, node.window_s, node.max_batch)
@@ -222,6 +244,14 @@ class SimulatedDevice:
     def _batch_s(self, model: str, size: int) -> float:
         return self.slowdown * self._latency_s(self._node.name, model, size)
 
+    def _served_s(self, model: str, size: int, idle_s: float) -> float:
+        """What a batch takes that begins when the device has been idle for so long."""
+        after_pause_s = self._batch_s(model, size)
+        if idle_s >= PAUSE_S:
+            return after_pause_s
+        straight_s = self.slowdown * self._straight_s(self._node.name, model, size)
+        return straight_s + (after_pause_s - straight_s) * idle_s / PAUSE_S
+
     def _look(self) -> None:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""
         if self._running is not None or self._stopped or self._stands:
@@ -241,7 +271,7 @@ class SimulatedDevice:
         if self._fails(batch):
             return
         now_s, size = _now_s(), len(batch.items)
-        spent_s = self._batch_s(batch.model, size)
+        spent_s = self._served_s(batch.model, size, now_s - self._idle_from_s)
         self._running, self._started_s = batch, now_s
         self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
         self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
@@ -259,7 +289,7 @@ class SimulatedDevice:
         batch, started_s = self._running, self._started_s
         assert batch is not None
         self._running = self._finishing = None
-        self._free_s = _now_s()
+        self._free_s = self._idle_from_s = _now_s()
         if self._fails(batch):
             return
         spent_s = self._free_s - started_s

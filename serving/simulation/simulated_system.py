@@ -61,6 +61,8 @@ class SimulatedSystem:
     routing: RoutingMode = RoutingMode.SHARES
     accuracy: Accuracy = field(default_factory=dict)
     load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    straight_s: BatchLatency | None = None
+    """what a batch takes straight after another one; the same, if left out"""
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
     _devices: dict[str, SimulatedDevice] = field(init=False, default_factory=dict)
     _processes: dict[str, Process] = field(init=False)
@@ -238,7 +240,11 @@ class SimulatedSystem:
         )
         former = self._devices.get(node.name)
         device = self._devices[node.name] = SimulatedDevice(
-            node, self.latency_s, config.max_waiting, self.load_s.get(node.name, {})
+            node,
+            self.latency_s,
+            config.max_waiting,
+            self.load_s.get(node.name, {}),
+            self.straight_s,
         )
         device.switch.lost = node.name in self._without_device
         if former is not None:

@@ -6,6 +6,7 @@ refusals. So that much is judged; latency and accuracy need `testbed drive` and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -63,7 +64,7 @@ def judge_looks(
         for task, count in _since(*both[client.name]).items()
     }  # fmt: skip
     evidence = {
-        **machine_evidence(host, slowness),
+        **machine_evidence(host, slowness, _waited(batches, use.busy_s)),
         Cause.SLOW_LINK: slow_links(use.link_bytes, use.link_busy_s, setting),
         Cause.LOAD_DRIFT: load_drift(asked, duration_s, planned.phase, {}),
     }
@@ -150,6 +151,16 @@ def _stated(
                 profile.setup_s * totals.batches + profile.marginal_s * totals.queries
             )
     return found
+
+
+def _waited(
+    batches: Mapping[tuple[str, str], BatchTotals], busy_s: Mapping[str, float]
+) -> dict[str, float]:
+    """By node, the time of its batches ÷ what its thread computed of it."""
+    wall_s: dict[str, float] = defaultdict(float)
+    for (node, _), totals in batches.items():
+        wall_s[node] += totals.spent_s
+    return {node: wall_s[node] / busy for node, busy in busy_s.items() if busy > 0}
 
 
 def _slowness(

@@ -31,6 +31,8 @@ __all__ = [
 NOTHING_KNOWN = "nothing in the run's data explains it"
 BUSY_HOST = 0.9
 """of its cores' time, from which on nodes wait for one another"""
+WAITED = 1.1
+"""a node's batches by the clock on the wall ÷ what its thread computed"""
 STOLEN = 0.02
 LATE_GENERATOR_S = 0.02
 SLOW = 1.15
@@ -117,7 +119,7 @@ def find_evidence(
     time of its batches ÷ the profiles' (`slowness_of`)."""
     found = {
         Cause.NODE_LOST: _faults(rows, plan),
-        **machine_evidence(rows.run.host, slowness),
+        **machine_evidence(rows.run.host, slowness, _waited(rows)),
         Cause.LATE_BATCHES: _late_batches(rows),
         Cause.SLOW_LINK: slow_links(rows.run.link_bytes, rows.run.link_busy_s, setting),
         Cause.LATE_GENERATOR: _late_generator(rows),
@@ -129,20 +131,36 @@ def find_evidence(
 
 
 def machine_evidence(
-    host: HostUse | None, slowness: Mapping[str, float]
+    host: HostUse | None, slowness: Mapping[str, float], waited: Mapping[str, float]
 ) -> dict[Cause, dict[str, str]]:
     """Why batches took another time than their profiles say: the machine, if it had no time to
-    give, and only else the profiles."""
+    give, and only else the profiles. `waited` is by node the time of its batches ÷ what its thread
+    computed of it, 1 where that is not known apart."""
     slow = {node: ratio for node, ratio in slowness.items() if not 1 / SLOW < ratio < SLOW}
     stolen, busy = _stolen(host), _busy_host(host, slow)
+    waiting = {
+        node: f"batches of {node} waited for a core for {1 - 1 / waited[node]:.0%} of their time"
+        for node, ratio in slow.items() if ratio > 1 and waited.get(node, 1.0) > WAITED
+    }  # fmt: skip
     return {
         Cause.HOST_STOLEN: stolen,
-        Cause.INTERFERENCE: busy,
+        Cause.INTERFERENCE: waiting | busy,
         Cause.STALE_PROFILE: {} if stolen or busy else {
             node: f"batches of {node} took {ratio:.2f} times what it says"
-            for node, ratio in slow.items()
+            for node, ratio in slow.items() if node not in waiting
         },
     }  # fmt: skip
+
+
+def _waited(rows: Measurements) -> dict[str, float]:
+    """Of nodes whose threads count what they compute, which are those on a core of the host."""
+    found = {}
+    for node, busy_s in rows.run.busy_s.items():
+        mine_q = rows.answered & (rows.node == node)
+        wall_s = float(np.sum(rows.compute_s[mine_q] / rows.batch_size[mine_q]))
+        if busy_s > 0:
+            found[node] = wall_s / busy_s
+    return found
 
 
 def slowness_of(batches: list[ServedBy], setting: Setting) -> dict[str, float]:

@@ -11,9 +11,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from profiling.profile import WayCost
 from serving.traffic.measurement import Measurements
 
-__all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin"]
+__all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin", "way_cost"]
 
 NORMAL_95 = 1.959964
 SCATTER = 1.4826
@@ -73,6 +74,19 @@ def served_by(rows: Measurements) -> list[ServedBy]:
         mine_q = answered_q & (keys == key)
         found.append(ServedBy(node, model, rows.batch_size[mine_q], rows.compute_s[mine_q]))
     return found
+
+
+def way_cost(rows: Measurements) -> WayCost | None:
+    """What answers took beside queues, batches and links: of those from their own client, and how
+    much more of those that crossed one link. None where no client answered a query itself."""
+    beside_s = rows.latency_s - rows.queue_s - rows.batch_wait_s - rows.compute_s - rows.link_s
+    own_q = rows.answered & (rows.node == rows.client)
+    if not own_q.any():
+        return None
+    door_s = max(0.0, float(np.median(beside_s[own_q])))
+    edge_q = rows.answered & (rows.tier == "edge")
+    more_s = float(np.median(beside_s[edge_q])) - door_s if edge_q.any() else 0.0
+    return WayCost(door_s=door_s, hop_s=max(0.0, more_s))
 
 
 def share_margin(share: float, count: int) -> float:

@@ -16,33 +16,41 @@ IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 
 
 class FakeDevice:
-    """Takes 10 ms a batch and 2 ms a query of its own clock's time."""
+    """Takes 10 ms a batch and 2 ms a query of its own clock's time, and 5 ms more after a pause."""
 
     weights_bytes = 1_000
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.runs: list[int] = []
+        self.paused = False
 
     def clock(self) -> float:
         return self.now_s
 
+    def pause(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.paused = True
+
     def run(self, images: np.ndarray) -> torch.Tensor:
         self.runs.append(len(images))
-        self.now_s += 0.010 + 0.002 * len(images)
+        self.now_s += 0.010 + 0.002 * len(images) + 0.005 * self.paused
+        self.paused = False
         return torch.zeros(len(images), 1_000)
 
 
 def test_sizes_take_turns_and_warm_up_is_not_counted() -> None:
     device = FakeDevice()
     found = measure_latency(
-        device.run, IMAGES, (1, 4, 8), target_s=0.05, runs=(3, 10), clock=device.clock
-    )
-    assert device.runs[:6] == [1, 1, 4, 4, 8, 8]
-    assert device.runs[6:12] == [1, 4, 8, 1, 4, 8]
+        device.run, IMAGES, (1, 4, 8), target_s=0.06, runs=(3, 10), clock=device.clock,
+        pause=device.pause,
+    )  # fmt: skip
+    warm_up, first, second = device.runs[:6], device.runs[6:12], device.runs[12:18]
+    assert warm_up == first == second == [1, 1, 4, 4, 8, 8]
     assert [entry.batch for entry in found] == [1, 4, 8]
-    assert found[1].p50_s == pytest.approx(0.018)
-    assert [entry.runs for entry in found] == [5, 3, 3]
+    assert found[1].p50_s == pytest.approx(0.023)  # after a pause
+    assert found[1].straight_p50_s == pytest.approx(0.018)
+    assert [entry.runs for entry in found] == [4, 3, 3]
 
 
 def test_a_profile_is_cut_to_the_node() -> None:

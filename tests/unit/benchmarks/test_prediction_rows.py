@@ -18,12 +18,13 @@ def test_every_row_is_there_and_simulated_runs_are_as_simulated(
     measure(trials, traffic(demo_demand().phases[0], None), repetitions=2)
     found = {str(row["id"]): row for row in rows_of(trials.found, "own")}
     assert found.keys() >= {
-        "T1.unloaded", "T1.loaded", "T2.mean", "T2.worst", "T3.own", "T4.own_poisson_p50",
-        "T4.own_poisson_p95", "T4.own_poisson_shed", "T4.own_mmpp_p50", "T4.own_mmpp_p95",
-        "T4.own_mmpp_shed", "T5.poisson", "T5.bursty",
+        "T1.profiled", "T1.unloaded", "T1.loaded", "T2.mean", "T2.worst", "T3.own",
+        "T4.own_poisson_p50", "T4.own_poisson_p95", "T4.own_poisson_shed", "T4.own_mmpp_p50",
+        "T4.own_mmpp_p95", "T4.own_mmpp_shed", "T5.poisson", "T5.bursty",
     }  # fmt: skip
     for name, row in found.items():
-        assert row["n"] == (1 if name.startswith("T2") else 2), name
+        once = name.startswith("T2") or name == "T1.profiled"
+        assert row["n"] == (1 if once else 2), name
         if name.startswith(("T1.", "T4.")):
             assert row["value"] == pytest.approx(0.0, abs=1e-9), name
     assert float(str(found["T5.poisson"]["value"])) > 0.98

@@ -55,10 +55,10 @@ def test_batches_that_take_longer_than_their_profile_are_found(
                 model: BatchTotals(total.batches, total.queries, 2.0 * total.spent_s)
                 for model, total in seen.batch_totals.items()
             }
-            slow[name] = replace(seen, batch_totals=totals)
+            slow[name] = replace(seen, batch_totals=totals, busy_s=2.0 * seen.busy_s)
     found = failed(judge_looks(before, slow, planned))
-    assert {verdict.quantity for verdict in found} == {Quantity.BATCH_LATENCY}
-    assert all(verdict.where.endswith(" on edge-0") for verdict in found)
+    assert {verdict.quantity for verdict in found} >= {Quantity.BATCH_LATENCY}
+    assert all(verdict.where.endswith("edge-0") for verdict in found)
     assert all(verdict.cause.startswith(Cause.STALE_PROFILE) for verdict in found)
     busy = HostUse(busy_share=0.99, stolen_share=0.0)
     crowded = failed(judge_looks(before, slow, planned, busy))

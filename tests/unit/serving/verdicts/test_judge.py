@@ -96,6 +96,20 @@ def test_a_host_without_time_is_to_blame_before_the_profile(
     assert all(verdict.cause.startswith(cause) for verdict in slow)
 
 
+def test_batches_that_waited_for_a_core_are_not_the_profiles_fault(planned: PlannedFor) -> None:
+    """Batches of twice the time, of which the node's thread computed a half."""
+    rows = simulate(slower(planned.setting, 2.0, "client-0"), planned.plan, [planned.phase], seed=5)
+    busy_s = {**rows.run.busy_s, "client-0": rows.run.busy_s["client-0"] / 2.0}
+    run = rows.run.model_copy(update={"busy_s": busy_s})
+    slow = failed(of(judge_run(replace(rows, run=run), planned), Quantity.BATCH_LATENCY))
+    assert slow
+    assert all(
+        verdict.cause
+        == f"{Cause.INTERFERENCE}: batches of client-0 waited for a core for 50% of their time"
+        for verdict in slow
+    )
+
+
 def test_late_batches_of_an_emulated_device_are_to_blame(planned: PlannedFor) -> None:
     rows = simulate(slower(planned.setting, 2.0, "client-0"), planned.plan, [planned.phase], seed=5)
     run = rows.run.model_copy(

@@ -1,0 +1,101 @@
+"""`testbed calibrate`: after it, the next run is as its profiles predict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from planner.policies import solve
+from profiling.profile import Profiles
+from serving.cli.main import run
+from serving.setting.setting import Setting
+from serving.simulation.simulate import simulate
+from serving.verdicts.judge import PlannedFor, judge_run
+from serving.verdicts.verdict import Quantity, failed
+from support.demo_setting import demo_demand, demo_setting
+
+SLOWER = 1.6
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Profiles of devices that are in truth slower, and what a run under their plan measured."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
+    stated = demo_setting()
+    stated.profiles.save(tmp_path / "out" / "profiles.json")
+    phase = demo_demand().phases[0]
+    plan = solve(stated.problem(phase), "certified").plan
+    simulate(slow(stated), plan, [phase], seed=1).save(tmp_path / "out" / "measurements.parquet")
+    return tmp_path
+
+
+def slow(setting: Setting) -> Setting:
+    profiles = tuple(
+        profile.model_copy(
+            update={
+                "latency": tuple(
+                    each.model_copy(update={"p50_s": SLOWER * each.p50_s})
+                    for each in profile.latency
+                )
+            }
+        )
+        for profile in setting.profiles.profiles
+    )
+    return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": profiles}))
+
+
+def test_the_next_run_is_as_predicted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["calibrate", "-o", "out/new.json", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["version"] == 2
+    assert all(row["is_s"] > 1.3 * row["was_s"] for row in told["corrected"] if row["batches"] > 20)
+    assert Profiles.load(folder / "out" / "profiles.json") == demo_setting().profiles
+    stated = demo_setting()
+    known = replace(stated, profiles=Profiles.load(folder / "out" / "new.json"))
+    phase = demo_demand().phases[0]
+    plan = solve(known.problem(phase), "certified").plan
+    rows = simulate(slow(stated), plan, [phase], seed=2)
+    wrong = {
+        name: len(failed([
+            verdict for verdict in judge_run(rows, PlannedFor(setting, plan, phase))
+            if verdict.quantity is Quantity.BATCH_LATENCY
+        ]))
+        for name, setting in (("as profiled", stated), ("as corrected", known))
+    }  # fmt: skip
+    assert wrong["as profiled"] > 5
+    assert wrong["as corrected"] == 0
+
+
+def test_profiles_are_replaced_unless_another_file_is_named(folder: Path) -> None:
+    assert run(["calibrate"]) == 0
+    assert run(["calibrate"]) == 0
+    assert Profiles.load(folder / "out" / "profiles.json").version == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--measurements", "gone.parquet"], "gone.parquet: No such file"),
+        (["--profiles", "gone.json"], "gone.json"),
+        (["--profiles", "other.json"], "has no batch of a model that other.json has"),
+    ],
+)
+def test_what_cannot_be_corrected_is_one_line_and_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    profiles = demo_setting().profiles
+    strange = tuple(
+        profile.model_copy(update={"node": f"other-{profile.node}"})
+        for profile in profiles.profiles
+    )
+    profiles.model_copy(update={"profiles": strange}).save(folder / "other.json")
+    before = (folder / "other.json").read_bytes()
+    assert run(["calibrate", *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert (folder / "other.json").read_bytes() == before
+    assert Profiles.load(folder / "out" / "profiles.json").version == 1
