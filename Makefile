@@ -119,6 +119,10 @@ bench-live-cluster: setup ## the same on a cluster, on its own and on emulated d
 bench-prediction: setup ## measure emulated devices against their profiles; writes out/bench/prediction.json (five minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --out out/bench/prediction.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --simulated --out out/bench/prediction.json
+	$(VENV)/bin/testbed up cluster/specs/demo.yaml
+	$(VENV)/bin/testbed profile -o out/profiles-again.json
+	$(VENV)/bin/testbed down
+	$(PY) benchmarks/bench_prediction.py --again out/profiles-again.json --out out/bench/prediction.json
 
 # --trace CSV adds recorded arrivals.
 bench-prediction-cluster: setup ## measure what was predicted of a cluster, own and emulated devices (30 minutes); adds to prediction.json

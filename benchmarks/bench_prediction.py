@@ -34,7 +34,7 @@ from prediction_rows import DEVICES, prediction_rows
 from profiling.device_ratio import stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import measure_model, profile_of
-from profiling.profile import ModelProfile
+from profiling.profile import ModelProfile, Profiles
 from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
@@ -44,6 +44,7 @@ from simulated_predictions import simulated_rows
 
 MODEL, TASK = "rooms-small-depth", "depth"
 MAX_BATCH = 8
+PLANNED_BATCH = 4
 SLOWER = 4.0
 LOAD = 0.5
 """of the device's time that single queries would take"""
@@ -142,6 +143,19 @@ def emulated_batches(repetitions: int, seconds: float) -> list[dict[str, object]
     ]
 
 
+def profiled_twice(first: Profiles, second: Profiles) -> list[dict[str, object]]:
+    """T8: by model, how far two profiles of one machine lie apart at `PLANNED_BATCH`."""
+    apart = []
+    for profile in first.profiles:
+        again = second.find(profile.node, profile.model)
+        if again is not None and profile.node == profile.measured_on:
+            costs_s = [p.setup_s + PLANNED_BATCH * p.marginal_s for p in (profile, again)]
+            apart.append(abs(costs_s[1] / costs_s[0] - 1.0))
+    what = f"profile taken twice: nu + c b at {PLANNED_BATCH} queries, relative difference"
+    row = median_row("T8", f"{what}, 95th percentile over models", "share", apart)
+    return [{**row, "value": float(np.quantile(apart, 0.95))}]
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -149,16 +163,22 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run of T9")
     parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
+    parser.add_argument("--again-alone", action="store_true", help="of these only T10")
     parser.add_argument("--simulated", action="store_true", help="T6 and T7 instead")
     parser.add_argument("--profiles", type=Path, default=Path("out/profiles.json"))
+    parser.add_argument("--again", type=Path, help="another profiles.json of this machine: T8")
     parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals for T4")
     asked = parser.parse_args()
-    if asked.live or asked.simulated:
+    if asked.again:
+        rows = profiled_twice(Profiles.load(asked.profiles), Profiles.load(asked.again))
+    elif asked.live or asked.simulated:
         if not asked.profiles.exists():
             parser.error(f"{asked.profiles} is not there; run `testbed up` and `testbed profile`")
         setting = load_setting(asked.profiles)
         rows = (
-            prediction_rows(setting, asked.live, asked.repetitions, asked.trace)
+            prediction_rows(
+                setting, asked.live, asked.repetitions, asked.trace, again_alone=asked.again_alone
+            )
             if asked.live
             else simulated_rows(setting, asked.repetitions)
         )

@@ -36,7 +36,10 @@ from serving.verdicts.observed import served_by, way_cost
 from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
-__all__ = ["DEVICES", "Judged", "Trials", "measure", "prediction_rows"]
+__all__ = [
+    "DEVICES", "Judged", "Trials", "measure", "prediction_rows", "rows_of", "spread_rows",
+    "traffic",
+]  # fmt: skip
 
 DEVICES = ("own", "emulated")
 RUN_S = 40.0
@@ -110,10 +113,10 @@ class Trials:
 
 
 def prediction_rows(
-    setting: Setting, devices: str, repetitions: int, trace: Path | None
+    setting: Setting, devices: str, repetitions: int, trace: Path | None, *, again_alone: bool
 ) -> list[dict[str, object]]:
     """The rows on a cluster of their own, with its devices or those of
-    `cluster/specs/emulated.yaml`, whose loads are half as large."""
+    `cluster/specs/emulated.yaml`, whose loads are half as large; or only T10 (`again_alone`)."""
     demand = Demand.load(SPECS / "demo-demand.yaml")
     if devices == "emulated":
         demand = Demand.load(SPECS / "emulated-demand.yaml")
@@ -123,9 +126,14 @@ def prediction_rows(
     with tempfile.TemporaryDirectory() as state_dir:
         os.environ["TESTBED_STATE_DIR"] = state_dir
         with ClusterRuns(images, "make bench-prediction", print) as runs:
-            trials = Trials(setting, runs)
-            measure(trials, traffic(demand.phases[0], trace), repetitions)
-    return rows_of(trials.found, devices)
+            trials, kinds = Trials(setting, runs), traffic(demand.phases[0], trace)
+            if not again_alone:
+                measure(trials, kinds, repetitions)
+            if devices == "emulated":
+                for _ in range(repetitions):
+                    trials.drive("again", kinds["poisson"], 0)
+    rows = [] if again_alone else rows_of(trials.found, devices)
+    return rows + spread_rows(trials.found.get("again", ()))
 
 
 def traffic(phase: Phase, trace: Path | None) -> dict[str, Phase]:
@@ -216,14 +224,23 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
     add(f"T.held{suffix}", "predictions that did not fail, of all that a Poisson run is judged by",
         "share", [run.kept_share for run in calm])  # fmt: skip
     if not own:
-        accuracy = [run.summary.accuracy for run in calm]
-        p95_s = [run.summary.latency_s.p95 for run in calm if run.summary.latency_s]
-        add("T10.accuracy", f"accuracy x answered, largest - smallest of {len(calm)} Poisson runs",
-            "accuracy", [max(accuracy) - min(accuracy)])  # fmt: skip
-        add("T10.p95", f"95th percentile of latency, the same ÷ its median of {len(calm)} runs",
-            "share", [(max(p95_s) - min(p95_s)) / float(np.median(p95_s))])  # fmt: skip
         late = [max(run.summary.late_batch_share_by_node.values(), default=0.0)
                 for runs in found.values() for run in runs]  # fmt: skip
         add("T.late", "batches of a node that came later than from its device, most of a run",
             "share", late)  # fmt: skip
     return rows
+
+
+def spread_rows(runs: Sequence[Judged]) -> list[dict[str, object]]:
+    """T10 of runs of the same queries."""
+    if not runs:
+        return []
+    accuracy = [run.summary.accuracy for run in runs]
+    p95_s = [run.summary.latency_s.p95 for run in runs if run.summary.latency_s]
+    spread = f"largest - smallest of {len(runs)} runs of the same queries"
+    return [
+        median_row("T10.accuracy", f"accuracy x answered, {spread}", "accuracy",
+                   [max(accuracy) - min(accuracy)]),
+        median_row("T10.p95", f"95th percentile of latency, {spread}, ÷ the median", "share",
+                   [(max(p95_s) - min(p95_s)) / float(np.median(p95_s))]),
+    ]  # fmt: skip

@@ -56,6 +56,13 @@ class Plan(Document):
         description="client -> dispersion of its queries in a window T_b that the plan is made for "
         "(F17); 1 if left out",
     )
+    burst_correlation: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of the rates of two clients, that the plan is made for (F17); left out where "
+        "none of them bursts",
+    )
     predicted: EvaluationSummary | None = None
     certificate: Certificate | None = None
     provenance: Provenance | None = None
@@ -89,6 +96,7 @@ def plan_of(
         version=version,
         problem_digest=problem.digest,
         dispersion={client: value for client, value in dispersion.items() if value != 1.0},
+        burst_correlation=problem.burst_correlation if np.any(problem.dispersion_c != 1) else None,
         policy=policy,
         onloading=onloading,
         routes=tuple(_routes(problem, allocation)),

@@ -43,7 +43,7 @@ def measure_latency(
     batches: Sequence[int] = BATCH_SIZES,
     *,
     target_s: float = 0.6,
-    runs: tuple[int, int] = (5, 40),
+    runs: tuple[int, int] = (5, 12),
     clock: Callable[[], float] = time.perf_counter,
     pause: Callable[[float], None] = time.sleep,
 ) -> tuple[BatchLatency, ...]:

@@ -34,6 +34,7 @@ from serving.report.claims import Claim, demo_claims
 from serving.report.compare import PolicyRow, comparison_table, policy_row
 from serving.report.examples import pick_examples
 from serving.report.live import LiveComparison, PlanChange, compare_live
+from serving.report.paired import with_differences
 from serving.report.placement import build_placement
 from serving.report.regret import regret_of
 from serving.report.report import Report
@@ -172,6 +173,7 @@ def _measure(
                 solution.certificate,
             )
         )
+    rows = with_differences(rows, {name: [run.measurements] for name, run in runs.items()})
     live = _compare_live(stand, folder, solutions[DEFAULT].plan, phases)
     plan, run = solutions[DEFAULT].plan, runs[DEFAULT]
     save_result(run.measurements.save, folder / "measurements.parquet")

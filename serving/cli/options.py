@@ -18,7 +18,8 @@ from typing import Any
 import typer
 
 __all__ = [
-    "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE", "LINES", "NETWORKS",
+    "AUDITED", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE", "LINES",
+    "NETWORKS",
     "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS",
     "SEASON_S", "SEED", "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "WATTS",
     "NumberRange", "number",
@@ -102,6 +103,7 @@ LINE = NumberRange("a whole number", 1, 10_000_000, whole=True)
 LINES = NumberRange("a whole number", 0, 10_000_000, whole=True)
 STEPS = NumberRange("a whole number", 1, 10_000_000, whole=True)
 NETWORKS = NumberRange("a whole number", 1, 100, whole=True)
+AUDITED = NumberRange("a whole number", 0, 100_000, whole=True)
 REPETITIONS = NumberRange("a whole number", 1, 10_000, whole=True)
 EDGES = NumberRange("a whole number", 1, 10_000, whole=True)
 CLIENTS = NumberRange("a whole number", 1, 10_000, whole=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError
@@ -15,7 +17,7 @@ from cluster.providers.state import ClusterError, ClusterState, state_path
 from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import DEFAULT, Options, find_policy, solve
-from serving.cli.console import VerbOutput
+from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import (
     DemandFile,
     ImageCount,
@@ -33,7 +35,7 @@ from serving.cli.inputs import (
     pick_traffic,
     state_problem,
 )
-from serving.cli.options import DURATION_S, PHASE, SHARE, number
+from serving.cli.options import AUDITED, DURATION_S, PHASE, REPETITIONS, SHARE, number
 from serving.cli.output import check_folder, check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
@@ -44,12 +46,14 @@ from serving.metrics.targets import write_prometheus
 from serving.replan.loop_state import loop_process
 from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.examples import Gallery, pick_examples
+from serving.report.paired import with_differences
 from serving.report.placement import build_placement
 from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
+from serving.traffic.audit import AuditRow, audit_answers
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
@@ -58,6 +62,7 @@ from serving.verdicts.verdict import failed
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
+    from serving.traffic.images import LabelledImages
     from serving.traffic.session import Run
 
 __all__ = ["VERBS", "running_fleet"]
@@ -142,12 +147,16 @@ def drive(
     within: PeakWithin = None,
     seeds: PeakSeeds = 3,
     tolerance: PeakTolerance = 0.05,
+    audit: Annotated[
+        int, number(AUDITED, help="answers that are asked for once more, offline, and compared")
+    ] = 0,
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/measurements.parquet"),
     as_json: Json = False,
 ) -> None:
     """Send labelled traffic through the clients' doors and score what comes back.
 
     The events of the demand's timeline come about meanwhile. With --find-peak nothing is written.
+    With --audit, ends with code 3 if an answer is not the one that its model gives offline.
     """
     out = VerbOutput(as_json)
     pictures = output.with_name("gallery.json") if output.name else output
@@ -184,7 +193,9 @@ def drive(
     measured = summarise_run(run.measurements)
     out.say(say_measured(measured))
     out.wrote(output)
-    out.result(measured.model_dump(mode="json"))
+    audited = _audit(out, run, labelled, audit, seed) if audit else []
+    told = {"audit": [row.model_dump() for row in audited]} if audit else {}
+    out.result({**measured.model_dump(mode="json"), **told})
     local.disconnect()
     if run.beside_fault:
         raise ServingError(f"the timeline of {demand} broke off: {run.beside_fault}")
@@ -193,6 +204,43 @@ def drive(
             f"{measured.errors} of {measured.queries} queries failed; `testbed logs --level "
             f"warning` says what broke, {output} which queries"
         )
+    if any(row.differing for row in audited):
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _audit(
+    out: VerbOutput, run: Run, labelled: LabelledImages, count: int, seed: int
+) -> list[AuditRow]:
+    """Compare answers with the models' own, and say what differs."""
+    from models.runtime.model_runtime import ModelRuntime
+    from models.zoo.registry import find_model
+
+    runtimes: dict[str, ModelRuntime] = {}
+
+    def offline(model: str, picture: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        if model not in runtimes:
+            runtimes[model] = ModelRuntime.load(find_model(model), max_batch=1)
+        return {task: found[0] for task, found in runtimes[model].run(picture[None]).items()}
+
+    with out.progress("auditing") as advance:
+        rows = audit_answers(
+            run.schedule, run.records, labelled.images, offline, count, seed=seed,
+            on_progress=advance,
+        )  # fmt: skip
+    for runtime in runtimes.values():
+        runtime.close()
+    compared, differing = (sum(getattr(row, n) for row in rows) for n in ("compared", "differing"))
+    out.say(
+        f"audit: {compared} answers of {len(rows)} models and tasks compared with offline ones, "
+        f"{differing} differ"
+    )
+    for row in rows:
+        if row.differing:
+            out.say(
+                f"{row.task} by {row.model}: {row.differing} of {row.compared} differ, in up to "
+                f"{row.worst:.1%} of their numbers"
+            )
+    return rows
 
 
 def report(
@@ -267,9 +315,13 @@ def compare(
     fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
     seed: Seed = 1,
     images: ImageCount = 240,
+    runs: Annotated[int, number(REPETITIONS, help="of each policy, each with another seed")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Run the same traffic under several policies on the running cluster."""
+    """Run the same traffic under several policies on the running cluster.
+
+    Differences to the most accurate policy have 95 % intervals, over pictures and --runs.
+    """
     out = VerbOutput(as_json)
     policies = [find_policy(name).name for name in policy or COMPARED]
     setting = load_setting(None, profiles)
@@ -281,22 +333,34 @@ def compare(
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
-    schedule = build_schedule(phases, seed, images, labelled.labelled, timeline)
     problem = setting.problem(phases[0])
-    rows = []
-    for name in policies:
-        solution = solve(problem, name, Options(fill=fill, seed=seed))
-        with out.busy(f"{name}: loading models and routing", changes=True):
-            fleet.apply(solution.plan, setting, phases[0])
-        with out.progress(name, changes=True) as advance:
-            run = run_traffic(
-                fleet, solution.plan, schedule, labelled,
-                command="testbed compare", seed=seed, on_progress=advance, beside=beside,
-            )  # fmt: skip
-        summary = solution.evaluation.summary()
-        rows.append(
-            policy_row(name, summary, summarise_run(run.measurements), solution.certificate)
+    solutions = {name: solve(problem, name, Options(fill=fill, seed=seed)) for name in policies}
+    measured: dict[str, list[Measurements]] = {name: [] for name in solutions}
+    for turn in range(runs):
+        schedule = build_schedule(phases, seed + turn, images, labelled.labelled, timeline)
+        # Another one begins each time: none always finds the machine as the same one left it.
+        first = turn % len(policies)
+        for name in (*policies[first:], *policies[:first]):
+            plan = solutions[name].plan
+            with out.busy(f"{name}: loading models and routing", changes=True):
+                fleet.apply(plan, setting, phases[0])
+            what = name if runs == 1 else f"{name}, run {turn + 1} of {runs}"
+            with out.progress(what, changes=True) as advance:
+                run = run_traffic(
+                    fleet, plan, schedule, labelled, command="testbed compare",
+                    seed=seed + turn, on_progress=advance, beside=beside,
+                )  # fmt: skip
+            measured[name].append(run.measurements)
+    rows = [
+        policy_row(
+            name,
+            solution.evaluation.summary(),
+            summarise_run(Measurements.pooled(measured[name])),
+            solution.certificate,
         )
+        for name, solution in solutions.items()
+    ]
+    rows = with_differences(rows, measured)
     out.table(comparison_table(rows))
     out.result({"policies": comparison_rows(rows)})
     local.disconnect()

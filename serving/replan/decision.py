@@ -169,6 +169,7 @@ def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judg
     problem = problem.changed(
         load_ct=mean_load(problem, estimate),
         dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),
+        burst_correlation=estimate.burst_correlation,
     )
     capacity = without_nodes(ground.capacity, given.absent).changed(load_ct=problem.load_ct)
     former_ct = former_load(problem, estimate)

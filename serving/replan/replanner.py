@@ -130,7 +130,9 @@ class Replanner:
         estimate = state.estimator
         if not estimate.clients:
             window_s = min(edge.window_s for edge in setting.topology.edges)
-            estimate = EstimatorState.before_looking(state.plan.dispersion, window_s, look_s)
+            estimate = EstimatorState.before_looking(
+                state.plan.dispersion, window_s, look_s, state.plan.burst_correlation
+            )
         self._estimator = LoadEstimator(setting.tasks, estimate)
         self._history: LoadHistory | None = None
         """None before the first look"""

@@ -10,13 +10,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field
 from rich.table import Table
 
 from cluster.document import FrozenModel
 from planner.certificate import Certificate, EvaluationSummary
 from serving.traffic.summary import LatencyS, RunSummary
 
-__all__ = ["PolicyRow", "comparison_rows", "comparison_table", "policy_row", "rank"]
+__all__ = [
+    "PairedDifference", "PolicyRow", "comparison_rows", "comparison_table", "policy_row", "rank",
+]  # fmt: skip
+
+
+class PairedDifference(FrozenModel):
+    """Accuracy x answered less another policy's on the same traffic, with its 95 % interval."""
+
+    to: str = Field(description="the other policy")
+    value: float
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        """Whether it is better or worse, which is said only where the interval says so."""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "no clear difference"
 
 
 class PolicyRow(FrozenModel):
@@ -37,6 +56,8 @@ class PolicyRow(FrozenModel):
     answered: int
     shed: int
     errors: int
+    to_best: PairedDifference | None = None
+    """absent for the most accurate policy, and where it was not worked out"""
 
 
 def policy_row(
@@ -83,10 +104,15 @@ def comparison_table(
     rows: Sequence[PolicyRow], title: str = "Policies on the same traffic"
 ) -> Table:
     """The ranked rows for people."""
-    table = Table(title=title, caption="accuracy = accuracy of answered × answered share")
+    table = Table(
+        title=title,
+        caption="accuracy = accuracy of answered × answered share; "
+        "to the best: 95 % interval, ? where it has 0 in it",
+    )
     table.add_column("policy", no_wrap=True)
     for heading in (
-        "promised", "accuracy", "of answered", "answered", "p50", "p95", "p99", "in time", "gap",
+        "promised", "accuracy", "to the best", "of answered", "answered", "p50", "p95", "p99",
+        "in time", "gap",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for position, row in enumerate(rank(rows)):
@@ -95,6 +121,7 @@ def comparison_table(
             row.policy,
             f"{row.predicted_objective:.3f}",
             f"{row.accuracy:.3f}",
+            _difference(row.to_best),
             _number(row.accuracy_of_answered),
             f"{row.answered_share:.1%}",
             *(_milliseconds(latency, name) for name in ("p50", "p95", "p99")),
@@ -103,6 +130,13 @@ def comparison_table(
             style="bold" if position == 0 else None,
         )
     return table
+
+
+def _difference(found: PairedDifference | None) -> str:
+    if found is None:
+        return "–"
+    unsure = " ?" if found.words == "no clear difference" else ""
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}){unsure}"
 
 
 def _milliseconds(latency: LatencyS | None, name: str) -> str:

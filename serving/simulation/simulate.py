@@ -143,7 +143,7 @@ def _use_of(system: SimulatedSystem) -> RunUse:
         node.name: sum(batch.spent_s for batch in system.batches(node.name))
         for node in system.topology.nodes
     }
-    return replace(counted, busy_s=spent_s)
+    return replace(counted, busy_s=spent_s, wall_s=spent_s)
 
 
 def _check_names(setting: Setting, schedule: Schedule) -> None:

@@ -58,6 +58,10 @@ SCHEMA = pa.schema(
 )
 
 
+_TIMES = ("scheduled_s", "sent_s", "done_s")
+_COUNTERS = ("busy_s", "wall_s", "batches", "late_batches", "link_bytes", "link_busy_s")
+
+
 class MeasurementRun(FrozenModel):
     """What was driven: stored beside the rows."""
 
@@ -71,6 +75,10 @@ class MeasurementRun(FrozenModel):
     )
     busy_s: dict[str, float] = Field(
         default_factory=dict, description="device-busy seconds by node over the run"
+    )
+    wall_s: dict[str, float] = Field(
+        default_factory=dict,
+        description="by node, seconds that its batches took by the clock on the wall",
     )
     batches: dict[str, int] = Field(
         default_factory=dict, description="by node that emulates a device: batches over the run"
@@ -155,6 +163,32 @@ class Measurements:
     def lateness_s(self) -> NDArray[np.float64]:
         """Seconds (q) by which the generator itself sent too late."""
         return self.sent_s - self.scheduled_s
+
+    @classmethod
+    def pooled(cls, runs: Sequence[Measurements]) -> Measurements:
+        """The rows of several runs as if they were one after another; counters and durations add
+        up, and what else is said of a run is that of the first. Raises `ValueError` for none."""
+        if not runs:
+            raise ValueError("there is no run to pool")
+        first = runs[0].run
+        starts_s = np.cumsum([0.0, *(rows.run.duration_s for rows in runs)])
+        columns: dict[str, Any] = {
+            name: np.concatenate([
+                getattr(rows, name) + start_s if name in _TIMES else getattr(rows, name)
+                for rows, start_s in zip(runs, starts_s, strict=False)
+            ])
+            for name in SCHEMA.names
+        }  # fmt: skip
+        columns["query"] = np.arange(len(columns["query"]))
+        added = {
+            name: {
+                key: sum(getattr(rows.run, name).get(key, 0) for rows in runs)
+                for key in getattr(first, name)
+            }
+            for name in _COUNTERS
+        }
+        update = {**added, "duration_s": float(starts_s[-1]), "sent": None, "host": None}
+        return cls(run=first.model_copy(update=update), **columns)
 
     def select(self, mask: NDArray[np.bool_]) -> Measurements:
         """The rows where `mask` (q) holds."""
@@ -249,6 +283,7 @@ def build_measurements(
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
         busy_s=dict(use.busy_s),
+        wall_s=dict(use.wall_s),
         batches=dict(use.batches),
         late_batches=dict(use.late_batches),
         link_bytes=dict(use.link_bytes),

@@ -42,6 +42,9 @@ class RunUse:
 
     busy_s: Mapping[str, float] = field(default_factory=dict)
     """device-busy seconds by node"""
+    wall_s: Mapping[str, float] = field(default_factory=dict)
+    """by node, what its batches took by the clock on the wall: more than `busy_s` where they waited
+    for a core"""
     batches: Mapping[str, int] = field(default_factory=dict)
     """by node that emulates a device"""
     late_batches: Mapping[str, int] = field(default_factory=dict)
@@ -94,6 +97,7 @@ def use_between(
     }
     return RunUse(
         busy_s=_between(before, after, lambda seen: seen.busy_s),
+        wall_s=_between(before, after, _wall_s),
         batches=_between(before, emulating, lambda seen: seen.batches),
         late_batches=_between(before, emulating, lambda seen: seen.late_batches),
         link_bytes={
@@ -102,6 +106,10 @@ def use_between(
         link_busy_s={name: _since(then.busy_s, now.busy_s) for name, (then, now) in links.items()},
         host=host,
     )
+
+
+def _wall_s(seen: NodeSnapshot) -> float:
+    return sum(total.spent_s for total in seen.batch_totals.values())
 
 
 def _link_of(seen: NodeSnapshot | None, target: str) -> LinkUse:

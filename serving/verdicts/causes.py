@@ -49,6 +49,8 @@ BURSTY = 1.5
 LEAST_SHARE = 0.001
 """of the queries that must have met a fault for it to count"""
 LATE_BATCHES = 0.01
+SPILLED = 0.01
+"""of the queries that met a full way"""
 
 
 class Cause(StrEnum):
@@ -63,11 +65,12 @@ class Cause(StrEnum):
     LATE_GENERATOR = "the generator sent late"
     LOAD_DRIFT = "another load came than was planned for"
     BURST = "arrivals were burstier than was planned for"
+    SPILLED = "ways were full, and their queries took others"
     OTHER_PICTURES = "the models' cards do not fit these pictures"
 
 
 SPEED = (Cause.LATE_BATCHES, Cause.HOST_STOLEN, Cause.INTERFERENCE, Cause.STALE_PROFILE)
-LOAD = (Cause.LOAD_DRIFT, Cause.BURST)
+LOAD = (Cause.LOAD_DRIFT, Cause.BURST, Cause.SPILLED)
 SUSPECTS: Mapping[Quantity, tuple[Cause, ...]] = {
     Quantity.BATCH_LATENCY: SPEED,
     Quantity.BATCH_SIZE: (Cause.NODE_LOST, Cause.LATE_GENERATOR, *SPEED),
@@ -125,6 +128,7 @@ def find_evidence(
         Cause.LATE_GENERATOR: _late_generator(rows),
         Cause.LOAD_DRIFT: load_drift(_asked(rows), rows.run.duration_s, phase, _dispersion(rows)),
         Cause.BURST: _bursts(rows, phase),
+        Cause.SPILLED: _spilled(rows),
         Cause.OTHER_PICTURES: _other_pictures(rows, setting),
     }
     return Evidence({cause: shown for cause, shown in found.items() if shown})
@@ -154,13 +158,10 @@ def machine_evidence(
 
 def _waited(rows: Measurements) -> dict[str, float]:
     """Of nodes whose threads count what they compute, which are those on a core of the host."""
-    found = {}
-    for node, busy_s in rows.run.busy_s.items():
-        mine_q = rows.answered & (rows.node == node)
-        wall_s = float(np.sum(rows.compute_s[mine_q] / rows.batch_size[mine_q]))
-        if busy_s > 0:
-            found[node] = wall_s / busy_s
-    return found
+    return {
+        node: rows.run.wall_s.get(node, busy_s) / busy_s
+        for node, busy_s in rows.run.busy_s.items() if busy_s > 0
+    }  # fmt: skip
 
 
 def slowness_of(batches: list[ServedBy], setting: Setting) -> dict[str, float]:
@@ -287,6 +288,13 @@ def _bursts(rows: Measurements, phase: Phase) -> dict[str, str]:
             worst = ratio
             words = f"those of {client}, dispersion {sent.dispersion_window:.3g} for {planned:.3g}"
     return {"": words} if words else {}
+
+
+def _spilled(rows: Measurements) -> dict[str, str]:
+    """Bursts that a plan is made for still fill its ways now and then (F17)."""
+    full = [str(reason) for reason in RefusalReason if reason.is_full]
+    share = float(np.isin(rows.reason, full).mean())
+    return {"": f"{share:.1%} of the queries"} if share > SPILLED else {}
 
 
 def _other_pictures(rows: Measurements, setting: Setting) -> dict[str, str]:

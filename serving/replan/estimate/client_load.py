@@ -18,6 +18,7 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from serving.replan.estimate.arrival_counts import NewQueries
 from serving.replan.estimate.change_point import Cusum
+from serving.replan.estimate.common_bursts import ClientExcess
 from serving.replan.estimate.dispersion import Dispersion
 from serving.replan.estimate.mix_change import PRIOR_QUERIES, looks_since_mix_change
 from serving.replan.estimate.stay import Stay
@@ -135,13 +136,28 @@ class ClientLoad(FrozenModel):
         stay = self.stay.after(new.spent_s, grown.changes > self.changes)
         return grown.model_copy(update={"stay": stay})
 
+    def excess(self, new: NewQueries) -> ClientExcess | None:
+        """What `new` has beyond the mean that is known; None while hardly anything is."""
+        if self.looks < FIRST_LOOKS:
+            return None
+        expected, scaled = self._expected(new)
+        of_rate = (self.dispersion.of_a_look - 1.0) * expected
+        return ClientExcess(scaled - expected, of_rate)
+
+    def _expected(self, new: NewQueries) -> tuple[float, float]:
+        """Queries that the mean would bring in the time of `new`, and those of `new`, drawn as
+        much nearer to it as the mean itself is uncertain."""
+        expected = (self.count + PRIOR_QUERIES) / self.seconds * new.spent_s
+        widened = 1.0 + new.spent_s / self.seconds
+        count = sum(new.queries.values())
+        return expected, expected + (count - expected) / sqrt(widened)
+
     def _compared(self, new: NewQueries) -> ClientLoad:
         """The detectors and the scatter after holding `new` against the long memories."""
         count = sum(new.queries.values())
-        expected = (self.count + PRIOR_QUERIES) / self.seconds * new.spent_s
-        widened = 1.0 + new.spent_s / self.seconds  # the mean itself is uncertain
+        expected, scaled = self._expected(new)
+        widened = 1.0 + new.spent_s / self.seconds
         spread = self.dispersion.in_the_long_run * expected * widened + 1.0
-        scaled = expected + (count - expected) / sqrt(widened)
         known = 1.0 + count / (sum(self.counts.values()) + 1.0)
         squares = []
         for task, share in self.shares.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import exp
 
 from pydantic import Field
 
@@ -10,7 +11,8 @@ from cluster.demand import Phase
 from cluster.document import FrozenModel
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.estimate.arrival_counts import ArrivalCounts, NewQueries
-from serving.replan.estimate.client_load import ClientLoad
+from serving.replan.estimate.client_load import MEMORY_S, ClientLoad
+from serving.replan.estimate.common_bursts import CommonBursts
 from serving.replan.estimate.dispersion import Dispersion
 
 __all__ = ["FIRST_S", "EstimatorState", "LoadEstimate", "LoadEstimator"]
@@ -33,6 +35,12 @@ class LoadEstimate(FrozenModel):
     )
     dispersion: dict[str, float] = Field(
         description="client -> variance / mean of its queries between two looks"
+    )
+    burst_correlation: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the rates of two clients: do all burst at once?",
     )
     short_qps: dict[str, float] = Field(
         description="client -> volume of this moment, over a second or two"
@@ -101,20 +109,27 @@ class EstimatorState(FrozenModel):
     """All that a `LoadEstimator` knows, to go on from."""
 
     clients: dict[str, ClientLoad] = Field(default_factory=dict)
+    common: CommonBursts = CommonBursts()
 
     @classmethod
     def before_looking(
-        cls, dispersion: Mapping[str, float], window_s: float, look_s: float
+        cls,
+        dispersion: Mapping[str, float],
+        window_s: float,
+        look_s: float,
+        burst_correlation: float | None = None,
     ) -> EstimatorState:
         """What the plan in force says of bursts: client -> dispersion in windows of `window_s`, of
-        which looks come every `look_s`. Bursts are taken to last longer than a look."""
+        which looks come every `look_s`, and how far clients burst at once. Bursts are taken to
+        last longer than a look."""
         grown = max(1.0, look_s / window_s)
         return cls(
             clients={
                 client: ClientLoad(dispersion=Dispersion.stated(1.0 + (value - 1.0) * grown))
                 for client, value in dispersion.items()
                 if value > 1.0
-            }
+            },
+            common=CommonBursts(stated=burst_correlation),
         )
 
 
@@ -143,10 +158,21 @@ class LoadEstimator:
         """
         known = dict(self._state.clients)
         self._latest = self._counts.update(clients)
+        common = self._common_after(self._latest)
         for name, new in self._latest.items():
             known[name] = known.get(name, ClientLoad()).after(new)
-        self._state = EstimatorState(clients=known)
+        self._state = EstimatorState(clients=known, common=common)
         return self._state_estimate()
+
+    def _common_after(self, latest: Mapping[str, NewQueries]) -> CommonBursts:
+        """With what the clients sent beyond their means since they were looked at before."""
+        known = self._state.clients
+        found = [known[name].excess(new) for name, new in latest.items() if name in known]
+        clients = [each for each in found if each is not None]
+        if len(clients) < 2:
+            return self._state.common
+        kept = exp(-max(new.spent_s for new in latest.values()) / MEMORY_S)
+        return self._state.common.after(clients, kept)
 
     def _state_estimate(self) -> LoadEstimate | None:
         known = {name: load for name, load in self._state.clients.items() if load.seconds > 0}
@@ -158,6 +184,7 @@ class LoadEstimator:
             mix_errors_qps={name: load.mix_errors_qps for name, load in known.items()},
             volume_errors_qps={name: load.volume_error_qps for name, load in known.items()},
             dispersion={name: load.dispersion.of_a_look for name, load in known.items()},
+            burst_correlation=self._state.common.correlation,
             short_qps={name: load.short_qps for name, load in known.items()},
             former_qps={
                 name: load.former_qps

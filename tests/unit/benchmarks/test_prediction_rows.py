@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import prediction_rows
-from prediction_rows import Trials, measure, rows_of, traffic
+from prediction_rows import Trials, measure, rows_of, spread_rows, traffic
 from serving.runs.request import SIMULATED
 from support.demo_setting import demo_demand, demo_setting
 
@@ -31,5 +31,9 @@ def test_every_row_is_there_and_simulated_runs_are_as_simulated(
     emulated = {str(row["id"]) for row in rows_of(trials.found, "emulated")}
     assert emulated >= {
         "T1.emulated", "T3.emulated", "T4.emulated_poisson_p50", "T4.emulated_mmpp_shed",
-        "T10.accuracy", "T10.p95",
     }  # fmt: skip
+    spread = spread_rows([*trials.found["poisson"], *trials.found["poisson"]])
+    assert [row["id"] for row in spread] == ["T10.accuracy", "T10.p95"]
+    assert all(float(str(row["value"])) > 0 for row in spread)  # of two seeds
+    assert all(row["value"] == 0 for row in spread_rows(trials.found["poisson"][:1]))
+    assert spread_rows([]) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from serving.report.claims import Claim, demo_claims
+from serving.report.compare import PairedDifference
 from serving.report.report import Report
 from support.synthetic_run import Synthetic
 
@@ -51,3 +52,22 @@ def test_refusals_are_shown_beside_errors_also_while_plans_change(made: Syntheti
         assert claim(report, words).figure == (
             f"{run.errors} errors, {run.shed} of {run.queries} refused"
         )
+
+
+@pytest.mark.parametrize(("low", "high", "holds"), [(-0.03, -0.01, False), (-0.03, 0.01, True)])
+def test_another_policy_is_better_only_where_the_interval_says_so(
+    made: Synthetic, low: float, high: float, holds: bool
+) -> None:
+    assert made.report.policies is not None
+    to_best = PairedDifference(to="random", value=-0.02, low=low, high=high)
+    rows = tuple(
+        row.model_copy(
+            update={"accuracy": 0.9}
+            if row.policy == "random"
+            else {"accuracy": 0.5, "to_best": to_best}
+        )
+        for row in made.report.policies
+    )
+    found = claim(made.report.model_copy(update={"policies": rows}), "more accurate")
+    assert found.figure == "random is the best"
+    assert found.holds == holds

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from cluster.arrivals import MmppArrivals
-from cluster.demand import EVERY_CLIENT
+from cluster.demand import EVERY_CLIENT, Demand
+from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
+from planner.policies import solve
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
@@ -99,6 +101,7 @@ def test_a_host_without_time_is_to_blame_before_the_profile(
 def test_batches_that_waited_for_a_core_are_not_the_profiles_fault(planned: PlannedFor) -> None:
     """Batches of twice the time, of which the node's thread computed a half."""
     rows = simulate(slower(planned.setting, 2.0, "client-0"), planned.plan, [planned.phase], seed=5)
+    assert rows.run.wall_s == pytest.approx(rows.run.busy_s)
     busy_s = {**rows.run.busy_s, "client-0": rows.run.busy_s["client-0"] / 2.0}
     run = rows.run.model_copy(update={"busy_s": busy_s})
     slow = failed(of(judge_run(replace(rows, run=run), planned), Quantity.BATCH_LATENCY))
@@ -177,6 +180,17 @@ def test_bursts_are_found(planned: PlannedFor) -> None:
     wrong = failed(judge_run(rows, planned))
     assert {verdict.quantity for verdict in wrong} >= {Quantity.ROUTE_SHARE, Quantity.ACCURACY}
     assert all(verdict.cause.startswith(Cause.BURST) for verdict in wrong)
+
+
+def test_full_ways_in_bursts_that_were_planned_for_are_found(planned: PlannedFor) -> None:
+    phase = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
+    plan = solve(planned.setting.problem(phase), "certified").plan
+    rows = simulate(planned.setting, plan, [phase], seed=7)
+    assert np.mean((rows.reason != "") & rows.answered) > 0.02
+    wrong = failed(judge_run(rows, PlannedFor(planned.setting, plan, phase)))
+    assert wrong
+    assert all(verdict.cause.startswith((Cause.BURST, Cause.SPILLED)) for verdict in wrong)
+    assert any(verdict.cause.startswith(Cause.SPILLED) for verdict in wrong)
 
 
 def test_a_late_generator_is_found(planned: PlannedFor, as_predicted: Measurements) -> None:
