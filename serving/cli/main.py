@@ -14,6 +14,7 @@ from cluster.providers.state import log_folder
 from serving.cli import (
     calibrate_verb,
     cluster_verbs,
+    compare_verb,
     demo_verb,
     experiment_verb,
     live_verbs,
@@ -44,6 +45,7 @@ for verb in (
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *compare_verb.VERBS,
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
     *demo_verb.VERBS,

@@ -1,14 +1,12 @@
-"""Verbs of the running system: deploy, drive, report, compare."""
+"""Verbs of the running system: deploy, drive, report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError
@@ -16,7 +14,7 @@ from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path
 from cluster.specs import SPECS
 from planner.plan import Plan
-from planner.policies import DEFAULT, Options, find_policy, solve
+from serving.cli.audit_output import tell_audit
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import (
     DemandFile,
@@ -35,7 +33,7 @@ from serving.cli.inputs import (
     pick_traffic,
     state_problem,
 )
-from serving.cli.options import AUDITED, DURATION_S, PHASE, REPETITIONS, SHARE, number
+from serving.cli.options import AUDITED, DURATION_S, PHASE, number
 from serving.cli.output import check_folder, check_output, save_result
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
@@ -44,16 +42,13 @@ from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
 from serving.replan.loop_state import loop_process
-from serving.report.compare import comparison_rows, comparison_table, policy_row
 from serving.report.examples import Gallery, pick_examples
-from serving.report.paired import with_differences
 from serving.report.placement import build_placement
 from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
-from serving.traffic.audit import AuditRow, audit_answers
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
@@ -62,13 +57,10 @@ from serving.verdicts.verdict import failed
 
 if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
-    from serving.traffic.images import LabelledImages
     from serving.traffic.session import Run
 
-__all__ = ["VERBS", "running_fleet"]
+__all__ = ["VERBS", "find_loop", "running_fleet", "running_or_launched"]
 
-COMPARED = (DEFAULT, "baj3o", "all-local", "all-edge", "all-cloud", "random")
-"""policies that are compared unless some are named"""
 PROMETHEUS = Path("out/prometheus")
 
 
@@ -105,7 +97,7 @@ def deploy(
     setting = load_setting(None, profiles)
     with naming_plan(plan, f"phase {phase} of {demand}"):
         refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
-    fleet = _running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
+    fleet = running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
     with out.busy("loading models and routing", changes=True):
         change = fleet.apply(wanted, setting, pick_phase(demand, phase), routing=routing)
     urls = fleet.urls()
@@ -167,7 +159,7 @@ def drive(
     state = local.connect()
     check_events(demand, state.topology)
     fleet = running_fleet(state)
-    beside = timeline_beside(timeline, state, fleet, _find_loop)
+    beside = timeline_beside(timeline, state, fleet, find_loop)
     from serving.traffic.session import run_traffic
 
     labelled = load_labelled(out, phases, images)
@@ -193,7 +185,7 @@ def drive(
     measured = summarise_run(run.measurements)
     out.say(say_measured(measured))
     out.wrote(output)
-    audited = _audit(out, run, labelled, audit, seed) if audit else []
+    audited = tell_audit(out, run, labelled, audit, seed) if audit else []
     told = {"audit": [row.model_dump() for row in audited]} if audit else {}
     out.result({**measured.model_dump(mode="json"), **told})
     local.disconnect()
@@ -206,41 +198,6 @@ def drive(
         )
     if any(row.differing for row in audited):
         raise typer.Exit(ExitCode.NOT_MET)
-
-
-def _audit(
-    out: VerbOutput, run: Run, labelled: LabelledImages, count: int, seed: int
-) -> list[AuditRow]:
-    """Compare answers with the models' own, and say what differs."""
-    from models.runtime.model_runtime import ModelRuntime
-    from models.zoo.registry import find_model
-
-    runtimes: dict[str, ModelRuntime] = {}
-
-    def offline(model: str, picture: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        if model not in runtimes:
-            runtimes[model] = ModelRuntime.load(find_model(model), max_batch=1)
-        return {task: found[0] for task, found in runtimes[model].run(picture[None]).items()}
-
-    with out.progress("auditing") as advance:
-        rows = audit_answers(
-            run.schedule, run.records, labelled.images, offline, count, seed=seed,
-            on_progress=advance,
-        )  # fmt: skip
-    for runtime in runtimes.values():
-        runtime.close()
-    compared, differing = (sum(getattr(row, n) for row in rows) for n in ("compared", "differing"))
-    out.say(
-        f"audit: {compared} answers of {len(rows)} models and tasks compared with offline ones, "
-        f"{differing} differ"
-    )
-    for row in rows:
-        if row.differing:
-            out.say(
-                f"{row.task} by {row.model}: {row.differing} of {row.compared} differ, in up to "
-                f"{row.worst:.1%} of their numbers"
-            )
-    return rows
 
 
 def report(
@@ -304,68 +261,6 @@ def report(
     end_strictly(verdicts, strict)
 
 
-def compare(
-    policy: Annotated[
-        list[str] | None, typer.Option(help="policies; repeat; or package.module:function")
-    ] = None,
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: DemandFile = SPECS / "demo-demand.yaml",
-    phase: Annotated[int, number(PHASE, help="phase of the demand")] = 0,
-    duration: Annotated[float | None, number(DURATION_S, help="time of each policy")] = None,
-    fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
-    seed: Seed = 1,
-    images: ImageCount = 240,
-    runs: Annotated[int, number(REPETITIONS, help="of each policy, each with another seed")] = 1,
-    as_json: Json = False,
-) -> None:
-    """Run the same traffic under several policies on the running cluster.
-
-    Differences to the most accurate policy have 95 % intervals, over pictures and --runs.
-    """
-    out = VerbOutput(as_json)
-    policies = [find_policy(name).name for name in policy or COMPARED]
-    setting = load_setting(None, profiles)
-    phases, timeline = pick_traffic(out, demand, phase, duration)
-    state = local.connect()
-    check_events(demand, state.topology)
-    fleet = _running_or_launched(out, state, setting)
-    beside = timeline_beside(timeline, state, fleet, _find_loop)
-    from serving.traffic.session import run_traffic
-
-    labelled = load_labelled(out, phases, images)
-    problem = setting.problem(phases[0])
-    solutions = {name: solve(problem, name, Options(fill=fill, seed=seed)) for name in policies}
-    measured: dict[str, list[Measurements]] = {name: [] for name in solutions}
-    for turn in range(runs):
-        schedule = build_schedule(phases, seed + turn, images, labelled.labelled, timeline)
-        # Another one begins each time: none always finds the machine as the same one left it.
-        first = turn % len(policies)
-        for name in (*policies[first:], *policies[:first]):
-            plan = solutions[name].plan
-            with out.busy(f"{name}: loading models and routing", changes=True):
-                fleet.apply(plan, setting, phases[0])
-            what = name if runs == 1 else f"{name}, run {turn + 1} of {runs}"
-            with out.progress(what, changes=True) as advance:
-                run = run_traffic(
-                    fleet, plan, schedule, labelled, command="testbed compare",
-                    seed=seed + turn, on_progress=advance, beside=beside,
-                )  # fmt: skip
-            measured[name].append(run.measurements)
-    rows = [
-        policy_row(
-            name,
-            solution.evaluation.summary(),
-            summarise_run(Measurements.pooled(measured[name])),
-            solution.certificate,
-        )
-        for name, solution in solutions.items()
-    ]
-    rows = with_differences(rows, measured)
-    out.table(comparison_table(rows))
-    out.result({"policies": comparison_rows(rows)})
-    local.disconnect()
-
-
 def running_fleet(state: ClusterState) -> Fleet:
     """The fleet of the connected cluster. Raises `ClusterError` if no nodes were started."""
     from serving.deploy.fleet import Fleet
@@ -376,11 +271,12 @@ def running_fleet(state: ClusterState) -> Fleet:
     return fleet
 
 
-def _find_loop() -> int | None:
+def find_loop() -> int | None:
+    """The process of the live loop that runs, if one does."""
     return loop_process(state_path().parent)
 
 
-def _running_or_launched(
+def running_or_launched(
     out: VerbOutput,
     state: ClusterState,
     setting: Setting,
@@ -418,4 +314,4 @@ def _running_or_launched(
         )
 
 
-VERBS = (deploy, drive, report, compare)
+VERBS = (deploy, drive, report)

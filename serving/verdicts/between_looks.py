@@ -89,9 +89,7 @@ def judge_looks(
     return tuple(found.verdicts)
 
 
-def _between(
-    before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]
-) -> _Between:
+def _between(before: Mapping[str, NodeSnapshot], after: Mapping[str, NodeSnapshot]) -> _Between:
     both = {
         name: (before[name], seen) for name, seen in after.items()
         if name in before and _goes_on(before[name], seen)
