@@ -22,7 +22,7 @@ from cluster.arrivals import PoissonArrivals, ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.provenance import collect_provenance
 from cluster.specs import SPECS
-from demo_hierarchy import load_setting
+from demo_hierarchy import DEVICES, load_setting
 from live_bench import (
     CAPACITY_SHARE,
     RECOVERED,
@@ -37,7 +37,7 @@ from live_bench import (
     row,
     say,
 )
-from live_rows import DEVICES, live_rows
+from live_rows import live_rows
 from planner.plan import Plan
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode

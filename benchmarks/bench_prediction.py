@@ -26,11 +26,11 @@ from pydantic import ByteSize
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.provenance import collect_provenance
 from cluster.topology import Node, Tier
-from demo_hierarchy import load_setting
+from demo_hierarchy import DEVICES, load_setting
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
 from own_rows import busy_neighbour
-from prediction_rows import DEVICES, prediction_rows
+from prediction_rows import prediction_rows
 from profiling.device_ratio import stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import measure_model, profile_of

@@ -1,16 +1,28 @@
-"""The demo's hierarchy with what its models take on this machine."""
+"""The demo's hierarchy with what its models take on this machine, and a cluster that is it."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.demand import Demand
 from cluster.specs import SPECS
 from cluster.topology import Topology
+from models.benchmarks.rooms import Rooms
 from models.zoo.registry import list_models
+from profiling.emulation import profiles_on
 from profiling.profile import Profiles
+from serving.runs.on_cluster import ClusterRuns
 from serving.setting.setting import Setting
+from serving.traffic.images import load_images
 
-__all__ = ["load_setting"]
+__all__ = ["DEVICES", "load_setting", "on_devices", "runs_on_cluster"]
+
+DEVICES = ("own", "emulated")
+IMAGES = 240
 
 
 def load_setting(profiles: Path) -> Setting:
@@ -22,3 +34,23 @@ def load_setting(profiles: Path) -> Setting:
         tuple(card for card in list_models() if card.name in names),
         measured,
     )
+
+
+def on_devices(setting: Setting, devices: str) -> tuple[Setting, Demand]:
+    """`setting` with this machine's devices and the demo's demand, or with the devices of
+    `cluster/specs/emulated.yaml`, whose loads are half as large."""
+    if devices == "own":
+        return setting, Demand.load(SPECS / "demo-demand.yaml")
+    topology = Topology.load(SPECS / "emulated.yaml")
+    emulated = Setting(topology, setting.cards, profiles_on(topology, setting.profiles))
+    return emulated, Demand.load(SPECS / "emulated-demand.yaml")
+
+
+@contextmanager
+def runs_on_cluster(command: str) -> Iterator[ClusterRuns]:
+    """A cluster of its own, which ends with it; `command` stands in what is measured."""
+    images = load_images([Rooms("test")], IMAGES)
+    with tempfile.TemporaryDirectory() as state_dir:
+        os.environ["TESTBED_STATE_DIR"] = state_dir
+        with ClusterRuns(images, command, print) as runs:
+            yield runs

@@ -13,7 +13,7 @@ import numpy as np
 
 from bound_check import exceeds
 from cluster.arrivals import FlashCrowd
-from cluster.demand import EVERY_CLIENT, Demand, Phase, RatesQps
+from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from planner.policies import Options, solve
@@ -139,14 +139,8 @@ class Bench:
         whole."""
         phase = self.bursts()[0]
 
-        def scaled(factor: float) -> RatesQps:
-            return {
-                client: {task: factor * rate for task, rate in rates.items()}
-                for client, rates in phase.rates_qps.items()
-            }
-
         def served(factor: float) -> bool:
-            load = Phase(duration_s=1.0, rates_qps=scaled(factor))
+            load = Phase(duration_s=1.0, rates_qps=phase.scaled(factor).rates_qps)
             solution = solve(self.setting.problem(load), "certified", Options())
             return solution.evaluation.summary().shed_share < 0.01
 
@@ -154,7 +148,7 @@ class Bench:
         while high / low > 1.05:
             middle = float(np.sqrt(low * high))
             low, high = (middle, high) if served(middle) else (low, middle)
-        return [phase.model_copy(update={"rates_qps": scaled(CAPACITY_SHARE * low)})]
+        return [phase.scaled(CAPACITY_SHARE * low)]
 
 
 def row(identity: str, what: str, unit: str, values: Sequence[float], pick: str = "median") -> Row:

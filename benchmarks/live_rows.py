@@ -10,8 +10,6 @@ own pace counts less.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +17,7 @@ import numpy as np
 
 from cluster.demand import Demand, Phase
 from cluster.specs import SPECS
-from cluster.topology import Topology
+from demo_hierarchy import on_devices, runs_on_cluster
 from live_bench import (
     CAPACITY_SHARE,
     CROWD_FACTOR,
@@ -35,23 +33,17 @@ from live_bench import (
     row,
     say,
 )
-from models.benchmarks.rooms import Rooms
-from profiling.emulation import profiles_on
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode
-from serving.runs.on_cluster import ClusterRuns
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
-from serving.traffic.images import load_images
 from serving.traffic.summary import summarise_run
 
-__all__ = ["DEVICES", "Drives", "live_rows", "measure"]
+__all__ = ["Drives", "live_rows", "measure"]
 
-DEVICES = ("own", "emulated")
 RUN_S = 40.0
 FLIP_S = 15.0
 KILL_S = 10.0
-IMAGES = 240
 FLIPS = 20
 
 
@@ -98,31 +90,17 @@ class Drives:
 def live_rows(setting: Setting, devices: str, seeds: int, *, faults_alone: bool) -> list[Row]:
     """The rows of `setting`, or only L3 and L5 of them (`faults_alone`), on a cluster of their own,
     with its devices or those of `cluster/specs/emulated.yaml`, whose loads are half as large."""
-    demand = Demand.load(SPECS / "demo-demand.yaml")
+    setting, demand = on_devices(setting, devices)
     bursty = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
-    if devices == "emulated":
-        demand = Demand.load(SPECS / "emulated-demand.yaml")
-        bursty = bursty.model_copy(update={"rates_qps": demand.phases[0].rates_qps})
-        topology = Topology.load(SPECS / "emulated.yaml")
-        setting = Setting(topology, setting.cards, profiles_on(topology, setting.profiles))
-    images = load_images([Rooms("test")], IMAGES)
-    with tempfile.TemporaryDirectory() as state_dir:
-        os.environ["TESTBED_STATE_DIR"] = state_dir
-        with ClusterRuns(images, "make bench-live", print) as runs:
-            bench = Bench(
-                setting,
-                demand,
-                bursty,
-                range(12, 12 + seeds),
-                RUN_S,
-                runs,
-            )
-            drives = Drives(bench, "live" if devices == "own" else devices)
-            if faults_alone:
-                flips(drives)
-                edge_dies(drives)
-            else:
-                measure(drives)
+    bursty = bursty.model_copy(update={"rates_qps": demand.phases[0].rates_qps})
+    with runs_on_cluster("make bench-live") as runs:
+        bench = Bench(setting, demand, bursty, range(12, 12 + seeds), RUN_S, runs)
+        drives = Drives(bench, "live" if devices == "own" else devices)
+        if faults_alone:
+            flips(drives)
+            edge_dies(drives)
+        else:
+            measure(drives)
     return drives.rows
 
 

@@ -9,8 +9,6 @@ slower ones that it emulates, where its own pace counts less.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,15 +18,11 @@ import numpy as np
 from cluster.arrivals import ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.specs import SPECS
-from cluster.topology import Topology
-from models.benchmarks.rooms import Rooms
+from demo_hierarchy import on_devices, runs_on_cluster
 from planner.policies import Options, solve
-from profiling.calibrate import BatchTimes, corrected_profiles
-from profiling.emulation import profiles_on
-from serving.runs.on_cluster import ClusterRuns
+from profiling.calibrate import corrected_profiles
 from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
-from serving.traffic.images import load_images
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import RunSummary, summarise_run
 from serving.verdicts.judge import PlannedFor, judge_run
@@ -37,18 +31,16 @@ from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
 __all__ = [
-    "DEVICES", "Judged", "Trials", "measure", "prediction_rows", "rows_of", "spread_rows",
+    "Judged", "Trials", "measure", "prediction_rows", "rows_of", "spread_rows",
     "traffic",
 ]  # fmt: skip
 
-DEVICES = ("own", "emulated")
 RUN_S = 40.0
 CALIBRATING_SEED = 99
 UNLOADED = 0.05
 """of the planned load: batches are of one query then, and nodes do not wait for each other"""
 TRACE_SPEED = 300.0
 """recorded seconds a second"""
-IMAGES = 240
 
 
 @dataclass(frozen=True)
@@ -82,12 +74,8 @@ class Trials:
     def calibrate(self, phase: Phase) -> None:
         """A run of `phase` that corrects the profiles, as `testbed calibrate` does."""
         rows = self.drive("as profiled", phase, CALIBRATING_SEED)
-        seen = [
-            BatchTimes(each.node, each.model, each.size_q, each.spent_s_q)
-            for each in served_by(rows)
-        ]
         before = self.setting.profiles
-        profiles = corrected_profiles(before, seen, before.provenance, way_cost(rows))
+        profiles = corrected_profiles(before, served_by(rows), before.provenance, way_cost(rows))
         self.setting = replace(self.setting, profiles=profiles)
         print(f"  calibrated: {profiles.way}", flush=True)
 
@@ -117,21 +105,14 @@ def prediction_rows(
 ) -> list[dict[str, object]]:
     """The rows on a cluster of their own, with its devices or those of
     `cluster/specs/emulated.yaml`, whose loads are half as large; or only T10 (`again_alone`)."""
-    demand = Demand.load(SPECS / "demo-demand.yaml")
-    if devices == "emulated":
-        demand = Demand.load(SPECS / "emulated-demand.yaml")
-        topology = Topology.load(SPECS / "emulated.yaml")
-        setting = Setting(topology, setting.cards, profiles_on(topology, setting.profiles))
-    images = load_images([Rooms("test")], IMAGES)
-    with tempfile.TemporaryDirectory() as state_dir:
-        os.environ["TESTBED_STATE_DIR"] = state_dir
-        with ClusterRuns(images, "make bench-prediction", print) as runs:
-            trials, kinds = Trials(setting, runs), traffic(demand.phases[0], trace)
-            if not again_alone:
-                measure(trials, kinds, repetitions)
-            if devices == "emulated":
-                for _ in range(repetitions):
-                    trials.drive("again", kinds["poisson"], 0)
+    setting, demand = on_devices(setting, devices)
+    with runs_on_cluster("make bench-prediction") as runs:
+        trials, kinds = Trials(setting, runs), traffic(demand.phases[0], trace)
+        if not again_alone:
+            measure(trials, kinds, repetitions)
+        if devices == "emulated":
+            for _ in range(repetitions):
+                trials.drive("again", kinds["poisson"], 0)
     rows = [] if again_alone else rows_of(trials.found, devices)
     return rows + spread_rows(trials.found.get("again", ()))
 
@@ -153,14 +134,7 @@ def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int) -> Non
     """Every kind of traffic in turn, so that a slow spell of the machine meets all alike."""
     calm = kinds["poisson"]
     trials.calibrate(calm)
-    light = calm.model_copy(
-        update={
-            "rates_qps": {
-                client: {task: UNLOADED * rate for task, rate in rates.items()}
-                for client, rates in calm.rates_qps.items()
-            }
-        }
-    )
+    light = calm.scaled(UNLOADED)
     for seed in range(repetitions):
         trials.drive("unloaded", light, seed, planned_for=calm)
         for kind, phase in kinds.items():

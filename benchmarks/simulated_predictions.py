@@ -8,7 +8,6 @@ win it back. T7: how many queries a second of a core the simulator passes throug
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,35 +24,13 @@ from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
 from serving_rows import median_row
 
-__all__ = ["simulated_rows", "slower", "won_back_s"]
+__all__ = ["simulated_rows", "won_back_s"]
 
 SLOWER = (2.0, 3.0, 4.0)
 """times as long as the profile says"""
 RUN_S, WINDOW_S = 90.0, 5.0
 WON_BACK = 0.9
 RATE_S = 120.0
-
-
-def slower(setting: Setting, factor: float, nodes: Sequence[str]) -> Setting:
-    """`setting` with devices of `nodes` that take `factor` times as long."""
-    profiles = tuple(
-        profile.model_copy(
-            update={
-                "setup_s": factor * profile.setup_s,
-                "marginal_s": factor * profile.marginal_s,
-                "latency": tuple(
-                    each.model_copy(
-                        update={"p50_s": factor * each.p50_s, "p95_s": factor * each.p95_s}
-                    )
-                    for each in profile.latency
-                ),
-            }
-        )
-        if profile.node in nodes
-        else profile
-        for profile in setting.profiles.profiles
-    )
-    return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": profiles}))
 
 
 def simulated_rows(setting: Setting, seeds: int) -> list[dict[str, object]]:
@@ -63,7 +40,8 @@ def simulated_rows(setting: Setting, seeds: int) -> list[dict[str, object]]:
     nodes = [node.name for node in (*setting.topology.edges, setting.topology.cloud)]
     lost, waited_s = [], []
     for factor in SLOWER:
-        truth = slower(setting, factor, nodes)
+        slowed = setting.profiles.slowed(dict.fromkeys(nodes, factor))
+        truth = replace(setting, profiles=slowed)
         for seed in range(seeds):
             frozen = _run(truth, setting, phase, seed, None)
             looped = _run(truth, setting, phase, seed, ReplanOptions())

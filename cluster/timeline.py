@@ -163,7 +163,7 @@ def check_order(timeline: Sequence[TimelineEvent], duration_s: float) -> None:
 def check_timeline(timeline: Sequence[TimelineEvent], topology: Topology) -> None:
     """Raises `InputError` for an event of a node or link that `topology` does not have."""
     nodes = [node.name for node in topology.nodes]
-    links = [f"{link.source} to {link.target}" for link in topology.links]
+    links = [link.name for link in topology.links]
     clients = [node.name for node in topology.clients]
     for position, event in enumerate(timeline):
         where = f"timeline.{position}.{event.name}"

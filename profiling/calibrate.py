@@ -20,13 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.provenance import Provenance
-from profiling.fit import fit_affine
+from profiling.fit import with_latency
 from profiling.profile import BatchLatency, CalibrationNote, ModelProfile, Profiles, WayCost
 
 __all__ = ["BatchTimes", "corrected_profiles"]
@@ -49,7 +50,7 @@ class BatchTimes:
     spent_s_q: NDArray[np.float64]
     """device time of the whole batch"""
 
-    @property
+    @cached_property
     def batches(self) -> float:
         """How many there were: each of n answers of a batch stands for 1/n of it."""
         return float(np.sum(1.0 / self.size_q))
@@ -96,8 +97,7 @@ def corrected_profiles(
 
 
 def _corrected(profile: ModelProfile, times: BatchTimes) -> ModelProfile:
-    stated_s_q = np.array([profile.batch_s(int(size)) for size in times.size_q])
-    ratio_q = times.spent_s_q / stated_s_q
+    ratio_q = times.spent_s_q / profile.batches_s(times.size_q)
     weight_q = 1.0 / times.size_q
     before = profile.calibration.batches if profile.calibration else 0.0
     remembered = max(PRIOR_BATCHES, min(REMEMBERED * before, MOST_REMEMBERED))
@@ -132,17 +132,9 @@ def _scaled(
         )
         for entry, median_s, ratio in zip(profile.latency, p50_s, ratios, strict=True)
     )
-    fit = fit_affine([entry.batch for entry in latency], [entry.p50_s for entry in latency])
     before = profile.calibration.ratio if profile.calibration else 1.0
-    return profile.model_copy(
-        update={
-            "latency": latency,
-            "setup_s": fit.setup_s,
-            "marginal_s": fit.marginal_s,
-            "residual": fit.residual,
-            "calibration": CalibrationNote(ratio=before * common, batches=batches),
-        }
-    )
+    note = CalibrationNote(ratio=before * common, batches=batches)
+    return with_latency(profile, latency).model_copy(update={"calibration": note})
 
 
 def _drawn(ratio: float, batches: float, towards: float, weight: float) -> float:

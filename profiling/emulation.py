@@ -12,7 +12,7 @@ from cluster.devices import SlowerThanHere
 from cluster.errors import InputError
 from cluster.topology import Node, Topology
 from profiling.device_ratio import DeviceRatio, stated_ratio
-from profiling.fit import fit_affine
+from profiling.fit import with_latency
 from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles, digest_of
 
 __all__ = ["check_devices", "check_running", "emulate", "emulated_profiles", "profiles_on"]
@@ -29,21 +29,13 @@ def emulate(measured: ModelProfile, node: Node, ratio: DeviceRatio) -> ModelProf
     """
     assert node.emulated is not None
     latency = tuple(_scaled(entry, ratio.at(entry.batch)) for entry in measured.latency)
-    fit = fit_affine([entry.batch for entry in latency], [entry.p50_s for entry in latency])
-    profile = measured.model_copy(
-        update={
-            "latency": latency,
-            "setup_s": fit.setup_s,
-            "marginal_s": fit.marginal_s,
-            "residual": fit.residual,
-            "emulated": Emulation(
-                device=node.emulated,
-                host_latency=measured.latency,
-                source=ratio.source,
-                error=ratio.error,
-            ),
-        }
+    emulated = Emulation(
+        device=node.emulated,
+        host_latency=measured.latency,
+        source=ratio.source,
+        error=ratio.error,
     )
+    profile = with_latency(measured, latency).model_copy(update={"emulated": emulated})
     return _refuse_slow_host(profile, node)
 
 

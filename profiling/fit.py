@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-__all__ = ["AffineFit", "fit_affine"]
+from profiling.profile import BatchLatency, ModelProfile
+
+__all__ = ["AffineFit", "fit_affine", "with_latency"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,16 @@ def fit_affine(batch: Sequence[int], latency_s: Sequence[float]) -> AffineFit:
     columns = np.column_stack([np.ones_like(sizes_b), sizes_b]) / latency_b[:, None]
     (setup_s, marginal_s), error = nnls(columns, np.ones_like(latency_b))
     return AffineFit(float(setup_s), float(marginal_s), float(error / np.sqrt(len(sizes_b))))
+
+
+def with_latency(profile: ModelProfile, latency: tuple[BatchLatency, ...]) -> ModelProfile:
+    """`profile` with other batch times, and nu and c fitted to their medians."""
+    fit = fit_affine([entry.batch for entry in latency], [entry.p50_s for entry in latency])
+    return profile.model_copy(
+        update={
+            "latency": latency,
+            "setup_s": fit.setup_s,
+            "marginal_s": fit.marginal_s,
+            "residual": fit.residual,
+        }
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from cluster.devices import EmulatedDevice
@@ -36,6 +37,11 @@ class BatchLatency(FrozenModel):
         description="median of a batch straight after another one: processors slow down in pauses; "
         "absent where that was not measured",
     )
+
+    @property
+    def straight_s(self) -> float:
+        """That median; the one after a pause where it was not measured."""
+        return self.straight_p50_s or self.p50_s
 
 
 class Emulation(FrozenModel):
@@ -103,7 +109,31 @@ class ModelProfile(FrozenModel):
 
     def straight_batch_s(self, size: int) -> float:
         """The same of a batch straight after another one; `batch_s` where that is not known."""
-        return self._at(size, [entry.straight_p50_s or entry.p50_s for entry in self.latency])
+        return self._at(size, [entry.straight_s for entry in self.latency])
+
+    def batches_s(self, size_q: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """`batch_s` of many sizes (q), of which few differ."""
+        sizes, place_q = np.unique(size_q, return_inverse=True)
+        return np.array([self.batch_s(int(size)) for size in sizes])[place_q]
+
+    def slowed(self, factor: float) -> ModelProfile:
+        """Of a device that takes `factor` times as long for every batch."""
+        latency = tuple(
+            entry.model_copy(
+                update={
+                    "p50_s": factor * entry.p50_s,
+                    "p95_s": factor * entry.p95_s,
+                    "straight_p50_s": entry.straight_p50_s and factor * entry.straight_p50_s,
+                }
+            )
+            for entry in self.latency
+        )
+        update = {
+            "latency": latency,
+            "setup_s": factor * self.setup_s,
+            "marginal_s": factor * self.marginal_s,
+        }
+        return self.model_copy(update=update)
 
     def _at(self, size: int, medians_s: list[float]) -> float:
         sizes = [entry.batch for entry in self.latency]
@@ -144,6 +174,14 @@ class Profiles(Document):
     def find(self, node: str, model: str) -> ModelProfile | None:
         """The profile of `model` on `node`, or None where it was not measured."""
         return self._index.get((node, model))
+
+    def slowed(self, factors: Mapping[str, float]) -> Self:
+        """With the devices of nodes that take so many times as long, by node; others stay."""
+        slowed = tuple(
+            profile.slowed(factors[profile.node]) if profile.node in factors else profile
+            for profile in self.profiles
+        )
+        return self.model_copy(update={"profiles": slowed})
 
     @cached_property
     def _index(self) -> dict[tuple[str, str], ModelProfile]:

@@ -39,10 +39,7 @@ def calibrate(
     target = output or profiles
     check_output(target)
     before, rows = Profiles.load(profiles), Measurements.load(measurements)
-    seen = [
-        BatchTimes(each.node, each.model, each.size_q, each.spent_s_q) for each in served_by(rows)
-    ]
-    known = [each for each in seen if _is_measured(before, each)]
+    known = [each for each in served_by(rows) if _is_measured(before, each)]
     if not known:
         raise InputError(
             f"{measurements} has no batch of a model that {profiles} has a measured time of"
@@ -53,7 +50,7 @@ def calibrate(
     table = Table("model", "node", "batches", "batch of", "was", "is", "ratio")
     lines = []
     for each in known:
-        size = round(len(each.size_q) / each.batches)
+        size = round(each.mean_size)
         was, now = before.find(each.node, each.model), after.find(each.node, each.model)
         assert was is not None
         assert now is not None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluster.timeline import TimelineEvent
+from cluster.topology import link_name
 from planner.problem import FloatArray, Problem
 from planner.programs.clairvoyant import Health
 from serving.deploy.health_checks import HANG_S
@@ -44,7 +45,7 @@ def health_of(
         elif event.link is not None:
             slower = event.slow_link.factor if event.slow_link else 1.0
             share = 0.0 if event.cut_link or event.silence_link else 1.0 / slower
-            steps[_link(*event.link)].append((event.at_s, share))
+            steps[link_name(*event.link)].append((event.at_s, share))
     periods = max(1, int(np.ceil(duration_s / period_s - 1e-9)))
 
     def shares(*names: str) -> FloatArray:
@@ -55,13 +56,9 @@ def health_of(
         client_kc=shares(*problem.clients),
         edge_ke=shares(*problem.edges),
         cloud_k=shares(problem.cloud)[:, 0],
-        link_ka=shares(*(_link(problem.clients[c], problem.edges[e]) for c, e in ends)),
-        backhaul_ke=shares(*(_link(edge, problem.cloud) for edge in problem.edges)),
+        link_ka=shares(*(link_name(problem.clients[c], problem.edges[e]) for c, e in ends)),
+        backhaul_ke=shares(*(link_name(edge, problem.cloud) for edge in problem.edges)),
     )
-
-
-def _link(source: str, target: str) -> str:
-    return f"{source} to {target}"
 
 
 def _mean_k(steps: Sequence[tuple[float, float]], periods: int, period_s: float) -> FloatArray:

@@ -48,8 +48,11 @@ def paired_difference(
     if not mine or len(mine) != len(other):
         raise ValueError(f"expected pairs of runs, got {len(mine)} and {len(other)}")
     pictures = 1 + max(int(rows.image.max()) for rows in (*mine, *other))
-    score = [np.array([_sums(rows, pictures)[0] for rows in runs]) for runs in (mine, other)]
-    count = [np.array([_sums(rows, pictures)[1] for rows in runs]) for runs in (mine, other)]
+    score, count = [], []
+    for runs in (mine, other):
+        sums_r2i = np.array([_sums(rows, pictures) for rows in runs])
+        score.append(sums_r2i[:, 0])
+        count.append(sums_r2i[:, 1])
     rng = np.random.default_rng(0)
     asked_i = np.flatnonzero(count[0].sum(axis=0) + count[1].sum(axis=0))
     differences = np.empty(RESAMPLES)

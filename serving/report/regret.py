@@ -114,8 +114,7 @@ def least_work_of(setting: Setting, problem: Problem) -> LeastWork:
             profile = setting.profiles.find(node, model)
             if profile is not None:
                 each_s = [
-                    min(entry.p50_s, entry.straight_p50_s or entry.p50_s) / entry.batch
-                    for entry in profile.latency
+                    min(entry.p50_s, entry.straight_s) / entry.batch for entry in profile.latency
                 ]
                 found[m] = min([*each_s, profile.marginal_s])
         return found

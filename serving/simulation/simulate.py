@@ -16,7 +16,7 @@ from planner.plan import Plan
 from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
-from serving.simulation.simulated_device import profiled_latency, profiled_straight_latency
+from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
@@ -81,7 +81,6 @@ def simulate_beside(
     timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """The same with something that runs `beside` the traffic; raises what that raises."""
-    check_timeline(timeline, setting.topology)
     for phase in phases:
         setting.problem(phase)
     schedule = build_schedule(phases, seed, IMAGES, timeline=timeline)
@@ -121,7 +120,7 @@ def simulate_schedule(
         routing=routing,
         accuracy=setting.accuracy,
         load_s=setting.load_s,
-        straight_s=profiled_straight_latency(setting.profiles),
+        straight_s=profiled_latency(setting.profiles, straight=True),
     )
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(

@@ -28,36 +28,22 @@ from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 
-__all__ = [
-    "BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency",
-    "profiled_straight_latency",
-]  # fmt: skip
+__all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
 
 BatchLatency = Callable[[str, str, int], float]
 """(node, model, batch size) -> device seconds"""
 NO_PREDICTION = np.empty(0)
 
 
-def profiled_latency(profiles: Profiles) -> BatchLatency:
-    """Median latency as measured, linear between the measured sizes and beyond the last."""
+def profiled_latency(profiles: Profiles, *, straight: bool = False) -> BatchLatency:
+    """Median latency as measured, linear between the measured sizes and beyond the last: after a
+    pause, or `straight` after another batch."""
 
     def latency_s(node: str, model: str, batch: int) -> float:
         profile = profiles.find(node, model)
         if profile is None:
             raise KeyError(f"{model!r} was not profiled on {node!r}")
-        return profile.batch_s(batch)
-
-    return latency_s
-
-
-def profiled_straight_latency(profiles: Profiles) -> BatchLatency:
-    """The same of a batch that comes straight after another one."""
-
-    def latency_s(node: str, model: str, batch: int) -> float:
-        profile = profiles.find(node, model)
-        if profile is None:
-            raise KeyError(f"{model!r} was not profiled on {node!r}")
-        return profile.straight_batch_s(batch)
+        return profile.straight_batch_s(batch) if straight else profile.batch_s(batch)
 
     return latency_s
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from math import sqrt
 
 from cluster.errors import InputError
+from serving.normal_errors import NORMAL_95
 from serving.traffic.measurement import Measurements
 
 __all__ = ["Peak", "Trial", "count_within", "search_peak", "wilson_interval"]
 
-_NORMAL_95 = 1.959964
 LEAST, MOST = 1 / 64, 64.0
 """factors beyond which the search gives up: the demand is of another order than the system"""
 
@@ -124,9 +124,9 @@ def wilson_interval(hits: int, tried: int) -> tuple[float, float]:
     """95 % interval of the share that `hits` of `tried` independent tries estimate (Wilson)."""
     if not tried:
         return 0.0, 1.0
-    squared = _NORMAL_95**2
+    squared = NORMAL_95**2
     middle = (hits + squared / 2) / (tried + squared)
-    half = _NORMAL_95 / (tried + squared) * sqrt(hits * (tried - hits) / tried + squared / 4)
+    half = NORMAL_95 / (tried + squared) * sqrt(hits * (tried - hits) / tried + squared / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

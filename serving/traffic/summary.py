@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from cluster.document import FrozenModel
 from cluster.errors import InputError
+from serving.normal_errors import NORMAL_95
 from serving.system import Outcome
 from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
@@ -31,7 +32,6 @@ TIERS = ("client", "edge", "cloud")
 SHED = "shed"
 MOST_LATE = 0.01
 """of a node's batches that may come later than from the device that it emulates"""
-_NORMAL_95 = 1.959964
 
 
 class LatencyS(FrozenModel):
@@ -205,7 +205,7 @@ def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[flo
     mean = float(score.mean())
     _, cluster = np.unique(image, return_inverse=True)
     residual = np.bincount(cluster, weights=score - mean)
-    half_width = _NORMAL_95 * float(np.sqrt(np.sum(residual**2))) / len(score)
+    half_width = NORMAL_95 * float(np.sqrt(np.sum(residual**2))) / len(score)
     return max(0.0, mean - half_width), min(1.0, mean + half_width)
 
 

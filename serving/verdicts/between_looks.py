@@ -6,7 +6,6 @@ refusals. So that much is judged; latency and accuracy need `testbed drive` and 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 from planner.evaluate import Evaluation, evaluate
 from serving.node.device.latency_model import BatchTotals
 from serving.node.snapshot import NodeSnapshot
+from serving.normal_errors import NORMAL_95
 from serving.setting.setting import Setting
 from serving.traffic.run_use import HostUse, RunUse, use_between
 from serving.verdicts.causes import (
@@ -24,9 +24,10 @@ from serving.verdicts.causes import (
     load_drift,
     machine_evidence,
     slow_links,
+    waited_of,
 )
 from serving.verdicts.judge import PlannedFor
-from serving.verdicts.observed import NORMAL_95, share_margin
+from serving.verdicts.observed import share_margin
 from serving.verdicts.verdict import Quantity, Source, Verdict
 from serving.verdicts.verdict_list import VerdictList
 
@@ -74,13 +75,11 @@ def judge_looks(
     stated = _stated(seen.batches, planned)
     slowness = _slowness(seen.batches, stated)
     evidence = {
-        **machine_evidence(host, slowness, _waited(seen.batches, seen.use.busy_s)),
+        **machine_evidence(host, slowness, waited_of(seen.use.wall_s, seen.use.busy_s)),
         Cause.SLOW_LINK: slow_links(seen.use.link_bytes, seen.use.link_busy_s, setting),
         Cause.LOAD_DRIFT: load_drift(seen.asked, seen.duration_s, planned.phase, {}),
     }
-    found = VerdictList(
-        setting.topology, Evidence({cause: shown for cause, shown in evidence.items() if shown})
-    )
+    found = VerdictList(setting.topology, Evidence(evidence))
     evaluation = evaluate(setting.problem(planned.phase), planned.plan)
     _judge_batches(found, seen, stated)
     _judge_devices(found, seen, evaluation)
@@ -206,16 +205,6 @@ def _stated(
                 profile.setup_s * totals.batches + profile.marginal_s * totals.queries
             )
     return found
-
-
-def _waited(
-    batches: Mapping[tuple[str, str], BatchTotals], busy_s: Mapping[str, float]
-) -> dict[str, float]:
-    """By node, the time of its batches ÷ what its thread computed of it."""
-    wall_s: dict[str, float] = defaultdict(float)
-    for (node, _), totals in batches.items():
-        wall_s[node] += totals.spent_s
-    return {node: wall_s[node] / busy for node, busy in busy_s.items() if busy > 0}
 
 
 def _slowness(

@@ -25,7 +25,7 @@ from serving.verdicts.verdict import Quantity, Source
 
 __all__ = [
     "NOTHING_KNOWN", "Cause", "Evidence", "find_evidence", "load_drift", "machine_evidence",
-    "slow_links", "slowness_of",
+    "slow_links", "slowness_of", "waited_of",
 ]  # fmt: skip
 
 NOTHING_KNOWN = "nothing in the run's data explains it"
@@ -122,7 +122,7 @@ def find_evidence(
     time of its batches ÷ the profiles' (`slowness_of`)."""
     found = {
         Cause.NODE_LOST: _faults(rows, plan),
-        **machine_evidence(rows.run.host, slowness, _waited(rows)),
+        **machine_evidence(rows.run.host, slowness, waited_of(rows.run.wall_s, rows.run.busy_s)),
         Cause.LATE_BATCHES: _late_batches(rows),
         Cause.SLOW_LINK: slow_links(rows.run.link_bytes, rows.run.link_busy_s, setting),
         Cause.LATE_GENERATOR: _late_generator(rows),
@@ -131,7 +131,7 @@ def find_evidence(
         Cause.SPILLED: _spilled(rows),
         Cause.OTHER_PICTURES: _other_pictures(rows, setting),
     }
-    return Evidence({cause: shown for cause, shown in found.items() if shown})
+    return Evidence(found)
 
 
 def machine_evidence(
@@ -156,12 +156,10 @@ def machine_evidence(
     }  # fmt: skip
 
 
-def _waited(rows: Measurements) -> dict[str, float]:
-    """Of nodes whose threads count what they compute, which are those on a core of the host."""
-    return {
-        node: rows.run.wall_s.get(node, busy_s) / busy_s
-        for node, busy_s in rows.run.busy_s.items() if busy_s > 0
-    }  # fmt: skip
+def waited_of(wall_s: Mapping[str, float], busy_s: Mapping[str, float]) -> dict[str, float]:
+    """By node, the time of its batches ÷ what its thread computed of it: more than 1 only for nodes
+    whose threads count that, which are those on a core of the host."""
+    return {node: wall_s.get(node, busy) / busy for node, busy in busy_s.items() if busy > 0}
 
 
 def slowness_of(batches: list[ServedBy], setting: Setting) -> dict[str, float]:
@@ -171,8 +169,7 @@ def slowness_of(batches: list[ServedBy], setting: Setting) -> dict[str, float]:
     for served in batches:
         profile = setting.profiles.find(served.node, served.model)
         if profile is not None and served.batches >= FEWEST_BATCHES:
-            stated_s_q = np.array([profile.batch_s(int(size)) for size in served.size_q])
-            ratio, _ = served.slowness(stated_s_q)
+            ratio, _ = served.slowness(profile.batches_s(served.size_q))
             ratios.setdefault(served.node, []).append((ratio, served.batches))
     return {
         node: sum(ratio * count for ratio, count in pairs) / sum(count for _, count in pairs)

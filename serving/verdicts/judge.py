@@ -16,15 +16,15 @@ from cluster.demand import Phase
 from cluster.errors import InputError
 from planner.evaluate import Evaluation, evaluate
 from planner.plan import Plan
+from serving.normal_errors import NORMAL_95
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_schedule
 from serving.traffic.measurement import Measurements
 from serving.traffic.replayed import schedule_of
-from serving.traffic.summary import SHED, summarise_run
+from serving.traffic.summary import SHED, RunSummary, summarise_run
 from serving.verdicts.causes import find_evidence, slowness_of
 from serving.verdicts.observed import (
-    NORMAL_95,
     ServedBy,
     quantile_margin,
     served_by,
@@ -73,11 +73,18 @@ def judge_run(
         simulated = simulate_schedule(setting, planned.plan, schedule, routing=planned.routing)
     _judge_sizes(found, served, served_by(simulated))
     _judge_links(found, rows, simulated, setting)
+    measured, expected = summarise_run(rows), summarise_run(simulated)
     if planned.routing is RoutingMode.SHARES:
-        _judge_plan(found, rows, planned, evaluate(setting.problem(planned.phase), planned.plan))
-    else:
-        _judge_followed_queues(found, rows, simulated)
+        evaluation = evaluate(setting.problem(planned.phase), planned.plan)
+        _judge_plan(found, rows, measured, planned, evaluation)
+    else:  # the plan does not say who answers what where clients follow their queues
+        _judge_utilization(found, rows, measured, expected.utilization_by_node, Source.SIMULATION)
+        _judge_accuracy(
+            found, rows, measured, expected.accuracy, expected.accuracy_by_task, Source.SIMULATION
+        )
     _judge_times(found, rows, simulated)
+    _judge_refused(found, measured, expected.share_by_tier[SHED], Source.SIMULATION)
+    _judge_in_time(found, measured, expected)
     return tuple(found.verdicts)
 
 
@@ -87,7 +94,7 @@ def _judge_batches(found: VerdictList, served: list[ServedBy], setting: Setting)
         profile = setting.profiles.find(each.node, each.model)
         if profile is None:
             continue
-        stated_s_q = np.array([profile.batch_s(int(size)) for size in each.size_q])
+        stated_s_q = profile.batches_s(each.size_q)
         ratio, margin = each.slowness(stated_s_q)
         stated_s = float(np.median(stated_s_q))
         found.add(
@@ -144,11 +151,15 @@ def _link_s_of(rows: Measurements, client: str) -> NDArray[np.float64]:
 
 
 def _judge_plan(
-    found: VerdictList, rows: Measurements, planned: PlannedFor, evaluation: Evaluation
+    found: VerdictList,
+    rows: Measurements,
+    measured: RunSummary,
+    planned: PlannedFor,
+    evaluation: Evaluation,
 ) -> None:
     """Routes, accuracy, refusals and use of devices against the plan's evaluation."""
     predicted = evaluation.summary()
-    _judge_utilization(found, rows, predicted.utilization_by_node, Source.PLAN)
+    _judge_utilization(found, rows, measured, predicted.utilization_by_node, Source.PLAN)
     shares: dict[tuple[str, str, str, str], float] = defaultdict(float)
     for route in planned.plan.routes:  # by way of one edge or another
         shares[route.client, route.task, route.model, route.node] += route.share
@@ -162,20 +173,14 @@ def _judge_plan(
                 Quantity.ROUTE_SHARE, f"{task} of {client} to {model} on {node}", Source.PLAN,
                 share, taken, "", share_margin(taken, count), (node, client),
             )  # fmt: skip
-    _judge_accuracy(found, rows, predicted.objective, predicted.accuracy_by_task, Source.PLAN)
-    _judge_refused(found, rows, predicted.shed_share, Source.PLAN)
-
-
-def _judge_followed_queues(found: VerdictList, rows: Measurements, simulated: Measurements) -> None:
-    """Accuracy and use of devices against the simulation: where clients follow their queues, the
-    plan does not say who answers what."""
-    expected = summarise_run(simulated)
-    _judge_utilization(found, rows, expected.utilization_by_node, Source.SIMULATION)
-    _judge_accuracy(found, rows, expected.accuracy, expected.accuracy_by_task, Source.SIMULATION)
+    _judge_accuracy(
+        found, rows, measured, predicted.objective, predicted.accuracy_by_task, Source.PLAN
+    )
+    _judge_refused(found, measured, predicted.shed_share, Source.PLAN)
 
 
 def _judge_times(found: VerdictList, rows: Measurements, simulated: Measurements) -> None:
-    """Latency, refusals and answers in time against the simulation."""
+    """Latency against the simulation."""
     taken_s, expected_s = rows.latency_s[rows.answered], simulated.latency_s[simulated.answered]
     for quantity, level in (
         (Quantity.LATENCY_P50, 0.5), (Quantity.LATENCY_P95, 0.95), (Quantity.LATENCY_P99, 0.99),
@@ -185,36 +190,32 @@ def _judge_times(found: VerdictList, rows: Measurements, simulated: Measurements
                 quantity, "", Source.SIMULATION, float(np.quantile(expected_s, level)),
                 float(np.quantile(taken_s, level)), "s", quantile_margin(taken_s, level),
             )  # fmt: skip
-    refused = summarise_run(simulated).share_by_tier[SHED]
-    _judge_refused(found, rows, refused, Source.SIMULATION)
-    share = float(rows.in_time.mean())
-    found.add(
-        Quantity.IN_TIME, "", Source.SIMULATION, float(simulated.in_time.mean()), share, "",
-        share_margin(share, len(rows)),
-    )  # fmt: skip
 
 
 def _judge_utilization(
-    found: VerdictList, rows: Measurements, predicted: dict[str, float], source: Source
+    found: VerdictList,
+    rows: Measurements,
+    measured: RunSummary,
+    predicted: dict[str, float],
+    source: Source,
 ) -> None:
-    measured = summarise_run(rows).utilization_by_node
-    sent = rows.run.sent
+    used, sent = measured.utilization_by_node, measured.sent
     dispersion = max(1.0, (sent.total.dispersion_1s if sent else None) or 1.0)
     for node, busy in predicted.items():
-        if node in measured:
+        if node in used:
             counted = max(1, int(np.sum(rows.node == node)))
-            margin = NORMAL_95 * measured[node] * float(np.sqrt(dispersion / counted))
-            found.add(Quantity.UTILIZATION, node, source, busy, measured[node], "", margin, (node,))
+            margin = NORMAL_95 * used[node] * float(np.sqrt(dispersion / counted))
+            found.add(Quantity.UTILIZATION, node, source, busy, used[node], "", margin, (node,))
 
 
 def _judge_accuracy(
     found: VerdictList,
     rows: Measurements,
+    measured: RunSummary,
     accuracy: float,
     by_task: dict[str, float],
     source: Source,
 ) -> None:
-    measured = summarise_run(rows)
     low, high = measured.accuracy_interval
     found.add(Quantity.ACCURACY, "", source, accuracy, measured.accuracy, "", (high - low) / 2)
     for task, predicted in by_task.items():
@@ -228,7 +229,17 @@ def _judge_accuracy(
 
 
 def _judge_refused(
-    found: VerdictList, rows: Measurements, predicted: float, source: Source
+    found: VerdictList, measured: RunSummary, predicted: float, source: Source
 ) -> None:
-    share = summarise_run(rows).share_by_tier[SHED]
-    found.add(Quantity.SHED_SHARE, "", source, predicted, share, "", share_margin(share, len(rows)))
+    share = measured.share_by_tier[SHED]
+    margin = share_margin(share, measured.queries)
+    found.add(Quantity.SHED_SHARE, "", source, predicted, share, "", margin)
+
+
+def _judge_in_time(found: VerdictList, measured: RunSummary, expected: RunSummary) -> None:
+    """Answers in time against the simulation."""
+    share = measured.within_bound_share
+    margin = share_margin(share, measured.queries)
+    found.add(
+        Quantity.IN_TIME, "", Source.SIMULATION, expected.within_bound_share, share, "", margin
+    )

@@ -6,37 +6,21 @@ Axes: q = query.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from profiling.calibrate import BatchTimes
 from profiling.profile import WayCost
+from serving.normal_errors import NORMAL_95, median_error
 from serving.traffic.measurement import Measurements
 
 __all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin", "way_cost"]
 
-NORMAL_95 = 1.959964
-SCATTER = 1.4826
-"""standard deviation / median deviation of a normal distribution"""
-OF_MEDIAN = 1.2533
-"""standard error of the median / that of the mean"""
-
 
 @dataclass(frozen=True)
-class ServedBy:
-    """The answers of one model on one node, with the batch that each was in."""
-
-    node: str
-    model: str
-    size_q: NDArray[np.int32]
-    spent_s_q: NDArray[np.float64]
-    """device time of the whole batch"""
-
-    @cached_property
-    def batches(self) -> float:
-        """How many there were: each of n answers of a batch stands for 1/n of it."""
-        return float(np.sum(1.0 / self.size_q))
+class ServedBy(BatchTimes):
+    """The answers of one model on one node, and how sure what they say of their batches is."""
 
     @property
     def mean_size(self) -> float:
@@ -60,8 +44,7 @@ class ServedBy:
         median = float(np.median(ratio_q))
         if self.batches < 2:
             return median, float("inf")
-        deviation = float(np.median(np.abs(ratio_q - median)))
-        return median, NORMAL_95 * OF_MEDIAN * SCATTER * deviation / float(np.sqrt(self.batches))
+        return median, NORMAL_95 * median_error(ratio_q, self.batches)
 
 
 def served_by(rows: Measurements) -> list[ServedBy]:

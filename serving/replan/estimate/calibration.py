@@ -19,8 +19,8 @@ import numpy as np
 from pydantic import Field
 
 from cluster.document import FrozenModel
-from cluster.topology import link_name
 from serving.node.snapshot import NodeSnapshot
+from serving.normal_errors import median_error
 from serving.setting.setting import Setting
 
 __all__ = ["TOLERANCE", "Calibration", "MeasuredRatio"]
@@ -31,10 +31,6 @@ FEWEST_LOOKS = 3
 LEAST_BUSY_S = 0.05
 """of a look in which a link or device must be busy, for its ratio to count"""
 TOLERANCE = 1.25
-SCATTER = 1.4826
-"""standard deviation / median deviation of a normal distribution"""
-OF_MEDIAN = 1.2533
-"""standard error of the median / that of the mean"""
 LEAST_ERROR = 0.02
 """of a ratio, relative: what clocks and rounding add"""
 LEAST_RATIO, LARGEST_RATIO = 1e-3, 1e3
@@ -57,8 +53,7 @@ class MeasuredRatio(FrozenModel):
     def interval(self) -> tuple[float, float]:
         """Where the ratio lies, by two standard errors."""
         value = self.value
-        deviation = float(np.median(np.abs(np.array(self.recent) - value))) if self.recent else 0.0
-        error = OF_MEDIAN * SCATTER * deviation / max(len(self.recent), 1) ** 0.5
+        error = median_error(self.recent, len(self.recent)) if self.recent else 0.0
         error = max(error, LEAST_ERROR * value)
         return value - 2.0 * error, value + 2.0 * error
 
@@ -107,7 +102,7 @@ class Calibration(FrozenModel):
         for link in setting.topology.links:
             use = shown[link.source].links.get(link.target) if link.source in shown else None
             if use is not None:
-                name, total = link_name(link.source, link.target), (float(use[0]), use[1])
+                name, total = link.name, (float(use[0]), use[1])
                 sent, busy_s = _since(link_totals.get(name), total)
                 link_totals[name] = total
                 if busy_s >= LEAST_BUSY_S:

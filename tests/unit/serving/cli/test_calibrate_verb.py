@@ -34,18 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def slow(setting: Setting) -> Setting:
-    profiles = tuple(
-        profile.model_copy(
-            update={
-                "latency": tuple(
-                    each.model_copy(update={"p50_s": SLOWER * each.p50_s})
-                    for each in profile.latency
-                )
-            }
-        )
-        for profile in setting.profiles.profiles
-    )
-    return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": profiles}))
+    every = dict.fromkeys((node.name for node in setting.topology.nodes), SLOWER)
+    return replace(setting, profiles=setting.profiles.slowed(every))
 
 
 def test_the_next_run_is_as_predicted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

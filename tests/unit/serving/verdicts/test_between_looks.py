@@ -66,14 +66,7 @@ def test_batches_that_take_longer_than_their_profile_are_found(
 
 
 def test_twice_the_load_is_found(planned: PlannedFor, looks: Looks) -> None:
-    half = planned.phase.model_copy(
-        update={
-            "rates_qps": {
-                client: {task: 0.5 * rate for task, rate in rates.items()}
-                for client, rates in planned.phase.rates_qps.items()
-            }
-        }
-    )
+    half = planned.phase.scaled(0.5)
     found = failed(judge_looks(*looks, replace(planned, phase=half)))
     links = [verdict for verdict in found if verdict.quantity is Quantity.LINK_BYTES]
     assert links

@@ -23,22 +23,7 @@ from serving.verdicts.verdict import Held, Quantity, Source, Verdict, failed
 
 def slower(setting: Setting, factor: float, node: str) -> Setting:
     """Devices that take longer than their profiles say."""
-    profiles = tuple(
-        profile.model_copy(
-            update={
-                "setup_s": factor * profile.setup_s,
-                "marginal_s": factor * profile.marginal_s,
-                "latency": tuple(
-                    each.model_copy(update={"p50_s": factor * each.p50_s})
-                    for each in profile.latency
-                ),
-            }
-        )
-        if profile.node == node
-        else profile
-        for profile in setting.profiles.profiles
-    )
-    return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": profiles}))
+    return replace(setting, profiles=setting.profiles.slowed({node: factor}))
 
 
 def on_a_host(rows: Measurements, busy: float, stolen: float = 0.0) -> Measurements:
@@ -142,14 +127,7 @@ def test_a_lost_node_is_found(planned: PlannedFor) -> None:
 
 
 def test_another_load_is_found(planned: PlannedFor) -> None:
-    doubled = planned.phase.model_copy(
-        update={
-            "rates_qps": {
-                client: {task: 2.0 * rate for task, rate in rates.items()}
-                for client, rates in planned.phase.rates_qps.items()
-            }
-        }
-    )
+    doubled = planned.phase.scaled(2.0)
     rows = simulate(planned.setting, planned.plan, [doubled], seed=5)
     verdicts = judge_run(rows, planned)
     busy = failed(of(verdicts, Quantity.UTILIZATION))
