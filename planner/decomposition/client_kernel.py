@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from planner.decomposition.compiled import compiled
 from planner.decomposition.routing_layout import (
-    BACKHAUL,
     COMPUTE,
     FIRST_EDGE_FLOW,
     UPLINK,
@@ -203,7 +202,7 @@ def _best_answers(
             best = remote
             routing[UPLINK] += load * query_bytes
             if client.in_cloud_t[t]:
-                routing[BACKHAUL] += load * query_bytes
+                routing[FIRST_EDGE_FLOW + len(client.load_t) + t] += load
                 routing[VALUE] += load * client.cloud_net_t[t]
             else:
                 routing[FIRST_EDGE_FLOW + t] += load

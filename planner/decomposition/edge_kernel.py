@@ -29,7 +29,7 @@ from planner.decomposition.tangents import (
 )
 from planner.problem import FloatArray
 
-__all__ = ["EdgeModels", "edge_value", "lowest_bound"]
+__all__ = ["EdgeModels", "edge_value", "edge_values"]
 
 JUST_ABOVE = 1.0000001
 """Factor from the highest price at which a second of work could earn to one at which none does."""
@@ -54,6 +54,13 @@ class EdgeModels(NamedTuple):
     """Seconds of work that a window may hold (F9)."""
     excess: float = 0.0
     """Seconds by which setups may exceed it and still fit (`planner.fits`)."""
+
+    def of(self, m: NDArray[np.int64]) -> EdgeModels:
+        """The same edge with these models alone."""
+        return self._replace(
+            accuracy_mt=np.ascontiguousarray(self.accuracy_mt[m]), bytes_m=self.bytes_m[m],
+            fixed_m=self.fixed_m[m], work_m=self.work_m[m],
+        )  # fmt: skip
 
 
 @compiled
@@ -108,20 +115,15 @@ def edge_value(
 
 
 @compiled
-def lowest_bound(
-    held: NDArray[np.int64], edge: EdgeModels, clients_k: FloatArray, price_kt: FloatArray
-) -> tuple[float, int, float]:
-    """min_k clients_k + E_A(rho_k) for the models `held`: (bound, its k, its work_price).
-
-    `clients_k` is the clients' part (C in right answers/s) at the price vector rho_k. No plan
-    whose edge holds these models is worth more (F10). O(K) values of E_A.
-    """
-    bound, lowest_k, lowest_price = np.inf, -1, 0.0
-    for k in range(len(clients_k)):
-        value, work_price = edge_value(held, edge, price_kt[k])
-        if clients_k[k] + value < bound:
-            bound, lowest_k, lowest_price = clients_k[k] + value, k, work_price
-    return bound, lowest_k, lowest_price
+def edge_values(
+    held: NDArray[np.int64], edge: EdgeModels, price_kt: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """E_A for the models `held` at each price vector rho_k: (value_k, work_price_k)."""
+    K = price_kt.shape[0]
+    value_k, work_price_k = np.empty(K), np.empty(K)
+    for k in range(K):
+        value_k[k], work_price_k[k] = edge_value(held, edge, price_kt[k])
+    return value_k, work_price_k
 
 
 @compiled

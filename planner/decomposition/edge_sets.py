@@ -1,19 +1,20 @@
-"""Which model set of the edge may still be the best: the one with the highest bound over all cuts.
+"""Which model sets of the edges may still be the best: those with the highest bound over all cuts.
 
-Every price vector k that was ever tried bounds the value of *every* model set A of the edge. With
-C_k the clients' part at those prices and eta a price of work, no plan whose edge holds A is worth
-more than
+Every price vector k that was ever tried bounds the value of *every* choice A of models at edges.
+With C_k the clients' part at those prices and eta_e prices of work, no plan whose edges hold A is
+worth more than
 
-    base_k - sum_{m in A} cost_km + sum_t max(0, max_{m in A} gain_kmt),
+    base_k - sum_{j in A} cost_kj + sum_et max(0, max_{j in A at e} gain_kjt),
 
-    base_k = C_k + eta window,  cost_km = eta fixed_m,
-    gain_kmt = cap_t max(0, accuracy_mt - rho_kt - eta work_m)
+    base_k = C_k + sum_e eta_e window_e,  cost_kj = eta_e fixed_j,
+    gain_kjt = cap_et max(0, accuracy_jt - rho_ket - eta_e work_j)
 
 (E_A of `edge_kernel` at one eta instead of the best). The highest of min_k of these over all A
-that fit (F4, F9) bounds the edge, and the A that reaches it is the one to look at next
+that fit (F4, F9) bounds the component, and the A that reaches it is the one to look at next
 (docs/formulation.md, "Decomposition", *Edge*).
 
-Axis suffixes: k cut, t task, m model, d depth of the search.
+Axis suffixes: k cut, e edge, j model at an edge, t task, x edge and task (e T + t), d depth of the
+search.
 """
 
 from __future__ import annotations
@@ -33,53 +34,59 @@ NOTHING_TRIED, WITH_IT, WITHOUT_IT = 0, 1, 2
 
 
 class LinearCuts(NamedTuple):
-    """Bounds on the value of every model set, right answers/s; see the module's text."""
+    """Bounds on the value of every choice of models, right answers/s; see the module's text."""
 
     base_k: FloatArray
-    gain_kmt: FloatArray
-    cost_km: FloatArray
+    gain_kjt: FloatArray
+    cost_kj: FloatArray
 
 
 class EdgeBudgets(NamedTuple):
-    """What the models of a set take together, and how much there is of it."""
+    """What the models of a set take together, and how much there is of it at each edge."""
 
-    bytes_m: FloatArray
-    memory: float
+    edge_j: NDArray[np.int64]
+    """Which edge would hold it."""
+    bytes_j: FloatArray
+    memory_e: FloatArray
     """Bytes (F4)."""
-    fixed_m: FloatArray
+    fixed_j: FloatArray
     """Seconds of work per window of a model in use (F9)."""
-    window: float
+    window_e: FloatArray
     """Seconds of work that a window may hold (F9)."""
 
 
 @compiled
 def select_set(
-    cuts: LinearCuts, budgets: EdgeBudgets, threshold: float, node_limit: int
+    cuts: LinearCuts, budgets: EdgeBudgets, threshold: float, node_limit: int, enough: int
 ) -> tuple[float, NDArray[np.bool_], int]:
-    """The set with the highest bound, if that is above `threshold`: (bound, chosen_m, nodes).
+    """The choice with the highest bound, if that is above `threshold`: (bound, chosen_j, nodes).
 
-    (threshold, no model, nodes) where no set has a bound above `threshold`;
-    (inf, no model, -1) when `node_limit` nodes were not enough: still a bound.
+    (threshold, no model, nodes) where no choice has a bound above `threshold`;
+    (inf, no model, -1) when `node_limit` nodes were not enough: still a bound. After `enough` nodes
+    the best choice above `threshold` that was found by then, if any: (its bound, chosen_j, -2).
 
     Algorithm: branch and bound, depth-first in the order of the models (dense ones first searches
     fastest), with and then without each. A branch is left when one cut bounds all its sets by what
-    is already found. Exact, because a branch's bound is: the cover sum_t max gain is submodular,
+    is already found. Exact, because a branch's bound is: the cover sum_x max gain is submodular,
     so a model adds to a larger set at most what it adds to the branch's own, and the most that such
-    additions reach under the memory is at most the fractional knapsack's. Time: O(2^M) nodes at
-    worst, O(K M (M + T)) each.
+    additions reach under the memories is at most the fractional knapsacks'. Time: O(2^J) nodes at
+    worst, O(K J (J + T)) each.
     """
-    K, M, T = cuts.gain_kmt.shape
-    gain_kmt, cost_km = cuts.gain_kmt, cuts.cost_km
-    bytes_m, fixed_m = budgets.bytes_m, budgets.fixed_m
-    best_value, chosen_m = threshold, np.zeros(M, np.bool_)
+    K, J, T = cuts.gain_kjt.shape
+    E = len(budgets.memory_e)
+    gain_kjt, cost_kj = cuts.gain_kjt, cuts.cost_kj
+    edge_j, bytes_j, fixed_j = budgets.edge_j, budgets.bytes_j, budgets.fixed_j
+    best_value, chosen_j = threshold, np.zeros(J, np.bool_)
     # By depth d: what was tried of model d, and before it is decided the room that is left, the
     # best gain of each task by the models chosen so far, and the sum of their costs.
-    tried_d = np.zeros(M + 1, np.int64)
-    memory_left_d, window_left_d = np.empty(M + 1), np.empty(M + 1)
-    covered_dkt, spent_dk = np.zeros((M + 1, K, T)), np.zeros((M + 1, K))
-    memory_left_d[0], window_left_d[0] = budgets.memory, budgets.window
+    tried_d = np.zeros(J + 1, np.int64)
+    memory_left_de, window_left_de = np.empty((J + 1, E)), np.empty((J + 1, E))
+    covered_dkx, spent_dk = np.zeros((J + 1, K, E * T)), np.zeros((J + 1, K))
+    for e in range(E):
+        memory_left_de[0, e], window_left_de[0, e] = budgets.memory_e[e], budgets.window_e[e]
     value_k = np.empty(K)
-    item_jx = np.empty((M, 3))
+    item_iz, item_e = np.empty((J, 3)), np.empty(J, np.int64)
+    room_e = np.empty(E)
     first_cut = 0  # the cut that excluded the last branch often excludes the next
     nodes = 0
     depth, new = 0, True
@@ -91,93 +98,116 @@ def select_set(
             value = np.inf
             for k in range(K):
                 value_k[k] = cuts.base_k[k] - spent_dk[depth, k]
-                for t in range(T):
-                    value_k[k] += covered_dkt[depth, k, t]
+                for x in range(E * T):
+                    value_k[k] += covered_dkx[depth, k, x]
                 value = min(value, value_k[k])
             if value > best_value:
                 best_value = value
-                for m in range(M):
-                    chosen_m[m] = m < depth and tried_d[m] == WITH_IT
-            here = LinearCuts(value_k, gain_kmt, cost_km)
-            left = EdgeBudgets(bytes_m, memory_left_d[depth], fixed_m, window_left_d[depth])
-            # Where no model is left to add (depth M), the branch's own lowest cut excludes it.
-            excluded_by = _excluding_cut(
-                here, covered_dkt[depth], depth, left, best_value, first_cut, item_jx
+                for j in range(J):
+                    chosen_j[j] = j < depth and tried_d[j] == WITH_IT
+            here = LinearCuts(value_k, gain_kjt, cost_kj)
+            left = EdgeBudgets(
+                edge_j, bytes_j, memory_left_de[depth], fixed_j, window_left_de[depth]
             )
+            # Where no model is left to add (depth J), the branch's own lowest cut excludes it.
+            excluded_by = _excluding_cut(
+                here, covered_dkx[depth], depth, left, best_value, first_cut, item_iz, item_e,
+                room_e,
+            )  # fmt: skip
             if excluded_by >= 0:
                 tried_d[depth] = WITHOUT_IT
                 first_cut = excluded_by
             elif nodes > node_limit:
-                return np.inf, np.zeros(M, np.bool_), -1
+                return np.inf, np.zeros(J, np.bool_), -1
+            if nodes >= enough and best_value > threshold:
+                return best_value, chosen_j, -2
         if tried_d[depth] == NOTHING_TRIED:
             tried_d[depth] = WITH_IT
-            if bytes_m[depth] <= memory_left_d[depth] and fixed_m[depth] <= window_left_d[depth]:
-                memory_left_d[depth + 1] = memory_left_d[depth] - bytes_m[depth]
-                window_left_d[depth + 1] = window_left_d[depth] - fixed_m[depth]
+            own = edge_j[depth]
+            fits = bytes_j[depth] <= memory_left_de[depth, own]
+            if fits and fixed_j[depth] <= window_left_de[depth, own]:
+                for e in range(E):
+                    memory_left_de[depth + 1, e] = memory_left_de[depth, e]
+                    window_left_de[depth + 1, e] = window_left_de[depth, e]
+                memory_left_de[depth + 1, own] -= bytes_j[depth]
+                window_left_de[depth + 1, own] -= fixed_j[depth]
                 for k in range(K):
-                    spent_dk[depth + 1, k] = spent_dk[depth, k] + cost_km[k, depth]
+                    spent_dk[depth + 1, k] = spent_dk[depth, k] + cost_kj[k, depth]
+                    for x in range(E * T):
+                        covered_dkx[depth + 1, k, x] = covered_dkx[depth, k, x]
                     for t in range(T):
-                        gain = max(covered_dkt[depth, k, t], gain_kmt[k, depth, t])
-                        covered_dkt[depth + 1, k, t] = gain
+                        gain = max(covered_dkx[depth, k, own * T + t], gain_kjt[k, depth, t])
+                        covered_dkx[depth + 1, k, own * T + t] = gain
                 depth, new = depth + 1, True
                 continue
         if tried_d[depth] == WITH_IT:
             tried_d[depth] = WITHOUT_IT
-            memory_left_d[depth + 1] = memory_left_d[depth]
-            window_left_d[depth + 1] = window_left_d[depth]
+            for e in range(E):
+                memory_left_de[depth + 1, e] = memory_left_de[depth, e]
+                window_left_de[depth + 1, e] = window_left_de[depth, e]
             for k in range(K):
                 spent_dk[depth + 1, k] = spent_dk[depth, k]
-                for t in range(T):
-                    covered_dkt[depth + 1, k, t] = covered_dkt[depth, k, t]
+                for x in range(E * T):
+                    covered_dkx[depth + 1, k, x] = covered_dkx[depth, k, x]
             depth, new = depth + 1, True
             continue
         depth -= 1
-    return best_value, chosen_m, nodes
+    return best_value, chosen_j, nodes
 
 
 @compiled
 def _excluding_cut(
-    here: LinearCuts, covered_kt: FloatArray, first_m: int, left: EdgeBudgets, best_value: float,
-    first_cut: int, item_jx: FloatArray,
+    here: LinearCuts, covered_kx: FloatArray, first_j: int, left: EdgeBudgets, best_value: float,
+    first_cut: int, item_iz: FloatArray, item_e: NDArray[np.int64], room_e: FloatArray,
 ) -> int:  # fmt: skip
     """A cut by which no set of this branch is worth more than `best_value`; -1 if there is none.
 
-    The branch has chosen among the models before `first_m`; `here.base_k` is what the cuts say of
-    that choice alone, `covered_kt` its best gains, and `left` has the room that is left for more.
-    A cut's bound is its base and the fractional knapsack of what each further model adds to the
-    choice. `first_cut` is looked at first; `item_jx` is room for the items of a knapsack (gain per
-    byte, gain, bytes). O(K M (M + T)).
+    The branch has chosen among the models before `first_j`; `here.base_k` is what the cuts say of
+    that choice alone, `covered_kx` its best gains, and `left` has the room that is left for more.
+    A cut's bound is its base and, edge by edge, the fractional knapsack of what each further model
+    adds to the choice. `first_cut` is looked at first; `item_iz` (gain per byte, gain, bytes),
+    `item_e` and `room_e` are room for the items of the knapsacks and what is left of their
+    memories. O(K J (J + T)).
     """
-    gain_kmt, cost_km = here.gain_kmt, here.cost_km
-    bytes_m, fixed_m = left.bytes_m, left.fixed_m
-    K, M, T = gain_kmt.shape
+    gain_kjt, cost_kj = here.gain_kjt, here.cost_kj
+    edge_j, bytes_j, fixed_j = left.edge_j, left.bytes_j, left.fixed_j
+    K, J, T = gain_kjt.shape
     for trial in range(K):
         k: int = (first_cut + trial) % K
         count = 0
-        for m in range(first_m, M):
-            if bytes_m[m] > left.memory or fixed_m[m] > left.window:
+        for j in range(first_j, J):
+            own = edge_j[j]
+            if bytes_j[j] > left.memory_e[own] or fixed_j[j] > left.window_e[own]:
                 continue
-            gain = -cost_km[k, m]
+            gain = -cost_kj[k, j]
             for t in range(T):
-                gain += max(gain_kmt[k, m, t] - covered_kt[k, t], 0.0)
+                gain += max(gain_kjt[k, j, t] - covered_kx[k, own * T + t], 0.0)
             if gain <= 0:
                 continue
             # Insertion sort by gain per byte: the models come nearly in that order.
-            density = gain / max(bytes_m[m], 1e-300)
-            j = count
-            while j > 0 and item_jx[j - 1, 0] < density:
-                for x in range(3):
-                    item_jx[j, x] = item_jx[j - 1, x]
-                j -= 1
-            item_jx[j, 0], item_jx[j, 1], item_jx[j, 2] = density, gain, bytes_m[m]
+            density = gain / max(bytes_j[j], 1e-300)
+            i = count
+            while i > 0 and item_iz[i - 1, 0] < density:
+                for z in range(3):
+                    item_iz[i, z] = item_iz[i - 1, z]
+                item_e[i] = item_e[i - 1]
+                i -= 1
+            item_iz[i, 0], item_iz[i, 1], item_iz[i, 2] = density, gain, bytes_j[j]
+            item_e[i] = own
             count += 1
-        bound, room = here.base_k[k], left.memory
-        for j in range(count):
-            if item_jx[j, 2] > room:
-                bound += item_jx[j, 0] * room
+        bound = here.base_k[k]
+        for e in range(len(room_e)):
+            room_e[e] = left.memory_e[e]
+        for i in range(count):
+            room = room_e[item_e[i]]
+            if item_iz[i, 2] > room:
+                bound += item_iz[i, 0] * room
+                room_e[item_e[i]] = 0.0
+            else:
+                bound += item_iz[i, 1]
+                room_e[item_e[i]] = room - item_iz[i, 2]
+            if bound > best_value:
                 break
-            bound += item_jx[j, 1]
-            room -= item_jx[j, 2]
         if bound <= best_value:
             return k
     return -1

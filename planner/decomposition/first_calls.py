@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from planner.decomposition.edge_search import EdgeOptions, search_edge
+from planner.decomposition.component_search import SearchOptions, search_component
 from planner.edge_cost import edge_cost
 from planner.instances import sample_problem
 
@@ -17,4 +17,4 @@ def compile_kernels() -> None:
     yet, .3 s where it does."""
     problem = sample_problem("random", edges=1, clients_per_edge=2)
     for form in ("batched", "unbatched"):
-        search_edge(problem, edge_cost(problem, form), EdgeOptions(0.6, 1e-3, 60.0))
+        search_component(problem, edge_cost(problem, form), SearchOptions(0.6, 1e-3, 60.0))

@@ -1,7 +1,7 @@
-"""The routing vector: what one client's routing adds up to, in one array of 4 + T floats.
+"""The routing vector: what one client's routing adds up to, in one array of 3 + 2 T floats.
 
-    position  0        1       2      3         4      ...  3 + T
-    holds     COMPUTE  UPLINK  VALUE  BACKHAUL  edge flow of task 0 ... of task T - 1
+    position  0        1       2      3      ...  2 + T      3 + T  ...  2 + 2 T
+    holds     COMPUTE  UPLINK  VALUE  edge flows of all T tasks   cloud flows of all T tasks
 
 A vector and not a tuple, because the kernels mix two routings as a whole:
 weight * low + (1 - weight) * high. This is the only file that knows the positions; numba compiles
@@ -14,8 +14,8 @@ from planner.decomposition.compiled import compiled
 from planner.problem import FloatArray
 
 __all__ = [
-    "BACKHAUL", "COMPUTE", "EDGE_FLOWS", "FIRST_EDGE_FLOW", "MASTER_PART", "UPLINK", "VALUE",
-    "copy_routing", "routing_length",
+    "COMPUTE", "FIRST_EDGE_FLOW", "UPLINK", "VALUE",
+    "cloud_flows", "copy_routing", "edge_flows", "routing_length",
 ]  # fmt: skip
 
 COMPUTE = 0
@@ -25,21 +25,25 @@ UPLINK = 1
 VALUE = 2
 """Right answers/s of the client itself and of the cloud, the cloud's busy time charged (F1, F8).
 What an edge flow earns is not in it: the models of the edge decide that."""
-BACKHAUL = 3
-"""Bytes/s from the edge to the cloud (F7)."""
-FIRST_EDGE_FLOW = 4
-"""Queries/s of task 0 for the edge; task t stands at FIRST_EDGE_FLOW + t."""
+FIRST_EDGE_FLOW = 3
+"""Queries/s of task 0 for the edge; task t stands at FIRST_EDGE_FLOW + t, its queries/s for the
+cloud T places further."""
 
-EDGE_FLOWS = slice(FIRST_EDGE_FLOW, None)
-"""The edge flows of all tasks."""
-MASTER_PART = slice(VALUE, None)
-"""What the master of the edge sees: the client's own budgets (COMPUTE, UPLINK) are its own."""
+
+def edge_flows(routing_cr: FloatArray, tasks: int) -> FloatArray:
+    """Queries/s for the edge, c x t."""
+    return routing_cr[:, FIRST_EDGE_FLOW : FIRST_EDGE_FLOW + tasks]
+
+
+def cloud_flows(routing_cr: FloatArray, tasks: int) -> FloatArray:
+    """Queries/s for the cloud, c x t."""
+    return routing_cr[:, FIRST_EDGE_FLOW + tasks :]
 
 
 @compiled
 def routing_length(tasks: int) -> int:
     """Floats in the routing vector of a problem with so many tasks."""
-    return FIRST_EDGE_FLOW + tasks
+    return FIRST_EDGE_FLOW + 2 * tasks
 
 
 @compiled

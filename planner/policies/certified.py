@@ -13,7 +13,12 @@ import numpy as np
 from planner.allocation import Allocation, join_pieces
 from planner.attachments import components, several_edges_c
 from planner.certificate import relative_gap
-from planner.decomposition.edge_search import EdgeOptions, EdgeResult, WarmEdge, search_edge
+from planner.decomposition.component_search import (
+    ComponentResult,
+    SearchOptions,
+    WarmComponent,
+    search_component,
+)
 from planner.decomposition.joined import search_joined
 from planner.edge_cost import edge_cost
 from planner.evaluate import net_qps
@@ -55,8 +60,8 @@ class _Joined:
 def certified(problem: Problem, options: Options) -> Solution:
     """Plan component by component to `options.gap`; F8, which couples them, by one price.
 
-    Edges that share no client are decomposed, edges that do are planned by branch and bound
-    (F12). `options.threads` processes work on the components.
+    Edges that share clients (F12) are one component; branch and bound follows where decomposition
+    leaves a gap between them. `options.threads` processes work on the components.
     """
     begun_s = time.perf_counter()
     form = options.edge_form or "batched"
@@ -74,7 +79,7 @@ def certified(problem: Problem, options: Options) -> Solution:
         limit = options.fill * problem.cloud_compute
         method = "decomposition, every client and edge model set bounded"
         if several_edges_c(problem).any():
-            method += ", branch and bound where edges share clients"
+            method += ", branch and bound where that leaves a gap between edges"
         if found.cloud_busy > limit:
             found = _price_cloud(problem, form, options, limit, found, search, left)
             method += ", F8 priced"
@@ -186,12 +191,12 @@ class _Pool:
             self.executor = ProcessPoolExecutor(self.workers, mp_context=context)
         return self
 
-    def run(self, job: Callable[[int], _Job], count: int) -> list[EdgeResult]:
+    def run(self, job: Callable[[int], _Job], count: int) -> list[ComponentResult]:
         """The results of `count` jobs; each job is made when a worker is free for it."""
         if self.executor is None:
             return [_run_job(job(position)) for position in range(count)]
-        found: dict[int, EdgeResult] = {}
-        running: dict[Future[EdgeResult], int] = {}
+        found: dict[int, ComponentResult] = {}
+        running: dict[Future[ComponentResult], int] = {}
         for position in range(count):
             if len(running) >= self.workers:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -205,17 +210,13 @@ class _Pool:
             self.executor.shutdown(cancel_futures=True)
 
 
-_Job = tuple[Problem, EdgeForm, EdgeOptions, Allocation | WarmEdge | None]
+_Job = tuple[Problem, EdgeForm, SearchOptions, WarmComponent | None]
 
 
-def _run_job(job: _Job) -> EdgeResult:
-    piece, form, edge_options, warm = job
-    cost = edge_cost(piece, form)
-    if len(piece.edges) == 1:
-        assert not isinstance(warm, Allocation)
-        return search_edge(piece, cost, edge_options, warm)
-    assert not isinstance(warm, WarmEdge)
-    return search_joined(piece, cost, edge_options, warm)
+def _run_job(job: _Job) -> ComponentResult:
+    piece, form, search_options, warm = job
+    search = search_component if len(piece.edges) == 1 else search_joined
+    return search(piece, edge_cost(piece, form), search_options, warm)
 
 
 def _search(
@@ -230,7 +231,7 @@ def _search(
     """Every component on its own at a price of the cloud; values and bounds add up."""
     end_s = time.perf_counter() + left_s
     parts = components(problem)
-    limits = EdgeOptions(options.fill, options.gap, options.time_limit_s, price, polish)
+    limits = SearchOptions(options.fill, options.gap, options.time_limit_s, price, polish)
     previous = options.warm_start
     warm_prices = previous.prices if isinstance(previous, Solution) else {}
     warm = warm_routes(problem, form, options, price, left_s)
@@ -240,11 +241,8 @@ def _search(
         part = parts[position]
         share_s = (end_s - time.perf_counter()) * pool.workers / (len(parts) - position)
         limited = replace(limits, time_limit_s=max(share_s, LEAST_S))
-        held: Allocation | WarmEdge | None = None
-        if warm is not None and len(part.edges) > 1:
-            held = warm.allocation.part(part)
-        elif warm is not None:
-            held = warm.of(part, warm_prices.get(problem.edges[part.edges[0]]))
+        further = warm_prices.get(problem.edges[part.edges[0]])
+        held = None if warm is None else warm.of(part, further)
         return part.piece(problem), form, limited, held
 
     results = pool.run(job, len(parts))
@@ -260,6 +258,5 @@ def _search(
         prices={
             problem.edges[part.edges[0]]: found.prices
             for part, found in zip(parts, results, strict=True)
-            if len(part.edges) == 1
         },
     )

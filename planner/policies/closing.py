@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, join_pieces
 from planner.attachments import Component, components
-from planner.decomposition.edge_search import EdgeOptions, WarmEdge, search_edge
+from planner.decomposition.component_search import SearchOptions, WarmComponent, search_component
 from planner.edge_cost import edge_cost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
@@ -123,17 +123,16 @@ def _by_component(
     return join_pieces(problem, pieces)
 
 
-def _warm(plan: Allocation, prices: Prices, part: Component) -> WarmEdge:
-    """What the search of a component of one edge begins from."""
-    e = int(part.edges[0])
-    return WarmEdge(plan, plan.onloaded_em[0], prices.of_edge(e)[None])
+def _warm(plan: Allocation, prices: Prices, part: Component) -> WarmComponent:
+    """What the search of a component begins from."""
+    return WarmComponent(plan, plan.onloaded_em, prices.of_edges(part.edges)[None])
 
 
 def _by_decomposition(
     problem: Problem,
     plan: Allocation,
     allowed_cm: BoolArray,
-    warm: WarmEdge,
+    warm: WarmComponent,
     form: EdgeForm,
     options: Options,
     time_s: float,
@@ -143,8 +142,8 @@ def _by_decomposition(
         return plan
     bytes_cm = np.where(allowed_cm, problem.client_model_bytes_cm, np.inf)
     narrowed = problem.changed(client_model_bytes_cm=bytes_cm)
-    limits = EdgeOptions(options.fill, max(GAP, options.gap), time_s)
-    found = search_edge(narrowed, edge_cost(narrowed, form), limits, warm)
+    limits = SearchOptions(options.fill, max(GAP, options.gap), time_s)
+    found = search_component(narrowed, edge_cost(narrowed, form), limits, warm)
     return _better(problem, plan, found.allocation)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
 from planner.attachments import Component
-from planner.decomposition.edge_search import OF_GAP, WarmEdge
+from planner.decomposition.component_search import OF_GAP, WarmComponent
 from planner.edge_cost import edge_cost
 from planner.fits import room
 from planner.options import EdgeForm, Options
@@ -37,15 +37,15 @@ class WarmRoutes:
     """Edges whose models fit their window."""
     prices: Prices
 
-    def of(self, part: Component, further: FloatArray | None) -> WarmEdge | None:
-        """What the search of a component of one edge begins from, with `further` rows of prices;
-        None where its models do not fit."""
-        e = int(part.edges[0])
-        if not self.fits_e[e]:
+    def of(self, part: Component, further: FloatArray | None) -> WarmComponent | None:
+        """What the search of a component begins from, with `further` rows of prices; None where
+        the models of one of its edges do not fit."""
+        if not self.fits_e[part.edges].all():
             return None
-        row = self.prices.of_edge(e)[None]
-        rows = row if further is None else np.concatenate([row, further])
-        return WarmEdge(self.allocation.part(part), self.held_em[e], rows)
+        rows = self.prices.of_edges(part.edges)[None]
+        if further is not None and further.shape[1] == rows.shape[1]:
+            rows = np.concatenate([rows, further])
+        return WarmComponent(self.allocation.part(part), self.held_em[part.edges], rows)
 
 
 def warm_routes(

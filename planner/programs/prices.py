@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.problem import FloatArray, Problem
 
@@ -44,9 +45,12 @@ class Prices:
             np.zeros(len(problem.client_of_a)), np.zeros(E), np.zeros((E, T)), 0.0,
         )  # fmt: skip
 
-    def of_edge(self, e: int) -> FloatArray:
-        """(rho_t..., sigma, eta) of decomposition: an edge's service, backhaul and work."""
-        return np.array([*self.service_et[e], self.uplink_e[e], self.window_e[e]])
+    def of_edges(self, edges: NDArray[np.int64]) -> FloatArray:
+        """(rho_et..., sigma_e..., eta_e...) of decomposition: service, backhaul and work of these
+        edges."""
+        return np.concatenate(
+            [self.service_et[edges].ravel(), self.uplink_e[edges], self.window_e[edges]]
+        )
 
     def link_a(self, problem: Problem) -> FloatArray:
         """Price of a byte/s from a client to its edge by each attachment."""

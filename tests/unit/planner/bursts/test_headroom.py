@@ -14,7 +14,7 @@ from planner.bursts.headroom_row import headroom_cost, headroom_rows
 from planner.bursts.late_windows import late_share_e
 from planner.bursts.window_routes import thin
 from planner.certificate import Status
-from planner.decomposition.edge_search import EdgeOptions
+from planner.decomposition.component_search import SearchOptions
 from planner.evaluate import evaluate, window_work_f11
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
@@ -120,11 +120,11 @@ def test_the_search_for_a_bound_keeps_to_a_tenth_of_the_time_and_what_it_lacks_i
     options = Options(overrun=0.05, time_limit_s=60.0)
     turns_s: list[float] = []
 
-    def stopped(piece: object, cost: object, limits: EdgeOptions) -> SimpleNamespace:
+    def stopped(piece: object, cost: object, limits: SearchOptions) -> SimpleNamespace:
         turns_s.append(limits.time_limit_s)
         return SimpleNamespace(bound_qps=np.inf, late=True)
 
-    monkeypatch.setattr("planner.policies.decomposed_bound.search_edge", stopped)
+    monkeypatch.setattr("planner.policies.decomposed_bound.search_component", stopped)
     assert decomposed_bound(problem, options) == relaxed_bound(problem, options)
     # Nothing is used up by searches that end at once, so the last turn may take all that is left.
     assert turns_s[0] <= 6.0 / 6

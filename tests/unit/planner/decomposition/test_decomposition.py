@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.decomposition import edge_data
+from planner.decomposition import client_sets
 from planner.decomposition.best_set import best_of_sets
 from planner.decomposition.client_kernel import ClientProblem
 from planner.decomposition.edge_kernel import EdgeModels, edge_value
@@ -21,9 +21,9 @@ from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
 from planner.decomposition.model_sets import enumerate_sets
 from planner.decomposition.routing_layout import (
     COMPUTE,
-    EDGE_FLOWS,
     UPLINK,
     VALUE,
+    edge_flows,
     routing_length,
 )
 from planner.evaluate import evaluate
@@ -114,7 +114,7 @@ def test_the_client_subproblem_is_exact_and_its_routing_earns_its_value(
     assert chosen >= 0
     assert routing[COMPUTE] <= data["beta"] * (1 + 1e-9) + 1e-12
     assert routing[UPLINK] <= data["kappa"] * (1 + 1e-9) + 1e-12
-    earned = routing[VALUE] + routing[EDGE_FLOWS] @ data["service_t"]
+    earned = routing[VALUE] + edge_flows(routing[None], 3)[0] @ data["service_t"]
     assert earned == pytest.approx(value, rel=1e-7, abs=1e-7)
 
 
@@ -139,21 +139,32 @@ def test_every_maximal_set_is_enumerated(seed: int) -> None:
 @given(seed=SEEDS)
 def test_the_best_edge_set_is_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    K, M, T = 3, 7, 3
-    gain_kmt = rng.random((K, M, T)) * (rng.random((K, M, T)) < 0.6)
-    base_k, cost_km = rng.random(K), 0.4 * rng.random((K, M))
-    size_m, fixed_m = rng.uniform(0.5, 2, M), rng.uniform(0, 1, M)
+    K, J, T = 3, 7, 3
+    edges = 1 + seed % 3
+    edge_j = np.sort(rng.integers(0, edges, J))
+    gain_kjt = rng.random((K, J, T)) * (rng.random((K, J, T)) < 0.6)
+    base_k, cost_kj = rng.random(K), 0.4 * rng.random((K, J))
+    size_j, fixed_j = rng.uniform(0.5, 2, J), rng.uniform(0, 1, J)
+    memory_e, window_e = np.full(edges, 3.0 / edges), np.full(edges, 1.5 / edges)
     best = -np.inf
-    for k in range(M + 1):
-        for chosen in combinations(range(M), k):
-            m = list(chosen)
-            if size_m[m].sum() <= 3.0 and fixed_m[m].sum() <= 1.5:
-                covered = gain_kmt[:, m].max(axis=1, initial=0.0).sum(axis=1)
-                best = max(best, float((base_k - cost_km[:, m].sum(axis=1) + covered).min()))
-    arguments = LinearCuts(base_k, gain_kmt, cost_km), EdgeBudgets(size_m, 3.0, fixed_m, 1.5)
-    value, mask, _ = select_set(*arguments, 0.0, 10**6)
+    for k in range(J + 1):
+        for chosen in combinations(range(J), k):
+            own = [[j for j in chosen if edge_j[j] == e] for e in range(edges)]
+            if all(
+                size_j[j].sum() <= memory_e[e] and fixed_j[j].sum() <= window_e[e]
+                for e, j in enumerate(own)
+            ):
+                value_k = base_k - cost_kj[:, list(chosen)].sum(axis=1)
+                for j in own:
+                    value_k = value_k + gain_kjt[:, j].max(axis=1, initial=0.0).sum(axis=1)
+                best = max(best, float(value_k.min()))
+    arguments = (
+        LinearCuts(base_k, gain_kjt, cost_kj),
+        EdgeBudgets(edge_j, size_j, memory_e, fixed_j, window_e),
+    )
+    value, mask, _ = select_set(*arguments, 0.0, 10**6, 10**6)
     assert value == pytest.approx(max(best, 0.0))
-    above, nothing, _ = select_set(*arguments, best + 1e-6, 10**6)
+    above, nothing, _ = select_set(*arguments, best + 1e-6, 10**6, 10**6)
     assert above == pytest.approx(best + 1e-6)
     assert not nothing.any()
     assert mask.sum() > 0 or best <= float(base_k.min())
@@ -176,9 +187,11 @@ def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     arguments = (active, edge, data["service_t"])
     assert edge_value(*arguments) == pytest.approx(unwrap(edge_value)(*arguments), rel=1e-12)
     cuts = LinearCuts(rng.random(2), rng.random((2, 7, 3)), rng.random((2, 7)) / 5)
-    budgets = EdgeBudgets(data["bytes_m"], 8.0, rng.random(7), 2.0)
-    value, mask, nodes = select_set(cuts, budgets, 0.0, 10**6)
-    again, same, count = unwrap(select_set)(cuts, budgets, 0.0, 10**6)
+    budgets = EdgeBudgets(
+        np.zeros(7, np.int64), data["bytes_m"], np.array([8.0]), rng.random(7), np.array([2.0])
+    )
+    value, mask, nodes = select_set(cuts, budgets, 0.0, 10**6, 10**6)
+    again, same, count = unwrap(select_set)(cuts, budgets, 0.0, 10**6, 10**6)
     assert value == pytest.approx(again, rel=1e-12)
     assert nodes == count
     np.testing.assert_array_equal(mask, same)
@@ -254,9 +267,9 @@ def test_model_sets_are_kept_from_plan_to_plan_up_to_a_limit(
         counted.append(1)
         return enumerate_sets(*arguments)
 
-    kept = edge_data._KnownSets()
-    monkeypatch.setattr(edge_data, "enumerate_sets", count_and_enumerate)
-    monkeypatch.setattr(edge_data, "_known_sets", kept)
+    kept = client_sets._KnownSets()
+    monkeypatch.setattr(client_sets, "enumerate_sets", count_and_enumerate)
+    monkeypatch.setattr(client_sets, "_known_sets", kept)
     problem = random_problem(2, clients=4, models=8)
     first = solve(problem, "certified", Options(overrun=None))
     clients = len(counted)
@@ -264,7 +277,7 @@ def test_model_sets_are_kept_from_plan_to_plan_up_to_a_limit(
     again = solve(problem.changed(load_ct=2 * problem.load_ct), "certified", Options(overrun=None))
     assert len(counted) == clients
     assert again.evaluation.feasible
-    monkeypatch.setattr(edge_data, "KEPT_BYTES", 1)
+    monkeypatch.setattr(client_sets, "KEPT_BYTES", 1)
     kept.keep(("other",), real_sets := (np.zeros(1, np.int64), np.zeros(0, np.int64)))
     assert list(kept.of.values()) == [real_sets]
     assert solve(problem, "certified", Options(overrun=None)).objective == first.objective
@@ -274,7 +287,7 @@ def test_model_sets_are_kept_from_plan_to_plan_up_to_a_limit(
 def test_too_many_model_sets_are_relaxed_not_truncated(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge_data, "SET_LIMIT", 2)
+    monkeypatch.setattr(client_sets, "SET_LIMIT", 2)
     problem = random_problem(seed, models=10)
     best = solve(problem, "exact", Options(overrun=None, gap=1e-6)).certificate
     found = solve(problem, "certified", Options(overrun=None, gap=1e-3))

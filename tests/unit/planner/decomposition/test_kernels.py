@@ -27,15 +27,14 @@ from planner.decomposition.best_set import (
 )
 from planner.decomposition.client_kernel import ClientProblem, routing_of_set
 from planner.decomposition.compiled import digest_of_sources
-from planner.decomposition.edge_kernel import EdgeModels, edge_value, lowest_bound
+from planner.decomposition.edge_kernel import EdgeModels, edge_value, edge_values
 from planner.decomposition.model_sets import ModelSets, enumerate_sets
 from planner.decomposition.routing_layout import (
-    BACKHAUL,
     COMPUTE,
-    EDGE_FLOWS,
-    MASTER_PART,
     UPLINK,
     VALUE,
+    cloud_flows,
+    edge_flows,
     routing_length,
 )
 from planner.policies import Options, solve
@@ -66,14 +65,13 @@ def client_problem(seed: int) -> ClientProblem:
 
 @pytest.mark.parametrize("tasks", [1, 2, 7])
 def test_the_positions_of_a_routing_are_disjoint_and_cover_it(tasks: int) -> None:
-    positions = np.arange(routing_length(tasks))
-    single = [COMPUTE, UPLINK, VALUE, BACKHAUL]
-    flows = positions[EDGE_FLOWS].tolist()
-    assert len(flows) == tasks
-    assert sorted(single + flows) == positions.tolist()
+    positions = np.arange(float(routing_length(tasks)))
+    single = [COMPUTE, UPLINK, VALUE]
+    flows = edge_flows(positions[None], tasks)[0].tolist()
+    sent = cloud_flows(positions[None], tasks)[0].tolist()
+    assert len(flows) == len(sent) == tasks
+    assert single + flows + sent == positions.tolist()
     assert flows[0] == routing_layout.FIRST_EDGE_FLOW
-    # The master must see everything that clients share, and nothing that is their own.
-    assert sorted([VALUE, BACKHAUL, *flows]) == positions[MASTER_PART].tolist()
 
 
 def test_a_routing_adds_up_to_what_the_client_does_by_hand() -> None:
@@ -88,10 +86,10 @@ def test_a_routing_adds_up_to_what_the_client_does_by_hand() -> None:
     value, compute_price, uplink_price = routing_of_set(np.array([0]), client, routing)
     assert value == pytest.approx(2 * 0.5 + 3 * 0.6 + 5 * 0.9)
     assert (compute_price, uplink_price) == (0.0, 0.0)
-    assert routing[EDGE_FLOWS].tolist() == [2.0, 0.0, 0.0]
+    assert edge_flows(routing[None], 3).tolist() == [[2.0, 0.0, 0.0]]
     assert routing[COMPUTE] == pytest.approx(5 * 0.02)
     assert routing[UPLINK] == pytest.approx(2 * 10 + 3 * 20)
-    assert routing[BACKHAUL] == pytest.approx(3 * 20)
+    assert cloud_flows(routing[None], 3).tolist() == [[0.0, 3.0, 0.0]]
     assert routing[VALUE] == pytest.approx(3 * 0.8 + 5 * 0.9)
 
 
@@ -135,10 +133,8 @@ def test_what_an_edge_earns_is_the_value_of_its_linear_program(seed: int) -> Non
         values.append(linear_program_of_edge(held, edge, price_t))
         assert value == pytest.approx(values[-1], rel=1e-7, abs=1e-9)
         assert work_price >= 0
-    clients_k = rng.uniform(0, 5, 4)
-    bound, k, _ = lowest_bound(held, edge, clients_k, price_kt)
-    assert bound == pytest.approx(min(clients_k + values), rel=1e-7, abs=1e-9)
-    assert k == np.argmin(clients_k + values)
+    value_k, _ = edge_values(held, edge, price_kt)
+    assert value_k == pytest.approx(values, rel=1e-7, abs=1e-9)
 
 
 def edge_models(rng: np.random.Generator) -> EdgeModels:

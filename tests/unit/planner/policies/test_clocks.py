@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planner.certificate import Status, status_of
-from planner.decomposition.edge_search import EdgeResult
+from planner.decomposition.component_search import ComponentResult
 from planner.instances import sample_problem
 from planner.policies import Options, certified, solve
 
@@ -31,7 +31,7 @@ def test_time_that_easy_edges_leave_goes_to_the_hard_ones(
     shares_s: list[float] = []
     real = certified._run_job
 
-    def run(job: Any) -> EdgeResult:
+    def run(job: Any) -> ComponentResult:
         nonlocal now_s
         shares_s.append(job[2].time_limit_s)
         now_s += 1.0 if len(shares_s) == 2 else 0.0
@@ -46,7 +46,7 @@ def test_time_that_easy_edges_leave_goes_to_the_hard_ones(
 def test_a_plan_that_ran_out_of_time_says_so(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real = certified._run_job
 
-    def stopped(job: Any) -> EdgeResult:
+    def stopped(job: Any) -> ComponentResult:
         found = real(job)
         return replace(found, bound_qps=1.2 * found.value_qps, late=True)
 
