@@ -51,6 +51,10 @@ class Plan(Document):
     routes: tuple[Route, ...]
     fill: float = Field(default=1.0, gt=0, le=1, description="share of compute budgets planned")
     overrun: float | None = Field(default=None, description="delta of F11, if windows keep it")
+    load_qps: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(
+        default_factory=dict,
+        description="client -> task -> queries/s that the plan is made for; older files lack it",
+    )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
         description="client -> dispersion of its queries in a window T_b that the plan is made for "
@@ -91,10 +95,15 @@ def plan_of(
     }
     in_cloud = sorted({int(m) for m in problem.cloud_model_t if m >= 0})
     onloading[problem.cloud] = tuple(models[m] for m in in_cloud)
+    load_qps = {
+        client: {task: qps for task, qps in zip(problem.tasks, load_t, strict=True) if qps > 0}
+        for client, load_t in zip(problem.clients, problem.load_ct.tolist(), strict=True)
+    }
     dispersion = dict(zip(problem.clients, problem.dispersion_c.tolist(), strict=True))
     return Plan(
         version=version,
         problem_digest=problem.digest,
+        load_qps=load_qps,
         dispersion={client: value for client, value in dispersion.items() if value != 1.0},
         burst_correlation=problem.burst_correlation if np.any(problem.dispersion_c != 1) else None,
         policy=policy,

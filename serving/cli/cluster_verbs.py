@@ -20,13 +20,13 @@ from planner.plan import Plan
 from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
-    DemandFile,
     Json,
     PlanFile,
+    PlannedDemand,
     ProfilesFile,
     load_setting,
     models_of,
-    pick_phase,
+    planned_phase,
 )
 from serving.cli.options import DURATION_S, PHASE, PORT, PROFILE_S, number
 from serving.cli.output import check_output, save_result
@@ -74,8 +74,8 @@ def status(
     ] = None,
     plan: PlanFile = Path("out/plan.json"),
     profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: DemandFile = SPECS / "demo-demand.yaml",
-    phase: Annotated[int, number(PHASE, help="phase of the demand the plan was made for")] = 0,
+    demand: PlannedDemand = None,
+    phase: Annotated[int, number(PHASE, help="of the demand named with --demand")] = 0,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +96,8 @@ def status(
         from serving.verdicts.judge import PlannedFor
 
         setting = load_setting(None, profiles)
-        wanted = PlannedFor(setting, Plan.load(plan), pick_phase(demand, phase))
+        made = Plan.load(plan)
+        wanted = PlannedFor(setting, made, planned_phase(made, plan, demand, phase))
     local.connect()
     from serving.deploy.fleet import Fleet
 

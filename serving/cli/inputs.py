@@ -20,7 +20,7 @@ from models.tasks import find_task
 from models.zoo.cards import ModelCard
 from models.zoo.inputs import input_of
 from models.zoo.registry import ZOO_VARIABLE, list_models
-from planner.plan import PlanError
+from planner.plan import Plan, PlanError
 from planner.problem import Problem, ProblemError
 from profiling.profile import Profiles
 from profiling.published import refuse_unpublished
@@ -32,9 +32,9 @@ from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
-    "DemandFile", "ImageCount", "Json", "PlanFile", "ProfilesFile", "Routes", "Seed", "Spill",
-    "TopologyFile", "check_events", "load_labelled", "load_setting", "models_of", "naming_demand",
-    "naming_plan", "pick_phase", "pick_traffic", "state_problem",
+    "DemandFile", "ImageCount", "Json", "PlanFile", "PlannedDemand", "ProfilesFile", "Routes",
+    "Seed", "Spill", "TopologyFile", "check_events", "load_labelled", "load_setting", "models_of",
+    "naming_demand", "naming_plan", "pick_phase", "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -50,6 +50,12 @@ Routes = Annotated[
 ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
 ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
 DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
+PlannedDemand = Annotated[
+    Path | None,
+    typer.Option(
+        "--demand", help="demand YAML the plan was made for; default: what plan.json states"
+    ),
+]
 TopologyFile = Annotated[
     Path | None,
     typer.Option(help="topology YAML; default: that of the running cluster, or the demo's"),
@@ -124,6 +130,21 @@ def pick_phase(demand: Path, phase: int) -> Phase:
     if not 0 <= phase < len(phases):
         raise InputError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
     return phases[phase]
+
+
+def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -> Phase:
+    """The load that a plan was made for: a phase of `demand`, or without it what the plan, read
+    from `file`, says itself. Raises `InputError` for a plan of an older version without one."""
+    if demand is not None:
+        return pick_phase(demand, phase)
+    if not plan.load_qps:
+        raise InputError(f"{file}: does not say for what load it was made; name it with --demand")
+    return Phase(
+        duration_s=1.0,
+        rates_qps=plan.load_qps,
+        dispersion=plan.dispersion,
+        burst_correlation=plan.burst_correlation,
+    )
 
 
 def load_setting(topology: Path | None, profiles: Path) -> Setting:

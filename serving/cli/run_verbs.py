@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.demand import Demand, Phase
+from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path
@@ -21,6 +21,7 @@ from serving.cli.inputs import (
     ImageCount,
     Json,
     PlanFile,
+    PlannedDemand,
     ProfilesFile,
     Routes,
     Seed,
@@ -31,6 +32,7 @@ from serving.cli.inputs import (
     naming_plan,
     pick_phase,
     pick_traffic,
+    planned_phase,
     state_problem,
 )
 from serving.cli.options import AUDITED, DURATION_S, PHASE, number
@@ -206,7 +208,7 @@ def report(
         "out/measurements.parquet"
     ),
     profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: DemandFile = SPECS / "demo-demand.yaml",
+    demand: PlannedDemand = None,
     routing: Routes = RoutingMode.SHARES,
     strict: Strict = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/report"),
@@ -221,7 +223,7 @@ def report(
     gallery = measurements.with_name("gallery.json")
     measured = summarise_run(rows)
     regret = regret_of(rows, setting)
-    phase = Demand.load(demand).phases[0]
+    phase = planned_phase(wanted, plan, demand)
     placement = build_placement(setting.topology, wanted, phase, setting.profiles)
     from serving.verdicts.judge import PlannedFor, judge_run
 

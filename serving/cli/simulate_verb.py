@@ -15,7 +15,6 @@ from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
-    DemandFile,
     Json,
     PlanFile,
     ProfilesFile,
@@ -27,6 +26,7 @@ from serving.cli.inputs import (
     load_setting,
     naming_demand,
     pick_traffic,
+    planned_phase,
 )
 from serving.cli.options import DURATION_S, PHASE, number
 from serving.cli.output import check_output, save_result
@@ -44,7 +44,10 @@ __all__ = ["VERBS"]
 
 
 def simulate(
-    demand: DemandFile = SPECS / "demo-demand.yaml",
+    demand: Annotated[
+        Path | None,
+        typer.Option(help="demand YAML; default: the demo's, with --against what plan.json states"),
+    ] = None,
     plan: PlanFile = Path("out/plan.json"),
     profiles: ProfilesFile = Path("out/profiles.json"),
     topology: TopologyFile = None,
@@ -80,7 +83,6 @@ def simulate(
     check_output(output)
     wanted = Plan.load(plan)
     setting = load_setting(topology, profiles)
-    check_events(demand, setting.topology)
     if strict and against is None:
         raise InputError("--strict judges a run; name it with --against")
     if against is not None:
@@ -88,13 +90,18 @@ def simulate(
             raise InputError(
                 "--against sends what was measured; leave out --find-peak, --phase and --duration"
             )
-        asked = Demand.load(demand)
         from serving.verdicts.judge import PlannedFor
 
-        planned = PlannedFor(setting, wanted, asked.phases[0], routing)
+        planned = PlannedFor(setting, wanted, planned_phase(wanted, plan, demand), routing)
+        events: Sequence[TimelineEvent] = ()
+        if demand is not None:
+            check_events(demand, setting.topology)
+            events = Demand.load(demand).timeline
         rows = Measurements.load(against)
-        _compare(out, rows, planned, asked.timeline, spill, output, strict)
+        _compare(out, rows, planned, events, spill, output, strict)
         return
+    demand = demand or SPECS / "demo-demand.yaml"
+    check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
