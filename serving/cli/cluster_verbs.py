@@ -96,7 +96,9 @@ def status(
         from serving.verdicts.judge import PlannedFor
 
         setting = load_setting(None, profiles)
-        wanted = PlannedFor(setting, Plan.load(plan), pick_phase(demand, phase))
+        judged = Plan.load(plan)
+        setting = setting.with_deadlines(judged.deadlines_s)
+        wanted = PlannedFor(setting, judged, pick_phase(demand, phase))
     local.connect()
     from serving.deploy.fleet import Fleet
 

@@ -23,6 +23,7 @@ from serving.cli.inputs import (
     Seed,
     Spill,
     TopologyFile,
+    check_class_names,
     check_events,
     load_setting,
     naming_demand,
@@ -79,7 +80,7 @@ def simulate(
     out = VerbOutput(as_json)
     check_output(output)
     wanted = Plan.load(plan)
-    setting = load_setting(topology, profiles)
+    setting = load_setting(topology, profiles).with_deadlines(wanted.deadlines_s)
     check_events(demand, setting.topology)
     if strict and against is None:
         raise InputError("--strict judges a run; name it with --against")
@@ -96,6 +97,7 @@ def simulate(
         _compare(out, rows, planned, asked.timeline, spill, output, strict)
         return
     phases, timeline = pick_traffic(out, demand, phase, duration)
+    check_class_names(demand, phases, wanted)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
         with naming_demand(demand):
