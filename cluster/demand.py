@@ -1,4 +1,5 @@
-"""Demand: how many queries per second each client asks of each task (lambda_it), by phase."""
+"""Demand: how many queries per second each client asks of each task (lambda_it), by phase, and
+within which time answers are wanted (D_t)."""
 
 from __future__ import annotations
 
@@ -17,6 +18,15 @@ from cluster.arrivals import (
     PoissonArrivals,
     ReplayArrivals,
 )
+from cluster.deadline_classes import (
+    Classes,
+    Deadlines,
+    check_classes,
+    check_names,
+    deadlines_of,
+    has_class,
+    split_rates,
+)
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent, check_order, nearest
@@ -33,7 +43,9 @@ class Phase(FrozenModel):
     """A stretch of time over which the mean rates hold, or move from one mix to another."""
 
     duration_s: float = Field(gt=0)
-    rates_qps: RatesQps = Field(description="client -> task -> queries/s")
+    rates_qps: RatesQps = Field(
+        description="client -> task, or class of one as TASK@CLASS -> queries/s"
+    )
     drift_to_qps: RatesQps | None = Field(
         default=None, description="rates at the end; from `rates_qps` to them in a straight line"
     )
@@ -87,6 +99,12 @@ class Phase(FrozenModel):
                     f"end at {self.duration_s:g} s"
                 )
         return self
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks, and classes of them, that some client asks, in the order of the file."""
+        asked = (task for rates in self.rates_qps.values() for task in rates)
+        return tuple(dict.fromkeys(asked))
 
     @property
     def total_qps(self) -> float:
@@ -161,6 +179,41 @@ class Demand(Document):
     timeline: tuple[TimelineEvent, ...] = Field(
         default=(), description="what happens meanwhile, in seconds from the first phase's start"
     )
+    deadlines_s: Deadlines = Field(
+        default_factory=dict,
+        description="task, or class of one as TASK@CLASS -> D_t, seconds within which its queries "
+        "are worth an answer (F13, F20)",
+    )
+    classes: Classes = Field(
+        default_factory=dict,
+        description="task -> class -> `share` of the task's queries and their `deadline_s` (F20): "
+        "a short way to write `rates_qps` of TASK@CLASS and their deadlines, which is written out "
+        "when the demand is made",
+    )
+
+    @model_validator(mode="after")
+    def _write_out_classes(self) -> Self:
+        check_names(self.deadlines_s, "deadlines_s")
+        check_classes(self.classes, (task for p in self.phases for task in p.tasks))
+        found = deadlines_of(self.classes)
+        check_names(found, "classes")
+        for name in sorted(found.keys() & self.deadlines_s.keys()):
+            raise ValueError(f"deadlines_s.{name}: `classes` states it too; leave one of them out")
+        phases = tuple(
+            _by_class(phase, self.classes, f"phases.{position}")
+            for position, phase in enumerate(self.phases)
+        )
+        deadlines_s = {**self.deadlines_s, **found}
+        for position, phase in enumerate(phases):
+            for name in phase.tasks:
+                if has_class(name) and name not in deadlines_s:
+                    raise ValueError(
+                        f"phases.{position}.rates_qps: {name} is a class without a deadline; state "
+                        "it in `deadlines_s`"
+                    )
+        for field, value in (("phases", phases), ("deadlines_s", deadlines_s), ("classes", {})):
+            object.__setattr__(self, field, value)  # the one moment at which it may change
+        return self
 
     @model_validator(mode="after")
     def _check_timeline(self) -> Self:
@@ -216,6 +269,22 @@ class Demand(Document):
                 begin_s += length_s
             start_s += whole.duration_s
         return tuple(phases), tuple(events)
+
+
+def _by_class(phase: Phase, classes: Classes, where: str) -> Phase:
+    """`phase` with each class as a task of its own. Raises `ValueError` where it is one already."""
+    if not classes:
+        return phase
+    update: dict[str, Any] = {}
+    for field in ("rates_qps", "drift_to_qps"):
+        stated: RatesQps | None = getattr(phase, field)
+        if stated is None:
+            continue
+        try:
+            update[field] = split_rates(stated, classes)
+        except ValueError as error:
+            raise ValueError(f"{where}.{field}.{error}") from None
+    return phase.model_copy(update=update)
 
 
 def _scaled(rates_qps: RatesQps, factor: float) -> RatesQps:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from cluster.deadline_classes import base_task, has_class
 from cluster.demand import Phase
 from cluster.topology import Node, Topology
 from models.zoo.cards import ModelCard
+from planner.deadline_classes import split_by_class
 from planner.onloading import greedy_cover
 from planner.problem import FloatArray, Problem, ProblemError
 from profiling.profile import Profiles
@@ -31,22 +33,30 @@ def build_problem(
 
     Tasks are those of `query_bytes` (bytes of one query going up), in its order. A model without
     a profile on a node cannot run there. The cloud serves each task with its most accurate model
-    (the cheapest of equals) that its memory holds. `deadline_s` are deadlines of tasks (F13; none
-    where left out). Raises `ProblemError` for an unknown client or
-    task in the demand, a task without answer size, or profiles of another topology.
+    (the cheapest of equals) that its memory holds. `deadline_s` are deadlines of tasks (F13) and of
+    classes of tasks (TASK@CLASS, F20), which are tasks of their own behind theirs; none where left
+    out. Raises `ProblemError` for an unknown client, task or class in the demand, a task without
+    answer size, or profiles of another topology.
     """
     if profiles.topology != topology.name:
         raise ProblemError(
             f"profiles.topology: measured for {profiles.topology!r}, not {topology.name!r}"
         )
     tasks = tuple(query_bytes)
+    deadline_s = deadline_s or {}
+    classes = [name for name in deadline_s if has_class(name)]
     for task in tasks:
         _known(task, answer_bytes, "answer_bytes")
+        if has_class(task):
+            raise ProblemError(f"query_bytes.{task}: '@' in a name stands before a class of a task")
     clients, edges, cloud = topology.clients, topology.edges, topology.cloud
-    for task in deadline_s or {}:
-        _known(task, tasks, "deadline_s")
+    for name in deadline_s:
+        _known(base_task(name), tasks, "deadlines_s")
     names = [node.name for node in clients]
-    load_ct = _loads(phase, names, tasks)
+    load_of = _loads(phase, names, (*tasks, *classes))
+    load_ct = np.zeros((len(names), len(tasks)))
+    for name, load_c in load_of.items():
+        load_ct[:, tasks.index(base_task(name))] += load_c
     for client in phase.dispersion:
         _known(client, names, "dispersion")
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
@@ -61,7 +71,7 @@ def build_problem(
     cloud_model_t = _serving_models(accuracy_mt, setup_m + marginal_m, held_m)
     serves_t = cloud_model_t >= 0
     T = np.arange(len(tasks))
-    return Problem(
+    problem = Problem(
         clients=tuple(node.name for node in clients),
         edges=tuple(node.name for node in edges),
         cloud=cloud.name,
@@ -94,7 +104,7 @@ def build_problem(
         ),
         edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
         cloud_compute=cloud.compute,
-        deadline_t=np.array([(deadline_s or {}).get(task, np.inf) for task in tasks]),
+        deadline_t=np.array([deadline_s.get(task, np.inf) for task in tasks]),
         rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
         edge_max_batch_e=np.array([float(node.max_batch) for node in edges]),
@@ -116,16 +126,23 @@ def build_problem(
         burst_correlation=phase.common_bursts,
         provenance=profiles.provenance,
     )
+    return split_by_class(problem, load_of, deadline_s) if classes else problem
 
 
-def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> FloatArray:
-    load_ct = np.zeros((len(clients), len(tasks)))
+def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> dict[str, FloatArray]:
+    """Queries/s of every task and class, by client (c)."""
+    load_of = {task: np.zeros(len(clients)) for task in tasks}
     for client, rates in phase.rates_qps.items():
         _known(client, clients, "rates_qps")
         for task, rate_qps in rates.items():
+            if has_class(task) and task not in load_of:
+                raise ProblemError(
+                    f"rates_qps.{client}.{task}: no deadline of this class is known; state it in "
+                    "`deadlines_s` or `classes` of the demand"
+                )
             _known(task, tasks, f"rates_qps.{client}")
-            load_ct[clients.index(client), tasks.index(task)] = rate_qps
-    return load_ct
+            load_of[task][clients.index(client)] = rate_qps
+    return load_of
 
 
 def _costs(

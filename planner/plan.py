@@ -67,6 +67,11 @@ class Plan(Document):
         description="of the rates of two clients, that the plan is made for (F17); left out where "
         "none of them bursts",
     )
+    deadlines_s: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="task, or class of one as TASK@CLASS -> seconds within which it is to "
+        "be answered (F13, F20); none if left out",
+    )
     predicted: EvaluationSummary | None = None
     certificate: Certificate | None = None
     provenance: Provenance | None = None
@@ -100,12 +105,14 @@ def plan_of(
         for client, load_t in zip(problem.clients, problem.load_ct.tolist(), strict=True)
     }
     dispersion = dict(zip(problem.clients, problem.dispersion_c.tolist(), strict=True))
+    deadlines_s = dict(zip(problem.tasks, problem.deadline_t.tolist(), strict=True))
     return Plan(
         version=version,
         problem_digest=problem.digest,
         load_qps=load_qps,
         dispersion={client: value for client, value in dispersion.items() if value != 1.0},
         burst_correlation=problem.burst_correlation if np.any(problem.dispersion_c != 1) else None,
+        deadlines_s={name: limit_s for name, limit_s in deadlines_s.items() if limit_s < np.inf},
         policy=policy,
         onloading=onloading,
         routes=tuple(_routes(problem, allocation)),

@@ -37,9 +37,9 @@ class RefusalReason(StrEnum):
     """Why a query was not answered: the word that answers, metrics and measurements carry.
 
     `sentence` explains it to people. `is_fault` tells a node's failure, after which a query is
-    tried elsewhere, from a decision. `is_full` tells a want of room on the way that was picked: the
-    query takes another one that has room, if there is one. `passes_soon` tells a want of room at a
-    device, which the node below repeats by itself until room is expected.
+    tried elsewhere, from a decision. `is_full` tells a want of room on the way that was picked, or
+    of time: the query takes another one that has it, if there is one. `passes_soon` tells a want of
+    room at a device, which the node below repeats by itself until room is expected.
     """
 
     sentence: str
@@ -75,7 +75,7 @@ class RefusalReason(StrEnum):
     SHED = "shed", "the plan serves only a part of this load"
     OVERLOADED = "overloaded", "the device could not answer within its bound", False, True, True
     QUEUE_FULL = "queue_full", "as many queries wait for the device as may", False, True, True
-    DEADLINE = "deadline", "the answer would come, or came, too late for the caller"
+    DEADLINE = "deadline", "the answer would come, or came, too late for the caller", False, True
     LINK_FULL = (
         "link_full", "the link's backlog, or what is under way on it, is at its bound", False, True,
     )  # fmt: skip

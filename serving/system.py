@@ -26,7 +26,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One image and the task asked of it, arriving at one client node."""
+    """One image and the task asked of it, or class of one (F20), arriving at one client node."""
 
     client: str
     task: str

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.attachments import by_edge
+from planner.deadline_classes import tasks_served_m
 from planner.options import Options
 from planner.policies.alternation import pack
 from planner.policies.certified import roughly_certified
@@ -26,7 +27,7 @@ __all__ = ["greedy_accuracy", "greedy_density", "no_batching", "single_task_only
 def single_task_only(problem: Problem, options: Options) -> Solution:
     """The library without its multi-task models (the cloud keeps its own)."""
     begun_s = time.perf_counter()
-    many_m = (problem.accuracy_mt > 0).sum(axis=1) > 1
+    many_m = tasks_served_m(problem) > 1
     restricted = problem.changed(
         client_model_bytes_cm=np.where(many_m, np.inf, problem.client_model_bytes_cm),
         edge_model_bytes_em=np.where(many_m, np.inf, problem.edge_model_bytes_em),

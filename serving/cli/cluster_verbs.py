@@ -96,8 +96,9 @@ def status(
         from serving.verdicts.judge import PlannedFor
 
         setting = load_setting(None, profiles)
-        made = Plan.load(plan)
-        wanted = PlannedFor(setting, made, planned_phase(made, plan, demand, phase))
+        judged = Plan.load(plan)
+        setting = setting.with_deadlines(judged.deadlines_s)
+        wanted = PlannedFor(setting, judged, planned_phase(judged, plan, demand, phase))
     local.connect()
     from serving.deploy.fleet import Fleet
 

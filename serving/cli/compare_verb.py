@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.demand import Demand
 from cluster.providers import local
 from cluster.specs import SPECS
 from planner.policies import DEFAULT, Options, find_policy, solve
@@ -57,7 +58,7 @@ def compare(
     """
     out = VerbOutput(as_json)
     policies = [find_policy(name).name for name in policy or COMPARED]
-    setting = load_setting(None, profiles)
+    setting = load_setting(None, profiles).with_deadlines(Demand.load(demand).deadlines_s)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     state = local.connect()
     check_events(demand, state.topology)

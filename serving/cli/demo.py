@@ -73,20 +73,21 @@ def run_demo(
     started_s = time.monotonic()
     topology = Topology.load(SPECS / "demo.yaml")
     known = None if profiles is None else load_setting(SPECS / "demo.yaml", profiles)
-    phases = list(Demand.load(SPECS / "demo-demand.yaml").phases)
+    demand = Demand.load(SPECS / "demo-demand.yaml")
+    phases = list(demand.phases)
     if duration_s is not None:
         phases = [phase.model_copy(update={"duration_s": duration_s}) for phase in phases]
     with out.busy("1 up: starting Ray with one resource a node"):
         state = local.up(topology, say=out.say)
     try:
         local.connect()
-        setting = known or _profile(out, folder, topology)
+        setting = (known or _profile(out, folder, topology)).with_deadlines(demand.deadlines_s)
         save_result(setting.profiles.save, folder / "profiles.json")
         solutions = _plan(out, folder, setting, phases[0], seed)
         with out.busy(f"4 deploy: starting {len(topology.nodes)} nodes"):
             fleet = Fleet.launch(
                 topology,
-                setting.tasks,
+                setting.base_tasks,
                 setting.largest_query_bytes,
                 state.link_token,
                 profiles=setting.profiles,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.deadline_classes import base_task, class_labels, has_class
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers.state import find_cluster
@@ -33,8 +34,9 @@ from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "PlannedDemand", "ProfilesFile", "Routes",
-    "Seed", "Spill", "TopologyFile", "check_events", "load_labelled", "load_setting", "models_of",
-    "naming_demand", "naming_plan", "pick_phase", "pick_traffic", "planned_phase", "state_problem",
+    "Seed", "Spill", "TopologyFile", "check_class_names", "check_events", "load_labelled",
+    "load_setting", "models_of", "naming_demand", "naming_plan", "pick_phase", "pick_traffic",
+    "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -124,6 +126,17 @@ def check_events(demand: Path, topology: Topology) -> None:
         raise InputError(f"{demand}: {error}") from None
 
 
+def check_class_names(demand: Path, phases: Sequence[Phase], plan: Plan) -> None:
+    """Raise `InputError` for a deadline class (F20) that `phases` ask and `plan` does not know."""
+    for name in (name for phase in phases for name in phase.tasks if has_class(name)):
+        if name not in plan.deadlines_s:
+            known = class_labels(base_task(name), plan.deadlines_s)
+            raise InputError(
+                f"{demand}: the plan has no class {name}, of {base_task(name)} it has "
+                f"{', '.join(known) or 'none'}; `testbed plan` makes one for this demand"
+            )
+
+
 def pick_phase(demand: Path, phase: int) -> Phase:
     """A phase of a demand file. Raises `InputError` if it has none of that number."""
     phases = Demand.load(demand).phases
@@ -187,7 +200,7 @@ def models_of(benchmark: str) -> tuple[ModelCard, ...]:
 
 def load_labelled(out: VerbOutput, phases: Sequence[Phase], count: int) -> LabelledImages:
     """The first `count` labelled images of the test splits that the demand's tasks belong to."""
-    tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
+    tasks = {base_task(task) for phase in phases for task in phase.tasks}
     splits = []
     for name in sorted({find_task(task).benchmark for task in tasks}):
         taken = input_of(list_models(name), tasks)

@@ -104,10 +104,11 @@ def live(
         state = load_state(state_file(folder), version)
         if state is not None:
             out.say(f"goes on from plan version {version}, with what was seen before")
+        in_force = state or LoopState(plan=present.model_copy(update={"version": version}))
         loop = ReplanLoop(
             fleet,
-            state or LoopState(plan=present.model_copy(update={"version": version})),
-            setting,
+            in_force,
+            setting.with_deadlines(in_force.plan.deadlines_s),
             ReplanOptions(
                 period_s=period,
                 planning_limit_s=planning,

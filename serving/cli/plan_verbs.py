@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
 from cluster.specs import SPECS
@@ -137,7 +138,7 @@ def plan(
         stated = Problem.load(problem)
     else:
         check_output(beside)
-        setting = load_setting(topology, profiles)
+        setting = load_setting(topology, profiles).with_deadlines(Demand.load(demand).deadlines_s)
         stated = state_problem(setting, demand, phase)
     energy = energy_goal(stated, busy_watts, max_watts, joule_price)
     if energy is not None and objective != "mean":

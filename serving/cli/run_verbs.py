@@ -26,6 +26,7 @@ from serving.cli.inputs import (
     Routes,
     Seed,
     Spill,
+    check_class_names,
     check_events,
     load_labelled,
     load_setting,
@@ -96,7 +97,7 @@ def deploy(
     check_folder(PROMETHEUS, "targets for Prometheus")
     door = read_door(listen, token_file, access_log)
     wanted = Plan.load(plan)
-    setting = load_setting(None, profiles)
+    setting = load_setting(None, profiles).with_deadlines(Demand.load(demand).deadlines_s)
     with naming_plan(plan, f"phase {phase} of {demand}"):
         refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
     fleet = running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
@@ -158,6 +159,7 @@ def drive(
     check_output(pictures)
     wanted = Plan.load(plan)
     phases, timeline = pick_traffic(out, demand, phase, duration)
+    check_class_names(demand, phases, wanted)
     state = local.connect()
     check_events(demand, state.topology)
     fleet = running_fleet(state)
@@ -220,6 +222,7 @@ def report(
     setting = load_setting(None, profiles)
     rows = Measurements.load(measurements)
     wanted = Plan.load(plan)
+    setting = setting.with_deadlines(wanted.deadlines_s)
     gallery = measurements.with_name("gallery.json")
     measured = summarise_run(rows)
     regret = regret_of(rows, setting)
@@ -305,7 +308,7 @@ def running_or_launched(
     with out.busy(f"starting {len(state.topology.nodes)} nodes", changes=True):
         return Fleet.launch(
             state.topology,
-            setting.tasks,
+            setting.base_tasks,
             setting.largest_query_bytes,
             state.link_token,
             door,

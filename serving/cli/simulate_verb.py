@@ -22,6 +22,7 @@ from serving.cli.inputs import (
     Seed,
     Spill,
     TopologyFile,
+    check_class_names,
     check_events,
     load_setting,
     naming_demand,
@@ -82,7 +83,7 @@ def simulate(
     out = VerbOutput(as_json)
     check_output(output)
     wanted = Plan.load(plan)
-    setting = load_setting(topology, profiles)
+    setting = load_setting(topology, profiles).with_deadlines(wanted.deadlines_s)
     if strict and against is None:
         raise InputError("--strict judges a run; name it with --against")
     if against is not None:
@@ -103,6 +104,7 @@ def simulate(
     demand = demand or SPECS / "demo-demand.yaml"
     check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
+    check_class_names(demand, phases, wanted)
 
     def run(asked: Sequence[Phase], chosen: int) -> Measurements:
         with naming_demand(demand):

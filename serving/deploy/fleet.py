@@ -40,8 +40,9 @@ from serving.node.links.link_condition import LinkCondition
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
-from serving.rollout.refuges import QueueRouting, refuges_of
+from serving.rollout.refuges import QueueRouting, Refuges, refuges_of
 from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
+from serving.rollout.ways_in_time import ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
@@ -221,14 +222,16 @@ class Fleet:
         `PlanChangeError` if the change broke off, with what the nodes hold now.
         """
         started_s = time.monotonic()
+        problem = setting.problem(phase)
         try:
-            refuse_broken_budgets(setting.problem(phase), plan)
+            refuse_broken_budgets(problem, plan)
         except BudgetError as error:
             _log.warning("refused a plan of %s: %s", plan.policy, error)
             raise
         if any(node.emulated for node in self.topology.nodes):
             running = {name: seen.emulated for name, seen in self.snapshots(without).items()}
             check_running(self.topology, setting.profiles, running)
+        refuges = refuges_of(self.topology, plan, setting.accuracy, ways_in_time(problem))
         store = find_assignments()
         owner = owner_of(f"a change to a plan of {plan.policy}")
         try:
@@ -242,6 +245,7 @@ class Fleet:
                         owner,
                         plan,
                         setting,
+                        refuges,
                         expected_version,
                         routing,
                         on_step,
@@ -271,6 +275,7 @@ class Fleet:
         owner: str,
         plan: Plan,
         setting: Setting,
+        refuges: Mapping[str, Refuges],
         expected_version: int | None,
         routing: RoutingMode,
         on_step: OnStep,
@@ -288,7 +293,6 @@ class Fleet:
             lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
             on_step,
         )
-        refuges = refuges_of(self.topology, plan, setting.accuracy)
         queues = QueueRouting.of(routing, setting.accuracy)
         return await change.run(plan, started_s, refuges, queues)
 

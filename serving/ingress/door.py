@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cluster.deadline_classes import base_task, class_labels, has_class
 from serving.errors import BadQueryError, NotServedError, RefusalReason, RefusedError, raise_first
 from serving.http.limits import Limits
 from serving.ingress.inference_protocol import (
@@ -68,7 +69,7 @@ class Door:
         """
         self.check_model(model)
         tasks = self._tasks_of(model, request.outputs)
-        statistics = self._statistics[model]
+        statistics = self._statistics_of(model)
         began_s = self._clock()
         outcome = "refused"
         try:
@@ -135,13 +136,13 @@ class Door:
             "extensions": list(EXTENSIONS),
             "plan_version": version,
             "tasks": list(self.tasks),
-            "models": list(self.models),
+            "models": [*self.models, *filter(has_class, self._node.table.deadlines_s)],
         }
 
     def tensors(self, model: str) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
         """The input and the outputs of `model`."""
         self.check_model(model)
-        return input_spec(self.size), output_specs(model, self.tasks, self.size)
+        return input_spec(self.size), output_specs(base_task(model), self.tasks, self.size)
 
     def describe_model(self, model: str) -> dict[str, Any]:
         """Model metadata."""
@@ -158,8 +159,10 @@ class Door:
         """`model_stats` of one model, or of all."""
         if model:
             self.check_model(model)
-        wanted = (model,) if model else self.models
-        told = [self._statistics[name].as_json(self._node.refused_early(name)) for name in wanted]
+        wanted = (model,) if model else tuple(self._statistics)
+        told = [
+            self._statistics_of(name).as_json(self._node.refused_early(name)) for name in wanted
+        ]
         return {"model_stats": told}
 
     def callers(self) -> dict[str, Any]:
@@ -168,11 +171,32 @@ class Door:
 
     def check_model(self, model: str, version: str = "") -> None:
         """Raise `BadQueryError` if there is no such model."""
-        if model not in self._statistics:
-            known = ", ".join(self.tasks)
-            raise BadQueryError(404, f"there is no task {shown(model)}; tasks: {known}, or {ALL}")
+        known = self._is_class(model) if has_class(model) else model in self._statistics
+        if not known:
+            raise BadQueryError(404, self._unknown(model, f", or {ALL}"))
         if version not in ("", VERSION):
             raise BadQueryError(404, f"model {model!r} has version {VERSION}, not {shown(version)}")
+
+    def _is_class(self, name: str) -> bool:
+        """Whether `name` is TASK@CLASS, and a deadline class (F20) of the plan in force."""
+        is_one = has_class(name) and base_task(name) in self.tasks
+        return is_one and name in self._node.table.deadlines_s
+
+    def _unknown(self, name: str, others: str = "") -> str:
+        """What is said of a name that is no task and no class; `others` may be named besides."""
+        task = base_task(name)
+        if has_class(name) and task in self.tasks:
+            known = ", ".join(class_labels(task, self._node.table.deadlines_s))
+            label = shown(name.removeprefix(task)[1:])
+            return f"{task} has no class {label}; its classes: {known or 'none'}"
+        return f"there is no task {shown(name)}; tasks: {', '.join(self.tasks)}{others}"
+
+    def _statistics_of(self, model: str) -> ModelStatistics:
+        """Those of a model that `check_model` knows; a class has them from its first request on."""
+        found = self._statistics.get(model)
+        if found is None:
+            found = self._statistics[model] = ModelStatistics(model)
+        return found
 
     def _tasks_of(self, model: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
         if model != ALL:
@@ -183,10 +207,8 @@ class Door:
                 f"outputs: model {model!r} has one, {OUTPUT!r}, got {', '.join(outputs[:3])[:80]}",
             )
         for name in outputs:
-            if name not in self.tasks:
-                raise BadQueryError(
-                    400, f"outputs: there is no task {shown(name)}; tasks: {', '.join(self.tasks)}"
-                )
+            if name not in self.tasks and not self._is_class(name):
+                raise BadQueryError(400, f"outputs: {self._unknown(name)}")
         if outputs:
             return tuple(dict.fromkeys(outputs))
         routes = self._node.table.routes

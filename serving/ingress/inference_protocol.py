@@ -1,6 +1,7 @@
 """Requests and responses of the Open Inference Protocol v2, whatever they travel in.
 
-A model's name is a task, or `all`. A request carries one tensor, `image`, UINT8 of shape
+A model's name is a task, a deadline class of one as TASK@CLASS (F20), or `all`. A request carries
+one tensor, `image`, UINT8 of shape
 (h, w, 3) or (n, h, w, 3). The response to a task has one tensor, `prediction`; the response to
 `all` has one for each task that the request's outputs name, called as the task is.
 """

@@ -49,7 +49,8 @@ def describe_pages(
 
 def describe_http(door: Door, config: DoorConfig, pages: Collection[str] = ()) -> Json:
     """The OpenAPI document of `door`, and of `pages` that it serves beside the protocol."""
-    model = {**_path("model", "a task, or `all`"), "schema": {"enum": list(door.models)}}
+    words = "a task, or `all`; under a plan with deadline classes also TASK@CLASS, see `/v2`"
+    model = {**_path("model", words), "schema": {"enum": list(door.models)}}
     document: Json = {
         "openapi": "3.1.0",
         "info": {

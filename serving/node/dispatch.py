@@ -10,6 +10,7 @@ from itertools import islice
 from math import inf
 from time import monotonic
 
+from cluster.deadline_classes import base_task
 from serving.errors import RefusalReason, RefusedError
 from serving.logs.logger import NodeLogger
 from serving.node.device.device import Device
@@ -126,16 +127,19 @@ class Dispatcher:
 
     def besides(self, tasks: tuple[str, ...], own: Target | None = None) -> Iterator[Target]:
         """Every way that all of `tasks` can take together but their `own`, each once: those of the
-        table, its refuges first; the own one by another link; then any model held here."""
+        table, its refuges first; the own one by another link; then any model held here. Where one
+        of `tasks` has a deadline those of the table only, which are in time for it (F13)."""
         here, table = self._node, self._router.table
         common = [table.ways(task) for task in tasks]
         ways = [target for target in common[0] if all(target in others for others in common[1:])]
+        if not table.deadlines_s.keys().isdisjoint(tasks):
+            return (target for target in dict.fromkeys(ways) if target != own)
         if own is not None and own.node not in (here, *self._uplinks):
             ways += [own._replace(via=hop) for hop in self._uplinks]
         ways += [
             Target(self._tier, here, model)
             for model in self._device.models
-            if set(tasks) <= set(self._tasks_of(model))
+            if set(map(base_task, tasks)) <= set(self._tasks_of(model))
         ]
         return (target for target in dict.fromkeys(ways) if target != own)
 
@@ -151,7 +155,8 @@ class Dispatcher:
             if refusal is None or refusal.reason.is_fault:
                 settled.append((ask, None))
                 continue
-            open_ways = self._with_room(self.besides(ask.tasks, ask.target), ask.tasks)
+            others = self.besides(ask.tasks, ask.target)
+            open_ways = self._with_room(others, ask.tasks, deadline_s)
             other = next(open_ways, None) if spills and refusal.reason.is_full else None
             if other is None:
                 return refusal
@@ -195,7 +200,10 @@ class Dispatcher:
                     raise RefusedError(RefusalReason.NO_WAY, f"{here} has no link to {target.node}")
                 return await uplink.call(asks, image, deadline_s)
             (ask,) = asks
-            served = await self._device.submit_all(target.model, ask.tasks, image, deadline_s)
+            # A model knows its tasks, and nothing of their classes (F20).
+            known = tuple(dict.fromkeys(map(base_task, ask.tasks)))
+            found = await self._device.submit_all(target.model, known, image, deadline_s)
+            served = {task: found[base_task(task)] for task in ask.tasks}
         except RefusedError as refusal:
             # Its traceback holds this frame, and with it the picture, for as long as it is kept.
             return [refusal.with_traceback(None)] * len(asks)
@@ -228,9 +236,10 @@ class Dispatcher:
         refusal: RefusedError,
         arrived_s: float,
     ) -> AskOutcome:
-        """Another way for an ask whose way is full, all its tasks together: the first that has
-        room. The refusal if none answers within what was promised."""
-        open_ways = self._with_room(self.besides(ask.tasks, ask.target), ask.tasks)
+        """Another way for an ask whose way is full, or too slow for it now, all its tasks together:
+        the first that has room. The refusal if none answers within what was promised."""
+        others = self.besides(ask.tasks, ask.target)
+        open_ways = self._with_room(others, ask.tasks, deadline_s)
         for target in islice(open_ways, MAX_TRIES):
             latest_s = self._promised_by(ask.target, target, arrived_s)
             if deadline_s is not None:
@@ -242,11 +251,17 @@ class Dispatcher:
                 return outcome._replace(spilled=refusal.reason)
         return refusal
 
-    def _with_room(self, ways: Iterable[Target], tasks: tuple[str, ...]) -> Iterator[Target]:
-        """Those of `ways` on which a query would be tried now, as far as is known here."""
+    def _with_room(
+        self, ways: Iterable[Target], tasks: tuple[str, ...], deadline_s: float | None
+    ) -> Iterator[Target]:
+        """Those of `ways` on which a query would be tried now, as far as is known here; none once
+        its deadline has passed."""
+        due_s = inf if deadline_s is None else deadline_s
         for target in ways:
+            if self._clock() >= due_s:
+                return
             if target.node == self._node:
-                if self._device.refusal(target.model) is None:
+                if self._device.refusal(target.model, due_s) is None:
                     yield target
                 continue
             uplink = self._uplink_to(target)

@@ -189,7 +189,8 @@ class NodeCore:
     ) -> dict[str, Routed]:
         """Answer several tasks of one image, all of them or none.
 
-        `deadline_s` is absolute, on the node's clock. Raises `NotServedError`, and `RefusedError`
+        `deadline_s` is absolute, on the node's clock; the deadlines that the plan has of tasks and
+        their classes (F13, F20) hold beside it. Raises `NotServedError`, and `RefusedError`
         (reason `DEADLINE` once an answer can no longer come in time).
         """
         for task in tasks:
@@ -197,6 +198,7 @@ class NodeCore:
         version = self._plan_version
         self._in_flight[version] += 1
         arrived_s = self._clock()
+        deadline_s = self._router.table.due_s(tasks, arrived_s, deadline_s)
         try:
             if deadline_s is not None and arrived_s >= deadline_s:
                 raise RefusedError(RefusalReason.DEADLINE, "the query's deadline has passed")

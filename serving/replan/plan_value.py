@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from planner.allocation import Allocation
+from planner.paths import local_open_cmt
 from planner.problem import FloatArray, Problem
 from serving.replan.scenarios import Moments
 
@@ -172,8 +173,10 @@ class RoutedPlan:
 
     @cached_property
     def _held_accuracy_ctm(self) -> FloatArray:
-        held_cm = self.allocation.onloaded_cm
-        return np.where(held_cm[:, None, :], self.capacity.accuracy_mt.T[None], 0.0)
+        """Accuracy c x t x m of what each client holds and answers in time (F13)."""
+        open_cmt = local_open_cmt(self.capacity) & self.allocation.onloaded_cm[:, :, None]
+        open_ctm = np.swapaxes(open_cmt, 1, 2)
+        return np.where(open_ctm, self.capacity.accuracy_mt.T[None], 0.0)
 
     @cached_property
     def _refuge_ct(self) -> FloatArray:

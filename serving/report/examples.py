@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cluster.deadline_classes import base_task
 from cluster.document import Document, FrozenModel
 from serving.system import Outcome
 from serving.traffic.driver import Record
@@ -93,7 +94,7 @@ def _example(
     render: Callable[[str, NDArray[Any]], NDArray[np.uint8]],
 ) -> Example:
     image = int(schedule.image_q[record.index])
-    answer = record.answer
+    answer, shown = record.answer, base_task(task)
     if answer.prediction is None:
         raise ValueError(f"query {record.index} has no prediction to show")
     return Example(
@@ -106,8 +107,8 @@ def _example(
         score=record.score,
         score_rank=rank,
         image=_data_uri(images.images[image]),
-        label=_data_uri(render(task, images.labels[image][task])),
-        prediction=_data_uri(render(task, answer.prediction)),
+        label=_data_uri(render(shown, images.labels[image][shown])),
+        prediction=_data_uri(render(shown, answer.prediction)),
     )
 
 

@@ -48,7 +48,8 @@ def interim_table(
     """`table` with what is not `ready` taken out, and its shares given to what is.
 
     What a task loses goes to the ways of the `final` table that are open already, else up to the
-    cloud, else to its other ways of before, else to any model on the `path` that serves it. A task
+    cloud, else to its other ways of before, else to any model on the `path` that serves it: of a
+    task with a deadline, to a refuge, which is in time for it. A task
     that had no way before takes the final ones as far as they are open. Of the refuges those stay
     that are `ready`.
     """
@@ -67,7 +68,7 @@ def interim_table(
         task: tuple(way for way in ways if way.model in ready.get(way.node, frozenset()))
         for task, ways in final.refuges.items()
     }
-    return RouteTable(version, routes, refuges, final.routing, final.accuracy)
+    return RouteTable(version, routes, refuges, final.routing, final.accuracy, final.deadlines_s)
 
 
 def open_ways(
@@ -78,10 +79,13 @@ def open_ways(
     path: Path,
 ) -> Ways:
     """The final ways of `task` that are open, else one to any ready model that serves it, the
-    highest tier first."""
+    highest tier first; of a task with a deadline (F13) the first of its refuges."""
     planned = _ready(final.routes.get(task, ()), ready)
     if planned:
         return planned
+    if task in final.deadlines_s:
+        in_time = [(way, 1.0) for way in final.refuges.get(task, ())]
+        return _ready(tuple(in_time), ready)[:1]
     models = able.models_of.get(task, frozenset())
     for tier, node in reversed(path):
         for model in sorted(ready.get(node, frozenset()) & models):

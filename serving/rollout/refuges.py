@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster.topology import Topology
 from planner.plan import Plan
+from serving.rollout.ways_in_time import InTime
 from serving.routing.routes import RoutingMode, Target
 
 __all__ = ["FIXED_SHARES", "Accuracy", "QueueRouting", "Refuges", "refuges_of"]
@@ -33,24 +34,32 @@ class QueueRouting:
 FIXED_SHARES = QueueRouting()
 
 
-def refuges_of(topology: Topology, plan: Plan, accuracy: Accuracy) -> dict[str, Refuges]:
+def refuges_of(
+    topology: Topology, plan: Plan, accuracy: Accuracy, in_time: InTime | None = None
+) -> dict[str, Refuges]:
     """client -> its refuges under `plan`: every model that a node in its reach holds, for every
-    task that the model serves. Of equally accurate ones the nearest comes first.
+    task that the model serves, as far as that way is `in_time`. Of equally accurate ones the
+    nearest comes first.
 
     For example a client that holds a small model, under an edge that holds a large one, has for
     their task (the edge's, its own): what finds the edge full is answered at home.
     """
     return {
-        client.name: _refuges(list(_reached(topology, plan, client.name)), accuracy)
+        client.name: _refuges(
+            list(_reached(topology, plan, client.name)), accuracy, client.name, in_time
+        )
         for client in topology.clients
     }
 
 
-def _refuges(reached: list[Target], accuracy: Accuracy) -> Refuges:
+def _refuges(
+    reached: list[Target], accuracy: Accuracy, client: str, in_time: InTime | None
+) -> Refuges:
     found: dict[str, list[tuple[float, Target]]] = {}
     for target in reached:
         for task, value in accuracy.get(target.model, {}).items():
-            found.setdefault(task, []).append((value, target))
+            if in_time is None or in_time(client, target, task):
+                found.setdefault(task, []).append((value, target))
     return {
         task: tuple(target for _, target in sorted(entries, key=lambda entry: -entry[0]))
         for task, entries in found.items()

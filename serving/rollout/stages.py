@@ -80,6 +80,7 @@ def route_tables(
             (refuges or {}).get(client, {}),
             queues.routing,
             queues.accuracy,
+            plan.deadlines_s,
         )
         for client, routes in tables.items()
     }

@@ -53,12 +53,28 @@ class RouteTable:
     routing: RoutingMode = RoutingMode.SHARES
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """model -> task -> a_mt of the models in reach; needed for `RoutingMode.PENALTY` only"""
+    deadlines_s: Mapping[str, float] = field(default_factory=dict)
+    """task, or class of one (TASK@CLASS) -> seconds within which its queries are to be answered
+    (F13, F20); none where left out"""
 
     def ways(self, task: str) -> tuple[Target, ...]:
         """Every target of `task`: its refuges, then those of its routes by share, each once."""
         by_share = sorted(self.routes.get(task, ()), key=lambda entry: -entry[1])
         routed = (target for target, _ in by_share)
         return tuple(dict.fromkeys((*self.refuges.get(task, ()), *routed)))
+
+    def due_s(
+        self, tasks: Iterable[str], arrived_s: float, deadline_s: float | None
+    ) -> float | None:
+        """When a request for `tasks` that arrived at `arrived_s` must be answered: within the
+        shortest of their deadlines, and by the caller's own `deadline_s`; None for no matter when.
+        """
+        if not self.deadlines_s:
+            return deadline_s
+        known_s = [arrived_s + self.deadlines_s[t] for t in tasks if t in self.deadlines_s]
+        if deadline_s is not None:
+            known_s.append(deadline_s)
+        return min(known_s, default=None)
 
 
 def next_hop(target: Target, above: Collection[str]) -> str | None:

@@ -238,7 +238,7 @@ class ClusterRuns:
             self._fleet.end()
         return Fleet.launch(
             setting.topology,
-            setting.tasks,
+            setting.base_tasks,
             setting.largest_query_bytes,
             state.link_token,
             profiles=setting.profiles,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from cluster.deadline_classes import with_classes
 from cluster.demand import Phase
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
@@ -27,6 +29,8 @@ class Setting:
     topology: Topology
     cards: tuple[ModelCard, ...]
     profiles: Profiles
+    deadlines_s: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """of tasks, and of classes of tasks by TASK@CLASS (F13, F20); none where left out"""
 
     def __post_init__(self) -> None:
         check_devices(self.topology, self.profiles)
@@ -40,7 +44,12 @@ class Setting:
             phase,
             query_bytes=query_bytes_of(self.cards),
             answer_bytes=answer_bytes_of(self.cards),
+            deadline_s=self.deadlines_s,
         )
+
+    def with_deadlines(self, deadlines_s: Mapping[str, float]) -> Setting:
+        """The same with the deadlines and classes of a demand, or of the plan that is in force."""
+        return replace(self, deadlines_s=dict(deadlines_s))
 
     @property
     def with_whole_links(self) -> Setting:
@@ -49,9 +58,14 @@ class Setting:
         return replace(self, topology=self.topology.model_copy(update={"links": links}))
 
     @property
-    def tasks(self) -> tuple[str, ...]:
+    def base_tasks(self) -> tuple[str, ...]:
         """Every task some model serves, in the order of the cards."""
         return tuple(query_bytes_of(self.cards))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The same, each followed by its deadline classes (F20): the tasks of a problem."""
+        return with_classes(self.base_tasks, self.deadlines_s)
 
     @property
     def largest_query_bytes(self) -> float:
@@ -60,8 +74,15 @@ class Setting:
 
     @cached_property
     def accuracy(self) -> dict[str, dict[str, float]]:
-        """a_mt by model and task, of the tasks that the model serves."""
-        return {card.name: {t: card.accuracy(t) for t in card.tasks} for card in self.cards}
+        """a_mt by model and task, of the tasks that the model serves and of their classes."""
+        return {
+            card.name: {
+                name: card.accuracy(task)
+                for task in card.tasks
+                for name in with_classes((task,), self.deadlines_s)
+            }
+            for card in self.cards
+        }
 
     @cached_property
     def model_bytes(self) -> dict[tuple[str, str], int]:

@@ -13,6 +13,7 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
+from serving.rollout.ways_in_time import InTime, ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
@@ -121,6 +122,7 @@ def simulate_schedule(
         accuracy=setting.accuracy,
         load_s=setting.load_s,
         straight_s=profiled_latency(setting.profiles, straight=True),
+        in_time=_in_time(setting),
     )
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     return build_measurements(
@@ -131,8 +133,15 @@ def simulate_schedule(
         provenance=collect_provenance("testbed.simulate", seed=seed),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(setting.topology),
+        deadlines_s=plan.deadlines_s,
         use=use,
     )
+
+
+def _in_time(setting: Setting) -> InTime | None:
+    if not setting.deadlines_s:
+        return None
+    return ways_in_time(setting.problem(Phase(duration_s=1.0, rates_qps={})))
 
 
 def _use_of(system: SimulatedSystem) -> RunUse:

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from cluster.deadline_classes import base_task
 from cluster.topology import Node, Topology
 from models.runtime.device_errors import DeviceLostError
 from planner.latency_bound import latency_bounds_s
@@ -33,6 +34,7 @@ from serving.rollout.mend import PERIOD_S
 from serving.rollout.refuges import Accuracy, QueueRouting, refuges_of
 from serving.rollout.stages import next_version, plan_rollout, route_tables
 from serving.rollout.transition import ClusterFacts, no_step
+from serving.rollout.ways_in_time import InTime
 from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
@@ -47,7 +49,8 @@ class SimulatedSystem:
     """`SharingSystem` for a plan on a topology. Answers carry no prediction, only way and time.
 
     `query_bytes` is b_t by task, framing included; `accuracy` has model -> task -> a_mt, by which
-    a query whose way is full chooses another; `load_s` has node -> model -> what loading takes.
+    a query whose way is full chooses another, of those that are `in_time` for it; `load_s` has node
+    -> model -> what loading takes.
     Use on a `VirtualTimeLoop`.
     """
 
@@ -63,6 +66,8 @@ class SimulatedSystem:
     load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     straight_s: BatchLatency | None = None
     """what a batch takes straight after another one; the same, if left out"""
+    in_time: InTime | None = None
+    """which ways keep deadlines (F13, F20); all, if left out"""
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
     _devices: dict[str, SimulatedDevice] = field(init=False, default_factory=dict)
     _processes: dict[str, Process] = field(init=False)
@@ -83,7 +88,7 @@ class SimulatedSystem:
             for model in models:
                 self._devices[name].hold(model)
         clients = tuple(node.name for node in self.topology.clients)
-        refuges = refuges_of(self.topology, self.plan, self.accuracy)
+        refuges = refuges_of(self.topology, self.plan, self.accuracy, self.in_time)
         tables = route_tables(self.plan, self.version, clients, refuges, self._queue_routing)
         for name, table in tables.items():
             self._nodes[name].route(table)
@@ -130,7 +135,7 @@ class SimulatedSystem:
             facts.costs,
             facts.paths,
             {model: self._tasks_of(model) for seen in now.values() for model in seen.models},
-            refuges_of(self.topology, plan, self.accuracy),
+            refuges_of(self.topology, plan, self.accuracy, self.in_time),
             self._queue_routing,
         )
         self.plan = plan
@@ -207,7 +212,8 @@ class SimulatedSystem:
         """The same for several tasks of one image: all are answered, or all refused."""
         now_s = asyncio.get_running_loop().time()
         deadline_s = None if query.within_s is None else now_s + query.within_s
-        image = max((self._images.get(task, EMPTY) for task in tasks), key=lambda i: i.nbytes)
+        asked = map(base_task, tasks)
+        image = max((self._images.get(task, EMPTY) for task in asked), key=lambda i: i.nbytes)
         process = self._processes[query.client]
         await process.running()
         client = self._nodes.get(query.client)
@@ -267,7 +273,7 @@ class SimulatedSystem:
         """What a model serves: by its accuracies, or where there are none by the plan's routes."""
         if model in self.accuracy:
             return self.accuracy[model]
-        return {route.task for route in self.plan.routes if route.model == model}
+        return {base_task(route.task) for route in self.plan.routes if route.model == model}
 
 
 EMPTY: Image = np.zeros((0, 1, 1), np.uint8)

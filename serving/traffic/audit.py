@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cluster.deadline_classes import base_task
 from cluster.document import FrozenModel
 from serving.system import Outcome
 from serving.traffic.driver import Record
@@ -59,7 +60,7 @@ def audit_answers(
     for done, record in enumerate(drawn, start=1):
         task = schedule.tasks[schedule.task_q[record.index]]
         picture = pictures[schedule.image_q[record.index]]
-        expected = offline(record.answer.model, picture)[task]
+        expected = offline(record.answer.model, picture)[base_task(task)]
         off.setdefault((record.answer.model, task), []).append(
             _off_share(record.answer.prediction, expected)
         )

@@ -73,6 +73,11 @@ class MeasurementRun(FrozenModel):
     bounds_s: dict[str, float] = Field(
         default_factory=dict, description="promised latency by path, e.g. 'edge'"
     )
+    deadlines_s: dict[str, float] = Field(
+        default_factory=dict,
+        description="task, or class of one as TASK@CLASS -> seconds within which it was to "
+        "be answered (F13, F20)",
+    )
     busy_s: dict[str, float] = Field(
         default_factory=dict, description="device-busy seconds by node over the run"
     )
@@ -271,10 +276,12 @@ def build_measurements(
     provenance: Provenance,
     bounds_s: Mapping[str, float] | None = None,
     windows_s: Mapping[str, float] | None = None,
+    deadlines_s: Mapping[str, float] | None = None,
     use: RunUse | None = None,
 ) -> Measurements:
     """Measurements of scored `records` of `schedule`. `windows_s` is T_b by client, of the edge
-    that it reaches; `use` is what the run took of nodes and links."""
+    that it reaches, `deadlines_s` those of tasks and classes under the plan; `use` is what the run
+    took of nodes and links."""
     use = use or RunUse()
     run = MeasurementRun(
         policy=policy,
@@ -282,6 +289,7 @@ def build_measurements(
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),
+        deadlines_s=dict(deadlines_s or {}),
         busy_s=dict(use.busy_s),
         wall_s=dict(use.wall_s),
         batches=dict(use.batches),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.arrivals import ClosedLoop
+from cluster.deadline_classes import base_task
 from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
@@ -220,6 +221,7 @@ def _caller_groups(
 def _images_of(
     task: str, image_count: int, labelled: Mapping[str, Sequence[int]] | None
 ) -> NDArray[np.int64]:
+    task = base_task(task)  # a class of it (F20) has its labels
     if labelled is None:
         return np.arange(image_count)
     if not labelled.get(task):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.deadline_classes import base_task
 from serving.system import Outcome
 from serving.traffic.driver import Record
 from serving.traffic.schedule import Schedule
@@ -34,14 +35,15 @@ def score_records(
     scorer: Scorer = score_answer,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Record]:
-    """Records with `score` filled in; `labels[i][task]` is the truth for image i.
+    """Records with `score` filled in; `labels[i][task]` is the truth for image i, also of the
+    classes of that task (F20).
 
     A refused query keeps score 0. An answer that cannot be scored (no array, or not of the
     label's shape) is a fault of the system: its outcome becomes an error that says why.
     """
     scored = []
     for done, record in enumerate(records, start=1):
-        task = schedule.tasks[schedule.task_q[record.index]]
+        task = base_task(schedule.tasks[schedule.task_q[record.index]])
         label = labels[schedule.image_q[record.index]][task]
         scored.append(_score(record, task, label, scorer))
         if on_progress is not None:

@@ -71,6 +71,7 @@ def run_traffic(
         use=use_between(before, after, host),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(fleet.topology),
+        deadlines_s=plan.deadlines_s,
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),
     )
     return Run(measurements, driven.schedule, scored, fault)

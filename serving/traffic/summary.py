@@ -13,6 +13,11 @@ from cluster.document import FrozenModel
 from cluster.errors import InputError
 from serving.normal_errors import NORMAL_95
 from serving.system import Outcome
+from serving.traffic.deadline_figures import (
+    DeadlineFigures,
+    figures_by_deadline,
+    say_deadlines,
+)
 from serving.traffic.driver import SATURATED
 from serving.traffic.measurement import Measurements
 from serving.traffic.sent import SentTraffic
@@ -94,6 +99,10 @@ class RunSummary(FrozenModel):
     saturated: int = Field(default=0, description="errors that are the generator's own (its cap)")
     generator_lateness_s: LatenessS
     duration_s: float
+    by_deadline: dict[str, DeadlineFigures] = Field(
+        default_factory=dict,
+        description="tasks that have a deadline or deadline classes (F13, F20), and their classes",
+    )
     sent: SentTraffic | None = Field(default=None, description="how uneven the arrivals were")
 
     @model_validator(mode="after")
@@ -165,6 +174,7 @@ def summarise(
             p50=float(np.quantile(lateness_s, 0.5)), p99=float(np.quantile(lateness_s, 0.99))
         ),
         duration_s=duration_s,
+        by_deadline=figures_by_deadline(measurements),
         sent=sent,
     )
 
@@ -224,9 +234,11 @@ def say_measured(measured: RunSummary) -> str:
         else "nothing was answered"
     )
     met = measured.deadline_met_share
+    kept = say_deadlines(measured.by_deadline)
     return (
         f"{measured.queries} queries: {measured.answered} answered, {measured.shed} shed, "
         f"{measured.errors} errors; accuracy {measured.accuracy:.3f}; {words}"
         + (f"; {met:.1%} within the promised bound" if met is not None else "")
+        + (f"; {kept}" if kept else "")
         + (f"; INVALID: {measured.invalid}" if measured.invalid else "")
     )

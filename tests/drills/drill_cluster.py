@@ -258,7 +258,7 @@ def drill_cluster(folder: Path) -> Iterator[DrillCluster]:
         for name, plan in plans.items():
             plan.save(folder / f"{name}.json")
         fleet = Fleet.launch(
-            setting.topology, setting.tasks, setting.largest_query_bytes, state.link_token
+            setting.topology, setting.base_tasks, setting.largest_query_bytes, state.link_token
         )
         fleet.apply(plans["one"], setting, phase)
         bodies = load_images([Rooms("test")], 1).bodies

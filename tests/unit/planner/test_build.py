@@ -138,3 +138,27 @@ def test_unknown_names_are_refused() -> None:
         build(answer_bytes={"depth": 1.0})
     with pytest.raises(ProblemError, match="measured for 'other'"):
         build_problem(TOPOLOGY, CARDS, profiles("other"), PHASE, query_bytes={}, answer_bytes={})
+
+
+def test_a_deadline_class_is_a_task_of_its_own_behind_its_task() -> None:
+    rates = {"depth": 2.0, "depth@fast": 1.0, "edges": 2.0}
+    deadline_s = {"depth@fast": 0.1, "edges": 0.7}
+    problem = build(Phase(duration_s=10, rates_qps={"phone": rates}), deadline_s=deadline_s)
+    assert problem.tasks == ("depth", "depth@fast", "edges")
+    assert problem.load_ct.tolist() == [[2.0, 1.0, 2.0]]
+    assert problem.deadline_t.tolist() == [float("inf"), 0.1, 0.7]
+    assert problem.query_bytes_t.tolist() == [100.0, 100.0, 50.0]
+    assert problem.accuracy_mt[:, 0].tolist() == problem.accuracy_mt[:, 1].tolist() == [0.6, 0.9, 0]
+    assert problem.cloud_model_t.tolist()[:2] == [1, 1]
+    assert solve(problem, "certified").plan.deadlines_s == deadline_s
+    assert build().digest == build(deadline_s={}).digest
+
+
+def test_classes_that_nobody_knows_are_refused() -> None:
+    fast = Phase(duration_s=1, rates_qps={"phone": {"depth@fast": 1.0}})
+    with pytest.raises(ProblemError, match=r"rates_qps\.phone\.depth@fast: no deadline of this"):
+        build(fast)
+    with pytest.raises(ProblemError, match=r"deadlines_s\.dept: unknown; did you mean 'depth'"):
+        build(deadline_s={"dept@fast": 0.1})
+    with pytest.raises(ProblemError, match=r"query_bytes\.a@b: '@' in a name stands before"):
+        build(query_bytes={"a@b": 1.0}, answer_bytes={"a@b": 1.0})

@@ -1,4 +1,4 @@
-"""What is optional in a problem (F8, F12, F13) is honoured by every policy, as the page says."""
+"""What is optional in a problem (F8, F12, F13, F20) every policy honours, as the page says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from planner.deadline_classes import split_by_class
 from planner.evaluate import evaluate
 from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
@@ -32,7 +33,17 @@ def with_deadlines() -> Problem:
     return replace(problem, deadline_t=np.array([0.02, 0.12, 0.5]), rtt_a=np.full(6, 0.01))
 
 
-CASES = {"F8": with_cloud_capacity, "F12": with_several_edges, "F13": with_deadlines}
+def with_deadline_classes() -> Problem:
+    problem = random_problem(6, clients=6, tasks=2)
+    half_ct = problem.load_ct / 2
+    load_of = dict.fromkeys(("task-0", "task-0@fast"), half_ct[:, 0])
+    return split_by_class(problem, load_of, {"task-0@fast": 0.02})
+
+
+CASES = {
+    "F8": with_cloud_capacity, "F12": with_several_edges, "F13": with_deadlines,
+    "F20": with_deadline_classes,
+}  # fmt: skip
 
 
 def stated() -> dict[str, dict[str, str]]:
@@ -62,10 +73,11 @@ def test_the_option_changes_what_is_optimal(label: str) -> None:
         "F8": {"cloud_compute": np.inf},
         "F12": {"client_uplink_c": np.full(6, np.inf), "uplink_a": np.full(12, np.inf)},
         "F13": {"deadline_t": np.full(3, np.inf)},
+        "F20": {"deadline_t": np.full(3, np.inf)},
     }
     free = solve(replace(problem, **without[label]), "exact")
     broken = {violation.label for violation in evaluate(problem, free.allocation).violations()}
-    assert broken == {{"F12": "F7"}.get(label, label)}
+    assert broken == {{"F12": "F7", "F20": "F13"}.get(label, label)}
 
 
 @pytest.mark.parametrize("label", list(CASES))

@@ -43,7 +43,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "report.json": Report,
     "gallery.json": Gallery,
 }
-FRAGMENTS = ("arrivals", "timeline")
+FRAGMENTS = ("arrivals", "timeline", "deadline classes")
 
 
 def examples(name: str) -> list[Any]:
@@ -116,6 +116,12 @@ def test_every_event_has_an_example_of_nodes_and_links_that_are_there() -> None:
     timeline = Demand.parse(data).timeline
     check_timeline(timeline, Topology.parse(example("topology.yaml")))
     assert {event.name for event in timeline} == set(TimelineEvent.model_fields) - {"at_s"}
+
+
+def test_the_example_of_deadline_classes_says_what_the_page_says() -> None:
+    made = Demand.parse(example("deadline classes"))
+    assert made.deadlines_s == {"depth": 1.0, "depth@fast": 0.1}
+    assert made.phases[0].rates_qps["client-0"]["depth@fast"] == pytest.approx(1.0, abs=0.02)
 
 
 def test_provenance_is_explained() -> None:
