@@ -47,6 +47,7 @@ def build_problem(
         _known(task, tasks, "deadline_s")
     names = [node.name for node in clients]
     load_ct = _loads(phase, names, tasks)
+    bundle_bt, bundle_load_cb = _bundles(phase, names, tasks)
     for client in phase.dispersion:
         _known(client, names, "dispersion")
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
@@ -114,6 +115,8 @@ def build_problem(
             ]
         ),
         burst_correlation=phase.common_bursts,
+        bundle_bt=bundle_bt,
+        bundle_load_cb=bundle_load_cb,
         provenance=profiles.provenance,
     )
 
@@ -125,7 +128,28 @@ def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> FloatA
         for task, rate_qps in rates.items():
             _known(task, tasks, f"rates_qps.{client}")
             load_ct[clients.index(client), tasks.index(task)] = rate_qps
+    for position, bundle in enumerate(phase.bundles):
+        _known(bundle.client, clients, f"bundles.{position}.client")
+        for task in bundle.tasks:
+            _known(task, tasks, f"bundles.{position}.tasks")
+            load_ct[clients.index(bundle.client), tasks.index(task)] += bundle.qps
     return load_ct
+
+
+def _bundles(
+    phase: Phase, clients: Sequence[str], tasks: Sequence[str]
+) -> tuple[FloatArray, FloatArray]:
+    """Every set of tasks that some client asks of one image (b x t), and how many images/s of it
+    (c x b). Names are known."""
+    sets = list(dict.fromkeys(bundle.name for bundle in phase.bundles if bundle.qps > 0))
+    bundle_bt = np.zeros((len(sets), len(tasks)))
+    bundle_load_cb = np.zeros((len(clients), len(sets)))
+    for bundle in phase.bundles:
+        if bundle.qps > 0:
+            b = sets.index(bundle.name)
+            bundle_bt[b, [tasks.index(task) for task in bundle.tasks]] = 1.0
+            bundle_load_cb[clients.index(bundle.client), b] = bundle.qps
+    return bundle_bt, bundle_load_cb
 
 
 def _costs(

@@ -166,7 +166,7 @@ def models_of(benchmark: str) -> tuple[ModelCard, ...]:
 
 def load_labelled(out: VerbOutput, phases: Sequence[Phase], count: int) -> LabelledImages:
     """The first `count` labelled images of the test splits that the demand's tasks belong to."""
-    tasks = {task for phase in phases for rates in phase.rates_qps.values() for task in rates}
+    tasks = {task for phase in phases for rates in phase.asked_qps.values() for task in rates}
     splits = []
     for name in sorted({find_task(task).benchmark for task in tasks}):
         taken = input_of(list_models(name), tasks)
