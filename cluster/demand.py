@@ -31,7 +31,7 @@ from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent, check_order, nearest
 
-__all__ = ["EVERY_CLIENT", "Demand", "Phase", "RatesQps"]
+__all__ = ["EVERY_CLIENT", "BundleLoad", "Demand", "Phase", "RatesQps"]
 
 RateQps = Annotated[float, Field(ge=0)]
 RatesQps = dict[str, dict[str, RateQps]]
@@ -39,12 +39,37 @@ EVERY_CLIENT = "*"
 """names all clients that no other entry names"""
 
 
+class BundleLoad(FrozenModel):
+    """Images of one client of which several tasks are asked in one request (F14)."""
+
+    client: str
+    tasks: tuple[str, ...] = Field(min_length=2)
+    qps: RateQps = Field(description="images/s, beside what `rates_qps` asks alone")
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [task for position, task in enumerate(tasks) if task in tasks[:position]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is asked twice of one image")
+        return tasks
+
+    @property
+    def name(self) -> str:
+        """The same for the same tasks, in whatever order they stand."""
+        return "+".join(sorted(self.tasks))
+
+
 class Phase(FrozenModel):
     """A stretch of time over which the mean rates hold, or move from one mix to another."""
 
     duration_s: float = Field(gt=0)
     rates_qps: RatesQps = Field(
-        description="client -> task, or class of one as TASK@CLASS -> queries/s"
+        description="client -> task, or class of one as TASK@CLASS -> queries/s, each of an image "
+        "of its own"
+    )
+    bundles: tuple[BundleLoad, ...] = Field(
+        default=(), description="images of which several tasks are asked in one request (F14)"
     )
     drift_to_qps: RatesQps | None = Field(
         default=None, description="rates at the end; from `rates_qps` to them in a straight line"
@@ -98,18 +123,51 @@ class Phase(FrozenModel):
                     f"arrivals.{client}: the crowd comes at {process.at_s:g} s, after the phase's "
                     f"end at {self.duration_s:g} s"
                 )
+        self._check_bundles()
         return self
+
+    def _check_bundles(self) -> None:
+        stated: dict[tuple[str, str], int] = {}
+        for position, bundle in enumerate(self.bundles):
+            where = f"bundles.{position}"
+            if bundle.client not in self.rates_qps:
+                raise ValueError(
+                    f"{where}.client: `rates_qps` has no client {bundle.client!r}"
+                    f"{nearest(bundle.client, self.rates_qps)}; state it there, with {{}} if it "
+                    "asks nothing else"
+                )
+            if isinstance(self.arrivals_of(bundle.client), ClosedLoop):
+                raise ValueError(
+                    f"{where}: callers who wait (closed_loop) ask one task at a time; give "
+                    f"{bundle.client!r} other arrivals"
+                )
+            first = stated.setdefault((bundle.client, bundle.name), position)
+            if first != position:
+                raise ValueError(
+                    f"{where}: bundles.{first} has the same tasks of {bundle.client!r}; state one "
+                    "rate for both"
+                )
+
+    @property
+    def asked_qps(self) -> RatesQps:
+        """client -> task -> queries/s at the start of the phase, those of bundles among them."""
+        asked = {client: dict(rates) for client, rates in self.rates_qps.items()}
+        for bundle in self.bundles:
+            for task in bundle.tasks:
+                of_client = asked[bundle.client]
+                of_client[task] = of_client.get(task, 0.0) + bundle.qps
+        return asked
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks, and classes of them, that some client asks, in the order of the file."""
-        asked = (task for rates in self.rates_qps.values() for task in rates)
+        asked = (task for rates in self.asked_qps.values() for task in rates)
         return tuple(dict.fromkeys(asked))
 
     @property
     def total_qps(self) -> float:
         """Queries per second over all clients and tasks, at the start of the phase."""
-        return sum(sum(rates.values()) for rates in self.rates_qps.values())
+        return sum(sum(rates.values()) for rates in self.asked_qps.values())
 
     def arrivals_of(self, client: str) -> Arrivals:
         """The process of a client."""
@@ -143,7 +201,9 @@ class Phase(FrozenModel):
         return max((process.correlation for process in modulated), default=0.0)
 
     def _qps_of(self, client: str) -> float:
-        return sum(self.rates_qps.get(client, {}).values())
+        """Requests per second, at the start of the phase."""
+        together_qps = sum(bundle.qps for bundle in self.bundles if bundle.client == client)
+        return sum(self.rates_qps.get(client, {}).values()) + together_qps
 
     def scaled(self, factor: float) -> Phase:
         """The same with every rate, and every number of waiting callers, times `factor`."""
@@ -155,6 +215,9 @@ class Phase(FrozenModel):
         }
         update: dict[str, Any] = {
             "rates_qps": _scaled(self.rates_qps, factor),
+            "bundles": tuple(
+                bundle.model_copy(update={"qps": bundle.qps * factor}) for bundle in self.bundles
+            ),
             "arrivals": arrivals,
         }
         if self.drift_to_qps is not None:

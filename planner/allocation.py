@@ -6,7 +6,7 @@ Axis letters: c client, e edge, a attachment, t task, m model.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from planner.batches import batches_em
 from planner.fits import room
 from planner.problem import FloatArray, Problem
 
-__all__ = ["SMALLEST_SHARE", "Allocation", "join_pieces", "merge", "tidy"]
+__all__ = [
+    "SMALLEST_SHARE", "Allocation", "cleaned", "join_pieces", "merge", "tidy", "unloaded",
+]  # fmt: skip
 
 SMALLEST_SHARE = 1e-9
 """Shares below this are rounding dust of a solver and are shed."""
@@ -74,17 +76,9 @@ def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool
     F9, F7, F8) back by that hair, and unloads models that get no query: they cost memory and buy
     nothing, and without them y stands for the indicator of F9.
     """
-    local_ctm = _without_dust(allocation.local_ctm)
-    edge_atm = _without_dust(allocation.edge_atm)
-    cloud_at = _without_dust(allocation.cloud_at)
+    found = cleaned(problem, allocation)
+    local_ctm, edge_atm, cloud_at = found.local_ctm, found.edge_atm, found.cloud_at
     load_ct, c, e = problem.load_ct, problem.client_of_a, problem.edge_of_a
-    found = Allocation(
-        allocation.onloaded_cm, allocation.onloaded_em, local_ctm, edge_atm, cloud_at
-    )
-    shrink_ct = 1.0 / np.maximum(found.share_ct(problem), 1.0)
-    local_ctm *= shrink_ct[:, :, None]
-    edge_atm *= shrink_ct[c][:, :, None]
-    cloud_at *= shrink_ct[c]
     cost_cm = problem.client_setup_cm + problem.client_marginal_cm
     busy_c = np.einsum("ct,ctm,cm->c", load_ct, local_ctm, cost_cm, optimize=True)
     local_ctm *= _shrink(busy_c, fill * problem.client_compute_c)[:, None, None]
@@ -99,10 +93,31 @@ def tidy(problem: Problem, allocation: Allocation, *, fill: float, batched: bool
     busy = np.array([(load_ct[c] * cloud_at * problem.cloud_cost_t).sum()])
     cloud_at *= _shrink(busy, np.array([fill * problem.cloud_compute]))[0]
     edge_atm *= _window_factor(problem, found, fill, batched=batched)[e, None, None]
+    return unloaded(problem, found)
+
+
+def cleaned(problem: Problem, allocation: Allocation) -> Allocation:
+    """Without dust, and with the shares of each load scaled back to 1 where they are above (F2)."""
+    local_ctm = _without_dust(allocation.local_ctm)
+    edge_atm = _without_dust(allocation.edge_atm)
+    cloud_at = _without_dust(allocation.cloud_at)
+    found = Allocation(
+        allocation.onloaded_cm, allocation.onloaded_em, local_ctm, edge_atm, cloud_at
+    )
+    shrink_ct = 1.0 / np.maximum(found.share_ct(problem), 1.0)
+    shrink_at = shrink_ct[problem.client_of_a]
+    local_ctm *= shrink_ct[:, :, None]
+    edge_atm *= shrink_at[:, :, None]
+    cloud_at *= shrink_at
+    return found
+
+
+def unloaded(problem: Problem, allocation: Allocation) -> Allocation:
+    """Without the models that get no query."""
     used_em = np.zeros(allocation.onloaded_em.shape, dtype=bool)
-    np.logical_or.at(used_em, e, edge_atm.any(axis=1))
-    used_cm = np.asarray(local_ctm.any(axis=1), dtype=bool)
-    return Allocation(used_cm, used_em, local_ctm, edge_atm, cloud_at)
+    np.logical_or.at(used_em, problem.edge_of_a, allocation.edge_atm.any(axis=1))
+    used_cm = np.asarray(allocation.local_ctm.any(axis=1), dtype=bool)
+    return replace(allocation, onloaded_cm=used_cm, onloaded_em=used_em)
 
 
 def _window_factor(

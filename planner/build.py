@@ -54,6 +54,7 @@ def build_problem(
         _known(base_task(name), tasks, "deadlines_s")
     names = [node.name for node in clients]
     load_of = _loads(phase, names, (*tasks, *classes))
+    bundle_bt, bundle_load_cb = _bundles(phase, names, tasks)
     load_ct = np.zeros((len(names), len(tasks)))
     for name, load_c in load_of.items():
         load_ct[:, tasks.index(base_task(name))] += load_c
@@ -124,6 +125,8 @@ def build_problem(
             ]
         ),
         burst_correlation=phase.common_bursts,
+        bundle_bt=bundle_bt,
+        bundle_load_cb=bundle_load_cb,
         provenance=profiles.provenance,
     )
     return split_by_class(problem, load_of, deadline_s) if classes else problem
@@ -142,7 +145,28 @@ def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> dict[s
                 )
             _known(task, tasks, f"rates_qps.{client}")
             load_of[task][clients.index(client)] = rate_qps
+    for position, bundle in enumerate(phase.bundles):
+        _known(bundle.client, clients, f"bundles.{position}.client")
+        for task in bundle.tasks:
+            _known(task, tasks, f"bundles.{position}.tasks")
+            load_of[task][clients.index(bundle.client)] += bundle.qps
     return load_of
+
+
+def _bundles(
+    phase: Phase, clients: Sequence[str], tasks: Sequence[str]
+) -> tuple[FloatArray, FloatArray]:
+    """Every set of tasks that some client asks of one image (b x t), and how many images/s of it
+    (c x b). Names are known."""
+    sets = list(dict.fromkeys(bundle.name for bundle in phase.bundles if bundle.qps > 0))
+    bundle_bt = np.zeros((len(sets), len(tasks)))
+    bundle_load_cb = np.zeros((len(clients), len(sets)))
+    for bundle in phase.bundles:
+        if bundle.qps > 0:
+            b = sets.index(bundle.name)
+            bundle_bt[b, [tasks.index(task) for task in bundle.tasks]] = 1.0
+            bundle_load_cb[clients.index(bundle.client), b] = bundle.qps
+    return bundle_bt, bundle_load_cb
 
 
 def _costs(

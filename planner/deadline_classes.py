@@ -45,6 +45,8 @@ def split_by_class(
         if axis >= 0:
             fields[field] = np.take(getattr(problem, field), source_t, axis=axis)
     for t, name in enumerate(tasks):
+        if has_class(name):
+            fields["bundle_bt"][:, t] = 0.0  # what is asked of one image together has no class
         if name in load_of:
             fields["load_ct"][:, t] = load_of[name]
         if deadline_s is not None and name in deadline_s:

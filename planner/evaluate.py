@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.errors import InputError
 from planner.allocation import Allocation
 from planner.attachments import by_client, by_edge
 from planner.batches import batches_em
@@ -22,6 +24,7 @@ from planner.client_accuracy import Objective, answerable_c, least_of, proportio
 from planner.energy import EnergyGoal, PowerBudget, power_n
 from planner.fits import TOLERANCE
 from planner.moving import Moving, charged
+from planner.passes import PlanWork, work_of
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, local_open_cmt
 from planner.plan import Plan, allocation_of
 from planner.problem import FloatArray, Problem
@@ -192,25 +195,28 @@ def evaluate(
     `fill=1` is the check before a deploy. With `overrun`, windows are held to F11 instead of to
     F9 times `fill`; with `moving`, its loads are reported at their cost (F16), with `energy`, its
     watts, at their price or against their budget (F18). Raises `PlanError` when the plan names what
-    the problem does not have.
+    the problem does not have, and `InputError` for F11 or F18 where images are asked several tasks.
     """
     problem = problem if moving is None else charged(problem, moving)
     allocation = allocation_of(problem, plan) if isinstance(plan, Plan) else plan
+    if problem.asks_together and not (overrun is None and energy is None):
+        label = "energy (F18)" if overrun is None else "windows under random arrivals (F11)"
+        raise InputError(f"bundles (F14): {label} cannot be evaluated for images of several tasks")
+    work = work_of(problem, allocation)
     load_ct = problem.load_ct
     total_qps = max(problem.total_load_qps, 1e-300)
     load_t = load_ct.sum(axis=0)
-    local_ct, sent_at = right_qps(problem, allocation)
+    local_ct, sent_at = right_qps(problem, work)
     right_t = local_ct.sum(axis=0) + sent_at.sum(axis=0)
     right_c = local_ct.sum(axis=1) + by_client(problem, sent_at.sum(axis=1))
     load_c = load_ct.sum(axis=1)
-    local = float((load_ct * allocation.local_ctm.sum(axis=2)).sum()) / total_qps
-    load_at = load_ct[problem.client_of_a]
-    edge = float((load_at * allocation.edge_atm.sum(axis=2)).sum()) / total_qps
-    cloud = float((load_at * allocation.cloud_at).sum()) / total_qps
-    shed_qps_ct = load_ct * np.maximum(1.0 - allocation.share_ct(problem), 0.0)
-    usages = {label: check(problem, allocation, fill) for label, check in CONSTRAINTS.items()}
+    shed_qps_ct = load_ct * np.maximum(1.0 - work.answered.share_ct(problem), 0.0)
+    usages = {
+        label: check(problem, work if label in OF_WORK else allocation, fill)
+        for label, check in CONSTRAINTS.items()
+    }
     if overrun is not None:
-        usages["F9"] = edge_window_f9(problem, allocation, 1.0)
+        usages["F9"] = edge_window_f9(problem, work, 1.0)
         usages["F11"] = window_work_f11(problem, allocation, overrun)
     watts_n = np.zeros(0)
     if energy is not None:
@@ -231,7 +237,7 @@ def evaluate(
         tasks=problem.tasks,
         accuracy_c=np.divide(right_c, load_c, out=np.zeros_like(right_c), where=load_c > 0),
         problem=problem,
-        share_by_tier={"client": local, "edge": edge, "cloud": cloud},
+        share_by_tier={tier: qps / total_qps for tier, qps in work.qps_by_tier.items()},
         shed_share=float(shed_qps_ct.sum()) / total_qps,
         shed_qps_ct=shed_qps_ct,
         utilization_by_node=utilization,
@@ -267,13 +273,13 @@ def net_qps(problem: Problem, allocation: Allocation) -> float:
     return float(accuracy_qps_t(problem, allocation).sum()) - moving_qps(problem, allocation)
 
 
-def right_qps(problem: Problem, allocation: Allocation) -> tuple[FloatArray, FloatArray]:
+def right_qps(problem: Problem, plan: Allocation | PlanWork) -> tuple[FloatArray, FloatArray]:
     """Expected right answers per second: those of each client itself (c x t), and those that
     left by each attachment (a x t)."""
-    accuracy_mt = problem.accuracy_mt
-    local_ct = np.einsum("ctm,mt->ct", allocation.local_ctm, accuracy_mt)
-    sent_at = np.einsum("atm,mt->at", allocation.edge_atm, accuracy_mt)
-    sent_at += problem.cloud_accuracy_t * allocation.cloud_at
+    accuracy_mt, answered = problem.accuracy_mt, work_of(problem, plan).answered
+    local_ct = np.einsum("ctm,mt->ct", answered.local_ctm, accuracy_mt)
+    sent_at = np.einsum("atm,mt->at", answered.edge_atm, accuracy_mt)
+    sent_at += problem.cloud_accuracy_t * answered.cloud_at
     return problem.load_ct * local_ct, problem.load_ct[problem.client_of_a] * sent_at
 
 
@@ -309,26 +315,24 @@ def memory_f4(problem: Problem, allocation: Allocation, fill: float) -> Usage:
     )
 
 
-def client_compute_f5(problem: Problem, allocation: Allocation, fill: float) -> Usage:
-    """F5: busy seconds per second of clients, every query a batch of its own."""
-    cost_cm = problem.client_setup_cm + problem.client_marginal_cm
-    use_c = np.einsum("ct,ctm,cm->c", problem.load_ct, allocation.local_ctm, cost_cm, optimize=True)
+def client_compute_f5(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
+    """F5: busy seconds per second of clients, every pass a batch of its own."""
+    use_c = work_of(problem, plan).busy_c
     return Usage("F5", problem.clients, use_c, fill * problem.client_compute_c, "s/s")
 
 
-def edge_compute_f6(problem: Problem, allocation: Allocation, fill: float) -> Usage:
-    """F6: busy seconds per second of edges if every query were a batch of its own."""
+def edge_compute_f6(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
+    """F6: busy seconds per second of edges if every pass were a batch of its own."""
     cost_em = problem.edge_setup_em + problem.edge_marginal_em
-    use_e = (cost_em * allocation.edge_rate_em(problem)).sum(axis=1)
+    use_e = (cost_em * work_of(problem, plan).passes_em).sum(axis=1)
     return Usage("F6", problem.edges, use_e, fill * problem.edge_compute_e, "s/s")
 
 
-def uplinks_f7(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+def uplinks_f7(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
     """F7: bytes/s up from clients (edge and cloud queries), from edges (cloud queries), and by
     each attachment that has a limit of its own."""
-    sent_at = (problem.load_ct * problem.query_bytes_t)[problem.client_of_a]
-    use_a = (sent_at * (allocation.edge_atm.sum(axis=2) + allocation.cloud_at)).sum(axis=1)
-    use_e = by_edge(problem, (sent_at * allocation.cloud_at).sum(axis=1))
+    work = work_of(problem, plan)
+    use_a, use_e = work.up_bytes_a, by_edge(problem, work.backhaul_bytes_a)
     limited = problem.limited_attachments
     names = (*problem.clients, *problem.edges, *(problem.attachment_name(a) for a in limited))
     use_n = np.concatenate([by_client(problem, use_a), use_e, use_a[limited]])
@@ -338,17 +342,15 @@ def uplinks_f7(problem: Problem, allocation: Allocation, fill: float) -> Usage:
     return Usage("F7", names, use_n, budget_n, "bytes/s")
 
 
-def cloud_compute_f8(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+def cloud_compute_f8(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
     """F8: busy seconds per second of the cloud; no limit where the budget is inf."""
-    load_at = problem.load_ct[problem.client_of_a]
-    use = float((load_at * allocation.cloud_at * problem.cloud_cost_t).sum())
-    budget = fill * problem.cloud_compute
+    use, budget = work_of(problem, plan).cloud_busy, fill * problem.cloud_compute
     return Usage("F8", (problem.cloud,), np.array([use]), np.array([budget]), "s/s")
 
 
-def edge_window_f9(problem: Problem, allocation: Allocation, fill: float) -> Usage:
+def edge_window_f9(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
     """F9: seconds of work that one window's batches bring to an edge, true setup cost."""
-    queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
+    queries_em = problem.window_e[:, None] * work_of(problem, plan).passes_em
     work_em = problem.edge_setup_em * batches_em(problem, queries_em)
     work_em += problem.edge_marginal_em * queries_em
     budget_e = fill * problem.edge_compute_e * problem.window_e
@@ -381,7 +383,9 @@ def deadlines_f13(problem: Problem, allocation: Allocation, fill: float) -> Usag
     return Usage("F13", problem.clients, late_c, np.zeros_like(late_c), "share")
 
 
-CONSTRAINTS: dict[str, Callable[[Problem, Allocation, float], Usage]] = {
+OF_WORK = ("F5", "F6", "F7", "F8", "F9")
+"""What nodes and links are brought by the work of a plan; the others are about its shares alone."""
+CONSTRAINTS: dict[str, Callable[[Problem, Any, float], Usage]] = {
     "F2": shares_f2,
     "F3": served_by_onloaded_f3,
     "F4": memory_f4,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from cluster.errors import InputError
 from planner.client_accuracy import Objective
 from planner.energy import EnergyGoal
 from planner.moving import Moving
@@ -106,6 +107,23 @@ class Options:
             return self
         batched = (self.edge_form or form) == "batched"
         return replace(self, overrun=DEFAULT_OVERRUN if batched else None)
+
+    def for_bundles(self) -> Options:
+        """As it is for a problem whose images are asked several tasks (F14): windows and links are
+        planned for the mean load. Raises `InputError` for what needs another account of passes."""
+        for label, asked in (
+            ("an overrun (F11, F17)", isinstance(self.overrun, float | int)),
+            ("moving costs (F16)", self.moving is not None),
+            ("spillover (F17)", self.spillover),
+            ("energy (F18)", self.energy is not None),
+            (f"the objective {self.objective!r} (F19)", self.objective != "mean"),
+        ):
+            if asked:
+                raise InputError(
+                    "where images are asked several tasks (F14), plans are for the mean load and "
+                    f"the mean accuracy; leave out {label}"
+                )
+        return replace(self, overrun=None)
 
     def limits(self, time_limit_s: float | None = None) -> SolverLimits:
         """The limits of one solver call; `time_limit_s` when less time is left."""

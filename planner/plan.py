@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from cluster.demand import BundleLoad
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.provenance import Provenance
 from planner.allocation import Allocation
@@ -53,7 +54,11 @@ class Plan(Document):
     overrun: float | None = Field(default=None, description="delta of F11, if windows keep it")
     load_qps: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(
         default_factory=dict,
-        description="client -> task -> queries/s that the plan is made for; older files lack it",
+        description="client -> task -> queries/s that the plan is made for, each of an image of "
+        "its own; older files lack it",
+    )
+    bundles: tuple[BundleLoad, ...] = Field(
+        default=(), description="images of several tasks that it is made for beside these (F14)"
     )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
@@ -110,6 +115,7 @@ def plan_of(
         version=version,
         problem_digest=problem.digest,
         load_qps=load_qps,
+        bundles=tuple(_bundles(problem)),
         dispersion={client: value for client, value in dispersion.items() if value != 1.0},
         burst_correlation=problem.burst_correlation if np.any(problem.dispersion_c != 1) else None,
         deadlines_s={name: limit_s for name, limit_s in deadlines_s.items() if limit_s < np.inf},
@@ -121,6 +127,13 @@ def plan_of(
         predicted=predicted,
         certificate=certificate,
     )
+
+
+def _bundles(problem: Problem) -> Iterator[BundleLoad]:
+    for c, b in np.argwhere(problem.bundle_load_cb > 0):
+        tasks = tuple(problem.tasks[t] for t in np.flatnonzero(problem.bundle_bt[b]))
+        qps = float(problem.bundle_load_cb[c, b])
+        yield BundleLoad(client=problem.clients[c], tasks=tasks, qps=qps)
 
 
 def _routes(problem: Problem, allocation: Allocation) -> list[Route]:

@@ -1,7 +1,8 @@
 """The planning problem as numpy arrays, and `problem.json`.
 
 Axis letters in field names: c client, e edge, a attachment (a client and an edge it reaches),
-t task, m model. Symbols of `docs/formulation.md` stand beside each field.
+t task, m model, b bundle (tasks asked of one image). Symbols of `docs/formulation.md` stand beside
+each field.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.provenance import Provenance
+from planner.bundles import check_bundles
 from planner.problem_file import NAME_FIELDS, ProblemError, ProblemFile
 
 __all__ = ["FloatArray", "Problem", "ProblemError"]
@@ -53,6 +55,8 @@ LEFT_OUT = {
     "backlog_a": np.inf,
     "edge_bandwidth_e": np.inf,
     "edge_backlog_e": np.inf,
+    "bundle_bt": 0.0,
+    "bundle_load_cb": 0.0,
 }
 """What an optional field holds where it is left out."""
 NEWER = (
@@ -60,6 +64,8 @@ NEWER = (
     "burst_correlation",
     "client_moving_cm",
     "edge_moving_em",
+    "bundle_bt",
+    "bundle_load_cb",
     *OF_LINKS,
 )
 """Optional fields that the digest leaves out where they hold what they hold when left out, so that
@@ -153,6 +159,12 @@ class Problem:
     """B of an edge's link to the cloud."""
     edge_backlog_e: FloatArray = field(default_factory=lambda: np.zeros(0))
     """w of an edge's link to the cloud."""
+    bundle_bt: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    """1 for the tasks that are asked of one image together, set by set (F14; no set by default:
+    every task is asked of an image of its own)."""
+    bundle_load_cb: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    """Images/s of a client of which just this set is asked: a part of `load_ct`. What bundles leave
+    of a load is asked alone."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
@@ -175,7 +187,7 @@ class Problem:
         made = object.__new__(type(self))
         for name in self.__dataclass_fields__:
             object.__setattr__(made, name, fields.get(name, getattr(self, name)))
-        made._settle(fields.keys())
+        made._settle({*fields, "bundle_load_cb"} if "bundle_bt" in fields else fields.keys())
         return made
 
     def part(
@@ -229,6 +241,10 @@ class Problem:
             largest_e = self.edge_max_batch_e
             no_count_e = (largest_e < 1) | (largest_e != np.round(largest_e))
             _refuse("edge_max_batch_e", largest_e, no_count_e, "must be a whole number from 1")
+        if len(self.bundle_bt) and not {"bundle_load_cb", "load_ct"}.isdisjoint(names):
+            check_bundles(
+                self.bundle_bt, self.bundle_load_cb, self.load_ct, self.clients, self.tasks
+            )
         if "cloud_model_t" in names or "cloud_accuracy_t" in names:
             _check_index("cloud_model_t", self.cloud_model_t, -1, self.models)
             unserved = (self.cloud_model_t < 0) & (self.cloud_accuracy_t > 0)
@@ -263,7 +279,8 @@ class Problem:
 
     def _length(self, axis: str) -> int:
         names = {"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}
-        return len(self.client_of_a) if axis == "a" else len(names[axis])
+        others = {"a": self.client_of_a, "b": self.bundle_bt}
+        return len(others[axis] if axis in others else names[axis])
 
     def _check_attachments(self) -> None:
         pair_a = self.client_of_a * len(self.edges) + self.edge_of_a
@@ -278,6 +295,11 @@ class Problem:
     def limited_attachments(self) -> NDArray[np.int64]:
         """Attachments with a limit of their own beside their client's budget (F7)."""
         return np.flatnonzero(np.isfinite(self.uplink_a))
+
+    @cached_property
+    def asks_together(self) -> bool:
+        """Whether any image is asked several tasks (F14)."""
+        return bool(self.bundle_load_cb.any())
 
     def attachment_name(self, a: int) -> str:
         """`client > edge` of attachment a."""

@@ -75,6 +75,8 @@ class ProblemFile(Document):
     backlog_a: OpenVector = ()
     edge_bandwidth_e: OpenVector = ()
     edge_backlog_e: OpenVector = ()
+    bundle_bt: Table = ()
+    bundle_load_cb: Table = ()
     provenance: Provenance | None = None
 
     @classmethod

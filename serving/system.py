@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,7 @@ class System(Protocol):
         ...
 
 
+@runtime_checkable
 class SharingSystem(System, Protocol):
     """A system that takes several tasks of one image in one request (F14)."""
 

@@ -14,6 +14,7 @@ from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.options import EdgeForm, Options
 from planner.plan import PlanError, allocation_of
 from planner.policies.arrangements import completed, prepared
+from planner.policies.asked_alone import plan_as_asked_alone
 from planner.policies.baj3o import baj3o, baj3o_plain
 from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
 from planner.policies.exact import exact
@@ -38,6 +39,7 @@ __all__ = [
     "PAYS_FOR_LOADS",
     "PLANS_FAIRLY",
     "POLICIES",
+    "SHARES_PASSES",
     "Options",
     "Policy",
     "PolicyError",
@@ -185,6 +187,9 @@ COUNTS_JOULES = ("exact",)
 """Policies that plan with a price on joules or a budget in watts (F18); the others refuse them."""
 PLANS_FAIRLY = ("exact",)
 """Policies that plan for the least client or in proportion (F19); the others refuse it."""
+SHARES_PASSES = ("exact",)
+"""Policies that plan passes which several tasks of an image share (F14); the others choose models
+as if every task were asked alone (`plan_as_asked_alone`)."""
 POLICIES: dict[str, Policy] = {
     row[0]: Policy(
         *row,
@@ -249,13 +254,16 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
     Raises `UnknownPolicyError`, `PolicyError` for a function that cannot be imported or whose plan
     breaks a budget, `PlanError` when `options.warm_start` or `options.moving` is not of this
     problem, and `InputError` for moving costs, joules or an objective that the policy cannot
-    plan for, or joules of another problem.
+    plan for, joules of another problem, and for any of them, or an overrun, where images are asked
+    several tasks.
     """
     if isinstance(policy, str):
         chosen = find_policy(policy)
     else:
         chosen = _plugin_policy(name_function(policy), policy)
     asked = options or Options()
+    if problem.asks_together:
+        return _solve_bundles(problem, chosen, asked.for_bundles())
     if asked.moving is not None and chosen.name not in PAYS_FOR_LOADS:
         raise InputError(
             f"policy {chosen.name!r} plans without moving costs (F16); "
@@ -288,6 +296,14 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
     else:
         solution = chosen.run(planned, options)
     return completed(problem, planned, asked, solution, stay)
+
+
+def _solve_bundles(problem: Problem, policy: Policy, options: Options) -> Solution:
+    """A plan where images are asked several tasks (F14)."""
+    policy.prepare()
+    if policy.name in SHARES_PASSES:
+        return policy.run(problem, options)
+    return plan_as_asked_alone(problem, policy.run, options, best_routes=policy.best_routes)
 
 
 def _same(found: Solution, held: Allocation) -> bool:

@@ -12,6 +12,7 @@ from planner.energy import power_n, within_budget
 from planner.evaluate import cloud_compute_f8, energy_qps, net_qps
 from planner.fits import TOLERANCE
 from planner.options import EdgeForm, Options
+from planner.policies.bundled_exact import bundled_exact
 from planner.policies.fair import fair_exact
 from planner.policies.outcome import conclude
 from planner.policies.warm_start import warm_allocation
@@ -39,6 +40,8 @@ def exact(problem: Problem, options: Options) -> Solution:
 
     A run that the clock stops returns the incumbent with its true gap.
     """
+    if problem.asks_together:
+        return bundled_exact(problem, options)
     if options.objective != "mean":
         return fair_exact(problem, options)
     begun_s = time.perf_counter()

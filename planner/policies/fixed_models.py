@@ -14,10 +14,12 @@ import numpy as np
 from cluster.errors import InputError
 from planner.allocation import Allocation
 from planner.bursts.headroom import BoundOf, plan_with_headroom
+from planner.certificate import relative_gap
 from planner.edge_cost import EdgeCost
 from planner.evaluate import Violation, evaluate, memory_f4
 from planner.fits import room
 from planner.options import Options
+from planner.passes import apart
 from planner.plan import Plan, PlanError, allocation_of
 from planner.policies.arrangements import prepared
 from planner.policies.outcome import conclude
@@ -41,7 +43,8 @@ def solve_shares(
     routers turn at once. All of `onloading` stays onloaded, also models that get no query. The
     certificate's bound is that of a perfect planner (`BOUND`): cheap, and far above.
 
-    Raises `InputError` for another objective than the mean and for energy (F18), and `PlanError`
+    Where images are asked several tasks (F14), every task is routed as asked alone. Raises
+    `InputError` for another objective than the mean and for energy (F18), and `PlanError`
     for a name that the problem does not know, or for models that do not fit their node's memory
     together (F4).
 
@@ -58,8 +61,10 @@ def solve_shares(
             "shares for given models are planned without energy (F18); plan anew with the policy "
             "exact"
         )
+    if problem.asks_together:
+        asked = asked.for_bundles()
     options = asked.resolved("batched")
-    planned = prepared(problem, asked)
+    planned = apart(problem) if problem.asks_together else prepared(problem, asked)
     held = held_models(problem, onloading)
     over = memory_over(problem, held)
     if over:
@@ -74,7 +79,10 @@ def solve_shares(
         problem, solution.allocation, fill=options.fill,
         batching=options.edge_form != "unbatched", overrun=solution.overrun,
     )  # fmt: skip
-    return replace(solution, problem=problem, evaluation=evaluation)
+    objective = evaluation.value("mean")
+    gap = relative_gap(objective, solution.certificate.upper_bound)
+    certificate = solution.certificate.model_copy(update={"objective": objective, "gap": gap})
+    return replace(solution, problem=problem, evaluation=evaluation, certificate=certificate)
 
 
 def held_models(problem: Problem, onloading: Mapping[str, Collection[str]]) -> Allocation:

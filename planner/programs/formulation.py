@@ -25,6 +25,7 @@ from planner.fits import TOLERANCE, fitted, room
 from planner.paths import cloud_open_at, edge_limit_at, has_deadlines, local_open_cmt
 from planner.problem import FloatArray, Problem
 from planner.programs.prices import Prices
+from planner.programs.usable_models import usable_models
 from planner.solvers.program import LinearProgram
 
 __all__ = ["Formulation", "build_formulation"]
@@ -132,8 +133,8 @@ def build_formulation(
     onload is decided too (F3, F4, binary x and y); without, they are onloaded and each allowed
     edge model is charged its fixed work. `cloud_price` is charged per busy second of the cloud.
     """
-    b = _Builder(problem, fill, edge_cost, choose)
-    b.restrict(allowed_cm, allowed_em)
+    usable = usable_models(problem, allowed_cm, allowed_em)
+    b = _Builder(problem, fill, edge_cost, choose, *usable)
     b.add_columns(use_cloud, cloud_price)
     b.shares_f2()
     if choose:
@@ -156,6 +157,8 @@ class _Builder:
     fill: float
     edge_cost: EdgeCost
     choose: bool
+    allowed_cm: BoolArray
+    allowed_em: BoolArray
     columns: dict[str, slice] = field(default_factory=dict)
     rows: dict[str, slice] = field(default_factory=dict)
     index: dict[str, tuple[IntArray, ...]] = field(default_factory=dict)
@@ -163,19 +166,6 @@ class _Builder:
     rhs: list[FloatArray] = field(default_factory=list)
     row_count: int = 0
     most_em: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
-
-    def restrict(self, allowed_cm: BoolArray | None, allowed_em: BoolArray | None) -> None:
-        """Models that are allowed, serve something and fit the node's memory alone."""
-        p = self.problem
-        useful_m = (p.accuracy_mt > 0).any(axis=1)
-        fits_cm = p.client_model_bytes_cm <= room(p.client_memory_c)[:, None]
-        fits_em = p.edge_model_bytes_em <= room(p.edge_memory_e)[:, None]
-        self.allowed_cm = useful_m & fits_cm & np.isfinite(p.client_model_bytes_cm)
-        self.allowed_em = useful_m & fits_em & np.isfinite(p.edge_model_bytes_em)
-        if allowed_cm is not None:
-            self.allowed_cm = self.allowed_cm & allowed_cm
-        if allowed_em is not None:
-            self.allowed_em = self.allowed_em & allowed_em
 
     def add_columns(self, use_cloud: bool, cloud_price: float) -> None:
         """Columns x, y (with `choose`), p, o, r, f with objective F1 (times the total load)."""

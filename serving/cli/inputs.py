@@ -155,6 +155,7 @@ def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -
     return Phase(
         duration_s=1.0,
         rates_qps=plan.load_qps,
+        bundles=plan.bundles,
         dispersion=plan.dispersion,
         burst_correlation=plan.burst_correlation,
     )

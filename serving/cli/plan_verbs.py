@@ -140,6 +140,11 @@ def plan(
         check_output(beside)
         setting = load_setting(topology, profiles).with_deadlines(Demand.load(demand).deadlines_s)
         stated = state_problem(setting, demand, phase)
+    if by_queues and stated.asks_together:
+        raise InputError(
+            f"--routing {routing}: requests for several tasks keep to their shares; leave it "
+            "out for a demand with bundles"
+        )
     energy = energy_goal(stated, busy_watts, max_watts, joule_price)
     if energy is not None and objective != "mean":
         raise InputError("--busy-watts: watts go with the mean accuracy; leave out --objective")
@@ -165,8 +170,8 @@ def plan(
         )
     if mean is not None:
         _show_cost_of_fairness(out, solution, mean)
-    # Reasons are told in the mean accuracy, as if joules were free.
-    told = mean is None and energy is None
+    # Reasons are told in the mean accuracy, as if joules were free and every task asked alone.
+    told = mean is None and energy is None and not stated.asks_together
     reasons = explain(stated, solution).lines if told else ()
     for line in reasons[:SHOWN_REASONS]:
         out.say(f"· {line}")

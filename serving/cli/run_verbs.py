@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.demand import Phase
+from cluster.demand import Demand, Phase
 from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path

@@ -74,10 +74,11 @@ def build_placement(topology: Topology, plan: Plan, phase: Phase, profiles: Prof
     """The placement of `plan` under the mean load of `phase`."""
     qps: dict[tuple[str, str, str], float] = defaultdict(float)
     up_qps: dict[tuple[str, str | None, str], float] = defaultdict(float)
-    sent_qps = {client: sum(rates.values()) for client, rates in phase.rates_qps.items()}
+    asked_qps = phase.asked_qps
+    sent_qps = {client: sum(rates.values()) for client, rates in asked_qps.items()}
     routed_qps: dict[str, float] = defaultdict(float)
     for route in plan.routes:
-        rate_qps = phase.rates_qps.get(route.client, {}).get(route.task, 0.0) * route.share
+        rate_qps = asked_qps.get(route.client, {}).get(route.task, 0.0) * route.share
         qps[route.node, route.model, route.task] += rate_qps
         routed_qps[route.client] += rate_qps
         if route.tier != "client":
@@ -111,7 +112,7 @@ def build_placement(topology: Topology, plan: Plan, phase: Phase, profiles: Prof
                 shed_qps=max(0.0, sent - routed_qps[node.name]),
             )
         )
-    asked = {t for rates in phase.rates_qps.values() for t, rate in rates.items() if rate > 0}
+    asked = {t for rates in asked_qps.values() for t, rate in rates.items() if rate > 0}
     return Placement(tuple(boxes), tuple(_flows(topology, up_qps, sent_qps)), len(asked))
 
 

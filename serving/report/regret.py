@@ -40,13 +40,13 @@ def regret_of(
     period_s: float = PERIOD_S,
     health: Health | None = None,
 ) -> Regret | None:
-    """The regret of a run; None for a run without queries.
+    """The regret of a run; None for one without queries, or with requests for several tasks.
 
     Both sides count a_mt, the accuracy of the card, for an answer within its promised bound: the
     labels of a few hundred pictures scatter more than plans differ. A query is taken to be asked
-    alone; for requests that share passes (F14) the bound does not hold.
+    alone: for requests that share passes (F14) the bound would not hold.
     """
-    if not len(measurements):
+    if not len(measurements) or measurements.run.requests is not None:
         return None
     clients = [node.name for node in setting.topology.clients]
     problem = _all_there_is(setting)

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from operator import itemgetter
 
+from cluster.topology import Tier
+from planner.shared_ways import Hops, lay_out
 from serving.errors import NotServedError, RefusalReason, RefusedError
 from serving.routing.queue_routing import Queues, follow_queues
 from serving.routing.routes import Ask, RouteTable, RoutingMode, Target
 
 __all__ = ["Router"]
-
-DUST = 1e-6
-"""share below which it is rounding"""
 
 
 Way = tuple[Ask, ...]
@@ -128,49 +127,33 @@ def _lay_out(
     tasks: tuple[str, ...], routes: Mapping[str, tuple[tuple[Target, float], ...]]
 ) -> list[tuple[Way, float]]:
     """Every way that requests for `tasks` take, with its share; the shares of a task over all of
-    them are its own. Each step takes the way on which most tasks meet, as often as it is left."""
-    left = {task: _shares_of(routes[task]) for task in tasks}
-    ways: list[tuple[Way, float]] = []
-    while all(left.values()):
-        chosen = _meet(left)
-        share = min(left[task][target] for task, target in chosen.items())
-        for task, target in chosen.items():
-            left[task][target] -= share
-            if left[task][target] < DUST:
-                del left[task][target]
-        ways.append((_way(chosen), share))
-    return ways
+    them are its own."""
+    shares = {task: _shares_of(routes[task]) for task in tasks}
+    targets = [target for places in shares.values() for target in places]
+    # Only where there is one edge may a way to the cloud leave out which one it passes.
+    one_link = any(target.tier == Tier.CLOUD and not target.via for target in targets)
+
+    def hops(target: Target) -> Hops:
+        if target.tier == Tier.CLIENT:
+            return None, None
+        link = "" if one_link else target.via or target.node
+        backhaul = ("backhaul", link) if target.tier == Tier.CLOUD else None
+        return backhaul, ("uplink", link)
+
+    return [(_way(chosen), share) for chosen, share in lay_out(shares, hops)]
 
 
-def _shares_of(targets: Sequence[tuple[Target, float]]) -> dict[Target | None, float]:
-    """Shares by target, what is shed (None) among them."""
-    shares: dict[Target | None, float] = {}
+def _shares_of(targets: Sequence[tuple[Target, float]]) -> dict[Target, float]:
+    """Shares by target."""
+    shares: dict[Target, float] = {}
     for target, share in targets:
         shares[target] = shares.get(target, 0.0) + share
-    shares[None] = 1.0 - sum(shares.values())
-    return {target: share for target, share in shares.items() if share > DUST}
+    return shares
 
 
-def _meet(left: Mapping[str, Mapping[Target | None, float]]) -> dict[str, Target | None]:
-    """A target for each task: first what most of them can take together, and being shed before
-    all else, since one task that is shed takes the others with it."""
-    chosen: dict[str, Target | None] = {}
-    while len(chosen) < len(left):
-        free = {task: shares for task, shares in left.items() if task not in chosen}
-        found: dict[Target | None, list[float]] = {}
-        for shares in free.values():
-            for target, share in shares.items():
-                found.setdefault(target, []).append(share)
-        best = max(found, key=lambda t: (t is None, len(found[t]), sum(found[t])))
-        chosen.update({task: best for task, shares in free.items() if best in shares})
-    return chosen
-
-
-def _way(chosen: Mapping[str, Target | None]) -> Way:
+def _way(chosen: Mapping[str, Target]) -> Way:
     asked: dict[Target, list[str]] = {}
     for task, target in sorted(chosen.items(), key=itemgetter(0)):
-        if target is None:
-            return ()
         asked.setdefault(target, []).append(task)
     return tuple(Ask(target, tuple(names)) for target, names in asked.items())
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.errors import InputError
-from serving.system import Answer, Outcome, Query, System
+from serving.system import Answer, Outcome, Query, SharingSystem, System
 from serving.traffic.closed_loop import Caller
 from serving.traffic.schedule import Asked, Schedule, with_asked
 
@@ -62,6 +62,10 @@ class NullSystem:
     async def send(self, query: Query) -> Answer:
         """An empty answer."""
         return Answer(Outcome.ANSWERED)
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """The same for each task."""
+        return dict.fromkeys(tasks, Answer(Outcome.ANSWERED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,11 @@ async def drive_traffic(
     with `SATURATED`. What is still unanswered `drain_s` after the last send is cancelled and
     recorded as an error.
 
-    Raises `ValueError` if the schedule names an image that `bodies` lacks.
+    Raises `ValueError` if the schedule names an image that `bodies` lacks, or has requests for
+    several tasks (F14) and `system` takes none.
     """
+    if schedule.request_q is not None and not isinstance(system, SharingSystem):
+        raise ValueError("the schedule asks several tasks of one image, the system answers one")
     if schedule.last_image >= len(bodies):
         raise ValueError(
             f"the schedule uses image {schedule.last_image}, only {len(bodies)} are loaded"
@@ -160,8 +167,8 @@ class _Generator:
         self._content_type = content_type
         self._asked: list[Asked] = []
         self._records: dict[int, Record] = {}
-        self._outstanding: dict[asyncio.Task[None], tuple[int, float, float]] = {}
-        """query -> its place, when it was due, when it was sent"""
+        self._outstanding: dict[asyncio.Task[None], tuple[tuple[int, ...], float, float]] = {}
+        """request -> the places of its queries, when it was due, when it was sent"""
         self._callers: set[asyncio.Task[None]] = set()
         self._start_s = clock()
 
@@ -170,18 +177,18 @@ class _Generator:
         for group in self._schedule.callers:
             for caller in group.callers:
                 self._callers.add(asyncio.create_task(self._call(caller)))
-        for index in range(len(self._schedule)):
-            due_s = float(self._schedule.scheduled_s_q[index])
+        for places in self._schedule.requests():
+            due_s = float(self._schedule.scheduled_s_q[places[0]])
             await self._wait_until(due_s)
-            self._send(index, due_s, *self._scheduled(index))
+            self._send(places, due_s, *self._scheduled(places))
             # A generator that is late must still let answers in between two sends.
             await self._sleep(0)
         if self._schedule.callers:
             await self._wait_until(max(group.end_s for group in self._schedule.callers))
         await self._drain(drain_s)
-        for place, due_s, sent_s in list(self._outstanding.values()):
+        for places, due_s, sent_s in list(self._outstanding.values()):
             reason = f"no answer within {drain_s:g} s of the end of the traffic"
-            self._keep(place, due_s, sent_s, Answer(Outcome.ERROR, reason=reason))
+            self._keep_failed(places, due_s, sent_s, reason)
 
     def cancel(self) -> None:
         """End whatever still runs."""
@@ -208,42 +215,59 @@ class _Generator:
             self._asked.append(
                 Asked(due_s, group.client, question.task, question.image, group.phase)
             )
-            task = self._send(place, due_s, group.client, question.task, question.image)
+            task = self._send((place,), due_s, group.client, (question.task,), question.image)
             if task is not None:
                 await asyncio.wait([task])
             now_s = self._now_s()
 
-    def _scheduled(self, index: int) -> tuple[str, str, int]:
-        """Client, task and image of a query of the schedule."""
-        schedule = self._schedule
+    def _scheduled(self, places: tuple[int, ...]) -> tuple[str, tuple[str, ...], int]:
+        """Client, tasks and image of a request of the schedule."""
+        schedule, first = self._schedule, places[0]
         return (
-            schedule.clients[schedule.client_q[index]],
-            schedule.tasks[schedule.task_q[index]],
-            int(schedule.image_q[index]),
+            schedule.clients[schedule.client_q[first]],
+            tuple(schedule.tasks[schedule.task_q[place]] for place in places),
+            int(schedule.image_q[first]),
         )
 
     def _send(
-        self, place: int, due_s: float, client: str, task: str, image: int
+        self, places: tuple[int, ...], due_s: float, client: str, tasks: tuple[str, ...], image: int
     ) -> asyncio.Task[None] | None:
-        """Send one query; None if too many are out."""
+        """Send one request; None if too many are out."""
         sent_s = self._now_s()
         if len(self._outstanding) >= self._max_outstanding:
             reason = f"{SATURATED}: {self._max_outstanding} queries unanswered"
-            self._keep(place, due_s, sent_s, Answer(Outcome.ERROR, reason=reason))
+            self._keep_failed(places, due_s, sent_s, reason)
             return None
-        query = Query(client, task, self._bodies[image], self._content_type)
-        sending = asyncio.create_task(self._answer(place, due_s, sent_s, query))
-        self._outstanding[sending] = (place, due_s, sent_s)
+        query = Query(client, tasks[0], self._bodies[image], self._content_type)
+        sending = asyncio.create_task(self._answer(places, due_s, sent_s, query, tasks))
+        self._outstanding[sending] = (places, due_s, sent_s)
         sending.add_done_callback(lambda done: self._outstanding.pop(done, None))
         return sending
 
-    async def _answer(self, place: int, due_s: float, sent_s: float, query: Query) -> None:
+    async def _answer(
+        self, places: tuple[int, ...], due_s: float, sent_s: float, query: Query,
+        tasks: tuple[str, ...],
+    ) -> None:  # fmt: skip
         try:
-            answer = await self._system.send(query)
+            answers = await self._ask(query, tasks)
         except Exception as error:  # noqa: BLE001
-            # One query's fault must neither end the run nor be lost from the count.
-            answer = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
-        self._keep(place, due_s, sent_s, answer)
+            # One request's fault must neither end the run nor be lost from the count.
+            self._keep_failed(places, due_s, sent_s, f"{type(error).__name__}: {error}")
+            return
+        for place, task in zip(places, tasks, strict=True):
+            self._keep(place, due_s, sent_s, answers[task])
+
+    async def _ask(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        if len(tasks) > 1:
+            assert isinstance(self._system, SharingSystem)
+            return await self._system.send_all(query, tasks)
+        return {query.task: await self._system.send(query)}
+
+    def _keep_failed(
+        self, places: tuple[int, ...], due_s: float, sent_s: float, reason: str
+    ) -> None:
+        for place in places:
+            self._keep(place, due_s, sent_s, Answer(Outcome.ERROR, reason=reason))
 
     def _keep(self, place: int, due_s: float, sent_s: float, answer: Answer) -> None:
         if place in self._records:  # given up on before; its answer came after all

@@ -100,6 +100,10 @@ class MeasurementRun(FrozenModel):
     host: HostUse | None = Field(
         default=None, description="the machine that drove; absent in simulated time"
     )
+    requests: int | None = Field(
+        default=None,
+        description="in which the queries came, where some asked several tasks of one image (F14)",
+    )
     sent: SentTraffic | None = Field(
         default=None, description="how uneven the arrivals were; files of older versions lack it"
     )
@@ -193,6 +197,8 @@ class Measurements:
             for name in _COUNTERS
         }
         update = {**added, "duration_s": float(starts_s[-1]), "sent": None, "host": None}
+        if first.requests is not None:
+            update["requests"] = sum(rows.run.requests or len(rows) for rows in runs)
         return cls(run=first.model_copy(update=update), **columns)
 
     def select(self, mask: NDArray[np.bool_]) -> Measurements:
@@ -297,6 +303,7 @@ def build_measurements(
         link_bytes=dict(use.link_bytes),
         link_busy_s=dict(use.link_busy_s),
         host=use.host,
+        requests=None if schedule.request_q is None else len(schedule.requests()),
         sent=describe_sent(schedule, windows_s),
         provenance=provenance,
     )

@@ -20,6 +20,12 @@ def schedule_of(measurements: Measurements) -> Schedule:
     clients, client_q = _indexed(measurements.client)
     tasks, task_q = _indexed(measurements.task)
     order = np.argsort(measurements.scheduled_s, kind="stable")
+    request_q = None
+    if measurements.run.requests is not None:
+        # Queries that left a client at the same moment about one image were one request.
+        of_request = (measurements.scheduled_s, client_q, measurements.image)
+        keys = np.stack([column[order] for column in of_request])
+        request_q = np.unique(keys, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
     return Schedule(
         clients=clients,
         tasks=tasks,
@@ -30,6 +36,7 @@ def schedule_of(measurements: Measurements) -> Schedule:
         task_q=task_q[order],
         image_q=measurements.image[order],
         phase_q=measurements.phase[order],
+        request_q=request_q,
     )
 
 

@@ -43,6 +43,9 @@ class Schedule:
     image_q: NDArray[np.int32]
     """index into the labelled images"""
     phase_q: NDArray[np.int32]
+    request_q: NDArray[np.int64] | None = None
+    """the same number for the queries of one request, which asks several tasks of one image (F14);
+    None where each query is a request"""
     replayed: tuple[str, ...] = ()
     """how recorded arrivals were brought to the rates of the demand"""
     callers: tuple[CallerGroup, ...] = ()
@@ -58,6 +61,24 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.scheduled_s_q)
 
+    def requests(self) -> list[tuple[int, ...]]:
+        """The places of the queries of each request, in the order in which requests are due."""
+        if self.request_q is None:
+            return [(place,) for place in range(len(self))]
+        places: dict[int, list[int]] = {}
+        for place, request in enumerate(self.request_q.tolist()):
+            places.setdefault(request, []).append(place)
+        return [tuple(several) for several in places.values()]
+
+    @property
+    def first_q(self) -> NDArray[np.bool_]:
+        """Mask (q) of the first query of each request."""
+        first_q = np.ones(len(self), dtype=bool)
+        if self.request_q is not None:
+            first_q[:] = False
+            first_q[np.unique(self.request_q, return_index=True)[1]] = True
+        return first_q
+
     def head(self, duration_s: float) -> Schedule:
         """The queries due in the first `duration_s` seconds, without callers who wait."""
         count = int(np.searchsorted(self.scheduled_s_q, duration_s))
@@ -71,6 +92,7 @@ class Schedule:
             task_q=self.task_q[:count],
             image_q=self.image_q[:count],
             phase_q=self.phase_q[:count],
+            request_q=None if self.request_q is None else self.request_q[:count],
             replayed=self.replayed,
         )
 
@@ -103,11 +125,12 @@ def build_schedule(
     if not phases:
         raise InputError("a schedule needs at least one phase")
     clients = tuple(sorted({client for phase in phases for client in phase.rates_qps}))
-    all_rates = [rates for phase in phases for rates in phase.rates_qps.values()]
+    all_rates = [rates for phase in phases for rates in phase.asked_qps.values()]
     tasks = tuple(sorted({task for rates in all_rates for task in rates}))
     starts_s = np.concatenate([[0.0], np.cumsum([phase.duration_s for phase in phases])])
 
     columns: list[NDArray[np.float64]] = []
+    requests = 0
     how: list[str] = []
     callers: list[CallerGroup] = []
     for position, phase in enumerate(phases):
@@ -118,10 +141,12 @@ def build_schedule(
         callers += _caller_groups(
             phase, position, float(starts_s[position]), streams, factors, image_count, labelled
         )
-        for (client, task), offset_s in drawn.times_s.items():
-            order = streams.of(Use.IMAGES, client, task)
-            image = _walk_images(order, len(offset_s), _images_of(task, image_count, labelled))
-            columns.append(
+        bundles = {(bundle.client, bundle.name): bundle.tasks for bundle in phase.bundles}
+        for (client, name), offset_s in drawn.times_s.items():
+            asked = bundles.get((client, name), (name,))
+            order = streams.of(Use.IMAGES, client, name)
+            image = _walk_images(order, len(offset_s), _images_of(asked, image_count, labelled))
+            columns += [
                 np.stack(
                     [
                         starts_s[position] + offset_s,
@@ -129,10 +154,13 @@ def build_schedule(
                         np.full(len(image), tasks.index(task)),
                         image,
                         np.full(len(image), position),
+                        requests + np.arange(len(image)),
                     ]
                 )
-            )
-    table = np.concatenate(columns, axis=1) if columns else np.empty((5, 0))
+                for task in asked
+            ]
+            requests += len(image)
+    table = np.concatenate(columns, axis=1) if columns else np.empty((6, 0))
     # Ties are broken by client, then task, so the order never depends on the order of the file.
     table = table[:, np.lexsort((table[2], table[1], table[0]))]
     return Schedule(
@@ -145,6 +173,7 @@ def build_schedule(
         task_q=table[2].astype(np.int32),
         image_q=table[3].astype(np.int32),
         phase_q=table[4].astype(np.int32),
+        request_q=table[5].astype(np.int64) if requests < table.shape[1] else None,
         replayed=tuple(how),
         callers=tuple(callers),
     )
@@ -175,6 +204,9 @@ def with_asked(schedule: Schedule, asked: Sequence[Asked]) -> tuple[Schedule, ND
         "image_q": [each.image for each in asked],
         "phase_q": [each.phase for each in asked],
     }
+    if schedule.request_q is not None:
+        beyond = int(schedule.request_q.max(initial=-1)) + 1
+        columns["request_q"] = [beyond + place for place in range(len(asked))]
     both = {
         name: np.concatenate([getattr(schedule, name), np.array(values)])
         for name, values in columns.items()
@@ -210,7 +242,7 @@ def _caller_groups(
                 start_s=start_s,
                 process=process,
                 rates_qps={task: paths[client, task] for task in rates},
-                images={task: _images_of(task, image_count, labelled) for task in rates},
+                images={task: _images_of((task,), image_count, labelled) for task in rates},
                 load=factors.get(client, constant(1.0, phase.duration_s)),
                 streams=streams,
             )
@@ -219,14 +251,20 @@ def _caller_groups(
 
 
 def _images_of(
-    task: str, image_count: int, labelled: Mapping[str, Sequence[int]] | None
+    tasks: Sequence[str], image_count: int, labelled: Mapping[str, Sequence[int]] | None
 ) -> NDArray[np.int64]:
-    task = base_task(task)  # a class of it (F20) has its labels
+    """The images with a label of every one of `tasks`; a class of a task (F20) has its labels."""
+    tasks = [base_task(task) for task in tasks]
     if labelled is None:
         return np.arange(image_count)
-    if not labelled.get(task):
-        raise InputError(f"none of the {image_count} labelled images has a label of {task!r}")
-    return np.asarray(labelled[task])
+    found = [
+        image for image in labelled.get(tasks[0], ())
+        if all(image in labelled.get(task, ()) for task in tasks[1:])
+    ]  # fmt: skip
+    if not found:
+        words = " and one of ".join(repr(task) for task in tasks)
+        raise InputError(f"none of the {image_count} labelled images has a label of {words}")
+    return np.asarray(found)
 
 
 def _walk_images(

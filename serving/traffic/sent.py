@@ -1,5 +1,7 @@
 """How uneven the traffic was that a run sent: how its counts scatter, and how long bursts last.
 
+Counts are of requests: the tasks that are asked of one image arrive at once, and are no burst.
+
 Axes: q = query, k = bin of time.
 """
 
@@ -79,7 +81,8 @@ def describe_sent(schedule: Schedule, windows_s: Mapping[str, float] | None = No
 def _statistics(
     schedule: Schedule, mask_q: NDArray[np.bool_], window_s: float | None
 ) -> ArrivalStatistics:
-    counts = _counts_by_phase(schedule, mask_q, SECOND_S)
+    first_q = mask_q & schedule.first_q
+    counts = _counts_by_phase(schedule, first_q, SECOND_S)
     return ArrivalStatistics(
         queries=int(mask_q.sum()),
         rate_qps=float(mask_q.sum() / schedule.duration_s),
@@ -87,7 +90,7 @@ def _statistics(
         autocorrelation_1s=_autocorrelation(counts),
         window_s=window_s,
         dispersion_window=(
-            _dispersion(_counts_by_phase(schedule, mask_q, window_s)) if window_s else None
+            _dispersion(_counts_by_phase(schedule, first_q, window_s)) if window_s else None
         ),
     )
 
@@ -95,7 +98,7 @@ def _statistics(
 def _counts_by_phase(
     schedule: Schedule, mask_q: NDArray[np.bool_], bin_s: float
 ) -> list[NDArray[np.int64]]:
-    """Queries (k) in the whole bins of each phase."""
+    """Requests (k) in the whole bins of each phase; `mask_q` has their first queries."""
     ends_s = (*schedule.phase_starts_s[1:], schedule.duration_s)
     counts = []
     for position, (start_s, end_s) in enumerate(zip(schedule.phase_starts_s, ends_s, strict=True)):

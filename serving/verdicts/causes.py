@@ -250,7 +250,7 @@ def load_drift(
     worst, words = 0.0, ""
     planned = {
         (client, task): rate_qps * duration_s
-        for client, rates in phase.rates_qps.items() for task, rate_qps in rates.items()
+        for client, rates in phase.asked_qps.items() for task, rate_qps in rates.items()
     }  # fmt: skip
     for client, task in sorted(planned.keys() | asked.keys()):
         due, came = planned.get((client, task), 0.0), asked.get((client, task), 0)

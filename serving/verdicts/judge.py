@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from cluster.demand import Phase
 from cluster.errors import InputError
 from planner.evaluate import Evaluation, evaluate
-from planner.plan import Plan
+from planner.passes import work_of
+from planner.plan import Plan, allocation_of, plan_of
 from serving.normal_errors import NORMAL_95
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -161,7 +162,9 @@ def _judge_plan(
     predicted = evaluation.summary()
     _judge_utilization(found, rows, measured, predicted.utilization_by_node, Source.PLAN)
     shares: dict[tuple[str, str, str, str], float] = defaultdict(float)
-    for route in planned.plan.routes:  # by way of one edge or another
+    stated, plan = evaluation.problem, planned.plan
+    answered = work_of(stated, allocation_of(stated, plan)).answered  # less what bundles lose (F14)
+    for route in plan_of(stated, answered, policy=plan.policy).routes:  # by one edge or another
         shares[route.client, route.task, route.model, route.node] += route.share
     for (client, task, model, node), share in shares.items():
         asked_q = (rows.client == client) & (rows.task == task)

@@ -1,6 +1,6 @@
 """The arrivals of a phase: when which client asks for which task.
 
-Axes: n = arrival, s = stream, which is a client and a task.
+Axes: n = arrival, s = stream, which is a client and a task (or several, asked of one image).
 
 There are two sorts of processes. Some move a rate, and each stream is Poisson at its own rate
 (poisson, mmpp, diurnal, flash_crowd). Others say when the next query of a client comes, whatever
@@ -36,7 +36,7 @@ from serving.traffic.arrivals.streams import Streams, Use
 __all__ = ["PhaseArrivals", "Stream", "draw_arrivals", "rate_paths"]
 
 Stream = tuple[str, str]
-"""client, task"""
+"""client, and task or bundle (`BundleLoad.name`)"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def draw_arrivals(
 
 
 def rate_paths(phase: Phase, load_factors: Mapping[str, StepPath]) -> dict[Stream, StepPath]:
-    """The mean rate of every stream over the phase, as the mix drifts and loads are scaled."""
+    """The mean rate of every stream over the phase, as the mix drifts and loads are scaled. Bundles
+    do not drift."""
     paths: dict[Stream, StepPath] = {}
     for client, rates in phase.rates_qps.items():
         for task, start_qps in rates.items():
@@ -95,6 +96,11 @@ def rate_paths(phase: Phase, load_factors: Mapping[str, StepPath]) -> dict[Strea
             if client in load_factors:
                 path = product([path, load_factors[client]])
             paths[client, task] = path
+    for bundle in phase.bundles:
+        path = constant(bundle.qps, phase.duration_s)
+        if bundle.client in load_factors:
+            path = product([path, load_factors[bundle.client]])
+        paths[bundle.client, bundle.name] = path
     return paths
 
 

@@ -196,3 +196,46 @@ def test_a_demand_is_scaled_with_its_drift_and_its_callers() -> None:
     assert scaled.end_qps("car", "depth") == 6.0
     assert scaled.arrivals["phone"] == ClosedLoop(kind="closed_loop", callers=8, think_s=1)
     assert scaled.total_qps == 1.5 * phase.total_qps
+
+
+PAIR = {"client": "phone", "tasks": ["edges", "depth"], "qps": 2.5}
+
+
+def test_bundles_are_part_of_what_is_asked() -> None:
+    other = {"client": "car", "tasks": ["depth", "normals"], "qps": 1}
+    (phase,) = demand(bundles=[PAIR, other]).phases
+    assert phase.asked_qps == {
+        "phone": {"depth": 5.5, "edges": 3.5}, "car": {"depth": 3.0, "normals": 1.0}
+    }  # fmt: skip
+    assert phase.total_qps == 13.0
+    assert [bundle.name for bundle in phase.bundles] == ["depth+edges", "depth+normals"]
+    scaled = phase.scaled(2.0)
+    assert scaled.total_qps == 26.0
+    assert [bundle.qps for bundle in scaled.bundles] == [5.0, 2.0]
+    assert demand().phases[0].asked_qps == RATES
+
+
+def test_a_demand_with_bundles_can_be_written_and_read_again(tmp_path: Path) -> None:
+    made = demand(bundles=[PAIR])
+    assert Demand.load(made.save(tmp_path / "d.yaml")) == made
+
+
+@pytest.mark.parametrize(
+    ("bundle", "message"),
+    [
+        ({**PAIR, "client": "phne"}, "bundles.0.client: `rates_qps` has no client 'phne'; did you"),
+        ({**PAIR, "tasks": ["depth"]}, "at least 2 items"),
+        ({**PAIR, "tasks": ["depth", "depth"]}, "'depth' is asked twice of one image"),
+        ({**PAIR, "qps": -1}, "greater than or equal to 0"),
+        ({**PAIR, "rate": 1}, "phases.0.bundles.0.rate: unknown key"),
+    ],
+)
+def test_wrong_bundles_are_refused(bundle: dict[str, Any], message: str) -> None:
+    assert message in refusal(bundles=[bundle])
+
+
+def test_a_bundle_is_stated_once_and_not_of_callers_who_wait() -> None:
+    again = {**PAIR, "tasks": ["depth", "edges"]}
+    assert "bundles.1: bundles.0 has the same tasks of 'phone'" in refusal(bundles=[PAIR, again])
+    waiting = {"kind": "closed_loop", "callers": 2, "think_s": 1}
+    assert "bundles.0: callers who wait" in refusal(bundles=[PAIR], arrivals={"phone": waiting})

@@ -162,3 +162,18 @@ def test_classes_that_nobody_knows_are_refused() -> None:
         build(deadline_s={"dept@fast": 0.1})
     with pytest.raises(ProblemError, match=r"query_bytes\.a@b: '@' in a name stands before"):
         build(query_bytes={"a@b": 1.0}, answer_bytes={"a@b": 1.0})
+
+
+def bundled(**bundle: Any) -> Phase:
+    stated = {"client": "phone", "tasks": ["edges", "depth"], "qps": 4.0, **bundle}
+    return Phase.model_validate({**PHASE.model_dump(), "bundles": [stated]})
+
+
+def test_bundles_arrive() -> None:
+    problem = build(bundled())
+    assert problem.load_ct.tolist() == [[7.0, 6.0]]
+    assert problem.bundle_bt.tolist() == [[1.0, 1.0]]
+    assert problem.bundle_load_cb.tolist() == [[4.0]]
+    assert build(bundled(qps=0.0)).digest == build().digest
+    with pytest.raises(ProblemError, match=r"^bundles\.0\.tasks\.egdes: unknown; did you mean"):
+        build(bundled(tasks=["egdes", "depth"]))

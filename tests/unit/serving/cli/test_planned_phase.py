@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.demand import Demand
+from cluster.demand import BundleLoad, Demand
 from cluster.errors import InputError
 from cluster.specs import SPECS
 from planner.plan import Plan
@@ -46,3 +46,28 @@ def test_a_plan_of_an_older_version_asks_for_its_demand() -> None:
     older = made.model_copy(update={"load_qps": {}})
     with pytest.raises(InputError, match=r"plan\.json: .*name it with --demand"):
         planned_phase(older, FILE, None)
+
+
+def test_a_plan_says_what_it_expects_of_one_image_together() -> None:
+    setting = demo_setting()
+    first = demo_demand().phases[0]
+    client, (one, other) = next(iter(first.rates_qps)), setting.base_tasks[:2]
+    bundle = BundleLoad(client=client, tasks=(one, other), qps=2.0)
+    asked = first.model_copy(update={"bundles": (bundle,)})
+    made = solve(setting.problem(asked), "all-local", Options(overrun=None)).plan
+    phase = planned_phase(made, FILE, None)
+    assert phase.bundles == (bundle,)
+    assert setting.problem(phase).digest == made.problem_digest
+
+
+def test_a_plan_says_what_it_expects_of_each_deadline_class() -> None:
+    demand = demo_demand()
+    task = next(iter(demand.phases[0].rates_qps["client-0"]))
+    split = demand.phases[0].model_copy(
+        update={"rates_qps": {"client-0": {task: 2.0, f"{task}@fast": 1.0}}}
+    )
+    setting = demo_setting().with_deadlines({f"{task}@fast": 0.2})
+    made = solve(setting.problem(split), "all-local", Options(overrun=None)).plan
+    phase = planned_phase(made, FILE, None)
+    assert phase.rates_qps["client-0"] == {task: 2.0, f"{task}@fast": 1.0}
+    assert setting.with_deadlines(made.deadlines_s).problem(phase).digest == made.problem_digest

@@ -161,3 +161,14 @@ def test_what_is_asked_together_still_follows_every_tasks_shares(
         for task, row in shares.items():
             for target, share in row:
                 assert abs(taken[task, target] - count * share) <= 4 * len(tasks) + 4
+
+
+@pytest.mark.parametrize("via", ["", "e"])
+def test_tasks_that_meet_at_no_model_share_their_link(via: str) -> None:
+    """Six of ten images go up for `depth`, five for `edges`, which go with them. A way to the cloud
+    need not say by which edge, where there is one only."""
+    other, above = Target("client", "c", "other"), CLOUD._replace(via=via)
+    routes = {"depth": ((LOCAL, 0.4), (EDGE, 0.6)), "edges": ((other, 0.5), (above, 0.5))}
+    router = Router(RouteTable(1, routes))
+    ways = [router.pick_all(("depth", "edges")) for _ in range(100)]
+    assert sum(any(ask.target.tier != "client" for ask in way) for way in ways) == 60
