@@ -14,6 +14,7 @@ from cluster.document import Document, DocumentError, FrozenModel
 from cluster.provenance import Provenance
 from planner.allocation import Allocation
 from planner.attachments import several_edges_c
+from planner.bundles import alone_ct
 from planner.certificate import Certificate, EvaluationSummary
 from planner.problem import Problem
 
@@ -105,9 +106,10 @@ def plan_of(
     }
     in_cloud = sorted({int(m) for m in problem.cloud_model_t if m >= 0})
     onloading[problem.cloud] = tuple(models[m] for m in in_cloud)
+    alone = alone_ct(problem.bundle_bt, problem.bundle_load_cb, problem.load_ct).tolist()
     load_qps = {
         client: {task: qps for task, qps in zip(problem.tasks, load_t, strict=True) if qps > 0}
-        for client, load_t in zip(problem.clients, problem.load_ct.tolist(), strict=True)
+        for client, load_t in zip(problem.clients, alone, strict=True)
     }
     dispersion = dict(zip(problem.clients, problem.dispersion_c.tolist(), strict=True))
     deadlines_s = dict(zip(problem.tasks, problem.deadline_t.tolist(), strict=True))
