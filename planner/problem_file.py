@@ -75,6 +75,8 @@ class ProblemFile(Document):
     backlog_a: OpenVector = ()
     edge_bandwidth_e: OpenVector = ()
     edge_backlog_e: OpenVector = ()
+    curve_sizes_b: Vector = ()
+    edge_curve_emb: tuple[Table, ...] = ()
     provenance: Provenance | None = None
 
     @classmethod
