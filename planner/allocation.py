@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.attachments import Component, by_client, by_edge
-from planner.batches import batches_em
+from planner.batch_work import first_batch_em, mean_work_em, one_query_em
 from planner.fits import room
 from planner.problem import FloatArray, Problem
 
@@ -126,19 +126,17 @@ def _window_factor(
     """Largest factor on each edge's queries that keeps F9 (or F6), to a part in 1e12."""
     queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
     budget_e = fill * problem.edge_compute_e * problem.window_e
-    marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
     if not batched:
-        return _shrink(((setup_em + marginal_em) * queries_em).sum(axis=1), budget_e)
+        return _shrink((one_query_em(problem) * queries_em).sum(axis=1), budget_e)
 
     # Setups alone may fill the window (`fits`); then there is nothing to scale back.
-    setups_e = np.where(queries_em > 0, setup_em, 0.0).sum(axis=1)
+    setups_e = np.where(queries_em > 0, first_batch_em(problem), 0.0).sum(axis=1)
     full_e = (setups_e > budget_e) & (setups_e <= room(budget_e))
     budget_e = np.where(full_e, room(budget_e), budget_e)
 
     def over_e(factor_e: FloatArray) -> NDArray[np.bool_]:
         taken_em = factor_e[:, None] * queries_em
-        work_em = setup_em * batches_em(problem, taken_em) + marginal_em * taken_em
-        return np.asarray(work_em.sum(axis=1) > budget_e)
+        return np.asarray(mean_work_em(problem, taken_em).sum(axis=1) > budget_e)
 
     low_e, high_e = np.zeros(len(budget_e)), np.ones(len(budget_e))
     whole_e = ~over_e(high_e)

@@ -18,6 +18,9 @@ from profiling.profile import Profiles
 
 __all__ = ["build_problem"]
 
+ON_LINE = 1e-9
+"""A measured time that differs from nu + c b by less, relative to it, lies on the line."""
+
 
 def build_problem(
     topology: Topology,
@@ -33,10 +36,12 @@ def build_problem(
 
     Tasks are those of `query_bytes` (bytes of one query going up), in its order. A model without
     a profile on a node cannot run there. The cloud serves each task with its most accurate model
-    (the cheapest of equals) that its memory holds. `deadline_s` are deadlines of tasks (F13) and of
-    classes of tasks (TASK@CLASS, F20), which are tasks of their own behind theirs; none where left
-    out. Raises `ProblemError` for an unknown client, task or class in the demand, a task without
-    answer size, or profiles of another topology.
+    (the cheapest of equals) that its memory holds. Edges have their measured times by batch size
+    beside nu and c (F15), unless those lie on the line or images are asked several tasks (F14).
+    `deadline_s` are deadlines of tasks (F13) and of classes of tasks (TASK@CLASS, F20), which are
+    tasks of their own behind theirs; none where left out. Raises `ProblemError` for an unknown
+    client, task or class in the demand, a task without answer size, or profiles of another
+    topology.
     """
     if profiles.topology != topology.name:
         raise ProblemError(
@@ -63,9 +68,12 @@ def build_problem(
     accuracy_mt = np.array([[card.accuracy(task) for task in tasks] for card in cards])
     position = {node.name: e for e, node in enumerate(edges)}
     reach = [topology.uplinks(node.name) for node in clients]
-    client_tables = [_costs(node, cards, profiles) for node in clients]
+    client_tables = [_costs_alone(node, cards, profiles) for node in clients]
     edge_tables = [_costs(node, cards, profiles) for node in edges]
-    bytes_m, setup_m, marginal_m = _costs(cloud, cards, profiles)
+    curve_sizes_z, edge_curve_emz = _curves(edges, cards, profiles)
+    if len(bundle_bt):  # whose batches are planned by nu + c b
+        curve_sizes_z, edge_curve_emz = np.zeros(0), edge_curve_emz[:, :, :0]
+    bytes_m, setup_m, marginal_m = _costs_alone(cloud, cards, profiles)
     held_m = _cloud_models(
         accuracy_mt, load_ct.sum(axis=0), bytes_m, setup_m + marginal_m, float(cloud.memory)
     )
@@ -93,6 +101,8 @@ def build_problem(
         client_marginal_cm=np.array([table[2] for table in client_tables]),
         edge_setup_em=np.array([table[1] for table in edge_tables]),
         edge_marginal_em=np.array([table[2] for table in edge_tables]),
+        curve_sizes_z=curve_sizes_z,
+        edge_curve_emz=edge_curve_emz,
         cloud_accuracy_t=np.where(serves_t, accuracy_mt[cloud_model_t, T], 0.0),
         cloud_model_t=cloud_model_t,
         cloud_cost_t=np.where(serves_t, (setup_m + marginal_m)[cloud_model_t], 0.0),
@@ -181,6 +191,51 @@ def _costs(
             bytes_m[m] = profile.resident_bytes
             setup_m[m], marginal_m[m] = profile.setup_s, profile.marginal_s
     return bytes_m, setup_m, marginal_m
+
+
+def _costs_alone(
+    node: Node, cards: Sequence[ModelCard], profiles: Profiles
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`_costs` of a node that answers one query at a time: nu + c is what one was measured to take,
+    where that is known."""
+    bytes_m, setup_m, marginal_m = _costs(node, cards, profiles)
+    for m, card in enumerate(cards):
+        profile = profiles.find(node.name, card.name)
+        if profile is None or profile.latency[0].batch > 1:
+            continue
+        one_s = profile.batch_s(1)
+        if not np.isclose(setup_m[m] + marginal_m[m], one_s, rtol=ON_LINE, atol=0.0):
+            setup_m[m] = min(setup_m[m], one_s)
+            marginal_m[m] = one_s - setup_m[m]
+    return bytes_m, setup_m, marginal_m
+
+
+def _curves(
+    edges: Sequence[Node], cards: Sequence[ModelCard], profiles: Profiles
+) -> tuple[FloatArray, FloatArray]:
+    """Batch sizes (b) and seconds of batches of them (e x m x b) as measured at every edge (F15);
+    none where all of them lie on their line. A time that is less than that of a smaller batch
+    counts as much as that."""
+    found = {
+        (e, m): profile
+        for e, node in enumerate(edges)
+        for m, card in enumerate(cards)
+        if (profile := profiles.find(node.name, card.name)) is not None
+    }
+    measured = {entry.batch for profile in found.values() for entry in profile.latency}
+    largest = max(node.max_batch for node in edges)
+    sizes = [1, *sorted({2, largest, *measured} - {1})]
+    sizes = [size for size in sizes if size <= max(largest, 2)]
+    curve_emz = np.zeros((len(edges), len(cards), len(sizes)))
+    bent = False
+    for (e, m), profile in found.items():
+        seconds_z = np.array([profile.batch_s(size) for size in sizes])
+        line_z = profile.setup_s + profile.marginal_s * np.array(sizes)
+        bent |= not np.allclose(seconds_z, line_z, rtol=ON_LINE, atol=0.0)
+        curve_emz[e, m] = np.maximum.accumulate(seconds_z)
+    if not bent:
+        return np.zeros(0), curve_emz[:, :, :0]
+    return np.array(sizes, dtype=float), curve_emz
 
 
 def _cloud_models(

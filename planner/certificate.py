@@ -37,6 +37,12 @@ class Certificate(FrozenModel):
     solver: str
     iterations: int = Field(ge=0)
     maximised: Objective = "mean"
+    curve_error: float | None = Field(
+        default=None,
+        ge=0,
+        description="how far lines above and below the measured times of batches are apart at the "
+        "sizes of the plan, relative to the work (F15); left out where batches take nu + c b",
+    )
 
 
 class EvaluationSummary(FrozenModel):

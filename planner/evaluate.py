@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cluster.errors import InputError
 from planner.allocation import Allocation
 from planner.attachments import by_client, by_edge
-from planner.batches import batches_em
+from planner.batch_work import mean_work_em, one_query_em
 from planner.certificate import EvaluationSummary
 from planner.client_accuracy import Objective, answerable_c, least_of, proportional_of
 from planner.energy import EnergyGoal, PowerBudget, power_n
@@ -323,8 +323,7 @@ def client_compute_f5(problem: Problem, plan: Allocation | PlanWork, fill: float
 
 def edge_compute_f6(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
     """F6: busy seconds per second of edges if every pass were a batch of its own."""
-    cost_em = problem.edge_setup_em + problem.edge_marginal_em
-    use_e = (cost_em * work_of(problem, plan).passes_em).sum(axis=1)
+    use_e = (one_query_em(problem) * work_of(problem, plan).passes_em).sum(axis=1)
     return Usage("F6", problem.edges, use_e, fill * problem.edge_compute_e, "s/s")
 
 
@@ -349,12 +348,12 @@ def cloud_compute_f8(problem: Problem, plan: Allocation | PlanWork, fill: float)
 
 
 def edge_window_f9(problem: Problem, plan: Allocation | PlanWork, fill: float) -> Usage:
-    """F9: seconds of work that one window's batches bring to an edge, true setup cost."""
+    """F9: seconds of work that one window's batches bring to an edge, true setup cost; as measured
+    where the problem has curves (F15)."""
     queries_em = problem.window_e[:, None] * work_of(problem, plan).passes_em
-    work_em = problem.edge_setup_em * batches_em(problem, queries_em)
-    work_em += problem.edge_marginal_em * queries_em
     budget_e = fill * problem.edge_compute_e * problem.window_e
-    return Usage("F9", problem.edges, work_em.sum(axis=1), budget_e, "s/window")
+    use_e = mean_work_em(problem, queries_em).sum(axis=1)
+    return Usage("F9", problem.edges, use_e, budget_e, "s/window")
 
 
 def power_f18(problem: Problem, watts_n: FloatArray, budget: PowerBudget) -> Usage:

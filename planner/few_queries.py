@@ -19,26 +19,20 @@ DUST = 1e-7
 """Outcomes less likely than this are not followed; they count as more work than any other."""
 
 
-def work_exceeded(
-    setup_m: FloatArray, marginal_m: FloatArray, queries_m: FloatArray, largest: float,
-    overrun: float,
-) -> float:  # fmt: skip
+def work_exceeded(work_mk: FloatArray, queries_m: FloatArray, overrun: float) -> float:
     """The least work (seconds) that a window exceeds with probability `overrun` at most.
 
-    Counts of model m are Poisson with mean `queries_m`, in batches of `largest` queries at most.
-    Example: one model, nu = 20 ms, c = 1 ms, half a query a window. 61 % of windows are empty, 30 %
-    have one query, 7.6 % two, 1.4 % more: at 5 % the answer is 22 ms.
+    Counts of model m are Poisson with mean `queries_m`; `work_mk` are the seconds of k queries of
+    it, from none on. Example: one model, nu = 20 ms, c = 1 ms, half a query a window. 61 % of
+    windows are empty, 30 % have one query, 7.6 % two, 1.4 % more: at 5 % the answer is 22 ms.
     """
     work_j, chance_j = np.zeros(1), np.ones(1)
-    for setup, marginal, queries in zip(setup_m, marginal_m, queries_m, strict=True):
-        most = int(queries + 12 * np.sqrt(queries) + 20)
-        count = np.arange(most)
-        chance = np.diff(pdtr(count, queries), prepend=0.0)
-        kept = chance > DUST
-        batches = np.maximum(np.ceil(count / largest), count > 0)
-        own = setup * batches + marginal * count
-        work_j = np.add.outer(work_j, own[kept]).ravel()
-        chance_j = np.multiply.outer(chance_j, chance[kept]).ravel()
+    count_k = np.arange(work_mk.shape[1])
+    for own_k, queries in zip(work_mk, queries_m, strict=True):
+        chance_k = np.diff(pdtr(count_k, queries), prepend=0.0)
+        kept = chance_k > DUST
+        work_j = np.add.outer(work_j, own_k[kept]).ravel()
+        chance_j = np.multiply.outer(chance_j, chance_k[kept]).ravel()
         kept = chance_j > DUST
         work_j, chance_j = work_j[kept], chance_j[kept]
     order = np.argsort(work_j, kind="stable")

@@ -1,8 +1,8 @@
 """The planning problem as numpy arrays, and `problem.json`.
 
 Axis letters in field names: c client, e edge, a attachment (a client and an edge it reaches),
-t task, m model, b bundle (tasks asked of one image). Symbols of `docs/formulation.md` stand beside
-each field.
+t task, m model, b bundle (tasks asked of one image), z batch size that was measured. Symbols of
+`docs/formulation.md` stand beside each field.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from numpy.typing import NDArray
 
 from cluster.provenance import Provenance
 from planner.bundles import check_bundles
+from planner.problem_checks import (
+    check_curves,
+    check_index,
+    check_names,
+    check_node_names,
+    check_values,
+    refuse,
+)
 from planner.problem_file import NAME_FIELDS, ProblemError, ProblemFile
 
 __all__ = ["FloatArray", "Problem", "ProblemError"]
@@ -57,8 +65,11 @@ LEFT_OUT = {
     "edge_backlog_e": np.inf,
     "bundle_bt": 0.0,
     "bundle_load_cb": 0.0,
+    "curve_sizes_z": 1.0,
+    "edge_curve_emz": np.nan,
 }
-"""What an optional field holds where it is left out."""
+"""What an optional field holds where it is left out. Without sizes, curves have no entries; with
+sizes that lack their times, these are no numbers, and refused."""
 NEWER = (
     "dispersion_c",
     "burst_correlation",
@@ -67,6 +78,8 @@ NEWER = (
     "bundle_bt",
     "bundle_load_cb",
     *OF_LINKS,
+    "curve_sizes_z",
+    "edge_curve_emz",
 )
 """Optional fields that the digest leaves out where they hold what they hold when left out, so that
 problems from before them keep their digests."""
@@ -165,13 +178,17 @@ class Problem:
     bundle_load_cb: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     """Images/s of a client of which just this set is asked: a part of `load_ct`. What bundles leave
     of a load is asked alone."""
+    curve_sizes_z: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Sizes of batches that were measured, from 1 up; left out, a batch takes nu + c b (F15)."""
+    edge_curve_emz: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """Seconds of a batch of each of these sizes; linear between them, never falling."""
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         for name in NAME_FIELDS:
             object.__setattr__(self, name, tuple(getattr(self, name)))
-            _check_names(name, getattr(self, name))
-        _check_node_names(self.clients, self.edges, self.cloud)
+            check_names(name, getattr(self, name))
+        check_node_names(self.clients, self.edges, self.cloud)
         if len(self.client_of_a) == 0:
             object.__setattr__(self, "client_of_a", np.arange(len(self.clients)))
         self._settle({*self.array_fields(), "cloud_compute", "burst_correlation"})
@@ -219,36 +236,45 @@ class Problem:
     def _settle(self, names: Collection[str]) -> None:
         """Fill in what was left out of the fields of `names`, make them read-only arrays, and check
         each alone and with the fields it belongs to."""
+        if "curve_sizes_z" in names:
+            names = {*names, "edge_curve_emz"}
         for name in self.array_fields():
             if name in names:
                 object.__setattr__(self, name, self._settled(name))
         if "cloud_compute" in names:
-            _check_values("cloud_compute", np.asarray(self.cloud_compute, dtype=np.float64))
+            value = np.asarray(self.cloud_compute, dtype=np.float64)
+            check_values("cloud_compute", value, finite=False)
         if "burst_correlation" in names:
             value = np.asarray(self.burst_correlation, dtype=np.float64)
-            _check_values("burst_correlation", value)
-            _refuse("burst_correlation", value, value > 1, "must be at most 1")
+            check_values("burst_correlation", value, finite=True)
+            refuse("burst_correlation", value, value > 1, "must be at most 1")
         if "edge_of_a" in names or "client_of_a" in names:
-            _check_index("edge_of_a", self.edge_of_a, 0, self.edges)
-            _check_index("client_of_a", self.client_of_a, 0, self.clients)
+            check_index("edge_of_a", self.edge_of_a, 0, self.edges)
+            check_index("client_of_a", self.client_of_a, 0, self.clients)
             self._check_attachments()
         for name in ("accuracy_mt", "cloud_accuracy_t"):
             if name in names:
-                _refuse(name, getattr(self, name), getattr(self, name) > 1, "must be at most 1")
+                refuse(name, getattr(self, name), getattr(self, name) > 1, "must be at most 1")
         if "window_e" in names:
-            _refuse("window_e", self.window_e, self.window_e <= 0, "must be greater than 0")
+            refuse("window_e", self.window_e, self.window_e <= 0, "must be greater than 0")
         if "edge_max_batch_e" in names:
             largest_e = self.edge_max_batch_e
             no_count_e = (largest_e < 1) | (largest_e != np.round(largest_e))
-            _refuse("edge_max_batch_e", largest_e, no_count_e, "must be a whole number from 1")
+            refuse("edge_max_batch_e", largest_e, no_count_e, "must be a whole number from 1")
         if len(self.bundle_bt) and not {"bundle_load_cb", "load_ct"}.isdisjoint(names):
             check_bundles(
                 self.bundle_bt, self.bundle_load_cb, self.load_ct, self.clients, self.tasks
             )
+        if "curve_sizes_z" in names or "edge_curve_emz" in names:
+            check_curves(self.curve_sizes_z, self.edge_curve_emz)
+        if len(self.bundle_bt) and self.curved:
+            raise ProblemError(
+                "curve_sizes_z: batches of bundles (F14) are planned by nu + c b; leave it out"
+            )
         if "cloud_model_t" in names or "cloud_accuracy_t" in names:
-            _check_index("cloud_model_t", self.cloud_model_t, -1, self.models)
+            check_index("cloud_model_t", self.cloud_model_t, -1, self.models)
             unserved = (self.cloud_model_t < 0) & (self.cloud_accuracy_t > 0)
-            _refuse(
+            refuse(
                 "cloud_model_t", self.cloud_model_t, unserved, "no model, but an accuracy above 0"
             )
 
@@ -257,7 +283,7 @@ class Problem:
         shape = tuple(self._length(axis) for axis in name.rsplit("_", 1)[1])
         value = getattr(self, name)
         if name in LEFT_OUT:
-            given, default = np.asarray(value), LEFT_OUT[name]
+            given, default = _as_array(name, value, np.float64), LEFT_OUT[name]
             # What was left out stays left out when `replace` brings other attachments.
             untold = name in NEWER and given.shape != shape and np.all(given == default)
             if len(given) == 0 or untold:
@@ -267,7 +293,7 @@ class Problem:
         if array.shape != shape:
             raise ProblemError(f"{name}: expected shape {shape}, got {array.shape}")
         if not integer:
-            _check_values(name, array)
+            check_values(name, array, finite=name not in MAY_BE_INFINITE)
         array.setflags(write=False)
         return array
 
@@ -279,14 +305,14 @@ class Problem:
 
     def _length(self, axis: str) -> int:
         names = {"c": self.clients, "e": self.edges, "t": self.tasks, "m": self.models}
-        others = {"a": self.client_of_a, "b": self.bundle_bt}
+        others = {"a": self.client_of_a, "b": self.bundle_bt, "z": self.curve_sizes_z}
         return len(others[axis] if axis in others else names[axis])
 
     def _check_attachments(self) -> None:
         pair_a = self.client_of_a * len(self.edges) + self.edge_of_a
         _, first = np.unique(pair_a, return_index=True)
         again_a = ~np.isin(np.arange(len(pair_a)), first)
-        _refuse("edge_of_a", self.edge_of_a, again_a, "its client is attached to this edge twice")
+        refuse("edge_of_a", self.edge_of_a, again_a, "its client is attached to this edge twice")
         alone = np.setdiff1d(np.arange(len(self.clients)), self.client_of_a)
         if len(alone):
             raise ProblemError(f"client_of_a: {self.clients[alone[0]]!r} is attached to no edge")
@@ -300,6 +326,11 @@ class Problem:
     def asks_together(self) -> bool:
         """Whether any image is asked several tasks (F14)."""
         return bool(self.bundle_load_cb.any())
+
+    @property
+    def curved(self) -> bool:
+        """Whether a batch at an edge takes what was measured, not nu + c b (F15)."""
+        return len(self.curve_sizes_z) > 0
 
     def attachment_name(self, a: int) -> str:
         """`client > edge` of attachment a."""
@@ -351,42 +382,3 @@ def _as_array(name: str, value: Any, dtype: type) -> NDArray[Any]:
         return np.array(value, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"{name}: not a rectangular table of numbers ({error})") from None
-
-
-def _check_names(name: str, values: tuple[str, ...]) -> None:
-    if not values:
-        raise ProblemError(f"{name}: must not be empty")
-    seen: set[str] = set()
-    for position, value in enumerate(values):
-        if value in seen:
-            raise ProblemError(f"{name}.{position}: {value!r} is used twice")
-        seen.add(value)
-
-
-def _check_node_names(clients: tuple[str, ...], edges: tuple[str, ...], cloud: str) -> None:
-    taken = {cloud, *clients}
-    if cloud in clients:
-        raise ProblemError(f"cloud: {cloud!r} is also the name of a client")
-    for position, edge in enumerate(edges):
-        if edge in taken:
-            raise ProblemError(f"edges.{position}: {edge!r} is also the name of another node")
-
-
-def _check_values(name: str, array: FloatArray) -> None:
-    _refuse(name, array, np.isnan(array), "must be a number")
-    _refuse(name, array, array < 0, "must be at least 0")
-    if name not in MAY_BE_INFINITE:
-        _refuse(name, array, np.isinf(array), "must be finite")
-
-
-def _check_index(name: str, array: NDArray[np.int64], low: int, names: tuple[str, ...]) -> None:
-    outside = (array < low) | (array >= len(names))
-    _refuse(name, array, outside, f"must be an index from {low} to {len(names) - 1}")
-
-
-def _refuse(name: str, array: NDArray[Any], bad: NDArray[np.bool_], message: str) -> None:
-    if not np.any(bad):
-        return
-    where = np.unravel_index(int(np.argmax(bad)), bad.shape) if array.ndim else ()
-    path = ".".join([name, *(str(int(position)) for position in where)])
-    raise ProblemError(f"{path}: {message} (got {array[where].item()!r})")

@@ -77,6 +77,8 @@ class ProblemFile(Document):
     edge_backlog_e: OpenVector = ()
     bundle_bt: Table = ()
     bundle_load_cb: Table = ()
+    curve_sizes_z: Vector = ()
+    edge_curve_emz: tuple[Table, ...] = ()
     provenance: Provenance | None = None
 
     @classmethod

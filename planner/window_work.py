@@ -5,6 +5,9 @@ With n_m queries a window for model m, p_m = 1 - exp(-n_m) and Poisson arrivals,
     mean      sum_m nu_m p_m + c_m n_m
     variance  sum_m nu_m^2 p_m (1 - p_m) + c_m^2 n_m + 2 nu_m c_m n_m (1 - p_m).
 
+Where batches take what was measured (F15), both are sums over the counts of each model
+(`batch_work`), and nu_m (1 - p_m) + c_m below is E(L(N + 1) - L(N)), L(N) the time of N queries.
+
 A client whose counts have variance I times their mean (F17) sends its bursts along: when it has x
 queries more than its mean N, the share of each of its routes has more in proportion. Its work rises
 by u x / N, with u = sum_m (nu_m (1 - p_m) + c_m) n_m over its own queries, so the variance grows by
@@ -28,7 +31,7 @@ import numpy as np
 
 from planner.allocation import Allocation
 from planner.attachments import by_edge
-from planner.batches import poisson_batches_em
+from planner.batch_work import most_queries, one_query_em, poisson_work, work_of_counts
 from planner.few_queries import FEW_QUERIES, work_exceeded
 from planner.fits import room
 from planner.problem import FloatArray, Problem
@@ -44,35 +47,28 @@ def window_work_e(problem: Problem, allocation: Allocation, overrun: float) -> F
     form says little (`FEW_QUERIES`), never less than the exact share for Poisson arrivals.
     """
     queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
-    setup_em, marginal_em = problem.edge_setup_em, problem.edge_marginal_em
-    batches, spread_em, together_em = poisson_batches_em(problem, queries_em)
-    mean_e = (setup_em * batches + marginal_em * queries_em).sum(axis=1)
-    variance_em = setup_em**2 * spread_em + marginal_em**2 * queries_em
-    variance_em += 2 * setup_em * marginal_em * together_em
-    variance_e = variance_em.sum(axis=1) + _window_bursts_e(
-        problem, allocation, queries_em, together_em
-    )
-    work_e = mean_e + NormalDist().inv_cdf(1 - overrun) * np.sqrt(np.maximum(variance_e, 0.0))
+    work = poisson_work(problem, queries_em)
+    variance_e = work.variance_em.sum(axis=1) + _window_bursts_e(problem, allocation, work.rise_em)
+    deviations = NormalDist().inv_cdf(1 - overrun)
+    work_e = work.mean_em.sum(axis=1) + deviations * np.sqrt(np.maximum(variance_e, 0.0))
     window_e = problem.edge_compute_e * problem.window_e
     used_em = queries_em > 0
     for e in np.flatnonzero(used_em.any(axis=1) & (queries_em.sum(axis=1) <= FEW_QUERIES)):
-        used = used_em[e]
-        exact = work_exceeded(
-            setup_em[e, used], marginal_em[e, used], queries_em[e, used],
-            float(problem.edge_max_batch_e[e]), overrun,
-        )  # fmt: skip
-        work_e[e] = max(work_e[e], exact)
-    one_e = np.where(used_em, setup_em + marginal_em, 0.0).max(axis=1)
+        models = np.flatnonzero(used_em[e])
+        queries_m = queries_em[e, models]
+        counts_k = np.arange(most_queries(float(queries_m.max())))
+        work_mk = work_of_counts(problem, int(e), models, counts_k)
+        work_e[e] = max(work_e[e], work_exceeded(work_mk, queries_m, overrun))
+    one_e = np.where(used_em, one_query_em(problem), 0.0).max(axis=1)
     # A batch that fits (`fits`) is no longer than the window.
     whole_e = (one_e > window_e) & (one_e <= room(window_e))
     return np.asarray(np.maximum(work_e, np.where(whole_e, window_e, one_e)))
 
 
 def holds_one_em(problem: Problem) -> np.ndarray:
-    """Whether a batch of one query of m fits the window of e: nu + c <= beta T_b."""
+    """Whether a batch of one query of m fits the window of e."""
     window_e = problem.edge_compute_e * problem.window_e
-    one_em = problem.edge_setup_em + problem.edge_marginal_em
-    return np.asarray(one_em <= room(window_e)[:, None])
+    return np.asarray(one_query_em(problem) <= room(window_e)[:, None])
 
 
 def burst_variance_e(problem: Problem, alone_a: FloatArray) -> FloatArray:
@@ -87,18 +83,11 @@ def burst_variance_e(problem: Problem, alone_a: FloatArray) -> FloatArray:
     return np.asarray(total_e + problem.burst_correlation * np.maximum(common_e, 0.0))
 
 
-def _window_bursts_e(
-    problem: Problem, allocation: Allocation, queries_em: FloatArray, together_em: FloatArray
-) -> FloatArray:
+def _window_bursts_e(problem: Problem, allocation: Allocation, rise_em: FloatArray) -> FloatArray:
     """F17: what dispersion adds to the variance of a window's work (less than 0 below Poisson)."""
     excess_c = problem.dispersion_c - 1
     if not excess_c.any():
         return np.zeros(len(problem.edges))
-    # nu Cov(batches, queries) / n is nu (1 - p) where a batch is never full, and right where it is.
-    ratio_em = np.divide(
-        together_em, queries_em, out=np.zeros_like(queries_em), where=queries_em > 0
-    )
-    rise_em = problem.edge_setup_em * ratio_em + problem.edge_marginal_em
     c, e = problem.client_of_a, problem.edge_of_a
     sent_am = np.einsum("at,atm->am", problem.load_ct[c], allocation.edge_atm)
     work_a = problem.window_e[e] * (sent_am * rise_em[e]).sum(axis=1)

@@ -6,7 +6,9 @@ With n_m queries a window for model m, F11 asks for
 
 Concave terms lie above their chords: nu p(n) >= nu n p(N) / N where a window has at most N queries
 of m, and sqrt(v) >= r + (v - r^2) / (r + s) for r <= sqrt(v) <= s, with v = sum c^2 n, which is at
-most the variance. N and the largest sqrt(v) are what F11 itself leaves room for.
+most the variance. N and the largest sqrt(v) are what F11 itself leaves room for. Where batches take
+what was measured (F15), `curve_floor` has under-estimates of mean and variance in the place of
+nu p(N) / N + c and c^2.
 Axis letters: e edge, a attachment, m model, t task.
 """
 
@@ -18,6 +20,7 @@ from statistics import NormalDist
 import numpy as np
 
 from planner.attachments import by_edge
+from planner.bursts.curve_floor import least_work
 from planner.edge_cost import EdgeCost
 from planner.fits import room
 from planner.paths import edge_limit_at
@@ -57,11 +60,14 @@ def headroom_rows(problem: Problem, overrun: float, ranges: int) -> tuple[Headro
     steady_e = _least_dispersion_e(problem)
     z_e = max(NormalDist().inv_cdf(1 - overrun), 0.0) * np.sqrt(np.minimum(steady_e, 1.0))
     window_e = problem.edge_compute_e * problem.window_e
-    marginal_em, setup_em = problem.edge_marginal_em, problem.edge_setup_em
+    marginal_em = problem.edge_marginal_em
     serves_tm = (problem.accuracy_mt > 0).T.astype(float)
     demand_em = problem.window_e[:, None] * (by_edge(problem, edge_limit_at(problem)) @ serves_tm)
-    most_em = _most_queries(demand_em, window_e, setup_em, marginal_em, z_e)
-    setup_em = setup_em * -np.expm1(-most_em) / most_em
+    if problem.curved:
+        mean_em, marginal_em = least_work(problem, room(demand_em), z_e)
+    else:
+        most_em = _most_queries(demand_em, window_e, problem.edge_setup_em, marginal_em, z_e)
+        mean_em = marginal_em + problem.edge_setup_em * -np.expm1(-most_em) / most_em
     # v <= c_max sum c n and sum c n + z sqrt(v) <= W bound sqrt(v) by a quadratic equation.
     fits_em = problem.edge_model_bytes_em <= room(problem.edge_memory_e)[:, None]
     largest_e = np.where(fits_em, marginal_em, 0.0).max(axis=1)
@@ -80,7 +86,7 @@ def headroom_rows(problem: Problem, overrun: float, ranges: int) -> tuple[Headro
         spread_em = np.where(fits_em, chord_e[:, None] * marginal_em**2 + bursts_em, 0.0) * UNDER
         # r - r^2 / (r + s) = r s / (r + s)
         constant_e = chord_e * high_e * low_e * UNDER
-        cost = EdgeCost(np.zeros_like(setup_em), marginal_em + setup_em + spread_em)
+        cost = EdgeCost(np.zeros_like(mean_em), mean_em + spread_em)
         rows.append(HeadroomRow(cost, constant_e, high_e))
     return tuple(rows)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.batch_work import work_of_counts
 from planner.fits import room
 from planner.latency_bound import window_bound_s
 from planner.problem import FloatArray, Problem
@@ -29,7 +30,8 @@ def answered_s(
     """When (n) the queries are answered that arrive at `edge` at `arrived_s_n`, which never falls,
     for the models `model_n`.
 
-    The edge computes for beta_e seconds of every second; a batch takes nu + c times its size.
+    The edge computes for beta_e seconds of every second; a batch takes nu + c times its size, or
+    what was measured (F15).
     """
     if not len(arrived_s_n):
         return np.zeros(0)
@@ -45,8 +47,9 @@ def answered_s(
     begins |= place % problem.edge_max_batch_e[edge] == 0
     batch = np.cumsum(begins) - 1
     head_b = order[begins]
-    work_s_b = problem.edge_setup_em[edge, model_n[head_b]]
-    work_s_b = work_s_b + problem.edge_marginal_em[edge, model_n[head_b]] * np.bincount(batch)
+    size_b = np.bincount(batch)
+    work_mk = work_of_counts(problem, edge, np.arange(models), np.arange(int(size_b.max()) + 1))
+    work_s_b = work_mk[model_n[head_b], size_b]
     passed_s_b = np.cumsum(work_s_b / problem.edge_compute_e[edge])
     closed_s_b = (window_n[head_b] + 1) * window_s
     # A batch begins when its window has closed and the batch before it is done.

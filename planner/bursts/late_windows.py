@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from planner.allocation import Allocation
+from planner.batch_work import work_of_counts
 from planner.problem import FloatArray, Problem
 
 __all__ = ["late_share_e"]
@@ -43,8 +44,9 @@ def late_share_e(
                     in_common_w = gammaincinv(shape, common_w) / shape
                     factor_w = np.where(rng.random(windows) < follow, in_common_w, factor_w)
             counts_wm += rng.poisson(factor_w[:, None] * own_m)
-        batches_wm = np.ceil(counts_wm / problem.edge_max_batch_e[e])
-        batches_wm = np.where(counts_wm > 0, np.maximum(batches_wm, 1.0), 0.0)
-        work_w = batches_wm @ problem.edge_setup_em[e] + counts_wm @ problem.edge_marginal_em[e]
+        size_wm = counts_wm.astype(np.int64)
+        models = np.arange(len(problem.models))
+        work_mk = work_of_counts(problem, e, models, np.arange(int(size_wm.max()) + 1))
+        work_w = work_mk[models, size_wm].sum(axis=1)
         late_e[e] = (work_w > problem.edge_compute_e[e] * problem.window_e[e]).mean()
     return late_e

@@ -23,6 +23,7 @@ from planner.evaluate import (
     edge_window_f9,
     uplinks_f7,
 )
+from planner.fits import room
 from planner.options import Options
 from planner.problem import FloatArray, Problem
 from planner.programs.formulation import build_formulation
@@ -99,7 +100,9 @@ def _spare_e(
     def spare_e(allocation: Allocation) -> FloatArray:
         if isinstance(overrun, float):
             whole_e = problem.edge_compute_e * problem.window_e
-            return np.asarray(whole_e - window_work_e(problem, allocation, overrun))
+            mean_e = edge_window_f9(problem, allocation, 1.0).use_n
+            random_e = window_work_e(problem, allocation, overrun)
+            return np.minimum(whole_e - random_e, room(whole_e) - mean_e)
         whole_e = edge_window_f9(problem, allocation, fill).slack_n
         if batched:
             return whole_e

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation, merge, tidy
+from planner.batch_work import poisson_work
 from planner.edge_cost import EdgeCost
 from planner.evaluate import edge_window_f9, window_work_f11
 from planner.fits import room
@@ -35,22 +36,35 @@ STEP = 0.01
 """By how much a model's queries rise to see what they add to the work."""
 
 
-def thin(problem: Problem, allocation: Allocation, overrun: float) -> Allocation:
-    """Shed edge queries of each edge in proportion until F11 holds there."""
-    window_e = problem.edge_compute_e * problem.window_e
-    low_e, high_e = np.zeros(len(problem.edges)), np.ones(len(problem.edges))
+def thin(
+    problem: Problem, allocation: Allocation, overrun: float | None, fill: float = 1.0
+) -> Allocation:
+    """Shed edge queries of each edge in proportion until F11 holds there, and F9 too where batches
+    take what was measured (F15): plans are made with lines. Without `overrun`, until F9 holds with
+    the part `fill` of the window."""
 
     def scaled(factor_e: FloatArray) -> Allocation:
         factor_a = factor_e[problem.edge_of_a]
         return replace(allocation, edge_atm=allocation.edge_atm * factor_a[:, None, None])
 
-    if np.all(window_work_f11(problem, allocation, overrun).use_n <= window_e):
+    def holds_e(plan: Allocation) -> BoolArray:
+        held_e = np.ones(len(problem.edges), dtype=bool)
+        if overrun is not None:
+            usage = window_work_f11(problem, plan, overrun)
+            held_e &= usage.use_n <= usage.budget_n
+        if problem.curved or overrun is None:
+            usage = edge_window_f9(problem, plan, fill if overrun is None else 1.0)
+            held_e &= usage.use_n <= room(usage.budget_n)
+        return held_e
+
+    whole_e = holds_e(allocation)
+    if whole_e.all():
         return allocation
+    low_e, high_e = np.zeros(len(problem.edges)), np.ones(len(problem.edges))
     for _ in range(HALVINGS):
         middle_e = 0.5 * (low_e + high_e)
-        holds_e = window_work_f11(problem, scaled(middle_e), overrun).use_n <= window_e
-        low_e, high_e = np.where(holds_e, middle_e, low_e), np.where(holds_e, high_e, middle_e)
-    whole_e = window_work_f11(problem, allocation, overrun).use_n <= window_e
+        good_e = holds_e(scaled(middle_e))
+        low_e, high_e = np.where(good_e, middle_e, low_e), np.where(good_e, high_e, middle_e)
     return scaled(np.where(whole_e, 1.0, low_e))
 
 
@@ -114,7 +128,10 @@ def _along_tangent(
         slope_em[:, m] = np.divide(
             more_e - usage.use_n, rise_e, out=np.zeros_like(rise_e), where=rise_e > 0
         )
-    slope_em = np.maximum(slope_em, problem.edge_marginal_em)
+    least_em = problem.edge_marginal_em
+    if problem.curved:
+        least_em = poisson_work(problem, queries_em).rise_em
+    slope_em = np.maximum(slope_em, least_em)
     budget_e = usage.slack_n + (slope_em * queries_em).sum(axis=1)
     part_e = np.maximum(budget_e, 0.0) / problem.window_e / options.fill
     piece = problem.changed(edge_compute_e=part_e)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from planner.curve_lines import first_lines, lines_above
 from planner.edge_cost import edge_cost
-from planner.evaluate import Evaluation, evaluate
+from planner.evaluate import Evaluation, edge_window_f9, evaluate
 from planner.explanation.signatures import failure_signatures
-from planner.options import Options
+from planner.options import EdgeForm, Options
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, link_a, local_open_cmt
 from planner.problem import Problem
 from planner.programs.offloading import Tiers, route
@@ -122,20 +123,31 @@ def explain(problem: Problem, solution: Solution) -> Explanation:
 
 
 def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Prices:
-    """Duals with the plan's models; each edge's window is what the plan made of it."""
+    """Duals with the plan's models; each edge's window is what the plan made of it. Curves count as
+    the lines above them near the plan's batch sizes (F15)."""
     allocation = solution.allocation
-    unbatched = solution.edge_form == "unbatched"
-    cost = edge_cost(problem, "unbatched" if unbatched else "batched")
+    form: EdgeForm = "unbatched" if solution.edge_form == "unbatched" else "batched"
+    curved = problem.curved
+    if curved:
+        queries_em = problem.window_e[:, None] * allocation.edge_rate_em(problem)
+        lines = first_lines(problem, form)
+        if form == "batched":
+            lines = lines_above(problem, queries_em, lines)
+        problem = lines.of(problem)
+    cost = edge_cost(problem, form)
+    use_e = edge_window_f9(problem, allocation, 1.0).use_n
+    scale_e = np.divide(
+        use_e, solution.fill * problem.window_e, out=np.ones_like(use_e), where=use_e > 0
+    )
     if solution.overrun is not None:
         # With headroom the window is full at what F9 uses of it.
-        use_e = evaluation.usages["F9"].use_n
         full_e = evaluation.usages["F11"].tightness_n > TIGHT - 0.02
-        scale_e = np.divide(
-            use_e, solution.fill * problem.window_e, out=np.ones_like(use_e), where=use_e > 0
-        )
         whole_e = problem.edge_compute_e / solution.fill
         compute_e = np.where(full_e, scale_e, np.maximum(whole_e, scale_e))
         problem = problem.changed(edge_compute_e=compute_e)
+    elif curved and form == "batched":
+        # By lines above the curves, the plan may take more than there is.
+        problem = problem.changed(edge_compute_e=np.maximum(problem.edge_compute_e, scale_e))
     active_em = allocation.edge_rate_em(problem) > 0
     # Leave the fixed work of active models a hair of room for rounding.
     cost = replace(cost, fixed_em=cost.fixed_em * (1 - 1e-9))

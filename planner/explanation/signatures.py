@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from planner.attachments import by_client
+from planner.batch_work import first_batch_em
 from planner.paths import link_a
 from planner.problem import Problem
 from planner.solution import Solution
@@ -44,7 +45,7 @@ def _uplinks_too_small(problem: Problem) -> list[str]:
 def _windows_too_short(problem: Problem, solution: Solution) -> list[str]:
     useful_m = (problem.accuracy_mt > 0).any(axis=1)
     fits_em = useful_m & (problem.edge_model_bytes_em <= problem.edge_memory_e[:, None])
-    setup_e = np.where(fits_em, problem.edge_setup_em, np.inf).min(axis=1)
+    setup_e = np.where(fits_em, first_batch_em(problem), np.inf).min(axis=1)
     room = 1.0 if solution.overrun is not None else solution.fill
     budget_e = room * problem.edge_compute_e * problem.window_e
     return [

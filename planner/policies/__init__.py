@@ -10,6 +10,7 @@ from typing import cast
 
 from cluster.errors import InputError, UnknownNameError
 from planner.allocation import Allocation
+from planner.bursts.curved_windows import plan_with_curves
 from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.options import EdgeForm, Options
 from planner.plan import PlanError, allocation_of
@@ -72,7 +73,8 @@ class Policy:
     """Whether its routes are the best for the models that it chooses: under F11 they are sought
     anew, which would make another policy of one that has a rule for them, or is the paper's."""
     keeps_windows: bool = False
-    """Whether it plans with F11 itself; for all others `plan_with_headroom` sees to it."""
+    """Whether it plans with F11 and F15 itself; for all others `plan_with_headroom` and
+    `plan_with_curves` see to it."""
 
 
 class UnknownPolicyError(UnknownNameError):
@@ -288,11 +290,16 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
     if options.moving is not None and not options.moving.free:
         options = replace(options, warm_start=options.warm_start or options.moving.plan)
         stay = _stay(problem, asked)
-    if options.overrun is not None and not chosen.keeps_windows:
+    if chosen.keeps_windows:
+        solution = chosen.run(planned, options)
+    elif options.overrun is not None:
         bound_of = chosen.bound_of if options.tight_bound else None
         solution = plan_with_headroom(
-            planned, chosen.run, options, bound_of=bound_of, best_routes=chosen.best_routes
-        )
+            planned, chosen.run, options, bound_of=bound_of, best_routes=chosen.best_routes,
+            form=chosen.edge_form,
+        )  # fmt: skip
+    elif planned.curved:
+        solution = plan_with_curves(planned, chosen.run, options, form=chosen.edge_form)
     else:
         solution = chosen.run(planned, options)
     return completed(problem, planned, asked, solution, stay)

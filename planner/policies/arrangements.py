@@ -17,6 +17,7 @@ from planner.bursts.leftovers import route_leftovers
 from planner.bursts.link_share import tolerated_overflow_c, with_link_headroom
 from planner.bursts.refuges import keep_held, with_refuges
 from planner.certificate import Status, relative_gap
+from planner.curve_lines import curve_error, lines_below
 from planner.edge_cost import edge_cost
 from planner.evaluate import evaluate, net_qps
 from planner.fairness.bound import fair_bound_qps
@@ -90,7 +91,7 @@ def completed(
     certificate = solution.certificate.model_copy(
         update={
             "objective": objective, "upper_bound": bound, "gap": gap, "status": status,
-            "bound_method": method,
+            "bound_method": method, "curve_error": curve_error(problem, allocation),
         }
     )  # fmt: skip
     return replace(
@@ -107,9 +108,11 @@ def _narrower(planned: Problem, problem: Problem) -> bool:
 
 def upper_bound(problem: Problem, form: EdgeForm, options: Options) -> tuple[float, str]:
     """An upper bound on the optimum (right answers/s) by the linear relaxation, for F11 where the
-    options have an `overrun`, and how it was found."""
+    options have an `overrun`, and how it was found; below curves that were measured (F15)."""
     if options.overrun is not None:
         return relaxed_bound(problem, options)
+    if problem.curved:
+        problem = lines_below(problem, form).of(problem)
     if options.objective != "mean":
         bound_qps = fair_bound_qps(
             problem, lambda piece: edge_cost(piece, form), options.fill, options

@@ -13,6 +13,7 @@ import numpy as np
 
 from cluster.errors import InputError
 from planner.allocation import Allocation
+from planner.bursts.curved_windows import plan_with_curves
 from planner.bursts.headroom import BoundOf, plan_with_headroom
 from planner.certificate import relative_gap
 from planner.edge_cost import EdgeCost
@@ -114,6 +115,7 @@ def route_held(
     """
     form = options.edge_form or "batched"
     models = (held.onloaded_cm, held.onloaded_em)
+    stepwise = options.overrun is not None or problem.curved
 
     def run(piece: Problem, inner: Options) -> Solution:
         begun_s = time.perf_counter()
@@ -122,8 +124,8 @@ def route_held(
         # Models that are not wanted while setups are free come last, but they are tried.
         order_em = wanted_em + LAST_QPS * held.onloaded_em
         found = route_form(piece, *models, form, inner, Tiers(), order_em)
-        # With headroom, that of each step counts for nothing: one for F11 follows at the end.
-        bound = _best_models_bound if options.overrun is not None else bound_of
+        # In several steps, that of each counts for nothing: one for the whole follows at the end.
+        bound = _best_models_bound if stepwise else bound_of
         bound_qps, method = bound(piece, inner)
         return conclude(
             piece, inner, policy, form, found.allocation,
@@ -131,10 +133,12 @@ def route_held(
             trace_qps=(found.value_qps,), begun_s=begun_s,
         )  # fmt: skip
 
-    if options.overrun is None:
-        solution = run(problem, options)
-    else:
+    if options.overrun is not None:
         solution = plan_with_headroom(problem, run, options, bound_of=bound_of, best_routes=True)
+    elif problem.curved:
+        solution = plan_with_curves(problem, run, options, bound_of=bound_of, form=form)
+    else:
+        solution = run(problem, options)
     allocation = replace(
         solution.allocation, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from planner.allocation import Allocation
 from planner.certificate import Certificate, Status, relative_gap, status_of
+from planner.curve_lines import curve_error
 from planner.evaluate import evaluate, net_qps
 from planner.options import EdgeForm, Options
 from planner.problem import FloatArray, Problem
@@ -74,6 +75,7 @@ def conclude(
         solver=solver,
         iterations=iterations,
         maximised=options.objective,
+        curve_error=curve_error(problem, allocation),
     )
     trace = tuple(value / load_qps for value in trace_qps)
     iterates = {

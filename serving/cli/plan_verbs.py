@@ -180,6 +180,8 @@ def plan(
     out.wrote(output)
     certificate = solution.certificate
     compared: dict[str, Any] = {}
+    if certificate.curve_error is not None:
+        compared["curve_error"] = certificate.curve_error
     if energy is not None:
         compared["watts_by_node"] = solution.evaluation.watts_by_node
         compared["energy_cost"] = solution.evaluation.energy_cost
@@ -250,6 +252,11 @@ def _show_solution(out: VerbOutput, solution: Solution) -> None:
         f"{certificate.bound_method}); {certificate.status} after {certificate.iterations} "
         f"iterations, {certificate.runtime_s:.2f} s, {certificate.solver}"
     )
+    if certificate.curve_error is not None:
+        out.say(
+            "batches take what was measured for their size; at the sizes of this plan, lines above "
+            f"and below lie {certificate.curve_error:.2%} of the work apart"
+        )
     table = Table("node", "holds")
     onloading = solution.plan.onloading
     for node, models in list(onloading.items())[:SHOWN_NODES]:

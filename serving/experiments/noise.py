@@ -19,6 +19,8 @@ from serving.setting.setting import Setting
 __all__ = ["cases", "run", "with_wrong_bandwidths", "with_wrong_rates", "with_wrong_setups"]
 
 ERRORS = (0.1, 0.25, 0.5)
+LEAST_S = 1e-6
+"""of a batch, however wrong its set-up is"""
 
 
 def run(
@@ -65,8 +67,8 @@ def with_wrong_rates(phase: Phase, seed: int, *, error: float) -> Phase:
 
 
 def with_wrong_setups(setting: Setting, seed: int, *, error: float) -> Setting:
-    """`setting` with every nu_nm off by up to `error`. Nodes of one hardware class were measured
-    once, so they are off by the same factor."""
+    """`setting` with every nu_nm off by up to `error`, and batches of all sizes by as many seconds.
+    Nodes of one hardware class were measured once, so they are off by the same factor."""
     factor = _factors(seed, error)
     factors: dict[tuple[str, str], float] = {}
     wrong = []
@@ -74,8 +76,13 @@ def with_wrong_setups(setting: Setting, seed: int, *, error: float) -> Setting:
         measured = (profile.measured_on, profile.model)
         if measured not in factors:
             factors[measured] = factor()
-        setup_s = profile.setup_s * factors[measured]
-        wrong.append(profile.model_copy(update={"setup_s": setup_s}))
+        more_s = (factors[measured] - 1.0) * profile.setup_s
+        latency = tuple(
+            entry.model_copy(update={"p50_s": max(entry.p50_s + more_s, LEAST_S)})
+            for entry in profile.latency
+        )
+        update = {"setup_s": profile.setup_s * factors[measured], "latency": latency}
+        wrong.append(profile.model_copy(update=update))
     return replace(setting, profiles=setting.profiles.model_copy(update={"profiles": tuple(wrong)}))
 
 

@@ -105,3 +105,30 @@ def drawn_edge_routes(problem: Problem, rng: np.random.Generator) -> Allocation:
     carried_a = problem.client_uplink_c / np.maximum(sent_at.sum(axis=1), 1e-9)
     plan.edge_atm[:] *= np.minimum(carried_a, 1.0)[:, None, None]
     return plan
+
+
+def with_curves(
+    problem: Problem, seed: int, *, bend: float = 0.3, sizes: tuple[int, ...] = (1, 2, 4, 8, 16)
+) -> Problem:
+    """`problem` with measured times (F15) that lie up to the part `bend` above or below its lines,
+    and never fall."""
+    rng = np.random.default_rng([seed, 15])
+    sizes_b = np.array(sizes, dtype=float)
+    line_emb = problem.edge_setup_em[:, :, None] + problem.edge_marginal_em[:, :, None] * sizes_b
+    curve_emb = line_emb * rng.uniform(1 - bend, 1 + bend, line_emb.shape)
+    return problem.changed(
+        curve_sizes_z=sizes_b, edge_curve_emz=np.maximum.accumulate(curve_emb, axis=2)
+    )
+
+
+def eight_of_twelve(**changes: Any) -> Problem:
+    """12 queries/s of `a` that only big at the edge answers (0.8), in windows of 1 s with 60 ms of
+    work and batches of 8 at most. One query takes 20 ms, four take 20 ms, eight take 60 ms."""
+    fields: dict[str, Any] = {
+        "load_ct": [[12.0, 0.0]], "window_e": [1.0], "edge_compute_e": [0.06],
+        "edge_max_batch_e": [8], "client_memory_c": [0.0], "cloud_accuracy_t": [0.0, 0.0],
+        "cloud_model_t": [-1, -1], "edge_model_bytes_em": [[1e9, 1e9, 100.0]],
+        "edge_setup_em": [[0.0137] * 3], "edge_marginal_em": [[0.00301] * 3],
+        "curve_sizes_z": [1, 4, 8], "edge_curve_emz": [[[0.02, 0.02, 0.06]] * 3],
+    }  # fmt: skip
+    return one_client(**{**fields, **changes})

@@ -50,10 +50,18 @@ def card(name: str, **accuracy: float) -> ModelCard:
 CARDS = (card("small", depth=0.6), card("both", depth=0.9, edges=0.8), card("twin", edges=0.8))
 
 
+def measured(*medians_s: float) -> list[dict[str, Any]]:
+    """What batches of 1, 2, 4, ... queries took."""
+    return [
+        {"batch": 2**k, "p50_s": median_s, "p95_s": 2 * median_s, "runs": 1}
+        for k, median_s in enumerate(medians_s)
+    ]
+
+
 def profile(node: str, model: str, megabytes: float, marginal_s: float) -> dict[str, Any]:
     return {
         "model": model, "node": node, "measured_on": node, "residual": 0.0, "load_s": 1.0,
-        "latency": [{"batch": 1, "p50_s": 0.1, "p95_s": 0.1, "runs": 1}], "setup_s": 0.01,
+        "latency": measured(0.01 + marginal_s), "setup_s": 0.01,
         "marginal_s": marginal_s, "weights_bytes": int(megabytes * 1e6), "workspace_bytes": 0,
     }  # fmt: skip
 
@@ -177,3 +185,54 @@ def test_bundles_arrive() -> None:
     assert build(bundled(qps=0.0)).digest == build().digest
     with pytest.raises(ProblemError, match=r"^bundles\.0\.tasks\.egdes: unknown; did you mean"):
         build(bundled(tasks=["egdes", "depth"]))
+
+
+def build_measured(*medians_s: float, largest: int = 32) -> Problem:
+    """With nu + c b = 0.01 + 0.04 b fitted to `both`, which took so long on every node."""
+    rows = [
+        {**profile(node, "both", 10, 0.04), "latency": measured(*medians_s)}
+        for node in ("phone", "box", "hall")
+    ]
+    data = {"topology": "pair", "profiles": rows, "provenance": PROVENANCE.model_dump()}
+    topology = TOPOLOGY.model_dump(mode="json")
+    box = next(node for node in topology["nodes"] if node["name"] == "box")
+    box["max_batch"] = largest
+    sizes = {"depth": 100.0, "edges": 50.0}
+    return build_problem(
+        Topology.parse(topology), CARDS, Profiles.parse(data), PHASE,
+        query_bytes=sizes, answer_bytes=sizes,
+    )  # fmt: skip
+
+
+def test_edges_have_the_times_that_were_measured_up_to_their_largest_batch() -> None:
+    problem = build_measured(0.06, 0.08, 0.2, largest=3)
+    assert problem.curve_sizes_z.tolist() == [1.0, 2.0, 3.0]
+    assert problem.edge_curve_emz[0, 1] == pytest.approx([0.06, 0.08, 0.14])
+    assert not problem.edge_curve_emz[0, [0, 2]].any()  # models without a profile there
+    # Beyond what was measured a batch goes on with slope c, as in the simulator.
+    beyond = build_measured(0.06, 0.08, 0.2, largest=8)
+    assert beyond.curve_sizes_z.tolist() == [1.0, 2.0, 4.0, 8.0]
+    assert beyond.edge_curve_emz[0, 1, 3] == pytest.approx(0.2 + 4 * 0.04)
+    assert beyond.edge_setup_em[0, 1] == 0.01
+
+
+def test_a_larger_batch_that_took_less_counts_as_the_smaller_one() -> None:
+    problem = build_measured(0.06, 0.09, 0.08)
+    assert problem.edge_curve_emz[0, 1, :3] == pytest.approx([0.06, 0.09, 0.09])
+
+
+def test_clients_and_the_cloud_take_what_one_query_was_measured_to_take() -> None:
+    problem = build_measured(0.06, 0.08, 0.2)
+    alone_s = problem.client_setup_cm[0, 1] + problem.client_marginal_cm[0, 1]
+    assert alone_s == pytest.approx(0.06)
+    assert problem.cloud_cost_t == pytest.approx([0.06, 0.06])
+    # Less than the set-up that was fitted.
+    quick = build_measured(0.004, 0.08, 0.2)
+    assert (quick.client_setup_cm[0, 1], quick.client_marginal_cm[0, 1]) == (0.004, 0.0)
+
+
+def test_times_on_the_line_need_no_curve() -> None:
+    problem = build_measured(0.05, 0.09, 0.17, 0.33)
+    assert not problem.curved
+    assert not build().curved
+    assert (problem.client_setup_cm[0, 1], problem.client_marginal_cm[0, 1]) == (0.01, 0.04)

@@ -12,7 +12,12 @@ import pytest
 
 from cluster.document import DocumentError
 from planner.problem import Problem, ProblemError
-from support.planner_cases import one_client, random_problem
+from support.planner_cases import one_client, random_problem, with_curves
+
+
+def curve(sizes: list[float], seconds: list[float]) -> dict[str, Any]:
+    """Measured times of batches (F15), the same of all three models."""
+    return {"curve_sizes_z": sizes, "edge_curve_emz": [[seconds] * 3]}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,14 @@ from support.planner_cases import one_client, random_problem
         ({"client_memory_c": [-5.0]}, r"^client_memory_c\.0: must be at least 0"),
         ({"edge_memory_e": [float("inf")]}, r"^edge_memory_e\.0: must be finite"),
         ({"cloud_compute": -1.0}, r"^cloud_compute: must be at least 0"),
+        ({"curve_sizes_z": [1, 2]}, r"^edge_curve_emz\.0\.0\.0: must be a number"),
+        (curve([1, 2], [0.1, 0.2, 0.3]), r"^edge_curve_emz: expected shape \(1, 3, 2\), got"),
+        (curve([1], [0.1]), r"^curve_sizes_z: one size says nothing of larger batches"),
+        (curve([2, 4], [0.1, 0.2]), r"^curve_sizes_z\.0: must be 1, the smallest batch"),
+        (curve([1, 2.5], [0.1, 0.2]), r"^curve_sizes_z\.1: must be a whole number"),
+        (curve([1, 4, 4], [0.1, 0.2, 0.2]), r"^curve_sizes_z\.2: must be larger than the size"),
+        (curve([1, 2], [0.2, 0.1]), r"^edge_curve_emz\.0\.0\.1: must not be less than that of"),
+        (curve([1, 2], [0.2, float("nan")]), r"^edge_curve_emz\.0\.0\.1: must be a number"),
     ],
 )
 def test_a_bad_field_is_refused_with_its_path(changes: dict[str, Any], message: str) -> None:
@@ -113,3 +126,20 @@ def test_a_bad_file_names_itself_and_the_field(tmp_path: Path) -> None:
 def test_the_digest_sees_every_number() -> None:
     assert one_client().digest == one_client().digest
     assert one_client().digest != one_client(window_e=[0.25]).digest
+
+
+def test_measured_times_of_batches_survive_the_file_and_a_part_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    problem = with_curves(random_problem(1), 1)
+    path = problem.save(tmp_path / "problem.json")
+    again = Problem.load(path)
+    assert again.curved
+    assert again.digest == problem.digest
+    assert problem.digest != random_problem(1).digest
+    np.testing.assert_array_equal(again.edge_curve_emz, problem.edge_curve_emz)
+    part = problem.part(*(np.array([1]) for _ in range(3)))
+    np.testing.assert_array_equal(part.edge_curve_emz, problem.edge_curve_emz[1:])
+    random_problem(1).save(path)
+    assert json.loads(path.read_text())["curve_sizes_z"] == []
+    assert not Problem.load(path).curved

@@ -150,10 +150,13 @@ def test_a_query_that_fills_the_window_exactly_fits() -> None:
 
 
 def test_few_queries_are_counted_one_by_one() -> None:
-    one = np.array([0.02]), np.array([0.001]), np.array([0.5])
-    assert work_exceeded(*one, np.inf, 0.05) == pytest.approx(0.022)
-    assert work_exceeded(*one, 1.0, 0.05) == pytest.approx(0.042)  # two batches of one
-    assert work_exceeded(*one, np.inf, 0.4) == 0.0  # 61 % of windows are empty
+    counts_k = np.arange(20)
+    one_mk = np.where(counts_k > 0, 0.02 + 0.001 * counts_k, 0.0)[None]
+    apart_mk = np.where(counts_k > 0, 0.021 * counts_k, 0.0)[None]
+    queries_m = np.array([0.5])
+    assert work_exceeded(one_mk, queries_m, 0.05) == pytest.approx(0.022)
+    assert work_exceeded(apart_mk, queries_m, 0.05) == pytest.approx(0.042)  # batches of one
+    assert work_exceeded(one_mk, queries_m, 0.4) == 0.0  # 61 % of windows are empty
 
 
 @FEW
@@ -165,7 +168,9 @@ def test_the_counted_share_is_that_of_drawn_windows(seed: int, overrun: float) -
     queries_m = rng.dirichlet(np.ones(M)) * rng.uniform(0.05, 1.0)
     counts = rng.poisson(queries_m, (100_000, M))
     work = (counts > 0) @ setup_m + counts @ marginal_m
-    limit = work_exceeded(setup_m, marginal_m, queries_m, np.inf, overrun)
+    counts_k = np.arange(40)
+    work_mk = np.multiply.outer(setup_m, counts_k > 0) + np.multiply.outer(marginal_m, counts_k)
+    limit = work_exceeded(work_mk, queries_m, overrun)
     slack = 4 * np.sqrt(overrun / len(work))
     assert (work > limit + 1e-12).mean() <= overrun + slack
     assert limit == 0 or (work > limit - 1e-12).mean() >= overrun - slack

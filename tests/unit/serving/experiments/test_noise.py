@@ -27,11 +27,14 @@ def test_rates_are_off_by_up_to_the_error() -> None:
     assert with_wrong_rates(PHASE, 2, error=0.25) != wrong
 
 
-def test_set_up_costs_are_off_and_what_devices_take_is_not() -> None:
+def test_set_up_costs_are_off_and_batches_of_every_size_by_as_much() -> None:
     wrong = with_wrong_setups(SETTING, 1, error=0.5)
     pairs = list(zip(wrong.profiles.profiles, SETTING.profiles.profiles, strict=True))
     assert within([a.setup_s / b.setup_s for a, b in pairs], 0.5)
-    assert all(a.latency == b.latency and a.marginal_s == b.marginal_s for a, b in pairs)
+    assert all(a.marginal_s == b.marginal_s for a, b in pairs)
+    for a, b in pairs:
+        more_s = [x.p50_s - y.p50_s for x, y in zip(a.latency, b.latency, strict=True)]
+        assert more_s == pytest.approx([a.setup_s - b.setup_s] * len(more_s))
     seen, true = wrong.problem(PHASE), SETTING.problem(PHASE)
     assert (seen.edge_setup_em != true.edge_setup_em).any()
     assert (seen.edge_marginal_em == true.edge_marginal_em).all()
