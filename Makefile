@@ -120,7 +120,7 @@ bench-prediction: setup ## measure emulated devices against their profiles; writ
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --out out/bench/prediction.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_prediction.py --simulated --out out/bench/prediction.json
 	$(VENV)/bin/testbed up cluster/specs/demo.yaml
-	$(VENV)/bin/testbed profile -o out/profiles-again.json
+	$(VENV)/bin/testbed profile --fresh -o out/profiles-again.json
 	$(VENV)/bin/testbed down
 	$(PY) benchmarks/bench_prediction.py --again out/profiles-again.json --out out/bench/prediction.json
 

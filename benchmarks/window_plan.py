@@ -65,8 +65,7 @@ def plan_window(runtime: ModelRuntime, images: np.ndarray, max_batch: int) -> Wi
     """Profile `runtime` on the core this runs on, and plan more load than its edge can take."""
     shape = topology(Batching.WINDOW, max_batch)
     measured = measure_model(
-        runtime, images, model=runtime.card.name, device="cpu", max_batches=[max_batch], load_s=0.0,
-        target_s=0.2,
+        runtime, images, model=runtime.card.name, device="cpu", max_batches=[max_batch], load_s=0.0
     )  # fmt: skip
     profiles = Profiles(
         schema_version=1,

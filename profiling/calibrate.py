@@ -121,20 +121,22 @@ def _scaled(
         [ratio * entry.p50_s for ratio, entry in zip(ratios, profile.latency, strict=True)]
     )
     latency = tuple(
-        BatchLatency(
-            batch=entry.batch,
-            p50_s=float(median_s),
-            p95_s=float(max(median_s, ratio * entry.p95_s)),
-            runs=entry.runs,
-            straight_p50_s=(
-                entry.straight_p50_s and min(float(median_s), ratio * entry.straight_p50_s)
-            ),
-        )
+        _corrected_entry(entry.scaled(ratio), float(median_s))
         for entry, median_s, ratio in zip(profile.latency, p50_s, ratios, strict=True)
     )
     before = profile.calibration.ratio if profile.calibration else 1.0
     note = CalibrationNote(ratio=before * common, batches=batches)
     return with_latency(profile, latency).model_copy(update={"calibration": note})
+
+
+def _corrected_entry(entry: BatchLatency, median_s: float) -> BatchLatency:
+    """`entry` with another median, and what must not lie on the wrong side of it."""
+    update: dict[str, float | None] = {"p50_s": median_s, "p95_s": max(median_s, entry.p95_s)}
+    if entry.straight_p50_s is not None:
+        update["straight_p50_s"] = min(median_s, entry.straight_p50_s)
+    if entry.low_s is not None and entry.high_s is not None:
+        update |= {"low_s": min(median_s, entry.low_s), "high_s": max(median_s, entry.high_s)}
+    return entry.model_copy(update=update)
 
 
 def _drawn(ratio: float, batches: float, towards: float, weight: float) -> float:

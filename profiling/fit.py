@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
+from profiling.fit_quality import quality_of
 from profiling.profile import BatchLatency, ModelProfile
 
 __all__ = ["AffineFit", "fit_affine", "with_latency"]
@@ -50,5 +51,6 @@ def with_latency(profile: ModelProfile, latency: tuple[BatchLatency, ...]) -> Mo
             "setup_s": fit.setup_s,
             "marginal_s": fit.marginal_s,
             "residual": fit.residual,
+            "fit": quality_of(latency, fit.setup_s, fit.marginal_s),
         }
     )

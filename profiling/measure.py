@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from profiling.fit import fit_affine
-from profiling.memory import peak_workspace_bytes
-from profiling.profile import PAUSE_S, BatchLatency, ModelProfile
+from profiling.fit import with_latency
+from profiling.measured import MeasuredModel
+from profiling.profile import ModelProfile
+from profiling.sampling import SamplingRule, sample_sizes
 
-__all__ = [
-    "BATCH_SIZES",
-    "ModelMeasurement",
-    "Profiled",
-    "measure_latency",
-    "measure_model",
-    "profile_of",
-]
+__all__ = ["BATCH_SIZES", "Profiled", "measure_model", "profile_of", "sizes_up_to", "timer_of"]
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-WARM_UP_RUNS = 2
+BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+LEAST_LARGEST = 8
+"""of the sizes that are run where nodes have smaller batches: a line through one or two points is
+known badly"""
 
 
 class Profiled(Protocol):
@@ -37,62 +32,27 @@ class Profiled(Protocol):
         ...
 
 
-def measure_latency(
+def sizes_up_to(max_batch: int) -> tuple[int, ...]:
+    """The batch sizes to run for nodes whose largest batch is `max_batch`: those of `BATCH_SIZES`
+    that are no larger, and itself, up to the largest of `BATCH_SIZES`."""
+    last = min(max(max_batch, LEAST_LARGEST), BATCH_SIZES[-1])
+    return tuple(sorted({size for size in BATCH_SIZES if size <= last} | {last}))
+
+
+def timer_of(
     run: Callable[[NDArray[np.uint8]], object],
     images: NDArray[np.uint8],
-    batches: Sequence[int] = BATCH_SIZES,
-    *,
-    target_s: float = 0.6,
-    runs: tuple[int, int] = (5, 12),
     clock: Callable[[], float] = time.perf_counter,
-    pause: Callable[[float], None] = time.sleep,
-) -> tuple[BatchLatency, ...]:
-    """Latency of each batch size, warm: median and 95th percentile.
+) -> Callable[[int], float]:
+    """Runs a batch of so many of `images` (n, h, w, 3) and returns the seconds that it took."""
 
-    Served batches mostly come after a pause, in which processors slow down and lose their caches.
-    So each run is timed after `PAUSE_S`, and another one straight after it: that is what batches
-    take on a device that is never idle.
+    def timed(size: int) -> float:
+        batch = images[np.arange(size) % len(images)]
+        started_s = clock()
+        run(batch)
+        return clock() - started_s
 
-    Each size runs for about `target_s`, but no fewer and no more times than `runs` says. Sizes
-    are taken in turn, round after round, so that a slow spell of the machine meets all alike.
-    """
-    inputs = {batch: images[np.arange(batch) % len(images)] for batch in batches}
-    for batch in batches:
-        for _ in range(WARM_UP_RUNS):
-            run(inputs[batch])
-    spent_s: dict[int, list[float]] = {batch: [] for batch in batches}
-    straight_s: dict[int, list[float]] = {batch: [] for batch in batches}
-    for round_ in range(runs[1]):
-        for batch, taken in spent_s.items():
-            if round_ >= runs[0] and sum(taken) >= target_s:
-                continue
-            pause(PAUSE_S)
-            for found in (taken, straight_s[batch]):
-                started_s = clock()
-                run(inputs[batch])
-                found.append(clock() - started_s)
-    return tuple(
-        BatchLatency(
-            batch=batch,
-            p50_s=float(np.percentile(taken, 50)),
-            p95_s=float(np.percentile(taken, 95)),
-            runs=len(taken),
-            straight_p50_s=float(np.percentile(straight_s[batch], 50)),
-        )
-        for batch, taken in spent_s.items()
-    )
-
-
-@dataclass(frozen=True)
-class ModelMeasurement:
-    """What one model costs on one device, before it is cut to the nodes that use the device."""
-
-    model: str
-    latency: tuple[BatchLatency, ...]
-    weights_bytes: int
-    workspace_bytes: Mapping[int, int]
-    """largest batch of a node -> peak bytes beyond the weights"""
-    load_s: float
+    return timed
 
 
 def measure_model(
@@ -103,18 +63,28 @@ def measure_model(
     device: str,
     max_batches: Collection[int],
     load_s: float,
-    target_s: float = 0.4,
-) -> ModelMeasurement:
-    """Time a loaded model on real inputs (n, h, w, 3) at every size of `BATCH_SIZES`, and find its
-    workspace at each of `max_batches`."""
+    rule: SamplingRule | None = None,
+    timed: Callable[[int], float] | None = None,
+) -> MeasuredModel:
+    """Time a loaded model on real inputs (n, h, w, 3) at the sizes up to the largest of
+    `max_batches`, and find its workspace at each of them. `timed` runs a batch where that is not to
+    be the runtime alone."""
+    from profiling.memory import peak_workspace_bytes  # which needs torch
+
+    sampled = sample_sizes(
+        timed or timer_of(runtime.run, images),
+        sizes_up_to(max(max_batches)),
+        rule or SamplingRule(),
+    )
 
     def workspace(batch: int) -> int:
         inputs = images[np.arange(batch) % len(images)]
         return peak_workspace_bytes(lambda: runtime.run(inputs), device)
 
-    return ModelMeasurement(
+    return MeasuredModel(
         model=model,
-        latency=measure_latency(runtime.run, images, target_s=target_s),
+        latency=sampled.latency,
+        left_out=sampled.left_out,
         weights_bytes=runtime.weights_bytes,
         workspace_bytes={batch: workspace(batch) for batch in sorted(set(max_batches))},
         load_s=load_s,
@@ -122,24 +92,24 @@ def measure_model(
 
 
 def profile_of(
-    measured: ModelMeasurement, *, node: str, measured_on: str, max_batch: int
+    measured: MeasuredModel, *, node: str, measured_on: str, max_batch: int
 ) -> ModelProfile:
     """The profile of a node that uses the measured device with batches up to `max_batch`.
 
     nu and c are fitted over all sizes that were run: more points than a small node's own batch
     sizes give, and the same line for nodes that share the hardware.
     """
-    sizes = [entry.batch for entry in measured.latency]
-    fit = fit_affine(sizes, [entry.p50_s for entry in measured.latency])
-    return ModelProfile(
+    latency = tuple(entry.plain() for entry in measured.latency)
+    unfitted = ModelProfile(
         model=measured.model,
         node=node,
         measured_on=measured_on,
-        latency=measured.latency,
-        setup_s=fit.setup_s,
-        marginal_s=fit.marginal_s,
-        residual=fit.residual,
+        latency=latency,
+        setup_s=0.0,
+        marginal_s=0.0,
+        residual=0.0,
         weights_bytes=measured.weights_bytes,
         workspace_bytes=measured.workspace_bytes[max_batch],
         load_s=measured.load_s,
     )
+    return with_latency(unfitted, latency)

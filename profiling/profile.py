@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,34 +15,15 @@ from pydantic import Field, model_validator
 from cluster.devices import EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
+from profiling.batch_latency import PAUSE_S, BatchLatency
+from profiling.fit_quality import FitQuality
+from profiling.interference import Interference
+from profiling.measured import MeasuredModel
 
 __all__ = [
     "PAUSE_S", "BatchLatency", "CalibrationNote", "Emulation", "ModelProfile", "Profiles",
     "WayCost", "digest_of",
 ]  # fmt: skip
-
-PAUSE_S = 0.05
-"""before a batch is timed: what 30 ms make slower on a virtual machine, 300 ms hardly do more"""
-
-
-class BatchLatency(FrozenModel):
-    """Latency of one batch size, over repeated runs of the device runtime after a pause."""
-
-    batch: int = Field(ge=1)
-    p50_s: float = Field(gt=0)
-    p95_s: float = Field(gt=0)
-    runs: int = Field(ge=1)
-    straight_p50_s: float | None = Field(
-        default=None,
-        gt=0,
-        description="median of a batch straight after another one: processors slow down in pauses; "
-        "absent where that was not measured",
-    )
-
-    @property
-    def straight_s(self) -> float:
-        """That median; the one after a pause where it was not measured."""
-        return self.straight_p50_s or self.p50_s
 
 
 class Emulation(FrozenModel):
@@ -81,6 +63,9 @@ class ModelProfile(FrozenModel):
     weights_bytes: int = Field(gt=0)
     workspace_bytes: int = Field(ge=0)
     load_s: float = Field(ge=0, description="seconds from request to warm model")
+    fit: FitQuality | None = Field(
+        default=None, description="how good the line is; absent in files of earlier versions"
+    )
     emulated: Emulation | None = Field(
         default=None, description="of a node that emulates a device: where its latency comes from"
     )
@@ -104,12 +89,13 @@ class ModelProfile(FrozenModel):
 
     def batch_s(self, size: int) -> float:
         """Seconds that a batch of `size` takes (F15): the median as measured, linear between the
-        measured sizes, and with slope c beyond the last."""
-        return self._at(size, [entry.p50_s for entry in self.latency])
+        measured sizes, and with slope c beyond the last. A larger batch never takes less: a median
+        below that of a smaller size counts as that one."""
+        return self._at(size, self._rising_s)
 
     def straight_batch_s(self, size: int) -> float:
         """The same of a batch straight after another one; `batch_s` where that is not known."""
-        return self._at(size, [entry.straight_s for entry in self.latency])
+        return self._at(size, self._rising_straight_s)
 
     def batches_s(self, size_q: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """`batch_s` of many sizes (q), of which few differ."""
@@ -118,28 +104,31 @@ class ModelProfile(FrozenModel):
 
     def slowed(self, factor: float) -> ModelProfile:
         """Of a device that takes `factor` times as long for every batch."""
-        latency = tuple(
-            entry.model_copy(
-                update={
-                    "p50_s": factor * entry.p50_s,
-                    "p95_s": factor * entry.p95_s,
-                    "straight_p50_s": entry.straight_p50_s and factor * entry.straight_p50_s,
-                }
-            )
-            for entry in self.latency
-        )
         update = {
-            "latency": latency,
+            "latency": tuple(entry.scaled(factor) for entry in self.latency),
             "setup_s": factor * self.setup_s,
             "marginal_s": factor * self.marginal_s,
+            "fit": self.fit and self.fit.scaled(factor),
         }
         return self.model_copy(update=update)
 
-    def _at(self, size: int, medians_s: list[float]) -> float:
-        sizes = [entry.batch for entry in self.latency]
-        if size > sizes[-1]:
-            return medians_s[-1] + self.marginal_s * (size - sizes[-1])
-        return float(np.interp(size, sizes, medians_s))
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return [entry.batch for entry in self.latency]
+
+    @cached_property
+    def _rising_s(self) -> list[float]:
+        return list(accumulate((entry.p50_s for entry in self.latency), max))
+
+    @cached_property
+    def _rising_straight_s(self) -> list[float]:
+        return list(accumulate((entry.straight_s for entry in self.latency), max))
+
+    def _at(self, size: int, rising_s: list[float]) -> float:
+        last = self._sizes[-1]
+        if size > last:
+            return rising_s[-1] + self.marginal_s * (size - last)
+        return float(np.interp(size, self._sizes, rising_s))
 
 
 class WayCost(FrozenModel):
@@ -159,6 +148,12 @@ class Profiles(Document):
     version: int = Field(default=1, ge=1, description="grows with each calibration")
     topology: str
     profiles: tuple[ModelProfile, ...]
+    measured: tuple[MeasuredModel, ...] = Field(
+        default=(), description="what the profiles follow from; absent in files of earlier versions"
+    )
+    interference: tuple[Interference, ...] = Field(
+        default=(), description="what batches take while others compute, by device of a host"
+    )
     way: WayCost | None = Field(
         default=None, description="absent until `testbed calibrate` has seen a run"
     )
@@ -174,6 +169,15 @@ class Profiles(Document):
     def find(self, node: str, model: str) -> ModelProfile | None:
         """The profile of `model` on `node`, or None where it was not measured."""
         return self._index.get((node, model))
+
+    def compute_share(self, node: str) -> float:
+        """How many of the profiles' seconds a second of `node`'s device is worth while the nodes
+        beside it compute: beta_n times this is what plans may use. 1 where that is in the times
+        already (they were corrected by a run, or are those of an emulated device) or not known."""
+        own = [profile for profile in self.profiles if profile.node == node]
+        if any(profile.calibration or profile.emulated for profile in own):
+            return 1.0
+        return 1.0 / max((each.slowdown(node) for each in self.interference), default=1.0)
 
     def slowed(self, factors: Mapping[str, float]) -> Self:
         """With the devices of nodes that take so many times as long, by node; others stay."""

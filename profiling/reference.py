@@ -11,8 +11,9 @@ from models.runtime.accelerator import CudaAccelerator
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
 from models.runtime.graph_engine import GraphEngine
 from models.zoo.cards import Preprocessing
-from profiling.measure import measure_latency
+from profiling.measure import timer_of
 from profiling.published import NetworkLatency
+from profiling.sampling import SamplingRule, sample_sizes
 
 __all__ = ["class_of", "host_latency_s"]
 
@@ -44,7 +45,7 @@ class _Classifier(nn.Module):
 
 
 def host_latency_s(
-    row: NetworkLatency, device: str, threads: int, *, target_s: float = 0.4
+    row: NetworkLatency, device: str, threads: int, *, rule: SamplingRule | None = None
 ) -> float:
     """Median seconds that `device` of this host takes for the batch of `row`, with random weights:
     what they are changes no time."""
@@ -58,7 +59,8 @@ def host_latency_s(
         engine = GraphEngine(serving, CudaAccelerator(device, None), row.batch)
     images = np.zeros((row.batch, row.height, row.width, 3), np.uint8)
     try:
-        (measured,) = measure_latency(engine.run, images, (row.batch,), target_s=target_s)
+        timed = timer_of(engine.run, images)
+        (measured,) = sample_sizes(timed, (row.batch,), rule or SamplingRule(budget_s=1.0)).latency
         return measured.p50_s
     finally:
         engine.close()

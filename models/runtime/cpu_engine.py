@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,9 +35,14 @@ class Engine(Protocol):
     weights_bytes: int
     resident_bytes: int
     """held between batches beyond the weights"""
+    warm_up_s: float
+    """what its first batches took while it was built"""
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
         """Answers of a batch, one array a task."""
+
+    def copy(self, image_bhw3: np.ndarray) -> None:
+        """Copy a batch to the device and the answers of an earlier one back, without a pass."""
 
     def close(self) -> None:
         """Give the device's memory back."""
@@ -115,13 +121,18 @@ class CpuEngine:
             # here; so was optimize_for_inference, whose layouts double the time of a batch.
             torch.jit.set_fusion_strategy([])
             self._module = torch.jit.freeze(_trace(serving, example))
+        started_s = time.perf_counter()
         for batch in warm_batches:
             self.run(np.zeros((batch, *serving.shape), np.uint8))
+        self.warm_up_s = time.perf_counter() - started_s
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:
         """Answers of a batch, one array a task."""
         with torch.inference_mode():
             return tuple(answer.numpy() for answer in self._module(torch.from_numpy(image_bhw3)))
+
+    def copy(self, image_bhw3: np.ndarray) -> None:
+        """Nothing is copied: the pass reads the batch where it lies, and answers lie there too."""
 
     def save(self, path: Path) -> None:
         """Write the trace; `torch.jit.load` reads it without any code of this project."""

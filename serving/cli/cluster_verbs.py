@@ -1,4 +1,4 @@
-"""Verbs of the cluster: up, down, status, profile."""
+"""Verbs of the cluster: up, down, status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from cluster.providers import local
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from models.zoo.registry import find_model
 from planner.plan import Plan
 from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
@@ -25,11 +24,9 @@ from serving.cli.inputs import (
     PlannedDemand,
     ProfilesFile,
     load_setting,
-    models_of,
     planned_phase,
 )
-from serving.cli.options import DURATION_S, PHASE, PORT, PROFILE_S, number
-from serving.cli.output import check_output, save_result
+from serving.cli.options import DURATION_S, PHASE, PORT, number
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
 from serving.traffic.run_use import host_use, read_host_times
 from serving.verdicts.verdict import Verdict
@@ -170,49 +167,4 @@ def _judge_now(
     return verdicts
 
 
-def profile(
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
-    benchmark: Annotated[str, typer.Option(help="models trained on this benchmark")] = "rooms",
-    model: Annotated[list[str] | None, typer.Option(help="these models instead; repeat")] = None,
-    seconds: Annotated[float, number(PROFILE_S, help="time per model and batch size")] = 0.25,
-    as_json: Json = False,
-) -> None:
-    """Measure a benchmark's models on the nodes of the running cluster."""
-    out = VerbOutput(as_json)
-    check_output(output)
-    cards = tuple(find_model(name) for name in model) if model else models_of(benchmark)
-    state = local.connect()
-    from serving.deploy.profile_nodes import profile_cluster
-
-    with out.progress("profiling") as advance:
-        profiles = profile_cluster(state.topology, cards, target_s=seconds, on_progress=advance)
-    save_result(profiles.save, output)
-    local.disconnect()
-    table = Table(
-        "model", "measured on", "emulates", "ν ms", "c ms", "residual", "weights MiB", "load s"
-    )
-    shown = set()
-    for entry in profiles.profiles:
-        emulated = entry.emulated
-        row = (entry.model, entry.measured_on, emulated.device if emulated else None)
-        if row not in shown:
-            shown.add(row)
-            error = f" ± {emulated.error:.0%}" if emulated and emulated.error is not None else ""
-            table.add_row(
-                entry.model,
-                entry.measured_on,
-                f"{emulated.device}{error}" if emulated else "",
-                f"{entry.setup_s * 1e3:.1f}",
-                f"{entry.marginal_s * 1e3:.1f}",
-                f"{entry.residual:.1%}",
-                f"{entry.weights_bytes / 2**20:.1f}",
-                f"{entry.load_s:.1f}",
-            )
-    out.table(table)
-    out.wrote(output)
-    out.result(
-        {"profiles": str(output), "models": len(cards), "measured": len({row[:2] for row in shown})}
-    )
-
-
-VERBS = (up, down, status, profile)
+VERBS = (up, down, status)

@@ -52,7 +52,6 @@ __all__ = ["run_demo"]
 POLICIES = (DEFAULT, "baj3o", "all-local", "all-edge", "all-cloud", "random")
 BENCHMARK = "rooms"
 IMAGES = 240
-PROFILE_S = 0.25
 LIVE_SHARE = 2 / 3
 """the live half runs each phase of the demand for this share of its time"""
 
@@ -138,7 +137,7 @@ class _Stand:
 def _profile(out: VerbOutput, folder: Path, topology: Topology) -> Setting:
     cards = list_models(BENCHMARK)
     with out.progress("2 profile") as advance:
-        profiles = profile_cluster(topology, cards, target_s=PROFILE_S, on_progress=advance)
+        profiles = profile_cluster(topology, cards, on_progress=advance)
     return Setting(topology, cards, profiles)
 
 

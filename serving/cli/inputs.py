@@ -23,6 +23,7 @@ from models.zoo.inputs import input_of
 from models.zoo.registry import ZOO_VARIABLE, list_models
 from planner.plan import Plan, PlanError
 from planner.problem import Problem, ProblemError
+from profiling.freshness import refuse_foreign, refuse_partial, refuse_stale
 from profiling.profile import Profiles
 from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
@@ -34,9 +35,9 @@ from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "PlannedDemand", "ProfilesFile", "Routes",
-    "Seed", "Spill", "TopologyFile", "check_class_names", "check_events", "load_labelled",
-    "load_setting", "models_of", "naming_demand", "naming_plan", "pick_phase", "pick_traffic",
-    "planned_phase", "state_problem",
+    "Seed", "Spill", "TopologyFile", "check_class_names", "check_events", "check_hardware",
+    "load_labelled", "load_setting", "models_of", "naming_demand", "naming_plan", "pick_phase",
+    "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -164,8 +165,8 @@ def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -
 def load_setting(topology: Path | None, profiles: Path) -> Setting:
     """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles.
 
-    Raises `InputError` for profiles of another topology, or of models that are not in the zoo, and
-    for a device to emulate that nobody published.
+    Raises `InputError` for profiles of another topology, of models that are not in the zoo or have
+    changed since, or that are partial, and for a device to emulate that nobody published.
     """
     if topology is not None:
         found = Topology.load(topology)
@@ -185,7 +186,26 @@ def load_setting(topology: Path | None, profiles: Path) -> Setting:
         raise InputError(
             f"{profiles}: none of its models is in the zoo; {ZOO_VARIABLE} names zoos of your own"
         )
+    try:
+        refuse_partial(found, measured)
+        refuse_stale(cards, measured)
+    except InputError as error:
+        raise InputError(f"{profiles}: {error}") from None
     return Setting(found, cards, measured)
+
+
+def check_hardware(setting: Setting, profiles: Path) -> None:
+    """Raise `InputError` for profiles, of the file `profiles`, that were measured on other hardware
+    than this machine's."""
+    from serving.deploy.profile_bench import hardware_of
+
+    if not setting.profiles.measured:  # which does not say
+        return
+    devices = {node.host_device: node for node in setting.topology.nodes}
+    try:
+        refuse_foreign(setting.profiles, [hardware_of(node)[0] for node in devices.values()])
+    except InputError as error:
+        raise InputError(f"{profiles}: {error}") from None
 
 
 def models_of(benchmark: str) -> tuple[ModelCard, ...]:

@@ -21,6 +21,7 @@ from serving.cli import (
     logs_verb,
     plan_verbs,
     problem_verbs,
+    profile_verb,
     run_verbs,
     simulate_verb,
     trace_verbs,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 for verb in (
     *cluster_verbs.VERBS,
+    *profile_verb.VERBS,
     *calibrate_verb.VERBS,
     *logs_verb.VERBS,
     *plan_verbs.VERBS,

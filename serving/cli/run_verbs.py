@@ -28,6 +28,7 @@ from serving.cli.inputs import (
     Spill,
     check_class_names,
     check_events,
+    check_hardware,
     load_labelled,
     load_setting,
     naming_plan,
@@ -98,6 +99,7 @@ def deploy(
     door = read_door(listen, token_file, access_log)
     wanted = Plan.load(plan)
     setting = load_setting(None, profiles).with_deadlines(Demand.load(demand).deadlines_s)
+    check_hardware(setting, profiles)
     with naming_plan(plan, f"phase {phase} of {demand}"):
         refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
     fleet = running_or_launched(out, local.connect(), setting, door, share, spill, log_level)

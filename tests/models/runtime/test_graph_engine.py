@@ -164,6 +164,17 @@ def test_answers_outlive_the_next_batch_and_pictures_do_not_mix() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+def test_a_copy_moves_a_batch_and_its_answers_and_computes_nothing() -> None:
+    device = StandIn()
+    made = engine(6, device)
+    wanted = made.run(PICTURES[:3])
+    played = list(device.played)
+    made.copy(PICTURES[3:6])
+    assert device.played == played
+    assert all(np.array_equal(a, b) for a, b in zip(made.run(PICTURES[:3]), wanted, strict=True))
+    assert made.warm_up_s > 0
+
+
 def test_the_precision_is_the_first_that_stays_finite() -> None:
     formats = ("float16", "bfloat16", "float32")
     assert engine(2, StandIn(formats)).precision == "float16"

@@ -27,6 +27,7 @@ from models.zoo.own_model import OwnModelError, read_own_model
 from models.zoo.registry import find_model, list_models
 from profiling.measure import measure_model, profile_of
 from profiling.profile import ModelProfile, Profiles
+from profiling.sampling import SamplingRule
 from serving.cli.console import ExitCode
 from serving.cli.main import app
 from support.paths import ROOT
@@ -114,7 +115,7 @@ def _profile(topology: Topology, cards: Sequence[ModelCard]) -> list[ModelProfil
         runtime = ModelRuntime.load(card, max_batch=32)
         measured = measure_model(
             runtime, images, model=card.name, device="cpu", max_batches=[1, 2], load_s=0.1,
-            target_s=0.0,
+            rule=SamplingRule(budget_s=0.0),
         )  # fmt: skip
         runtime.close()
         found += [

@@ -31,6 +31,7 @@ class Mistake(NamedTuple):
 MISTAKES = [
     # files that are missing, of another kind, or damaged
     Mistake("plan --profiles no.json", 2, "no.json", "No such file", "`testbed profile`"),
+    Mistake("profile --verify -o no.json", 2, "no.json", "No such file", "`testbed profile`"),
     Mistake("plan --problem no.json", 2, "no.json", "No such file", "`testbed problem sample`"),
     Mistake("evaluate no.json", 2, "no.json", "No such file", "`testbed plan`"),
     Mistake("deploy no.json", 2, "no.json", "No such file", "`testbed plan`"),

@@ -1,0 +1,217 @@
+"""What `testbed profile` says: tables of costs, of neighbours and of drift, and notes in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from rich.table import Table
+
+from cluster.topology import Topology
+from profiling.fit_quality import FitQuality
+from profiling.measured import MeasuredModel
+from profiling.profile import ModelProfile, Profiles
+from profiling.verify import Drift
+
+__all__ = [
+    "cost_table", "drift_table", "neighbour_table", "notes_on", "part_table", "shares_in_words",
+]  # fmt: skip
+
+MIB = 2**20
+NAMED = 3
+"""so many examples are named in a note"""
+GROWN = 1.25
+"""times weights and workspace beyond which a process is said to hold more"""
+
+
+def cost_table(profiles: Profiles) -> Table:
+    """A row for each model, hardware and emulated device."""
+    emulating = any(entry.emulated for entry in profiles.profiles)
+    table = Table("model", "measured on", *(["emulates"] if emulating else []))
+    for column in ("sizes", "ν ms", "c ms", "R²; worst", "MiB (RSS)", "load s"):
+        table.add_column(column)
+    measured = {(each.model, each.measured_on): each for each in profiles.measured}
+    shown = set()
+    for entry in profiles.profiles:
+        emulated = entry.emulated
+        row = (entry.model, entry.measured_on, emulated.device if emulated else None)
+        if row in shown:
+            continue
+        shown.add(row)
+        error = f" ± {emulated.error:.0%}" if emulated and emulated.error is not None else ""
+        found, fit = measured.get(row[:2]), entry.fit
+        table.add_row(
+            entry.model,
+            entry.measured_on,
+            *([f"{emulated.device}{error}" if emulated else ""] if emulating else []),
+            f"{len(entry.latency)} to {entry.latency[-1].batch}",
+            _with_interval(entry.setup_s, fit.setup_high_s if fit else None),
+            _with_interval(entry.marginal_s, fit.marginal_high_s if fit else None),
+            f"{fit.r2:.4f}; {fit.worst:.0%} at {fit.worst_batch}" if fit else "",
+            _memory(entry, found),
+            f"{entry.load_s:.1f}",
+        )
+    return table
+
+
+def part_table(profiles: Profiles) -> Table:
+    """What a query takes beside its pass: the median over the models that were measured."""
+    table = Table("beside the pass", "µs a picture")
+    parts = [each.parts for each in profiles.measured if each.parts is not None]
+    rows = {
+        "decoding a PNG": [part.decode_s for part in parts],
+        "fitting a picture of twice the size": [part.fit_s for part in parts],
+        "into one array (in the pass)": [part.stack_s for part in parts],
+        "copies to the device and back (in the pass)": [part.copy_s for part in parts],
+        "through the executor and back": [part.hand_over_s for part in parts if part.hand_over_s],
+        "the model's first batch of one": [
+            each.latency[0].first_s for each in profiles.measured
+        ],
+    }  # fmt: skip
+    for name, spent_s in rows.items():
+        if spent_s:
+            table.add_row(name, f"{1e6 * median(spent_s):.0f}")
+    return table
+
+
+def neighbour_table(profiles: Profiles) -> Table:
+    """What batches take beside neighbours ÷ alone."""
+    table = Table("measured on", "model", "batch", "beside", "takes times as long", "95 %")
+    for each in profiles.interference:
+        for row in each.rows:
+            beside = "another model" if row.beside == "model" else "another node, busy"
+            table.add_row(
+                each.measured_on,
+                row.model,
+                str(row.batch),
+                f"{beside}: {row.neighbour}",
+                f"{row.ratio:.2f}",
+                f"{row.low:.2f} to {row.high:.2f}",
+            )
+    return table
+
+
+def shares_in_words(topology: Topology, profiles: Profiles) -> list[str]:
+    """What neighbours leave of compute budgets, where it is less than a percent of them."""
+    shares = {node.name: profiles.compute_share(node.name) for node in topology.nodes}
+    less = [f"{name} {share:.2f}" for name, share in shares.items() if share < 0.99]
+    if not less:
+        return []
+    return [
+        "while neighbours compute as much as their budgets let them, of a second of a device is "
+        f"worth: {', '.join(less)} s of these profiles"
+    ]
+
+
+def notes_on(profiles: Profiles, begun_at: str) -> list[str]:
+    """What a reader of the tables must know besides. `begun_at` (UTC) tells what was measured
+    before this run."""
+    notes = []
+    kept = [each for each in profiles.measured if each.taken_at < begun_at]
+    if kept:
+        oldest = min(each.taken_at for each in kept)
+        notes.append(
+            f"{len(kept)} of {len(profiles.measured)} models are as measured before, the oldest at "
+            f"{oldest}; --fresh measures them again, --verify a sample of them"
+        )
+    bent: list[tuple[ModelProfile, FitQuality]] = [
+        (each, each.fit)
+        for each in profiles.profiles
+        if each.node == each.measured_on and each.fit is not None and each.fit.bends
+    ]
+    if bent:
+        worst = [
+            f"{each.model} by {fit.worst:.0%} at batch {fit.worst_batch}" for each, fit in bent
+        ]
+        notes.append(f"latency is no line, beyond noise: {_some(worst)}")
+    unsettled = [f"{each.model} at {_sizes(each.unsettled)}"
+                 for each in profiles.measured if each.unsettled]  # fmt: skip
+    if unsettled:
+        notes.append(f"medians less sure than was asked: {_some(unsettled)}; give more --seconds")
+    left_out = [f"{each.model} {_sizes(each.left_out)}"
+                for each in profiles.measured if each.left_out]  # fmt: skip
+    if left_out:
+        notes.append(f"batch sizes left out for time: {_some(left_out)}; give more --seconds")
+    grown = [f"{each.model} {each.rss_bytes / MIB:.0f} MiB"
+             for each in profiles.measured if _grows(each) and each.rss_bytes]  # fmt: skip
+    if grown:
+        notes.append(
+            "processes grew by more than weights and workspace, which budgets count, by a quarter "
+            f"or more: {_some(grown)}"
+        )
+    return notes + _energy_note(profiles.measured) + _condition_notes(profiles.measured)
+
+
+def drift_table(drifts: Sequence[Drift]) -> Table:
+    """Each size that was measured again, then and now."""
+    table = Table("model", "measured on", "batch", "then ms", "now ms", "ratio", "")
+    for drift in drifts:
+        table.add_row(
+            drift.model,
+            drift.measured_on,
+            str(drift.then.batch),
+            f"{drift.then.p50_s * 1e3:.2f}",
+            f"{drift.now.p50_s * 1e3:.2f}",
+            f"{drift.ratio:.2f}",
+            "drifted" if drift.drifted else "",
+        )
+    return table
+
+
+def _energy_note(measured: Iterable[MeasuredModel]) -> list[str]:
+    measured = list(measured)
+    watts = [each.energy for each in measured if each.energy is not None]
+    if watts:
+        beyond = sorted(each.beyond_idle_w for each in watts)
+        return [
+            f"energy by {watts[0].source}: {watts[0].idle_w:.1f} W idle, busy devices draw "
+            f"{beyond[0]:.1f} to {beyond[-1]:.1f} W more"
+        ]
+    reasons = sorted({each.energy_note for each in measured if each.energy_note})
+    return [f"energy: not measured ({'; '.join(reasons)})"] if reasons else []
+
+
+def _condition_notes(measured: Iterable[MeasuredModel]) -> list[str]:
+    found = [(each.model, each.conditions) for each in measured if each.conditions is not None]
+    if not found:
+        return []
+    clocks = [state.clock_mhz for _, state in found if state.clock_mhz]
+    heat = [state.temperature_c for _, state in found if state.temperature_c is not None]
+    governors = sorted({state.governor for _, state in found if state.governor})
+    words = [
+        f"clock {min(clocks):.0f} to {max(clocks):.0f} MHz" if clocks else "clock unknown",
+        f"governor {', '.join(governors)}" if governors else "no governor",
+        f"up to {max(heat):.0f} °C" if heat else "no thermometer",
+    ]
+    notes = [f"the device: {', '.join(words)}"]
+    if throttled := [model for model, state in found if state.throttled]:
+        notes.append(f"heat or power slowed the device while it ran {_some(throttled)}")
+    stolen = max((state.stolen_share or 0.0 for _, state in found), default=0.0)
+    if stolen > 0.03:
+        notes.append(f"the host gave up to {stolen:.0%} of the cores' time to other machines")
+    return notes
+
+
+def _memory(entry: ModelProfile, measured: MeasuredModel | None) -> str:
+    if measured is None:
+        return f"{entry.resident_bytes / MIB:.1f}"
+    grown = "" if measured.rss_bytes is None else f" ({measured.rss_bytes / MIB:.0f})"
+    return f"{measured.resident_bytes / MIB:.1f}{grown}"
+
+
+def _grows(measured: MeasuredModel) -> bool:
+    return (measured.rss_bytes or 0) > GROWN * measured.resident_bytes
+
+
+def _with_interval(value_s: float, high_s: float | None) -> str:
+    half = "" if high_s is None else f" ± {(high_s - value_s) * 1e3:.1f}"
+    return f"{value_s * 1e3:.1f}{half}"
+
+
+def _sizes(sizes: Iterable[int]) -> str:
+    return ", ".join(map(str, sizes))
+
+
+def _some(words: Sequence[str]) -> str:
+    more = len(words) - NAMED
+    return "; ".join(words[:NAMED]) + (f"; and {more} more" if more > 0 else "")

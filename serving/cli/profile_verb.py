@@ -1,0 +1,152 @@
+"""The verb that measures models on the nodes of the running cluster: profile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.errors import InputError
+from cluster.providers import local
+from cluster.providers.state import state_path
+from cluster.topology import Topology
+from models.zoo.registry import find_model, list_models
+from profiling.freshness import refuse_partial, refuse_stale
+from profiling.profile import Profiles
+from profiling.sampling import SamplingRule
+from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.inputs import Json, models_of
+from serving.cli.options import PROFILE_S, SHARE, number
+from serving.cli.output import check_output, save_result
+from serving.cli.profile_output import (
+    cost_table,
+    drift_table,
+    neighbour_table,
+    notes_on,
+    part_table,
+    shares_in_words,
+)
+
+__all__ = ["VERBS"]
+
+RULE = SamplingRule()
+
+
+def profile(
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
+    benchmark: Annotated[str, typer.Option(help="models trained on this benchmark")] = "rooms",
+    model: Annotated[list[str] | None, typer.Option(help="these models instead; repeat")] = None,
+    seconds: Annotated[
+        float, number(PROFILE_S, help="most seconds to time one model at all batch sizes")
+    ] = RULE.budget_s,
+    width: Annotated[
+        float, number(SHARE, help="of a median's 95 % interval ÷ the median, then it is settled")
+    ] = RULE.width,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="measure again what was measured before")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="measure a sample of --output again; code 3 if it drifted"),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a benchmark's models on the nodes of the running cluster.
+
+    What was measured before with the same models, versions and hardware is taken as it was.
+    """
+    out = VerbOutput(as_json)
+    rule = SamplingRule(width=width, budget_s=seconds)
+    if verify:
+        _verify(out, output, rule)
+        return
+    check_output(output)
+    cards = tuple(find_model(name) for name in model) if model else models_of(benchmark)
+    state = local.connect()
+    from serving.deploy.profile_nodes import profile_cluster
+
+    begun = datetime.now(UTC)
+    begun_at = begun.isoformat(timespec="seconds")
+    with out.progress("profiling") as advance:
+        profiles = profile_cluster(
+            state.topology, cards, rule=rule, kept=kept_folder(), fresh=fresh, on_progress=advance
+        )
+    save_result(profiles.save, output)
+    local.disconnect()
+    spent_s = (datetime.now(UTC) - begun).total_seconds()
+    _tell(out, state.topology, profiles, begun_at)
+    out.say(f"{len(cards)} models in {spent_s:.0f} s")
+    out.wrote(output)
+    out.result(
+        {
+            "profiles": str(output),
+            "models": len(cards),
+            "measured": len(profiles.measured),
+            "kept": len([each for each in profiles.measured if each.taken_at < begun_at]),
+            "seconds": spent_s,
+            "unsettled": sum(len(each.unsettled) for each in profiles.measured),
+        }
+    )
+
+
+def kept_folder() -> Path:
+    """Where measurements are kept for the next time."""
+    return state_path().with_name("measurements")
+
+
+def _tell(out: VerbOutput, topology: Topology, profiles: Profiles, begun_at: str) -> None:
+    out.table(cost_table(profiles))
+    out.table(part_table(profiles))
+    if any(each.rows for each in profiles.interference):
+        out.table(neighbour_table(profiles))
+    for line in (*shares_in_words(topology, profiles), *notes_on(profiles, begun_at)):
+        out.say(line)
+
+
+def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
+    profiles = Profiles.load(file)
+    state = local.connect()
+    from serving.deploy.profile_nodes import verify_on_cluster
+
+    cards = list_models()
+    try:
+        if profiles.topology != state.topology.name:
+            raise InputError(
+                f"they are of the topology {profiles.topology!r}, and {state.topology.name!r} is "
+                "up; name another file with --output"
+            )
+        refuse_partial(state.topology, profiles)
+        refuse_stale(cards, profiles)
+        with out.progress("verifying") as advance:
+            drifts = verify_on_cluster(
+                state.topology, cards, profiles, rule=rule, on_progress=advance
+            )
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    local.disconnect()
+    out.table(drift_table(drifts))
+    drifted = [drift for drift in drifts if drift.drifted]
+    out.say(
+        f"{len(drifted)} of {len(drifts)} medians drifted; `testbed profile --fresh` measures anew"
+        if drifted
+        else f"{file} still holds: none of {len(drifts)} medians drifted"
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "model": drift.model,
+            "measured_on": drift.measured_on,
+            "batch": drift.then.batch,
+            "then_s": drift.then.p50_s,
+            "now_s": drift.now.p50_s,
+            "drifted": drift.drifted,
+        }
+        for drift in drifts
+    ]
+    out.result({"profiles": str(file), "drifted": len(drifted), "sample": rows})
+    if drifted:
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+VERBS = (profile,)
