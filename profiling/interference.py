@@ -5,7 +5,7 @@ it takes its place in the caches: its neighbour is timed straight after it. Anot
 computes at the same time, on the other cores or the same GPU, and takes part of what they share.
 Each ratio is of two medians: beside the neighbour ÷ alone.
 
-How it enters the compute budget. A profile's times are those of a node alone. Where the nodes
+What it leaves of the compute budget. A profile's times are those of a node alone. Where the nodes
 beside it are busy in the share u of the time, its batches take s = 1 + (r - 1) u times as long in
 the mean, r being the ratio beside a node that never rests. So of a second's budget of beta_n only
 beta_n / s is there in the profile's seconds: `Profiles.compute_share` is 1 / s. Once `testbed

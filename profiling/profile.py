@@ -172,8 +172,8 @@ class Profiles(Document):
 
     def compute_share(self, node: str) -> float:
         """How many of the profiles' seconds a second of `node`'s device is worth while the nodes
-        beside it compute: beta_n times this is what plans may use. 1 where that is in the times
-        already (they were corrected by a run, or are those of an emulated device) or not known."""
+        beside it compute: beta_n times this is what they leave of a budget. 1 where that is in the
+        times already (corrected by a run, or of an emulated device) or not known."""
         own = [profile for profile in self.profiles if profile.node == node]
         if any(profile.calibration or profile.emulated for profile in own):
             return 1.0
