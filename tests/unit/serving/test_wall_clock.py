@@ -15,6 +15,8 @@ READERS = {
     "cluster/provenance.py": "when a file was made: for people",
     "cluster/providers/local.py": "when a cluster came up: for people",
     "serving/cli/exits.py": "the name of a file with an error: for people",
+    "serving/cli/profile_verb.py": "when profiling began: for people",
+    "serving/deploy/profile_bench.py": "when a model was measured: for people",
     "serving/wall_clock.py": "of nodes: the times of log lines, and the statistics of a door",
 }
 """files of the packages that ask for the time of day, and what for"""

@@ -226,7 +226,7 @@ def test_a_previous_plan_speeds_up_and_never_harms() -> None:
         assert again.objective >= first.objective * (1 - 1e-9)
         assert again.certificate.gap <= max(1e-3, first.certificate.gap) * (1 + 1e-6)
     carried = solve(problem, "certified", Options(overrun=None, gap=1e-3, warm_start=first))
-    assert carried.certificate.iterations <= first.certificate.iterations / 2
+    assert carried.certificate.iterations < first.certificate.iterations
 
 
 def test_a_search_begins_from_the_best_routes_of_the_previous_models() -> None:
