@@ -111,6 +111,6 @@ def test_a_policy_honours_it_or_refuses_it_by_name(policy: str, label: str) -> N
         with pytest.raises(ValueError, match=rf"\({label}\)"):
             solve(problem, policy)
         return
-    solution = solve(problem, policy, Options(overrun=None, gap=1e-3))
+    solution = solve(problem, policy, Options(overrun=None, gap=1e-3, time_limit_s=3.0))
     assert evaluate(problem, solution.plan, fill=0.6).feasible
     assert solution.objective > 0 or policy == "all-local"
