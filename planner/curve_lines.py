@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.allocation import Allocation
-from planner.attachments import by_edge
 from planner.batch_work import mean_work_em, one_query_em, pieces, seconds_at
 from planner.batches import batches_em
 from planner.options import EdgeForm
-from planner.paths import edge_limit_at
+from planner.paths import most_asked_em
 from planner.problem import FloatArray, Problem
 
 __all__ = ["Lines", "curve_error", "first_lines", "lines_above", "lines_below"]
@@ -161,10 +160,7 @@ def _near(problem: Problem, queries_em: FloatArray, near: float) -> tuple[FloatA
 
 def _largest_em(problem: Problem) -> FloatArray:
     """The largest batch of each model: B_e, or all queries a window that it may be asked."""
-    serves_tm = (problem.accuracy_mt > 0).T.astype(float)
-    asked_em = by_edge(problem, edge_limit_at(problem)) @ serves_tm
-    asked_em = problem.window_e[:, None] * asked_em
-    return np.asarray(np.minimum(asked_em, problem.edge_max_batch_e[:, None]))
+    return np.asarray(np.minimum(most_asked_em(problem), problem.edge_max_batch_e[:, None]))
 
 
 def _ratio(over: FloatArray, under: FloatArray, other: float) -> FloatArray:

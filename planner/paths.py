@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.attachments import by_edge
 from planner.latency_bound import link_s, window_bound_s
 from planner.problem import FloatArray, Problem
 
@@ -25,6 +26,7 @@ __all__ = [
     "link_a",
     "local_latency_cm",
     "local_open_cmt",
+    "most_asked_em",
 ]
 
 BoolArray = NDArray[np.bool_]
@@ -92,6 +94,13 @@ def edge_limit_at(problem: Problem) -> FloatArray:
     if has_deadlines(problem):
         limit_at = np.where(edge_open_at(problem), limit_at, 0.0)
     return np.asarray(limit_at)
+
+
+def most_asked_em(problem: Problem) -> FloatArray:
+    """Largest queries a window that an edge can get for each model: all that it serves."""
+    serves_tm = (problem.accuracy_mt > 0).T.astype(float)
+    asked_em = by_edge(problem, edge_limit_at(problem)) @ serves_tm
+    return np.asarray(problem.window_e[:, None] * asked_em)
 
 
 def _first_hop_at(problem: Problem) -> FloatArray:

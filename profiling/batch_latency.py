@@ -8,13 +8,26 @@ from pydantic import Field
 
 from cluster.document import FrozenModel
 
-__all__ = ["PAUSE_S", "BatchLatency", "MeasuredBatch"]
+__all__ = ["PAUSE_S", "BatchLatency", "MeasuredBatch", "Timed"]
 
 PAUSE_S = 0.05
 """before a batch is timed: what 30 ms make slower on a virtual machine, 300 ms hardly do more"""
 
 
-class BatchLatency(FrozenModel):
+class Timed(FrozenModel):
+    """What a device takes: every field whose name ends in `_s` is a time of it."""
+
+    def scaled(self, times: float) -> Self:
+        """Of a device that takes `times` as long."""
+        longer = {
+            name: times * value
+            for name, value in self
+            if name.endswith("_s") and value is not None
+        }  # fmt: skip
+        return self.model_copy(update=longer)
+
+
+class BatchLatency(Timed):
     """Latency of one batch size, over repeated runs of the device runtime after a pause."""
 
     batch: int = Field(ge=1)
@@ -37,14 +50,10 @@ class BatchLatency(FrozenModel):
         """That median; the one after a pause where it was not measured."""
         return self.straight_p50_s or self.p50_s
 
-    def scaled(self, times: float) -> Self:
-        """Of a device that takes `times` as long."""
-        longer = {
-            name: times * value
-            for name, value in self
-            if name.endswith("_s") and value is not None
-        }  # fmt: skip
-        return self.model_copy(update=longer)
+    @property
+    def interval_s(self) -> tuple[float, float]:
+        """The 95 % interval of the median; the median alone where it is not known."""
+        return self.low_s or self.p50_s, self.high_s or self.p50_s
 
 
 class MeasuredBatch(BatchLatency):

@@ -8,14 +8,12 @@ no line. They say nothing where only two sizes were run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 from pydantic import Field
 from scipy.special import stdtrit
 
-from cluster.document import FrozenModel
-from profiling.batch_latency import BatchLatency
+from profiling.batch_latency import BatchLatency, Timed
 
 __all__ = ["FitQuality", "quality_of"]
 
@@ -26,7 +24,7 @@ UPPER = 0.975
 Ends = tuple[float | None, float | None]
 
 
-class FitQuality(FrozenModel):
+class FitQuality(Timed):
     """Of the line of a profile."""
 
     setup_low_s: float | None = Field(default=None, ge=0, description="95 % interval of nu")
@@ -38,15 +36,6 @@ class FitQuality(FrozenModel):
     worst_batch: int = Field(ge=1, description="the size with that distance")
     bends: bool = Field(description="whether latency is no line, beyond what noise explains")
 
-    def scaled(self, times: float) -> Self:
-        """Of a device that takes `times` as long."""
-        longer = {
-            name: times * value
-            for name, value in self
-            if name.endswith("_s") and value is not None
-        }  # fmt: skip
-        return self.model_copy(update=longer)
-
 
 def quality_of(latency: Sequence[BatchLatency], setup_s: float, marginal_s: float) -> FitQuality:
     """How well the line of `setup_s` and `marginal_s` says what the batches of `latency` take."""
@@ -56,7 +45,7 @@ def quality_of(latency: Sequence[BatchLatency], setup_s: float, marginal_s: floa
     off_b = np.abs(line_b / median_b - 1.0)
     outside_b = np.array(
         [
-            not (entry.low_s or entry.p50_s) <= line_s <= (entry.high_s or entry.p50_s)
+            not entry.interval_s[0] <= line_s <= entry.interval_s[1]
             for entry, line_s in zip(latency, line_b, strict=True)
         ]
     )

@@ -48,7 +48,8 @@ class Drift:
     @property
     def drifted(self) -> bool:
         """Whether they differ by more than chance and more than is tolerated."""
-        (then_low_s, then_high_s), (now_low_s, now_high_s) = _ends(self.then), _ends(self.now)
+        then_low_s, then_high_s = self.then.interval_s
+        now_low_s, now_high_s = self.now.interval_s
         apart = now_low_s > then_high_s or now_high_s < then_low_s
         return apart and abs(self.ratio - 1.0) > TOLERATED
 
@@ -82,7 +83,3 @@ def find_drift(sample: VerifySample, now: Sequence[MeasuredBatch]) -> tuple[Drif
         for entry in now
         if (then := sample.then.at(entry.batch)) is not None
     )
-
-
-def _ends(entry: MeasuredBatch) -> tuple[float, float]:
-    return entry.low_s or entry.p50_s, entry.high_s or entry.p50_s

@@ -23,7 +23,7 @@ from planner.attachments import by_edge
 from planner.bursts.curve_floor import least_work
 from planner.edge_cost import EdgeCost
 from planner.fits import room
-from planner.paths import edge_limit_at
+from planner.paths import most_asked_em
 from planner.problem import FloatArray, Problem
 
 __all__ = ["HeadroomRow", "headroom_cost", "headroom_rows"]
@@ -61,8 +61,7 @@ def headroom_rows(problem: Problem, overrun: float, ranges: int) -> tuple[Headro
     z_e = max(NormalDist().inv_cdf(1 - overrun), 0.0) * np.sqrt(np.minimum(steady_e, 1.0))
     window_e = problem.edge_compute_e * problem.window_e
     marginal_em = problem.edge_marginal_em
-    serves_tm = (problem.accuracy_mt > 0).T.astype(float)
-    demand_em = problem.window_e[:, None] * (by_edge(problem, edge_limit_at(problem)) @ serves_tm)
+    demand_em = most_asked_em(problem)
     if problem.curved:
         mean_em, marginal_em = least_work(problem, room(demand_em), z_e)
     else:

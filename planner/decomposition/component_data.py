@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from planner.attachments import by_edge
 from planner.decomposition.best_set import SetBounds, price_clients
 from planner.decomposition.client_sets import client_sets, clients_of
 from planner.decomposition.edge_kernel import EdgeModels, edge_values
-from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
+from planner.decomposition.edge_sets import OUT_OF_NODES, EdgeBudgets, LinearCuts, select_set
 from planner.decomposition.grown import Grown
 from planner.decomposition.master import Master
 from planner.decomposition.visited import Visited
@@ -51,6 +52,17 @@ class SearchOptions:
     time_limit_s: float
     cloud_price: float = 0.0
     polish: bool = True
+
+
+class Priced(NamedTuple):
+    """What the clients say to prices."""
+
+    clients: float
+    """C, right answers/s"""
+    k: int
+    """the number of the price vector"""
+    fresh: bool
+    """whether any column of theirs was not known"""
 
 
 class Cuts:
@@ -106,8 +118,9 @@ class ComponentData:
         self.out_of_time = False
         """Whether a search of edge models ended for want of time."""
 
-    def price(self, service_x: FloatArray, backhaul_e: FloatArray) -> float:
+    def price(self, service_x: FloatArray, backhaul_e: FloatArray) -> Priced:
         """C at these prices; every client's best column joins the master, C joins the cuts."""
+        columns = len(self.master.columns)
         ways = self.ways.best(service_x, backhaul_e)
         value_c, routing_cr = price_clients(self.clients, self.sets, ways.offers, self.known)
         self.master.add(self.known.best_set_c, self.ways.columns(routing_cr, ways))
@@ -117,7 +130,7 @@ class ComponentData:
         self.cuts.clients_k.append(total)
         self.cuts.price_kx.append(service_x)
         self.cuts.backhaul_ke.append(backhaul_e)
-        return total
+        return Priced(total, len(self.cuts.clients_k) - 1, len(self.master.columns) > columns)
 
     def linearise(self, k: int, eta_e: FloatArray) -> None:
         """Cut k, linear in the gains of models, at the prices `eta_e` of work (see edge_sets)."""
@@ -205,7 +218,7 @@ class ComponentData:
         nodes_left = int(min(NODE_LIMIT, WORK_OF_A_SECOND * left_s / work))
         enough = nodes_left + 1 if best else ENOUGH
         value, chosen_j, nodes = select_set(linear, budgets, threshold, nodes_left, enough)
-        self.out_of_time |= nodes == -1 and nodes_left < NODE_LIMIT
+        self.out_of_time |= nodes == OUT_OF_NODES and nodes_left < NODE_LIMIT
         active_j = np.zeros(len(order), dtype=bool)
         active_j[order] = chosen_j
         self.visit(active_j)

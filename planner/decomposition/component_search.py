@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
 from planner.decomposition.component_data import ROUNDING_UP, ComponentData, SearchOptions
+from planner.decomposition.edge_sets import OUT_OF_NODES, STOPPED_EARLY
 from planner.decomposition.master import MasterPrices
 from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
@@ -32,7 +33,15 @@ from planner.programs.bound import relaxed
 from planner.programs.formulation import Formulation, build_formulation
 from planner.solvers import SolverLimits, solve_program
 
-__all__ = ["OF_GAP", "ComponentResult", "SearchOptions", "WarmComponent", "search_component"]
+__all__ = [
+    "OF_GAP",
+    "ComponentResult",
+    "SearchOptions",
+    "WarmComponent",
+    "gap_closed",
+    "search_component",
+    "worth",
+]
 
 BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
@@ -84,6 +93,17 @@ def search_component(
     return _Search(ComponentData(problem, cost, options), warm).run()
 
 
+def worth(problem: Problem, allocation: Allocation, cloud_price: float) -> tuple[float, float]:
+    """(right answers/s, what is loaded and the cloud charged; busy seconds of the cloud)."""
+    busy = float(cloud_compute_f8(problem, allocation, 1.0).use_n[0])
+    return net_qps(problem, allocation) - cloud_price * busy, busy
+
+
+def gap_closed(value: float, bound: float, gap: float) -> bool:
+    """Whether a plan's value is within the relative `gap` of its bound."""
+    return bound <= value / (1 - gap) * (1 + 1e-12)
+
+
 class _Search:
     """The loop of the module's text, with its best plan and bound."""
 
@@ -109,13 +129,11 @@ class _Search:
             if nodes >= 0:
                 self.bound = min(self.bound, bound)
             self.trace.append((self.value, self.bound))
-            if (
-                nodes == -1 and self.value <= 0
-            ):  # too many models to search: one good choice of them
-                active_j = data.likely_models()
+            if nodes == OUT_OF_NODES and self.value <= 0:
+                active_j = data.likely_models()  # one good choice of more than can be searched
                 self._converge(active_j)
                 self._round(active_j)
-            if bound <= threshold or nodes == -1 or self._late():
+            if bound <= threshold or nodes == OUT_OF_NODES or self._late():
                 break
             refined, k, eta_e = data.bound_of(active_j)
             if refined < bound - 1e-9 * abs(bound):
@@ -134,17 +152,18 @@ class _Search:
                 self._round(active_j)
                 if key in finished and len(data.edges) > 1:
                     self._polish(active_j)
-        if self.bound > self.value / (1 - options.gap):
-            # Stopped before every choice was ruled out: how high could one of them be?
-            bound, _, _ = data.select(self.value, self._left_s(), best=True)
-            self.bound = min(self.bound, bound, data.loose_bound() * ROUNDING_UP)
+        if not gap_closed(self.value, self.bound, options.gap):
+            if nodes == STOPPED_EARLY:  # and so did the loop, by the clock: how high is the rest?
+                bound, _, _ = data.select(self.value, self._left_s(), best=True)
+                self.bound = min(self.bound, bound)
+            self.bound = min(self.bound, data.loose_bound() * ROUNDING_UP)
             self.trace.append((self.value, self.bound))
-        gap_closed = self.bound <= self.value / (1 - options.gap) * (1 + 1e-12)
+        proven = gap_closed(self.value, self.bound, options.gap)
         late = self._late() or data.out_of_time
-        busy = float(cloud_compute_f8(data.problem, self.allocation, 1.0).use_n[0])
+        _, busy = worth(data.problem, self.allocation, options.cloud_price)
         return ComponentResult(
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
-            tuple(self.trace), gap_closed, late and not gap_closed, data.useful_prices(),
+            tuple(self.trace), proven, late and not proven, data.useful_prices(),
         )  # fmt: skip
 
     def _tighten(self, threshold: float) -> None:
@@ -180,10 +199,7 @@ class _Search:
         return True
 
     def _value(self, allocation: Allocation) -> float:
-        """Right answers/s, what is loaded and the cloud charged."""
-        problem = self.data.problem
-        busy = float(cloud_compute_f8(problem, allocation, 1.0).use_n[0])
-        return net_qps(problem, allocation) - self.data.options.cloud_price * busy
+        return worth(self.data.problem, allocation, self.data.options.cloud_price)[0]
 
     def _first_prices(self) -> None:
         """Column generation with fractional edge models: good prices before any set is chosen."""
@@ -198,10 +214,7 @@ class _Search:
             found = data.master.solve()
             self.rounds += 1
             service_x, backhaul_e = self._between(centre if fresh else None, found)
-            columns = len(data.master.columns)
-            clients = data.price(service_x, backhaul_e)
-            fresh = len(data.master.columns) > columns
-            k = len(data.cuts.clients_k) - 1
+            clients, k, fresh = data.price(service_x, backhaul_e)
             data.linearise(k, found.work_e)
             value = data.fractional_value(k, found.memory_e) + clients
             stale = 0 if value < lowest * (1 - FIRST_GAIN) else stale + fresh
@@ -235,10 +248,7 @@ class _Search:
             if bound <= threshold or self._late():
                 return False
             service_x, backhaul_e = self._between(centre if fresh else None, found)
-            columns = len(data.master.columns)
-            clients = data.price(service_x, backhaul_e)
-            fresh = len(data.master.columns) > columns
-            k = len(data.cuts.clients_k) - 1
+            clients, k, fresh = data.price(service_x, backhaul_e)
             value, eta_e = data.earns(active_j, k)
             data.linearise(k, eta_e)
             if clients + value < bound:

@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 from planner.decomposition.compiled import compiled
 from planner.problem import FloatArray
 
-__all__ = ["EdgeBudgets", "LinearCuts", "select_set"]
+__all__ = ["OUT_OF_NODES", "STOPPED_EARLY", "EdgeBudgets", "LinearCuts", "select_set"]
 
+OUT_OF_NODES, STOPPED_EARLY = -1, -2
+"""instead of the number of nodes, of a search that did not end by itself"""
 NOTHING_TRIED, WITH_IT, WITHOUT_IT = 0, 1, 2
 """What has been tried of the model at a depth of the search."""
 
@@ -62,8 +64,9 @@ def select_set(
     """The choice with the highest bound, if that is above `threshold`: (bound, chosen_j, nodes).
 
     (threshold, no model, nodes) where no choice has a bound above `threshold`;
-    (inf, no model, -1) when `node_limit` nodes were not enough: still a bound. After `enough` nodes
-    the best choice above `threshold` that was found by then, if any: (its bound, chosen_j, -2).
+    (inf, no model, OUT_OF_NODES) when `node_limit` nodes were not enough: still a bound. After
+    `enough` nodes the best choice above `threshold` that was found by then, if any: (its bound,
+    chosen_j, STOPPED_EARLY), which is no bound on the others.
 
     Algorithm: branch and bound, depth-first in the order of the models (dense ones first searches
     fastest), with and then without each. A branch is left when one cut bounds all its sets by what
@@ -118,9 +121,9 @@ def select_set(
                 tried_d[depth] = WITHOUT_IT
                 first_cut = excluded_by
             elif nodes > node_limit:
-                return np.inf, np.zeros(J, np.bool_), -1
+                return np.inf, np.zeros(J, np.bool_), OUT_OF_NODES
             if nodes >= enough and best_value > threshold:
-                return best_value, chosen_j, -2
+                return best_value, chosen_j, STOPPED_EARLY
         if tried_d[depth] == NOTHING_TRIED:
             tried_d[depth] = WITH_IT
             own = edge_j[depth]

@@ -28,6 +28,11 @@ class Grown:
         self._room[self._count] = row
         self._count += 1
 
+    def extend(self, rows: FloatArray) -> None:
+        """Add several."""
+        for row in rows:
+            self.append(row)
+
     @property
     def rows(self) -> FloatArray:
         """All of them; valid until the next is added."""

@@ -15,10 +15,11 @@ from planner.decomposition.component_search import (
     ComponentResult,
     SearchOptions,
     WarmComponent,
+    gap_closed,
     search_component,
+    worth,
 )
 from planner.edge_cost import EdgeCost
-from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import TOLERANCE
 from planner.problem import Problem
 from planner.programs.formulation import build_formulation
@@ -64,8 +65,7 @@ def _branched(
     if result.x_v is not None:
         plan = model.allocation(problem, result.x_v)
         plan = tidy(problem, plan, fill=options.fill, batched=cost.batches(problem))
-        busy = float(cloud_compute_f8(problem, plan, 1.0).use_n[0])
-        plan_qps = net_qps(problem, plan) - options.cloud_price * busy
+        plan_qps, busy = worth(problem, plan, options.cloud_price)
         if plan_qps > value_qps:
             allocation, value_qps, cloud_busy = plan, plan_qps, busy
     bound_qps = max(min(found.bound_qps, result.bound * (1 + TOLERANCE)), value_qps)
@@ -77,5 +77,5 @@ def _branched(
         cloud_busy=cloud_busy,
         rounds=found.rounds + result.nodes,
         trace=(*found.trace, (value_qps, bound_qps)),
-        proven=bound_qps <= value_qps / (1 - options.gap) * (1 + 1e-12),
+        proven=gap_closed(value_qps, bound_qps, options.gap),
     )

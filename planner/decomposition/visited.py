@@ -45,8 +45,7 @@ class Visited:
             bound_k = bound_k + covered_kt.sum(axis=1)
         self.choices.append(active_j)
         bounds = Grown()
-        for bound in bound_k:
-            bounds.append(bound)
+        bounds.extend(bound_k)
         self._bound_vk.append(bounds)
 
     def cut(self, base: float, gain_jt: FloatArray, cost_j: FloatArray) -> None:
