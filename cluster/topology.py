@@ -33,21 +33,7 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_memory(size: ByteSize) -> ByteSize:
-    if size < LEAST_MEMORY_BYTES:
-        raise ValueError("expected bytes with their unit, such as 64MiB; no model is as small")
-    return size
-
-
-def _check_bandwidth(rate: ByteSize) -> ByteSize:
-    if rate < LEAST_BANDWIDTH:
-        raise ValueError("expected bytes a second with their unit, such as 2.5MB")
-    return rate
-
-
 Name = Annotated[str, AfterValidator(_check_name)]
-Memory = Annotated[ByteSize, AfterValidator(_check_memory)]
-Bandwidth = Annotated[ByteSize, AfterValidator(_check_bandwidth)]
 
 
 class Tier(StrEnum):
@@ -71,7 +57,7 @@ class Node(FrozenModel):
     name: Name
     tier: Tier
     device: Device = "cpu"
-    memory: Memory = Field(description="budget mu_n for resident models, e.g. 64MiB")
+    memory: ByteSize = Field(gt=0, description="budget mu_n for resident models, e.g. 64MiB")
     compute: float = Field(gt=0, le=1, description="budget beta_n, busy seconds per second")
     window_s: float = Field(gt=0, le=3600, description="T_b; also sets the promised latency, 2 T_b")
     batching: Batching = Batching.GREEDY
@@ -104,7 +90,7 @@ class Link(FrozenModel):
 
     source: Name
     target: Name
-    bandwidth: Bandwidth = Field(description="bytes per second, e.g. 2.5MB")
+    bandwidth: ByteSize = Field(gt=0, description="bytes per second, e.g. 2.5MB")
     budget_share: float = Field(default=0.7, gt=0, le=1, description="kappa / bandwidth")
     rtt_s: float = Field(default=0.0, ge=0, le=60)
 
@@ -147,6 +133,7 @@ class Topology(Document):
                     raise ValueError(f"links.{position}: no node is named {end!r}{hint}")
         if len(self.clouds) != 1:
             raise ValueError(f"expected exactly one node of tier cloud, found {len(self.clouds)}")
+        self._check_units()
         if not self.clients:
             raise ValueError("expected a node of tier client; queries begin there")
         for position, link in enumerate(self.links):
@@ -156,6 +143,20 @@ class Topology(Document):
         for node in self.edges:
             self._check_uplinks(node, Tier.CLOUD, "exactly one link to a")
         return self
+
+    def _check_units(self) -> None:
+        for position, node in enumerate(self.nodes):
+            if node.memory < LEAST_MEMORY_BYTES:
+                raise ValueError(
+                    f"nodes.{position}.memory: expected bytes with their unit, such as 64MiB; no "
+                    f"model is as small as {int(node.memory)} bytes"
+                )
+        for position, link in enumerate(self.links):
+            if link.bandwidth < LEAST_BANDWIDTH:
+                raise ValueError(
+                    f"links.{position}.bandwidth: expected bytes a second with their unit, such as "
+                    f"2.5MB, not {int(link.bandwidth)}"
+                )
 
     def _check_direction(self, position: int, link: Link) -> None:
         ends = self.node(link.source).tier, self.node(link.target).tier
