@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from serving.cli import (
     cluster_verbs,
     compare_verb,
     demo_verb,
+    doctor_verb,
     experiment_verb,
     live_verbs,
     logs_verb,
@@ -33,12 +35,15 @@ from serving.logs.file import OpenLog
 
 __all__ = ["app", "main", "run"]
 
+COMPLETING = "_TESTBED_COMPLETE"
+"""set by the lines that `testbed --install-completion` adds to a shell's own"""
+
 app = typer.Typer(
     name="testbed",
     help=__doc__,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 for verb in (
     *cluster_verbs.VERBS,
@@ -51,6 +56,7 @@ for verb in (
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
     *demo_verb.VERBS,
+    *doctor_verb.VERBS,
     *train_verb.VERBS,
     *experiment_verb.VERBS,
     *zoo_verbs.VERBS,
@@ -66,6 +72,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file's name need not be text
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETING in os.environ:  # a shell asks what could come next
+        _command().main(prog_name="testbed")
     sys.exit(run(sys.argv[1:]))
 
 
