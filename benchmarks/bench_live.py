@@ -39,9 +39,9 @@ from live_bench import (
 )
 from live_rows import live_rows
 from planner.plan import Plan
+from serving.experiment_runs.request import SimulatedRuns
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode
-from serving.runs.request import SimulatedRuns
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving_rows import merged, print_rows, write_rows

@@ -15,7 +15,7 @@ from models.benchmarks.rooms import Rooms
 from models.zoo.registry import list_models
 from profiling.emulation import profiles_on
 from profiling.profile import Profiles
-from serving.runs.on_cluster import ClusterRuns
+from serving.experiment_runs.on_cluster import ClusterRuns
 from serving.setting.setting import Setting
 from serving.traffic.images import load_images
 

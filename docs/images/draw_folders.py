@@ -50,7 +50,7 @@ SERVING = Panel(
     (
         [("serving/cli", "the verbs of testbed")],
         [("serving/experiments", "drift, bursts, faults")],
-        [("serving/runs", "simulated or live")],
+        [("serving/experiment_runs", "simulated or live")],
         [("serving/report", "report.html, figures")],
         [("serving/verdicts", "predictions that held")],
         [("serving/simulation", "on a virtual clock")],

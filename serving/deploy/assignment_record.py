@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from cluster.document import Document, FrozenModel
+from planner.plan import Plan
 from serving.rollout.assignment import Assignment
+from serving.routing.routes import RoutingMode
 
-__all__ = ["AssignmentRecord", "ChangeRecord", "DoorPorts", "LeaseRecord"]
+__all__ = ["AssignmentRecord", "ChangeRecord", "DoorPorts", "LeaseRecord", "PlanInForce"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class ChangeRecord(FrozenModel):
     of its models are loaded"""
 
 
+class PlanInForce(FrozenModel):
+    """The plan that the nodes follow, whole, so that whoever changes it can put it back."""
+
+    plan: Plan
+    """with its version"""
+    routing: RoutingMode
+
+
 class AssignmentRecord(Document):
     """The file. `nodes` is what each node has to hold now, also in the middle of a change."""
 
@@ -45,3 +55,6 @@ class AssignmentRecord(Document):
     ports: dict[str, DoorPorts] = Field(default_factory=dict)
     leases: dict[str, LeaseRecord] = Field(default_factory=dict)
     change: ChangeRecord | None = None
+    in_force: PlanInForce | None = None
+    """None before the first plan, and while it is not known which one the nodes follow: in the
+    middle of a change, and after one whose process was killed"""

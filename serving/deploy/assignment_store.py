@@ -17,6 +17,7 @@ from serving.deploy.assignment_record import (
     ChangeRecord,
     DoorPorts,
     LeaseRecord,
+    PlanInForce,
 )
 from serving.deploy.lease import PLAN_CHANGE, Lease, LeaseTable
 from serving.errors import PlanChangeConflictError
@@ -109,6 +110,15 @@ class AssignmentStore:
             if if_abandoned is None
             else ChangeRecord(owner=owner, if_abandoned=dict(if_abandoned)),
         )
+
+    def note_plan(self, owner: str, in_force: PlanInForce | None) -> None:
+        """Remember which plan the nodes follow now, in a change by `owner`; None: it is changing.
+
+        Raises `PlanChangeConflictError` if `owner` does not hold the lease any more.
+        """
+        self._end_abandoned()
+        self._refuse_others(owner)
+        self._keep(in_force=in_force)
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease:
         """See `LeaseStore`."""

@@ -24,6 +24,7 @@ from planner.plan import Plan
 from profiling.emulation import check_running, emulated_profiles
 from profiling.profile import Profiles
 from serving.blocking import run_blocking
+from serving.deploy.assignment_record import PlanInForce
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
@@ -164,6 +165,11 @@ class Fleet:
             for name, endpoint in self.endpoints().items()
         }
 
+    def in_force(self) -> PlanInForce | None:
+        """The plan that the nodes follow; None where none was deployed, or a change of plan is
+        under way or was cut off by a kill."""
+        return find_assignments().record().in_force
+
     def snapshots(self, without: Collection[str] = ()) -> dict[str, NodeSnapshot]:
         """Counters of every node but those of `without`."""
         asked = {name: node for name, node in self._nodes.items() if name not in without}
@@ -294,7 +300,18 @@ class Fleet:
             on_step,
         )
         queues = QueueRouting.of(routing, setting.accuracy)
-        return await change.run(plan, started_s, refuges, queues)
+        await asyncio.to_thread(store.note_plan, owner, None)
+        try:
+            report = await change.run(plan, started_s, refuges, queues)
+        except PlanChangeConflictError:
+            raise  # it is the other change's to say
+        except Exception:  # the nodes are on the plan before, or go there by themselves
+            await asyncio.to_thread(store.note_plan, owner, record.in_force)
+            raise
+        followed = plan.model_copy(update={"version": report.version})
+        now = PlanInForce(plan=followed, routing=routing)
+        await asyncio.to_thread(store.note_plan, owner, now)
+        return report
 
 
 async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> dict[str, A]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.document import write_together
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.report.compare import PolicyRow
 from serving.report.examples import Gallery
-from serving.report.html import Page, write_page
+from serving.report.html import Page, render_page
 from serving.report.live import LiveComparison
 from serving.report.placement import Placement
 from serving.report.regret import Regret
@@ -36,8 +37,8 @@ def write_report(
     regret: Regret | None = None,
     verdicts: Sequence[Verdict] | None = None,
 ) -> Report:
-    """Write `report.json` and `report.html` into `folder`. Raises `InputError` for a plan that
-    carries no prediction or certificate (one that was written by hand)."""
+    """Write `report.json` and `report.html` into `folder`, both or neither. Raises `InputError` for
+    a plan that carries no prediction or certificate (one that was written by hand)."""
     if plan.predicted is None or plan.certificate is None:
         raise InputError("the plan carries no prediction; make it with `testbed plan`")
     report = build_report(
@@ -56,6 +57,6 @@ def write_report(
         verdicts=verdicts,
     )
     folder = Path(folder)
-    report.save(folder / "report.json")
-    write_page(Page(report, measurements, topology, placement, gallery), folder / "report.html")
+    page = render_page(Page(report, measurements, topology, placement, gallery))
+    write_together({folder / "report.json": report.as_text(".json"), folder / "report.html": page})
     return report

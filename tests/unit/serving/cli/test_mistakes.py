@@ -16,6 +16,7 @@ from cluster.specs import SPECS
 from planner.policies import Options, solve
 from serving.cli.main import run
 from support.demo_setting import demo_demand, demo_setting
+from support.run_files import put_run
 
 
 class Mistake(NamedTuple):
@@ -130,9 +131,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "nobodys.yaml").write_text(nobodys)
     (folder / "folder").mkdir()
     (folder / "short.txt").write_text("secret")
-    (folder / "out").mkdir()
-    for name in ("profiles.json", "plan.json", "problem.json"):
-        shutil.copy(folder / name, folder / "out" / name)
+    put_run(folder, setting, plan)
     return folder
 
 
@@ -155,7 +154,8 @@ def test_a_mistake_is_told_in_one_line(
         capsys.readouterr()
     before = sorted(tmp_path.rglob("*"))
     arguments = mistake.command.split()
-    if "--demand" not in arguments and arguments[0] in ("plan", "drive", "compare"):
+    named = {"--demand", "--problem"} & {*arguments}
+    if not named and arguments[0] in ("plan", "drive", "compare"):
         arguments += ["--demand", "demand.yaml"]
     assert run(arguments) == mistake.code
     told = capsys.readouterr().err.splitlines()

@@ -24,6 +24,7 @@ from serving.cli.console import ExitCode
 from serving.cli.main import run
 from serving.cli.profile_output import notes_on, shares_in_words
 from support.measured_models import measured_batch, measured_model, measured_profiles
+from support.run_files import run_file
 
 TOPOLOGY = Topology.load(SPECS / "demo.yaml")
 MODULE = "serving.deploy.profile_nodes"
@@ -99,10 +100,10 @@ def test_measurements_are_written_and_shown(
     said = " ".join(capsys.readouterr().out.split())
     for wanted in (
         "rooms-small-depth", "5 to 16", "another node, busy", "1.50", "1.40 to 1.60",
-        "3 of 3 models are as measured before", "3 models in", "wrote out/profiles.json",
+        "3 of 3 models are as measured before", "3 models in", "wrote out/runs/demo-",
     ):  # fmt: skip
         assert wanted in said, wanted
-    assert Profiles.load("out/profiles.json").measured[0].model == MODELS[0]
+    assert Profiles.load(run_file(tmp_path, "profiles.json")).measured[0].model == MODELS[0]
 
 
 def test_programs_get_counts(
