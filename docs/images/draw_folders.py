@@ -64,7 +64,7 @@ SERVING = Panel(
             ("serving/routing", "shares to choices"),
             ("serving/http", "HTTP/1.1 connections"),
         ],
-        [("serving/logs", "lines with a node's name")],
+        [("serving/logs", "lines with a node's name"), ("serving/runs", "files, manifests")],
     ),
 )  # fmt: skip
 PLANNER = Panel(

@@ -10,8 +10,8 @@ from cluster.errors import InputError
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.topology import Topology
 from planner.plan import Plan
+from planner.policies.recompute import Recomputed, recompute
 from planner.problem import Problem
-from planner.recompute import Recomputed, recompute
 from profiling.profile import digest_of
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (

@@ -101,7 +101,8 @@ def naming_demand(demand: Path) -> Iterator[None]:
 def naming_plan(plan: Path, other: str) -> Iterator[None]:
     """Name the file `plan` in what is said of a plan that does not fit `other`.
 
-    Raises `InputError` for a `PlanError` or `ProblemError` in it, and a `BudgetError` for a `BudgetError`.
+    Raises `InputError` for a `PlanError` or `ProblemError` in it, and a `BudgetError` for a
+    `BudgetError`.
     """
     try:
         yield

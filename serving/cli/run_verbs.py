@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.demand import Phase
+from cluster.demand import Phase, RatesQps
 from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path
@@ -173,7 +173,7 @@ def drive(
     work = RunWork(out, run)
     file = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(file)
-    demand = work.read_demand(demand, driven=True)
+    demand = work.read_demand(demand, FileKind.TRAFFIC)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     check_class_names(demand, phases, wanted)
     state = local.connect()
@@ -250,8 +250,19 @@ def _driven_plan(
 
 def _say_other_load(out: VerbOutput, plan: Plan, demand: Path, first: Phase) -> None:
     """Say so where the first phase that is driven is not the load that the plan was made for."""
-    if plan.load_qps and (first.rates_qps != plan.load_qps or first.bundles != plan.bundles):
+    bursts = any(process.kind != "poisson" for process in first.arrivals.values())
+    same = _asked(first.rates_qps) == _asked(plan.load_qps) and first.bundles == plan.bundles
+    if plan.load_qps and (not same or (bursts and not plan.dispersion)):
         out.say(f"note: the plan was made for another load than the first phase of {demand}")
+
+
+def _asked(rates_qps: RatesQps) -> RatesQps:
+    """Without what nobody asks."""
+    asked = {
+        client: {task: qps for task, qps in rates.items() if qps > 0}
+        for client, rates in rates_qps.items()
+    }
+    return {client: rates for client, rates in asked.items() if rates}
 
 
 def running_fleet(state: ClusterState) -> Fleet:

@@ -120,15 +120,15 @@ class RunWork:
         self._read[kind] = self.run.manifest.files[kind].sha256
         return path
 
-    def read_demand(self, given: Path | None, *, driven: bool = False) -> Path:
-        """The demand `given`, the run's, or the demo's. If it is only to be `driven`, another one
-        than the run's does not make what was planned another one's."""
+    def read_demand(self, given: Path | None, other: FileKind = FileKind.DEMAND) -> Path:
+        """The demand `given`, the run's, or the demo's. One that is not the run's is kept as a file
+        of the kind `other`: what was planned is not planned for what is only driven."""
         if given is None and self.has(FileKind.DEMAND):
             return self.read(FileKind.DEMAND, None, "--demand")
         path = given or SPECS / "demo-demand.yaml"
         named = _copy_of_demand(FileKind.DEMAND, path)
-        if driven and self.run is not None and self.run.digest(FileKind.DEMAND) != named.digest:
-            self._note(FileKind.TRAFFIC, _copy_of_demand(FileKind.TRAFFIC, path))
+        if self.run is not None and self.run.digest(FileKind.DEMAND) != named.digest:
+            self._note(other, _copy_of_demand(other, path))
         else:
             self._note(FileKind.DEMAND, named)
         return path
@@ -222,7 +222,7 @@ class RunWork:
             taken = self._take() if begins else {}
             taken.update(self._copy_named())
             found = self._entries()
-            dropped = frozenset(self._dropped) - taken.keys() - found.keys()
+            dropped = frozenset(self._dropped) - self._read.keys() - found.keys()
             done = target.record({**taken, **found}, dropped=dropped)
         except OSError as error:
             raise OutputError(
@@ -255,7 +255,8 @@ class RunWork:
             put: dict[FileKind, str | None] = {
                 kind: each.digest for kind, each in self._named.items()
             }
-            put.update(dict.fromkeys((*self._outputs, *self._dropped)))
+            put.update(dict.fromkeys(self._outputs))
+            put.update(dict.fromkeys({*self._dropped} - self._read.keys()))
             self._reason = self._foreign(run) or _conflict_words(run, put)
             if not self._reason:
                 return run
@@ -289,7 +290,7 @@ class RunWork:
         wanted = read.union(*(manifest.made_from(kind) for kind in read))
         wanted |= {FileKind.TOPOLOGY} & manifest.files.keys() - self._named.keys()
         replaced = {*self._named, *self._outputs}
-        wanted -= manifest.made_of(replaced) | replaced | {*self._dropped}
+        wanted -= manifest.made_of(replaced) | replaced | ({*self._dropped} - read)
         for kind in wanted:
             self.run.checked(kind)
             entry = manifest.files[kind]
@@ -374,8 +375,8 @@ def _copy_of_demand(kind: FileKind, path: Path) -> _Named:
     processes = (process for phase in demand.phases for process in phase.arrivals.values())
     file = Path(FILE_NAMES[kind]).with_suffix(".json" if path.suffix == ".json" else ".yaml")
     if any(process.kind == "replay" for process in processes):
-        return _named(file.name, demand.as_text(file.suffix).encode())
-    return _named(file.name, path.read_bytes())
+        return _named(str(file), demand.as_text(file.suffix).encode())
+    return _named(str(file), path.read_bytes())
 
 
 def _named(file: str, content: bytes) -> _Named:

@@ -15,13 +15,13 @@ from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.topology import Topology
 from planner.plan import Plan
+from planner.policies.recompute import recompute
 from planner.problem import Problem
-from planner.recompute import recompute
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
 from serving.runs.find import RUNS, known_run, list_runs
 from serving.runs.manifest import FileKind
-from serving.runs.run_folder import RunFileError, RunFolder
+from serving.runs.run_folder import RunFolder
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
 
@@ -126,7 +126,7 @@ def _difference(first: RunFolder, second: RunFolder, kind: FileKind) -> str:
 def _open(out: VerbOutput, run: RunFolder) -> None:
     try:
         page = run.checked(FileKind.REPORT).with_name("report.html").absolute()
-    except RunFileError as error:
+    except InputError as error:
         raise InputError(f"{error}; `testbed report --run {run.name}` writes one") from None
     out.say(f"{page}")
     if _has_desktop() and not out.as_json:

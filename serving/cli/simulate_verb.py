@@ -118,15 +118,15 @@ def simulate(
         against = work.read(FileKind.MEASUREMENTS, against, "--against")
         rows = Measurements.load(against)
         refuse_other_plan(rows, against, wanted, plan)
-        output = work.writes((FileKind.SIMULATED,), output)
+        output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
         planned = PlannedFor(setting, wanted, load, routing)
         _compare(out, rows, planned, events, spill, work, strict)
         return
-    demand = work.read_demand(demand, driven=True)
+    demand = work.read_demand(demand, FileKind.SIMULATED_DEMAND)
     check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     check_class_names(demand, phases, wanted)
-    output = work.writes((FileKind.SIMULATED,), output)
+    output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
 
     def simulated(asked: Sequence[Phase], chosen: int) -> Measurements:
         with naming_demand(demand):

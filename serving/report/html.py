@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cluster.document import write_atomically
 from serving.report.compare import rank
 from serving.report.comparison_figures import (
     draw_live,
@@ -25,7 +24,7 @@ from serving.traffic.measurement import Measurements
 from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
 from serving.verdicts.verdict import Verdict
 
-__all__ = ["Page", "render_page", "write_page"]
+__all__ = ["Page", "render_page"]
 
 _FOLDER = Path(__file__).parent
 
@@ -39,11 +38,6 @@ class Page:
     topology: str
     placement: Placement | None = None
     gallery: Gallery | None = None
-
-
-def write_page(page: Page, path: str | Path) -> Path:
-    """Render and write atomically; returns the path written."""
-    return write_atomically(Path(path), render_page(page))
 
 
 def render_page(page: Page) -> str:

@@ -36,6 +36,9 @@ class FileKind(StrEnum):
     PLAN = "plan"
     TRAFFIC = "traffic"
     """the demand that was driven, where it is another than the plan was made for"""
+    SIMULATED_DEMAND = "simulated_demand"
+    COMPARED_DEMAND = "compared_demand"
+    """those that were simulated, and that policies were compared under, where they are others"""
     DRIVEN_PLAN = "driven_plan"
     """the plan of the live loop that traffic was driven under"""
     MEASUREMENTS = "measurements"
@@ -59,6 +62,8 @@ FILE_NAMES: Mapping[FileKind, str] = {
     FileKind.PROBLEM: "problem.json",
     FileKind.PLAN: "plan.json",
     FileKind.TRAFFIC: "traffic.yaml",
+    FileKind.SIMULATED_DEMAND: "simulated-demand.yaml",
+    FileKind.COMPARED_DEMAND: "compare/demand.yaml",
     FileKind.DRIVEN_PLAN: "driven-plan.json",
     FileKind.MEASUREMENTS: "measurements.parquet",
     FileKind.GALLERY: "gallery.json",
@@ -184,7 +189,7 @@ def find_conflict(
         for kind, digest in put.items()
         if kind not in manifest.files or digest is None or manifest.files[kind].sha256 != digest
     }
-    for kind in sorted(changed):
+    for kind in sorted(changed, key=lambda kind: (kind not in manifest.files, kind)):
         found = manifest.made_of({kind}) if kind in manifest.files else after(kind)
         if staying := sorted((found & manifest.files.keys()) - put.keys()):
             return kind, staying[0]

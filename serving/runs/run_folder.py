@@ -14,16 +14,12 @@ from pathlib import Path
 from cluster.errors import InputError
 from serving.runs.manifest import FILE_NAMES, FileKind, Manifest, RunFile, before
 
-__all__ = ["MANIFEST", "RunFileError", "RunFolder", "now", "sha256_of"]
+__all__ = ["MANIFEST", "RunFolder", "now", "sha256_of"]
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 GROWING = frozenset({FileKind.DECISIONS})
 """files that lines are added to while their manifest says what they were: they may have grown"""
-
-
-class RunFileError(InputError):
-    """A file of a run is missing, or is not the one that belongs there."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +56,18 @@ class RunFolder:
     def checked(self, kind: FileKind) -> Path:
         """The path of its file of this kind, which is as it was written and belongs to the others.
 
-        Raises `RunFileError`, with the name of the file that does not belong, otherwise.
+        Raises `InputError`, with the name of the file that does not belong, otherwise.
         """
         entry = self.manifest.files.get(kind)
         if entry is None:
-            raise RunFileError(f"run {self.name} has no {kind.words} ({self.path(kind)})")
+            raise InputError(f"run {self.name} has no {kind.words} ({self.path(kind)})")
         for file, digest in {entry.file: entry.sha256, **entry.parts}.items():
             if kind not in GROWING or not (self.folder / file).exists():
                 self._refuse_changed(file, digest, entry.command)
         for other in sorted(before(kind) & entry.made_from.keys()):
             now_there = self.digest(other)
             if now_there is not None and now_there != entry.made_from[other]:
-                raise RunFileError(
+                raise InputError(
                     f"{self.path(kind)}: it was made from another {other.words} than "
                     f"{self.path(other)}; `{entry.command}` makes it anew"
                 )
@@ -115,12 +111,12 @@ class RunFolder:
         try:
             found = sha256_of(path)
         except OSError as error:
-            raise RunFileError(
+            raise InputError(
                 f"{path}: {error.strerror or error}, and run {self.name} should have it; "
                 f"`{command}` wrote it"
             ) from None
         if found != digest:
-            raise RunFileError(
+            raise InputError(
                 f"{path}: it was changed since `{command}` wrote it, so nothing in run {self.name} "
                 "belongs to it; write it anew, or name a file of your own with its option"
             )

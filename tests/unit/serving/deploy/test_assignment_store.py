@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.document import DocumentError
-from serving.deploy.assignment_record import DoorPorts
+from planner.plan import Plan
+from serving.deploy.assignment_record import DoorPorts, PlanInForce
 from serving.deploy.assignment_store import FILE, AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE, Lease
 from serving.errors import PlanChangeConflictError
@@ -226,3 +227,30 @@ def test_a_device_that_is_taken_away_is_lost_to_every_process_that_starts_until_
     store.switch_device("edge", False)
     store.switch_device("edge", False)
     assert not store.device_is_lost("edge")
+
+
+def in_force(policy: str, version: int) -> PlanInForce:
+    plan = Plan(version=version, problem_digest="0", policy=policy, onloading={}, routes=())
+    return PlanInForce(plan=plan, routing=RoutingMode.PENALTY)
+
+
+def test_the_plan_in_force_is_kept_and_is_unknown_while_it_changes(
+    store: AssignmentStore, tmp_path: Path, clock: Clock
+) -> None:
+    assert store.record().in_force is None
+    store.acquire(PLAN_CHANGE, "a", 15.0)
+    store.note_plan("a", in_force("baj3o", 3))
+    store.release(PLAN_CHANGE, "a")
+    kept = AssignmentStore(tmp_path, clock).record().in_force
+    assert kept == in_force("baj3o", 3)
+    assert kept.plan.digest == in_force("baj3o", 7).plan.digest
+    store.acquire(PLAN_CHANGE, "b", 15.0)
+    store.note_plan("b", None)
+    assert store.record().in_force is None
+
+
+def test_only_who_changes_plans_says_which_one_is_in_force(store: AssignmentStore) -> None:
+    store.acquire(PLAN_CHANGE, "a", 15.0)
+    with pytest.raises(PlanChangeConflictError):
+        store.note_plan("b", in_force("baj3o", 3))
+    assert store.record().in_force is None
