@@ -40,24 +40,26 @@ def recompute(plan: Plan, problem: Problem) -> Recomputed:
     Raises `PlanError` if it names what the problem does not have.
     """
     evaluation = evaluate(problem, plan, fill=plan.fill, overrun=plan.overrun)
-    paid = 0.0 if plan.predicted is None else plan.predicted.energy_cost
+    stated, said = plan.certificate, plan.predicted
+    paid = 0.0 if said is None else said.energy_cost + said.moving_cost
     claims = {}
-    if plan.predicted is not None:
-        claims["an accuracy of"] = (plan.predicted.objective, evaluation.objective)
-    stated = plan.certificate
-    if stated is not None:
+    same = plan.problem_digest == problem.digest  # what it says of another problem may be true
+    if said is not None and same:
+        claims["an accuracy of"] = (said.objective, evaluation.objective)
+    if stated is not None and same:
         value = evaluation.value(stated.maximised) - paid
         claims["an objective of"] = (stated.objective, value)
         claims["an upper bound of"] = (stated.upper_bound, max(stated.upper_bound, value))
     false_claim = next(
         (
-            f"it says {what} {said:.4f}, and {true:.4f} follows from its routes"
-            for what, (said, true) in claims.items()
-            if not math.isclose(said, true, rel_tol=SAME, abs_tol=SAME)
+            f"it says {what} {claimed:.4f}, and {true:.4f} follows from its routes"
+            for what, (claimed, true) in claims.items()
+            if not math.isclose(claimed, true, rel_tol=SAME, abs_tol=SAME)
         ),
         "",
     )
-    if stated is None or false_claim or paid:  # a plan does not say what a joule draws
+    # What joules and loads cost, a plan does not say, only what was paid for them.
+    if stated is None or false_claim or paid or not same:
         certificate = _relaxed(plan, problem, evaluation)
     else:
         value = evaluation.value(stated.maximised)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "current_plan", "judged_plan", "phase_of_plan", "plan_in_force", "planned_problem",
-    "refuse_not_in_force",
-    "refuse_other_plan", "refuse_other_problem", "runs_of_plan", "serving_setting",
+    "refuse_not_in_force", "refuse_other_plan", "refuse_other_problem", "runs_of_plan",
+    "serving_setting",
 ]  # fmt: skip
 
 
@@ -89,7 +89,12 @@ def refuse_other_problem(
             "from them, or name its own with --profiles"
         )
     if demand is None:
-        return
+        if known is None:
+            return
+        raise InputError(
+            f"{file}: this plan was made for another topology or other models than these; `testbed "
+            "plan` makes one for them, or name its run with --run"
+        )
     own = setting.problem(planned_phase(plan, file, None)) if plan.load_qps else None
     if own is not None and own.digest != plan.problem_digest:
         why = "profiles, topology or models were others"

@@ -179,8 +179,8 @@ def drive(
     state = local.connect()
     check_events(demand, state.topology)
     fleet = running_fleet(state)
-    wanted = _driven_plan(out, work, wanted, file, plan, plan_in_force(fleet))
     _say_other_load(out, wanted, demand, phases[0])
+    wanted = _driven_plan(out, work, wanted, file, plan, plan_in_force(fleet))
     output = work.writes(
         (FileKind.MEASUREMENTS, FileKind.GALLERY), output,
         drops=(FileKind.TRAFFIC, FileKind.DRIVEN_PLAN),

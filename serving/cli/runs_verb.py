@@ -46,9 +46,9 @@ def runs(
     if compare is not None and open_ is not None:
         raise InputError("--compare: it cannot go with --open; leave one of them out")
     if open_ is not None:
-        _open(out, known_run(open_))
+        _open(out, known_run(open_, option="--open"))
     elif compare is not None:
-        _compare(out, *(known_run(name) for name in compare))
+        _compare(out, *(known_run(name, option="--compare") for name in compare))
     else:
         _list(out)
 

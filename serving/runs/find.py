@@ -29,10 +29,10 @@ def list_runs(root: Path = RUNS) -> tuple[RunFolder, ...]:
     return tuple(sorted(found, key=lambda run: (run.manifest.created_at, run.name), reverse=True))
 
 
-def find_run(name: str, root: Path = RUNS) -> RunFolder | None:
+def find_run(name: str, root: Path = RUNS, *, option: str = "--run") -> RunFolder | None:
     """The run of that name; None if there is none. Raises `InputError` for what is no name, and
     `DocumentError` for a manifest that cannot be read or is of another name."""
-    check_run_name(name)
+    check_run_name(name, option)
     folder = root / name
     if not (folder / MANIFEST).exists():
         return None
@@ -44,23 +44,24 @@ def find_run(name: str, root: Path = RUNS) -> RunFolder | None:
     return run
 
 
-def known_run(name: str, root: Path = RUNS) -> RunFolder:
-    """The run of that name. Raises `UnknownNameError`, with near names, if there is none."""
-    run = find_run(name, root)
+def known_run(name: str, root: Path = RUNS, *, option: str = "--run") -> RunFolder:
+    """The run of that name, which `option` names. Raises `UnknownNameError`, with near names, if
+    there is none."""
+    run = find_run(name, root, option=option)
     if run is not None:
         return run
     names = [each.name for each in list_runs(root)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
     hint = f"near names: {', '.join(near)}" if near else f"there is none in {root}"
-    raise UnknownNameError(f"--run: no run {name!r} ({hint}); `testbed runs` lists them")
+    raise UnknownNameError(f"{option}: no run {name!r} ({hint}); `testbed runs` lists them")
 
 
-def check_run_name(name: str) -> None:
+def check_run_name(name: str, option: str = "--run") -> None:
     """Raise `InputError` for what cannot be the name of a run."""
     if not is_run_name(name):
         raise InputError(
-            f"--run: {name!r} cannot be the name of a run; take letters, digits, dashes, dots and "
-            "underscores"
+            f"{option}: {name!r} cannot be the name of a run; take letters, digits, dashes, dots "
+            "and underscores"
         )
 
 

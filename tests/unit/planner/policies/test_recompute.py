@@ -90,3 +90,13 @@ def test_the_digest_of_a_plan_is_that_of_what_it_decides() -> None:
     assert plan.model_copy(update={"routes": routes}).digest != plan.digest
     assert plan.model_copy(update={"load_qps": {}}).digest != plan.digest
     assert Plan.parse(plan.model_dump(mode="json", exclude_none=True)).digest == plan.digest
+
+
+def test_what_a_plan_says_of_another_problem_is_neither_believed_nor_called_false() -> None:
+    problem, plan = case("all-edge")
+    other = plan.model_copy(update={"problem_digest": "0"})
+    found = recompute(other, problem)
+    assert found.false_claim == ""
+    assert found.plan.predicted == plan.predicted
+    assert found.plan.certificate is not None
+    assert found.plan.certificate.bound_method == "linear relaxation (F9)"

@@ -23,8 +23,10 @@ from profiling.verify import Drift, find_drift, pick_sample
 from serving.cli.console import ExitCode
 from serving.cli.main import run
 from serving.cli.profile_output import notes_on, shares_in_words
+from serving.runs.manifest import FileKind
+from support.demo_setting import demo_setting
 from support.measured_models import measured_batch, measured_model, measured_profiles
-from support.run_files import run_file
+from support.run_files import newest_run, put_run, run_file
 
 TOPOLOGY = Topology.load(SPECS / "demo.yaml")
 MODULE = "serving.deploy.profile_nodes"
@@ -104,6 +106,23 @@ def test_measurements_are_written_and_shown(
     ):  # fmt: skip
         assert wanted in said, wanted
     assert Profiles.load(run_file(tmp_path, "profiles.json")).measured[0].model == MODELS[0]
+
+
+def test_profiles_that_a_plan_stands_on_are_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    FakeCluster(monkeypatch)
+    first = put_run(tmp_path, demo_setting(), "all-local")
+    assert run(["profile", "--model", MODELS[0]]) == ExitCode.OK
+    said = " ".join(capsys.readouterr().out.split())
+    assert "since the plan file of run first was made from its profiles file" in said
+    begun = newest_run(tmp_path)
+    assert begun.name != "first"
+    assert begun.manifest.files.keys() == {FileKind.TOPOLOGY, FileKind.PROFILES}
+    assert Profiles.load(first.checked(FileKind.PROFILES)) == demo_setting().profiles
+    assert run(["profile", "--model", MODELS[0], "--run", "first"]) == ExitCode.BAD_INPUT
+    assert run(["profile", "--model", MODELS[0]]) == ExitCode.OK
+    assert newest_run(tmp_path).name == begun.name
 
 
 def test_programs_get_counts(

@@ -211,6 +211,21 @@ class TestWhatDoesNotBelongIsRefused:
             )
             assert "was made from other profiles than these" in line
 
+    def test_a_plan_for_another_topology(
+        self, measured: RunFolder, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        text = (SPECS / "demo.yaml").read_text()
+        other = yaml.safe_load(text)
+        for link in other["links"]:
+            link["budget_share"] = 0.1
+        Path("other.yaml").write_text(yaml.safe_dump(other))
+        make = ["plan", "--policy", "all-local", "--topology", "other.yaml"]
+        assert run([*make, "-o", "mine/plan.json"]) == 0
+        line = refused(
+            capsys, "simulate", "--measured", "--plan", "mine/plan.json", "-o", "x.parquet"
+        )
+        assert "made for another topology or other models than these" in line
+
     def test_measurements_under_another_plan(
         self, measured: RunFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -319,6 +334,33 @@ class TestTheReport:
         line = refused(capsys, "report", "-o", "page", code=1)
         assert "page cannot be written: No space left on device; the result is in" in line
         assert {path: path.read_bytes() for path in Path("page").iterdir()} == before
+
+
+class TestWhereNothingCanBeWritten:
+    def test_it_is_refused_before_the_work(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        demo_setting().profiles.save(folder / "profiles.json")
+        (folder / "out").write_text("")
+        line = refused(capsys, "plan", "--profiles", "profiles.json")
+        assert "cannot be written: out is no folder; run this in another folder" in line
+
+    def test_a_manifest_for_which_there_is_no_room_is_one_line(
+        self,
+        planned: RunFolder,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def full(*_: Any, **__: Any) -> RunFolder:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(RunFolder, "record", full)
+            line = refused(capsys, "plan", "--policy", "all-edge", code=1)
+        assert "the manifest of run first cannot be written: No space left on device" in line
+        assert "plan.json: it was changed since" in refused(capsys, "evaluate")
+        assert run(["plan", "--policy", "all-edge"]) == 0
+        assert run(["evaluate"]) == 0
 
 
 class TestRunsVerb:
