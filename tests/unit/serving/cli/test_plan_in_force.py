@@ -21,7 +21,7 @@ from cluster.specs import SPECS
 from cluster.topology import Topology
 from planner.plan import Plan
 from planner.policies import solve
-from serving.cli import compare_verb, run_verbs
+from serving.cli import compare_verb, inputs, run_verbs
 from serving.cli.belonging import plan_in_force, refuse_not_in_force, runs_of_plan
 from serving.cli.console import VerbOutput
 from serving.cli.live_verbs import _refuse_another_plan
@@ -44,8 +44,13 @@ from support.synthetic_run import images
 
 
 @cache
+def setting() -> Setting:
+    return demo_setting()
+
+
+@cache
 def plan_of(policy: str) -> Plan:
-    return solve(demo_setting().problem(demo_demand().phases[0]), policy).plan
+    return solve(setting().problem(demo_demand().phases[0]), policy).plan
 
 
 class Fleet:
@@ -78,7 +83,9 @@ class Fleet:
 def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
-    return put_run(tmp_path, demo_setting(), plan_of("all-local"))
+    # The zoo is read once for all of these tests.
+    monkeypatch.setattr(inputs, "list_models", lambda *_: setting().cards)
+    return put_run(tmp_path, setting(), plan_of("all-local"))
 
 
 def use(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
@@ -92,7 +99,7 @@ def use(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> N
     ) -> Run:
         if fails:
             raise ClusterError("the doors are closed")
-        rows = simulate_schedule(demo_setting(), plan, schedule, seed=seed)
+        rows = simulate_schedule(setting(), plan, schedule, seed=seed)
         return Run(rows, schedule, [])
 
     state = SimpleNamespace(topology=fleet.topology)

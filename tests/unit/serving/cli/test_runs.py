@@ -17,12 +17,14 @@ from cluster.provenance import collect_provenance
 from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import solve
+from serving.cli import inputs
 from serving.cli.main import run
 from serving.report.examples import Example, Gallery
 from serving.report.report import Report
 from serving.runs.find import list_runs
 from serving.runs.manifest import FileKind
 from serving.runs.run_folder import RunFolder
+from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand, demo_setting
@@ -30,15 +32,20 @@ from support.run_files import newest_run, put_run
 
 
 @cache
+def setting() -> Setting:
+    return demo_setting()
+
+
+@cache
 def plan_of(policy: str) -> Plan:
-    return solve(demo_setting().problem(demo_demand().phases[0]), policy).plan
+    return solve(setting().problem(demo_demand().phases[0]), policy).plan
 
 
 @cache
 def rows_of(policy: str) -> Measurements:
     """What a short run under the plan of a policy measured."""
     phase = demo_demand().phases[0].model_copy(update={"duration_s": 4.0})
-    rows = simulate(demo_setting(), plan_of(policy), [phase], seed=1)
+    rows = simulate(setting(), plan_of(policy), [phase], seed=1)
     provenance = collect_provenance("testbed drive", seed=1)
     return replace(rows, run=rows.run.model_copy(update={"provenance": provenance}))
 
@@ -47,17 +54,19 @@ def rows_of(policy: str) -> Measurements:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
+    # The zoo is read once for all of these tests.
+    monkeypatch.setattr(inputs, "list_models", lambda *_: setting().cards)
     return tmp_path
 
 
 @pytest.fixture
 def planned(folder: Path) -> RunFolder:
-    return put_run(folder, demo_setting(), plan_of("all-local"))
+    return put_run(folder, setting(), plan_of("all-local"))
 
 
 @pytest.fixture
 def measured(folder: Path) -> RunFolder:
-    return put_run(folder, demo_setting(), plan_of("all-local"), rows_of("all-local"))
+    return put_run(folder, setting(), plan_of("all-local"), rows_of("all-local"))
 
 
 def names() -> list[str]:
@@ -81,7 +90,7 @@ class TestWhereFilesGo:
     def test_a_plan_and_its_problem_say_what_they_were_made_from(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        first = put_run(folder, demo_setting())
+        first = put_run(folder, setting())
         assert run(["plan", "--policy", "all-local", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert told["run"] == "first"
@@ -102,7 +111,7 @@ class TestWhereFilesGo:
         assert "there is no run with profiles; `testbed profile` makes them" in refused(
             capsys, "plan"
         )
-        demo_setting().profiles.save(folder / "out" / "profiles.json")
+        setting().profiles.save(folder / "out" / "profiles.json")
         assert "out/profiles.json, of an older version, can be named with --profiles" in refused(
             capsys, "plan"
         )
@@ -142,7 +151,7 @@ class TestWhereFilesGo:
         assert "no run 'frist' (near names: first)" in line
 
     def test_a_demand_with_a_trace_is_found_from_its_copy(self, folder: Path) -> None:
-        put_run(folder, demo_setting())
+        put_run(folder, setting())
         Path("trace.csv").write_text("second,requests\n" + "".join(f"{s},9\n" for s in range(60)))
         rates = demo_demand().phases[0].model_dump()["rates_qps"]
         replay = {"kind": "replay", "file": "trace.csv"}
@@ -202,7 +211,7 @@ class TestWhatDoesNotBelongIsRefused:
         self, measured: RunFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(["plan", "--policy", "all-local", "--run", "again"]) == 0
-        slow = demo_setting().profiles.slowed({"edge-0": 2.0})
+        slow = setting().profiles.slowed({"edge-0": 2.0})
         slow.save("slow.json")
         plan = str(newest_run(Path.cwd()).path(FileKind.PLAN))
         for verb in ("report", "simulate --measured"):
@@ -266,7 +275,7 @@ class TestWhatDoesNotBelongIsRefused:
     def test_a_plan_of_another_problem(
         self, planned: RunFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        other = demo_setting().problem(demo_demand().phases[1])
+        other = setting().problem(demo_demand().phases[1])
         other.save("other.json")
         line = refused(capsys, "evaluate", "--problem", "other.json")
         assert "plan.json: this plan was made for another problem than other.json" in line
@@ -340,7 +349,7 @@ class TestWhereNothingCanBeWritten:
     def test_it_is_refused_before_the_work(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        demo_setting().profiles.save(folder / "profiles.json")
+        setting().profiles.save(folder / "profiles.json")
         (folder / "out").write_text("")
         line = refused(capsys, "plan", "--profiles", "profiles.json")
         assert "cannot be written: out is no folder; run this in another folder" in line
