@@ -190,6 +190,8 @@ def refuse_not_in_force(
         return
     now = in_force.plan.policy
     other = f"another one of {now}" if now == plan.policy else now
+    if runs := runs_of_plan(in_force.plan.digest):
+        other += f" of run {runs[0]}"
     which = f"of run {work.run.name}" if given is None and work.run else f"of {file}"
     then = f"testbed deploy{work.words}" if given is None else f"testbed deploy {file}"
     raise ClusterError(

@@ -344,6 +344,9 @@ class RunWork:
         loose = Path("out") / FILE_NAMES[kind]
         if loose.exists():
             then = f"{loose}, of an older version, can be named with {option}"
+        having = next((run.name for run in list_runs() if run.has(kind)), None)
+        if having is not None:
+            then = f"`--run {having}` has; {then}"
         has = " with" if self.run is None else " has no"
         return InputError(f"{where}{has} {kind.words}; {then}")
 

@@ -135,6 +135,10 @@ class TestDrive:
         assert "plan all-local of run first is not in force, all-edge is" in line
         assert "`testbed deploy --run first` puts it there" in line
         assert newest_run(Path.cwd()) == first
+        assert run(["plan", "--policy", "all-edge", "--run", "edges"]) == 0
+        capsys.readouterr()
+        assert run([*DRIVE, "--run", "first"]) == 1
+        assert "is not in force, all-edge of run edges is" in capsys.readouterr().err
 
     def test_what_is_measured_says_under_which_plan(
         self, first: RunFolder, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +287,7 @@ class TestLive:
             self.judged(first, plan_of("all-edge"))
         put_live_plan(first, "all-edge")
         self.judged(first, plan_of("all-edge"))
-        with pytest.raises(ClusterError, match="is not in force, all-edge is"):
+        with pytest.raises(ClusterError, match="not in force, all-edge of run first is"):
             self.judged(first, plan_of("all-edge"), given=Path("plan.json"))
 
 

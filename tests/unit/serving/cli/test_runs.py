@@ -135,6 +135,13 @@ class TestWhereFilesGo:
         assert "is in the folder of run first" in line
         assert planned.checked(FileKind.PLAN).exists()
 
+    def test_where_a_run_lacks_a_file_the_newest_that_has_one_is_named(
+        self, measured: RunFolder, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["plan", "--policy", "all-edge"]) == 0
+        line = refused(capsys, "report")
+        assert "has no measurements; `--run first` has; `testbed drive` makes them" in line
+
     def test_a_new_name_begins_a_run_with_what_was_read(self, planned: RunFolder) -> None:
         assert run(["plan", "--policy", "all-edge", "--run", "edges"]) == 0
         begun = newest_run(Path.cwd())
