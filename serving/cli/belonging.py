@@ -162,8 +162,7 @@ def plan_in_force(fleet: Fleet) -> PlanInForce:
     found = fleet.in_force()
     if found is None:
         raise ClusterError(
-            "no plan is in force, or a change of plan is under way or was cut off; run `testbed "
-            "deploy` first"
+            "no plan is in force, or another one is being put there now; run `testbed deploy` first"
         )
     return found
 

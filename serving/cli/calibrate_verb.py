@@ -13,7 +13,7 @@ from cluster.provenance import collect_provenance
 from profiling.calibrate import BatchTimes, corrected_profiles
 from profiling.profile import Profiles, digest_of
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, MeasurementsFile, NewRun, ProfilesFile
+from serving.cli.inputs import Json, MeasurementsFile, ProfilesFile, RunName
 from serving.cli.output import check_output
 from serving.cli.run_work import RunWork
 from serving.runs.manifest import FileKind
@@ -26,7 +26,7 @@ __all__ = ["VERBS"]
 def calibrate(
     measurements: MeasurementsFile = None,
     profiles: ProfilesFile = None,
-    run: NewRun = None,
+    run: RunName = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="default: the file of --profiles, or a new run"),
@@ -38,7 +38,7 @@ def calibrate(
     The times of emulated devices are stated, and stay.
     """
     out = VerbOutput(as_json)
-    work = RunWork(out, run, begins=True)
+    work = RunWork(out, run, follows=True)
     loose = output or profiles
     if loose is not None:
         check_output(loose)

@@ -76,6 +76,8 @@ class RunWork:
     asked: str | None
     begins: bool = False
     fresh: bool = False
+    follows: bool = False
+    """whether what it writes comes after all that the run has, so that another one begins"""
     stem: str = ""
     """of the name of a run that begins; if left out, the topology's"""
     run: RunFolder | None = field(init=False, default=None)
@@ -260,13 +262,13 @@ class RunWork:
             self._reason = self._foreign(run) or _conflict_words(run, put)
             if not self._reason:
                 return run
-            if self.asked is not None:
-                raise InputError(
-                    f"--run {run.name}: {self._reason}; leave --run out, or name a new run"
-                )
+            if self.asked is not None and not self.follows:
+                then = "name a new run" if self.begins else "write a file of your own (--output)"
+                raise InputError(f"--run {run.name}: {self._reason}; leave --run out, or {then}")
         when = now()
         base = None if run is None else run.name
-        return begin_run(self.asked or free_name(self._stem(), when), when, base)
+        name = self.asked if self.asked != base else None
+        return begin_run(name or free_name(self._stem(), when), when, base)
 
     def _foreign(self, run: RunFolder) -> str:
         """Why what was named belongs to another run than `run`; empty if it does not."""

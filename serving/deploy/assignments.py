@@ -70,13 +70,10 @@ class AssignmentsClient:
         owner: str,
         assignments: Mapping[str, Assignment],
         if_abandoned: Mapping[str, Assignment] | None,
+        in_force: PlanInForce | None = None,
     ) -> None:
         """See `AssignmentStore.assign`."""
-        _answer(self._actor.assign.remote(owner, assignments, if_abandoned))
-
-    def note_plan(self, owner: str, in_force: PlanInForce | None) -> None:
-        """See `AssignmentStore.note_plan`."""
-        _answer(self._actor.note_plan.remote(owner, in_force))
+        _answer(self._actor.assign.remote(owner, assignments, if_abandoned, in_force))
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease:
         """See `LeaseStore`."""

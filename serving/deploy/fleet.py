@@ -24,7 +24,7 @@ from planner.plan import Plan
 from profiling.emulation import check_running, emulated_profiles
 from profiling.profile import Profiles
 from serving.blocking import run_blocking
-from serving.deploy.assignment_record import PlanInForce
+from serving.deploy.assignment_record import PlanInForce, plan_followed
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
@@ -42,7 +42,7 @@ from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.refuges import QueueRouting, Refuges, refuges_of
-from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
+from serving.rollout.transition import Assignments, ClusterFacts, PlanTransition, no_step
 from serving.rollout.ways_in_time import ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -166,8 +166,8 @@ class Fleet:
         }
 
     def in_force(self) -> PlanInForce | None:
-        """The plan that the nodes follow; None where none was deployed, or a change of plan is
-        under way or was cut off by a kill."""
+        """The plan that the nodes follow; None where none was deployed, and in the middle of a
+        change of plan."""
         return find_assignments().record().in_force
 
     def snapshots(self, without: Collection[str] = ()) -> dict[str, NodeSnapshot]:
@@ -291,27 +291,22 @@ class Fleet:
         record = await asyncio.to_thread(store.begin_change, owner, expected_version)
         nodes = {name: node for name, node in self._nodes.items() if name not in without}
         known = {name: told for name, told in record.nodes.items() if name in nodes}
+        new = PlanInForce(plan=plan, routing=routing)
+
+        async def write(told: Assignments, ahead: Assignments | None) -> None:
+            followed = plan_followed(record, ahead, new, undoing=change.undoing)
+            await asyncio.to_thread(store.assign, owner, told, ahead, followed)
+
         change = PlanTransition(
             nodes,
             known,
             record.version,
             ClusterFacts.of(self.topology, setting.model_bytes).without(without),
-            lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
+            write,
             on_step,
         )
         queues = QueueRouting.of(routing, setting.accuracy)
-        await asyncio.to_thread(store.note_plan, owner, None)
-        try:
-            report = await change.run(plan, started_s, refuges, queues)
-        except PlanChangeConflictError:
-            raise  # it is the other change's to say
-        except Exception:  # the nodes are on the plan before, or go there by themselves
-            await asyncio.to_thread(store.note_plan, owner, record.in_force)
-            raise
-        followed = plan.model_copy(update={"version": report.version})
-        now = PlanInForce(plan=followed, routing=routing)
-        await asyncio.to_thread(store.note_plan, owner, now)
-        return report
+        return await change.run(plan, started_s, refuges, queues)
 
 
 async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> dict[str, A]:

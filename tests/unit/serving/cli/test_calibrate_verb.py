@@ -66,7 +66,8 @@ def test_the_next_run_is_as_predicted(folder: Path, capsys: pytest.CaptureFixtur
 def test_profiles_of_a_run_stay_and_the_corrected_ones_begin_another(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["calibrate"]) == 0
+    put_run(folder, demo_setting(), name="later")
+    assert run(["calibrate", "--run", "first"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "since the measurements file of run first was made from its profiles file" in said
     begun = newest_run(folder)

@@ -302,7 +302,7 @@ def test_the_runs_of_a_plan_are_found(first: RunFolder) -> None:
 
 def test_a_fleet_without_a_known_plan_is_told() -> None:
     fleet: Any = Fleet(None)
-    with pytest.raises(ClusterError, match="no plan is in force, or a change"):
+    with pytest.raises(ClusterError, match="no plan is in force, or another"):
         plan_in_force(fleet)
 
 

@@ -234,23 +234,29 @@ def in_force(policy: str, version: int) -> PlanInForce:
     return PlanInForce(plan=plan, routing=RoutingMode.PENALTY)
 
 
-def test_the_plan_in_force_is_kept_and_is_unknown_while_it_changes(
+def test_the_plan_in_force_is_kept_and_is_none_while_it_changes(
     store: AssignmentStore, tmp_path: Path, clock: Clock
 ) -> None:
     assert store.record().in_force is None
     store.acquire(PLAN_CHANGE, "a", 15.0)
-    store.note_plan("a", in_force("baj3o", 3))
+    store.assign("a", BETWEEN, OLDER, None)
+    assert store.record().in_force is None
+    store.assign("a", TOLD, None, in_force("baj3o", 1))
     store.release(PLAN_CHANGE, "a")
     kept = AssignmentStore(tmp_path, clock).record().in_force
-    assert kept == in_force("baj3o", 3)
+    assert kept == in_force("baj3o", 3)  # the version that the nodes were told
     assert kept.plan.digest == in_force("baj3o", 7).plan.digest
     store.acquire(PLAN_CHANGE, "b", 15.0)
-    store.note_plan("b", None)
+    store.assign("b", BETWEEN, TOLD, kept)
     assert store.record().in_force is None
 
 
-def test_only_who_changes_plans_says_which_one_is_in_force(store: AssignmentStore) -> None:
+@pytest.mark.parametrize("policy", ["before", "new"])
+def test_after_a_change_whose_process_was_killed_the_plan_that_it_left_is_in_force(
+    store: AssignmentStore, clock: Clock, policy: str
+) -> None:
+    tell(store, OLDER)
     store.acquire(PLAN_CHANGE, "a", 15.0)
-    with pytest.raises(PlanChangeConflictError):
-        store.note_plan("b", in_force("baj3o", 3))
-    assert store.record().in_force is None
+    store.assign("a", BETWEEN, OLDER if policy == "before" else TOLD, in_force(policy, 2))
+    clock.now_s += 16.0
+    assert store.record().in_force == in_force(policy, 4)
