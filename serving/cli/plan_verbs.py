@@ -143,13 +143,13 @@ def plan(
     work = RunWork(out, run, begins=True)
     setting = None
     drawn = profiles is None and work.has(FileKind.PROBLEM) and not work.has(FileKind.PROFILES)
-    if (problem is not None or drawn) and demand is not None:
-        raise InputError(
-            f"--demand: a problem states its load; leave out {demand}, or plan measured files"
-        )
     if problem is not None or drawn:
         problem = work.read(FileKind.PROBLEM, problem, "--problem")
         stated = Problem.load(problem)
+        if demand is not None:
+            raise InputError(
+                f"--demand: a problem states its load; leave out {demand}, or plan measured files"
+            )
     else:
         hierarchy = work.read_topology(topology)
         setting = load_setting(hierarchy, work.read(FileKind.PROFILES, profiles, "--profiles"))
