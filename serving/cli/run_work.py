@@ -376,11 +376,12 @@ def _refuse_file_of_a_run(path: Path, option: str) -> None:
 def _copy_of_demand(kind: FileKind, path: Path) -> _Named:
     """What the copy of a demand file holds: the file, or where it names traces, the same with their
     absolute paths. Raises `DocumentError` for a file that cannot be read."""
-    demand = Demand.load(path.absolute())
+    demand = Demand.load(path)
     processes = (process for phase in demand.phases for process in phase.arrivals.values())
     file = Path(FILE_NAMES[kind]).with_suffix(".json" if path.suffix == ".json" else ".yaml")
     if any(process.kind == "replay" for process in processes):
-        return _named(str(file), demand.as_text(file.suffix).encode())
+        found = Demand.load(path.absolute())
+        return _named(str(file), found.as_text(file.suffix).encode())
     return _named(str(file), path.read_bytes())
 
 

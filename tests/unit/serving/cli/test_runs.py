@@ -279,6 +279,13 @@ class TestWhatDoesNotBelongIsRefused:
         assert "more.yaml: " in line
         assert "plan.json was not made for it (it is for 60.0 queries/s, this demand has" in line
 
+    def test_a_demand_that_cannot_be_read_is_named_as_it_was_given(
+        self, planned: RunFolder, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("broken.yaml").write_text("name: x\nphases: []\n")
+        line = refused(capsys, "plan", "--demand", "broken.yaml")
+        assert line.startswith("testbed: broken.yaml: phases: ")
+
     def test_a_plan_of_another_problem(
         self, planned: RunFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
