@@ -15,10 +15,10 @@ import numpy as np
 from cluster.demand import Demand, Phase
 from cluster.specs import SPECS
 from planner.policies import Options, solve
+from serving.experiment_runs.request import SIMULATED, RunRequest
 from serving.replan.options import ReplanOptions
 from serving.report.regret import card_scores
 from serving.routing.routes import RoutingMode
-from serving.runs.request import SIMULATED, RunRequest
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements

@@ -129,6 +129,8 @@ def simulate_schedule(
         driven.schedule,
         [_scored(setting, driven.schedule, record) for record in driven.records],
         policy=plan.policy,
+        plan_digest=plan.digest,
+        profiles_digest=plan.profiles_digest,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
         bounds_s=bounds_by_tier(driven.records),
