@@ -15,6 +15,7 @@ import typer
 from cluster.providers.state import log_folder
 from cluster.providers.time_limit import calls_abandoned
 from serving.cli import (
+    ask_verb,
     calibrate_verb,
     cluster_verbs,
     compare_verb,
@@ -54,6 +55,7 @@ for verb in (
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *ask_verb.VERBS,
     *compare_verb.VERBS,
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
