@@ -18,12 +18,15 @@ from planner.explanation.budget_words import amount_words, budget_place
 from planner.explanation.signatures import failure_signatures
 from planner.options import EdgeForm, Options
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, link_a, local_open_cmt
+from planner.plan import Plan, allocation_of
 from planner.problem import Problem
 from planner.programs.offloading import Tiers, route
 from planner.programs.prices import Prices
 from planner.solution import Solution
 
-__all__ = ["Binding", "Explanation", "MissingModel", "TaskExplanation", "explain"]
+__all__ = [
+    "Binding", "Explanation", "MissingModel", "TaskExplanation", "explain", "reasons_of",
+]  # fmt: skip
 
 TIGHT = 0.999
 NOTHING = "nothing is shed, and more of no budget would buy accuracy, also where one is full"
@@ -119,6 +122,32 @@ def explain(problem: Problem, solution: Solution) -> Explanation:
         tasks=_shed_tasks(problem, solution, evaluation),
         signatures=failure_signatures(problem, solution),
     )
+
+
+def reasons_of(problem: Problem, plan: Plan) -> tuple[str, ...]:
+    """The lines of the explanation of a plan of `problem` that was read from a file.
+
+    Empty for a plan without a certificate, and for one that is for another goal than the mean
+    accuracy, or pays for joules: prices are in the mean accuracy. So are they for tasks that are
+    asked together (F14). Raises `PlanError` if it names what the problem does not have.
+    """
+    certificate = plan.certificate
+    if certificate is None or certificate.maximised != "mean" or problem.asks_together:
+        return ()
+    if plan.predicted is not None and plan.predicted.watts_by_node:
+        return ()
+    allocation = allocation_of(problem, plan)
+    solution = Solution(
+        problem=problem,
+        policy=plan.policy,
+        fill=plan.fill,
+        allocation=allocation,
+        evaluation=evaluate(problem, allocation, fill=plan.fill, overrun=plan.overrun),
+        certificate=certificate,
+        trace=(),
+        overrun=plan.overrun,
+    )
+    return explain(problem, solution).lines
 
 
 def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Prices:

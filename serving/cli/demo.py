@@ -16,6 +16,7 @@ from cluster.providers import local
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import list_models
+from planner.explanation.explain import reasons_of
 from planner.plan import Plan
 from planner.policies import DEFAULT, Options, solve
 from planner.solution import Solution
@@ -196,6 +197,7 @@ def _measure(
         live=live,
         regret=regret_of(run.measurements, stand.setting),
         verdicts=judge_run(run.measurements, PlannedFor(stand.setting, plan, phases[0])),
+        reasons=reasons_of(stand.setting.problem(phases[0]), plan),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from planner.explanation.explain import reasons_of
 from planner.plan import Plan
 from serving.cli.belonging import current_plan, planned_problem, refuse_other_plan
 from serving.cli.console import VerbOutput
@@ -92,6 +93,7 @@ def report(
             gallery=gallery,
             regret=regret,
             verdicts=verdicts,
+            reasons=reasons_of(problem, wanted),
         )
 
     save_result(write, target)

@@ -43,6 +43,10 @@ class Report(Document):
     policies: tuple[PolicyRow, ...] | None = None
     live: LiveComparison | None = None
     regret: Regret | None = None
+    reasons: tuple[str, ...] | None = Field(
+        default=None,
+        description="which budgets are full and what more of them buys, and why queries are shed",
+    )
     verdicts: tuple[Verdict, ...] | None = Field(
         default=None, description="whether each prediction held, and if not, what is to blame"
     )
@@ -59,6 +63,7 @@ def build_report(
     live: LiveComparison | None = None,
     regret: Regret | None = None,
     verdicts: Sequence[Verdict] | None = None,
+    reasons: Sequence[str] = (),
 ) -> Report:
     """The report of a run; `predicted` and `certificate` are those of the plan that served it."""
     return Report(
@@ -78,5 +83,6 @@ def build_report(
         policies=tuple(policies) if policies is not None else None,
         live=live,
         regret=regret,
+        reasons=tuple(reasons) or None,
         verdicts=tuple(verdicts) if verdicts is not None else None,
     )

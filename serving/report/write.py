@@ -37,6 +37,7 @@ def write_report(
     live: LiveComparison | None = None,
     regret: Regret | None = None,
     verdicts: Sequence[Verdict] | None = None,
+    reasons: Sequence[str] = (),
 ) -> Report:
     """Write `report.json` and `report.html` into `folder`, both or neither. Raises `InputError` for
     a plan that carries no prediction or certificate (one that was written by hand)."""
@@ -56,6 +57,7 @@ def write_report(
         live=live,
         regret=regret,
         verdicts=verdicts,
+        reasons=reasons,
     )
     folder = Path(folder)
     page = render_page(

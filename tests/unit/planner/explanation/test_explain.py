@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.explanation.explain import NOTHING, explain
+from planner.explanation.explain import NOTHING, explain, reasons_of
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from support.planner_cases import one_client, random_problem
@@ -84,3 +84,14 @@ def test_every_policys_plan_can_be_explained(policy: str) -> None:
 def test_a_plan_that_lacks_nothing_says_so() -> None:
     problem = one_client(cloud_accuracy_t=[0.8, 0.0])
     assert explain(problem, solve(problem, "exact")).lines == (NOTHING,)
+
+
+def test_a_plan_from_a_file_has_the_reasons_of_its_solution() -> None:
+    problem = one_client(**NO_CLOUD, edge_memory_e=[0.0], client_compute_c=[0.1])
+    solution = solve(problem, "exact", Options(overrun=None, fill=1.0))
+    assert reasons_of(problem, solution.plan) == explain(problem, solution).lines
+    for other in (
+        {"certificate": None},
+        {"certificate": solution.certificate.model_copy(update={"maximised": "least"})},
+    ):
+        assert reasons_of(problem, solution.plan.model_copy(update=other)) == ()
