@@ -32,5 +32,11 @@ def run_blocking(
 def _run(
     main: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
 ) -> T:
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await main)
+
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main)
+        runner.run(keep())  # a runner writes out what its task returns, which may be a whole run
+    return found[0]

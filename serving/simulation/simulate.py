@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
@@ -21,8 +23,7 @@ from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
-from serving.system import Outcome
-from serving.traffic.driver import Driven, Record, drive_traffic
+from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.run_use import RunUse, use_between
@@ -125,9 +126,9 @@ def simulate_schedule(
         in_time=_in_time(setting),
     )
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
-    return build_measurements(
+    rows = build_measurements(
         driven.schedule,
-        [_scored(setting, driven.schedule, record) for record in driven.records],
+        driven.records,
         policy=plan.policy,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
@@ -136,6 +137,7 @@ def simulate_schedule(
         deadlines_s=plan.deadlines_s,
         use=use,
     )
+    return _scored(setting, rows)
 
 
 def _in_time(setting: Setting) -> InTime | None:
@@ -206,13 +208,17 @@ async def _drive(
                 await companion  # what went wrong there is raised here
 
 
-def _scored(setting: Setting, schedule: Schedule, record: Record) -> Record:
-    if record.answer.outcome is not Outcome.ANSWERED:
-        return record
-    task = schedule.tasks[schedule.task_q[record.index]]
-    score = setting.accuracy[record.answer.model].get(task, 0.0)
-    way = setting.profiles.way
-    if way is None:
-        return replace(record, score=score)
-    beside_s = way.door_s + HOPS[record.answer.tier] * way.hop_s
-    return replace(record, score=score, done_s=record.done_s + beside_s)
+def _scored(setting: Setting, rows: Measurements) -> Measurements:
+    """`rows` with what a_mt says of each answer, and the time that it takes beside the nodes."""
+    accuracy, way = setting.accuracy, setting.profiles.way
+    score_q = np.zeros(len(rows))
+    done_s_q = rows.done_s.copy()
+    answered_q = np.flatnonzero(rows.answered)
+    model_q, task_q = rows.model[answered_q].tolist(), rows.task[answered_q].tolist()
+    score_q[answered_q] = [
+        accuracy[model].get(task, 0.0) for model, task in zip(model_q, task_q, strict=True)
+    ]
+    if way is not None:
+        hops_q = np.array([HOPS[tier] for tier in rows.tier[answered_q].tolist()])
+        done_s_q[answered_q] += way.door_s + hops_q * way.hop_s
+    return replace(rows, score=score_q, done_s=done_s_q)
