@@ -23,7 +23,7 @@ from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_faults import DeviceFaults
-from serving.node.device.device_switch import DeviceSwitch
+from serving.node.device.device_switch import LOST, DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
@@ -255,7 +255,8 @@ class SimulatedDevice:
             _refuse(late, RefusalReason.DEADLINE)
         batch = self._batcher.pop(now_s)
         if batch is not None:
-            self._cancel_wake()
+            if self._wake is not None:
+                self._cancel_wake()
             self._start(batch)
             return
         wake_s = self._batcher.wake_s(now_s)
@@ -270,7 +271,8 @@ class SimulatedDevice:
         self._look()
 
     def _start(self, batch: Batch[_Job]) -> None:
-        if self._fails(batch):
+        if self.switch.lost:
+            self._fail(batch)
             return
         now_s, size = self._clock(), len(batch.items)
         spent_s = self._served_s(batch.model, size, now_s - self._idle_from_s)
@@ -292,7 +294,8 @@ class SimulatedDevice:
         assert batch is not None
         self._running = self._finishing = None
         self._free_s = self._idle_from_s = self._clock()
-        if self._fails(batch):
+        if self.switch.lost:
+            self._fail(batch)
             return
         spent_s = self._free_s - started_s
         self.busy_s += spent_s
@@ -300,24 +303,20 @@ class SimulatedDevice:
         size = len(batch.items)
         self._batcher.latency_model.learn(batch.model, size, spent_s)
         self._batcher.answered(self._free_s - batch.arrived_s[0])
-        batch_wait_s = max(0.0, started_s - batch.closed_s)
-        for job, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
-            if not job.future.done():  # else its caller has gone
-                queue_s = max(0.0, batch.closed_s - arrived_s)
+        closed_s = batch.closed_s
+        batch_wait_s = max(0.0, started_s - closed_s)
+        for (tasks, future), arrived_s in zip(batch.items, batch.arrived_s, strict=True):
+            if not future.done():  # else its caller has gone
+                queue_s = closed_s - arrived_s if closed_s > arrived_s else 0.0
                 served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
-                job.future.set_result(dict.fromkeys(job.tasks, served))
+                future.set_result(dict.fromkeys(tasks, served))
         self._look()
 
-    def _fails(self, batch: Batch[_Job]) -> bool:
-        """Whether `batch` finds the device lost; its callers and those who wait are refused."""
-        try:
-            self.switch.check()
-        except DeviceLostError as error:
-            self._faults.batch_failed(error, self._clock())
-            _refuse(batch.items, RefusalReason.DEVICE_FAILED)
-            _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
-            return True
-        return False
+    def _fail(self, batch: Batch[_Job]) -> None:
+        """`batch` finds the device lost; its callers and those who wait are refused."""
+        self._faults.batch_failed(DeviceLostError(LOST), self._clock())
+        _refuse(batch.items, RefusalReason.DEVICE_FAILED)
+        _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:
