@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-__all__ = ["run_blocking"]
+__all__ = ["run_blocking", "run_on"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,16 @@ def run_blocking(
         return _run(main, loop_factory)
     with ThreadPoolExecutor(1, "blocking") as thread:
         return thread.submit(_run, main, loop_factory).result()
+
+
+def run_on(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
+    """The same on `loop`, which stays open: what else was begun on it goes on meanwhile only."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return loop.run_until_complete(main)
+    with ThreadPoolExecutor(1, "blocking") as thread:
+        return thread.submit(loop.run_until_complete, main).result()
 
 
 def _run(

@@ -23,6 +23,7 @@ from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
+from serving.system import SharingSystem
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
@@ -30,7 +31,10 @@ from serving.traffic.run_use import RunUse, use_between
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
 
-__all__ = ["Beside", "simulate", "simulate_beside", "simulate_schedule"]
+__all__ = [
+    "IMAGES", "Beside", "drive_simulated", "simulate", "simulate_beside", "simulate_schedule",
+    "system_of",
+]  # fmt: skip
 
 IMAGES = 240
 """As many as `testbed drive` asks about. They have numbers only; nothing is drawn."""
@@ -110,20 +114,8 @@ def simulate_schedule(
     check_timeline(timeline, setting.topology)
     refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     _check_names(setting, schedule)
-    _check_routes(setting, plan)
-    system = SimulatedSystem(
-        setting.topology,
-        plan,
-        profiled_latency(setting.profiles),
-        query_bytes_of(setting.cards),
-        version=plan.version,
-        shared_passes=shared_passes,
-        spill_over=spill_over,
-        routing=routing,
-        accuracy=setting.accuracy,
-        load_s=setting.load_s,
-        straight_s=profiled_latency(setting.profiles, straight=True),
-        in_time=_in_time(setting),
+    system = system_of(
+        setting, plan, shared_passes=shared_passes, spill_over=spill_over, routing=routing
     )
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     rows = build_measurements(
@@ -138,6 +130,33 @@ def simulate_schedule(
         use=use,
     )
     return _scored(setting, rows)
+
+
+def system_of(
+    setting: Setting,
+    plan: Plan,
+    *,
+    shared_passes: bool = True,
+    spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
+) -> SimulatedSystem:
+    """The system of `setting` under `plan`, simulated. Raises `InputError` for a route of `plan` by
+    a model without card or without profile on its node."""
+    _check_routes(setting, plan)
+    return SimulatedSystem(
+        setting.topology,
+        plan,
+        profiled_latency(setting.profiles),
+        query_bytes_of(setting.cards),
+        version=plan.version,
+        shared_passes=shared_passes,
+        spill_over=spill_over,
+        routing=routing,
+        accuracy=setting.accuracy,
+        load_s=setting.load_s,
+        straight_s=profiled_latency(setting.profiles, straight=True),
+        in_time=_in_time(setting),
+    )
 
 
 def _in_time(setting: Setting) -> InTime | None:
@@ -182,6 +201,18 @@ async def _drive(
     timeline: Sequence[TimelineEvent],
     beside: Beside | None,
 ) -> tuple[Driven, RunUse]:
+    driven = await drive_simulated(system, schedule, timeline, beside)
+    return driven, _use_of(system)
+
+
+async def drive_simulated(
+    system: SimulatedSystem,
+    schedule: Schedule,
+    timeline: Sequence[TimelineEvent] = (),
+    beside: Beside | None = None,
+    door: SharingSystem | None = None,
+) -> Driven:
+    """Send `schedule` into `system`, or to the `door` before it, with what happens meanwhile."""
     loop = asyncio.get_running_loop()
     companions: list[asyncio.Future[None]] = []
     if beside is not None:
@@ -191,8 +222,8 @@ async def _drive(
     faults = fire_timeline(timeline, injector, clock=loop.time, sleep=asyncio.sleep)
     companions.append(asyncio.ensure_future(faults))
     try:
-        driven = await drive_traffic(
-            system,
+        return await drive_traffic(
+            door or system,
             schedule,
             [b""] * (schedule.last_image + 1),
             clock=loop.time,
@@ -200,7 +231,6 @@ async def _drive(
             # A simulated generator is never too slow, so it has no reason to hold queries back.
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )
-        return driven, _use_of(system)
     finally:
         for companion in companions:
             companion.cancel()

@@ -138,7 +138,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         calls = self._calls
         take = calls.popleft
         try:
-            while not self._ends:
+            while True:
                 for _ in range(len(calls)):
                     call = take()
                     callback, context = call.callback, call.context
@@ -148,6 +148,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
                         callback(*call.args)
                     else:
                         context.run(callback, *call.args)
+                if self._ends:
+                    break
                 if not calls:
                     self._move_clock()
         finally:
@@ -163,7 +165,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
                 calls.append(call)
                 if when_s > self._now_s:
                     self._now_s = when_s
-        if not calls and not self._ends:
+        if not calls:
             raise RuntimeError("simulated time stands still: every task waits, and no timer is set")
 
 

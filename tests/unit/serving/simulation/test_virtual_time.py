@@ -147,6 +147,25 @@ def test_a_loop_that_runs_is_not_run_again() -> None:
     loop.close()
 
 
+def test_a_loop_that_is_run_in_pieces_stands_still_between_them() -> None:
+    loop = VirtualTimeLoop()
+    seen: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0.4)
+            seen.append(loop.time())
+
+    ticking = loop.create_task(tick())
+    for ends_s in (1.0, 2.0):
+        loop.run_until_complete(asyncio.sleep(1.0))
+        assert loop.time() == ends_s
+    assert seen == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    ticking.cancel()
+    loop.run_until_complete(asyncio.gather(ticking, return_exceptions=True))
+    loop.close()
+
+
 def test_what_the_garbage_collector_was_told_stands_again_after_a_run() -> None:
     usual = gc.get_threshold()
 
