@@ -29,6 +29,8 @@ __all__ = [
     "measure_floor",
 ]  # fmt: skip
 
+PART = 4096
+"""queries of a schedule that are made Python's at a time"""
 SATURATED = "generator saturated"
 """Start of the reason of a query that was not sent because too many were still out."""
 
@@ -233,13 +235,27 @@ class _Generator:
     ) -> Iterator[tuple[tuple[int, ...], float, str, tuple[str, ...], int]]:
         """Each request of the schedule: the places of its queries, when it is due, client, tasks
         and image."""
-        schedule = self._schedule
-        due_s_q, client_q = schedule.scheduled_s_q.tolist(), schedule.client_q.tolist()
-        task_q, image_q = schedule.task_q.tolist(), schedule.image_q.tolist()
+        schedule, tasks = self._schedule, self._schedule.tasks
+        if schedule.request_q is None:
+            alone = [(task,) for task in tasks]
+            for begin in range(0, len(schedule), PART):
+                part = slice(begin, begin + PART)
+                columns = (
+                    schedule.scheduled_s_q, schedule.client_q, schedule.task_q, schedule.image_q,
+                )  # fmt: skip
+                rows = zip(*(column[part].tolist() for column in columns), strict=True)
+                for place, (due_s, client, task, image) in enumerate(rows, begin):
+                    yield (place,), due_s, schedule.clients[client], alone[task], image
+            return
         for places in schedule.requests():
             first = places[0]
-            tasks = tuple([schedule.tasks[task_q[place]] for place in places])
-            yield places, due_s_q[first], schedule.clients[client_q[first]], tasks, image_q[first]
+            yield (
+                places,
+                float(schedule.scheduled_s_q[first]),
+                schedule.clients[schedule.client_q[first]],
+                tuple(tasks[schedule.task_q[place]] for place in places),
+                int(schedule.image_q[first]),
+            )
 
     def _send(
         self, places: tuple[int, ...], due_s: float, client: str, tasks: tuple[str, ...], image: int
