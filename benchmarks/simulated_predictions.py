@@ -8,7 +8,8 @@ is made a whole one that is as much slower (`on_own_devices`), for which plans a
 queries that find their way full go elsewhere at once; so spill-over is off. `T6.lost_spilling` is
 the loss with it.
 
-T7: how many queries a second of a core the simulator passes through the demo.
+T7: how many queries a second of a core the simulator passes through the demo, and an hour of a
+city (`city.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from city import city_rows
 from cluster.demand import Demand, Phase
 from cluster.specs import SPECS
 from planner.plan import Plan
@@ -58,6 +60,7 @@ def simulated_rows(setting: Setting, seeds: int) -> list[dict[str, object]]:
                    "share", [each.lost_spilling for each in found]),
         median_row("T7.rate", "simulated queries a second of a core, the demo's size",
                    "queries/s", [_rate_qps(setting, demand.phases[0], s) for s in range(3)]),
+        *city_rows(setting),
     ]  # fmt: skip
 
 

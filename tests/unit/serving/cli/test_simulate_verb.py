@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import yaml
 from cluster.specs import SPECS
 from planner.policies import solve
 from serving.cli.main import run
-from serving.simulation import many_runs
 from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand, demo_setting
 
@@ -52,7 +52,7 @@ def test_a_demand_of_bursts_is_simulated_from_files(
 def test_several_runs_are_pooled(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many_runs.os, "sched_getaffinity", lambda _: {0})  # no process to start
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # no process to start
     asked = ["simulate", "--demand", demand(folder), "--seed", "4"]
     alone = []
     for seed in ("4", "5"):
