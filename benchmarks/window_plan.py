@@ -50,7 +50,7 @@ def topology(batching: Batching, max_batch: int) -> Topology:
         )
 
     nodes = (
-        node("client", "client", 0.01, memory=1),
+        node("client", "client", 0.01, memory=2**10),
         node("edge", "edge", COMPUTE, batching=batching),
         node("cloud", "cloud", 0.01),
     )

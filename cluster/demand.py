@@ -33,7 +33,7 @@ from cluster.timeline import TimelineEvent, check_order, nearest
 
 __all__ = ["EVERY_CLIENT", "BundleLoad", "Demand", "Phase", "RatesQps"]
 
-RateQps = Annotated[float, Field(ge=0)]
+RateQps = Annotated[float, Field(ge=0, le=1e6)]
 RatesQps = dict[str, dict[str, RateQps]]
 EVERY_CLIENT = "*"
 """names all clients that no other entry names"""
@@ -169,6 +169,12 @@ class Phase(FrozenModel):
         """Queries per second over all clients and tasks, at the start of the phase."""
         return sum(sum(rates.values()) for rates in self.asked_qps.values())
 
+    @property
+    def asks(self) -> bool:
+        """Whether any query comes, at the start of the phase or at its end."""
+        drift = (self.drift_to_qps or {}).values()
+        return self.total_qps > 0 or any(rate > 0 for rates in drift for rate in rates.values())
+
     def arrivals_of(self, client: str) -> Arrivals:
         """The process of a client."""
         for name in (client, EVERY_CLIENT):
@@ -276,6 +282,12 @@ class Demand(Document):
                     )
         for field, value in (("phases", phases), ("deadlines_s", deadlines_s), ("classes", {})):
             object.__setattr__(self, field, value)  # the one moment at which it may change
+        return self
+
+    @model_validator(mode="after")
+    def _check_load(self) -> Self:
+        if not any(phase.asks for phase in self.phases):
+            raise ValueError("phases: nothing is asked; state a rate over 0 of some task")
         return self
 
     @model_validator(mode="after")

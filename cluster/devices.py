@@ -5,15 +5,23 @@ An emulated device gives the host's answers at the time when the device would ha
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
 from cluster.document import FrozenModel, shape_tag
 
 __all__ = ["Device", "EmulatedDevice", "HostDevice", "SlowerThanHere"]
 
-HostDevice = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda:\d+)$")]
+
+def _check_host_device(name: str) -> str:
+    if not re.fullmatch(r"cpu|cuda:\d+", name, re.ASCII):
+        raise ValueError("expected cpu or cuda:0, cuda:1, ...; {emulate: NAME} for another device")
+    return name
+
+
+HostDevice = Annotated[str, AfterValidator(_check_host_device)]
 PublishedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import reprlib
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic_core import ErrorDetails
 
 from cluster.errors import InputError
+from cluster.fault_words import fault_words, kind_of
 from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
 __all__ = ["Document", "DocumentError", "FrozenModel", "shape_tag", "write_atomically"]
@@ -31,12 +31,6 @@ MOST_FAULTS = 20
 SHARED = 0.25
 """of the keys that a kind of file must have; so many of them another kind may have as well"""
 SHOWN_KEYS = 4
-PLAIN_WORDS = {
-    "tuple_type": "expected a list",
-    "dict_type": "expected a mapping of keys",
-    "model_type": "expected a mapping of keys",
-}
-"""of a file's writer, for faults that pydantic tells in Python's"""
 GENERAL_KEYS = {"name", "schema_version", "provenance"}
 """keys that files of several kinds have"""
 
@@ -80,6 +74,19 @@ class Document(FrozenModel):
     """how to get such a file, said where one is missing"""
 
     schema_version: int = 1
+    """of the file; of the class, in its default, the newest that is understood"""
+
+    @field_validator("schema_version")
+    @classmethod
+    def _refuse_unknown_versions(cls, value: int) -> int:
+        newest = cls.model_fields["schema_version"].default
+        if value > newest:
+            raise ValueError(
+                f"written by a newer testbed; this one reads up to version {newest}, update it"
+            )
+        if value < 1:
+            raise ValueError(f"expected a version from 1 to {newest}")
+        return value
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -103,7 +110,7 @@ class Document(FrozenModel):
     def parse(cls, data: Any, source: str = "input") -> Self:
         """Validate plain data. Raises `DocumentError` naming `source` and each path."""
         if not isinstance(data, dict):
-            raise DocumentError(f"{source}: expected a mapping of keys, got {type(data).__name__}")
+            raise DocumentError(f"{source}: expected a mapping of keys, got {kind_of(data)}")
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -156,7 +163,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: str) -> str:
-    faults = error.errors(include_url=False)
+    faults = _of_their_own(error.errors(include_url=False))
     other = _other_kind(cls, data, faults)
     if other:
         return f"{source}: {other}"
@@ -167,16 +174,23 @@ def _describe(cls: type[BaseModel], data: Any, error: ValidationError, source: s
         if fault["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(cls, data, path)
         else:
-            message = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-            if fault["type"] == "missing" and isinstance(path[-1], int):
-                message = "missing; expected a longer list"
-            if fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
-                message += f" (got {reprlib.repr(fault['input'])})"
+            message = fault_words(fault)
         # Of a fault between several entries only the message can say where it is.
         lines.append(f"{source}: {where}: {message}" if where else f"{source}: {message}")
     if len(faults) > MOST_FAULTS:
         lines.append(f"{source}: and {len(faults) - MOST_FAULTS} faults more")
     return "\n".join(lines)
+
+
+def _of_their_own(faults: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without lists that are too short only because of what is wrong with their entries."""
+    places = [fault["loc"] for fault in faults]
+
+    def follows(fault: ErrorDetails) -> bool:
+        loc = fault["loc"]
+        return any(len(place) > len(loc) and place[: len(loc)] == loc for place in places)
+
+    return [fault for fault in faults if fault["type"] != "too_short" or not follows(fault)]
 
 
 def _path(fault: ErrorDetails) -> tuple[int | str, ...]:

@@ -47,8 +47,15 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
 
     Compute budgets of the nodes that share a device add up: to the number of cores on the host,
     to one on a GPU. Of a budget on an emulated device the part counts for which the host computes.
-    Memory budgets add up to what the device has.
+    Memory budgets add up to what the device has. No node computes on more threads than there are
+    cores.
     """
+    for node in topology.nodes:
+        if node.threads > max(1.0, machine.cores):
+            raise CapacityError(
+                f"{node.name} asks for {node.threads} threads, this machine has {machine.cores:g} "
+                f"cores; lower `threads` of {node.name}"
+            )
     for device in sorted({node.host_device for node in topology.nodes}):
         nodes = [node for node in topology.nodes if node.host_device == device]
         compute = sum(node.compute * node.host_share for node in nodes)

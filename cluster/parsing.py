@@ -78,7 +78,7 @@ def parse_yaml(text: str) -> Any:
     try:
         loader = _Loader(text)
     except yaml.YAMLError as error:
-        raise TextError(" ".join(str(error).split())) from None
+        raise TextError(_in_one_line(error)) from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -87,7 +87,7 @@ def parse_yaml(text: str) -> Any:
         _check_merges(node)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise TextError(" ".join(str(error).split())) from None
+        raise TextError(_in_one_line(error)) from None
     except TextError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
@@ -97,6 +97,11 @@ def parse_yaml(text: str) -> Any:
         raise TextError("it is nested too deeply") from None
     finally:
         loader.dispose()
+
+
+def _in_one_line(error: yaml.YAMLError) -> str:
+    """What the parser says, without its name for a text that it was given as such."""
+    return " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
 
 
 class _Loader(yaml.SafeLoader):

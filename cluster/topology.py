@@ -7,12 +7,13 @@ a link's `bandwidth` times its `budget_share` is kappa.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, ClassVar, Self
 
-from pydantic import ByteSize, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from cluster.devices import Device, EmulatedDevice
 from cluster.document import Document, FrozenModel
@@ -20,7 +21,20 @@ from cluster.errors import UnknownNameError
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology", "link_name"]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+LEAST_MEMORY_BYTES = 2**10
+LEAST_BANDWIDTH = 1_000
+"""Below that, a number of bytes is rather one whose unit was forgotten."""
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name, re.ASCII):
+        raise ValueError(
+            "expected a name of lower-case letters, digits and hyphens, at most 63 of them"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class Tier(StrEnum):
@@ -46,10 +60,10 @@ class Node(FrozenModel):
     device: Device = "cpu"
     memory: ByteSize = Field(gt=0, description="budget mu_n for resident models, e.g. 64MiB")
     compute: float = Field(gt=0, le=1, description="budget beta_n, busy seconds per second")
-    window_s: float = Field(gt=0, description="T_b; also sets the promised latency, 2 T_b")
+    window_s: float = Field(gt=0, le=3600, description="T_b; also sets the promised latency, 2 T_b")
     batching: Batching = Batching.GREEDY
     max_batch: int = Field(default=32, ge=1, le=1024)
-    threads: int = Field(default=1, ge=1, description="host threads of one forward pass")
+    threads: int = Field(default=1, ge=1, le=1024, description="host threads of one forward pass")
 
     @property
     def emulated(self) -> EmulatedDevice | None:
@@ -79,7 +93,7 @@ class Link(FrozenModel):
     target: Name
     bandwidth: ByteSize = Field(gt=0, description="bytes per second, e.g. 2.5MB")
     budget_share: float = Field(default=0.7, gt=0, le=1, description="kappa / bandwidth")
-    rtt_s: float = Field(default=0.0, ge=0)
+    rtt_s: float = Field(default=0.0, ge=0, le=60)
 
     @property
     def name(self) -> str:
@@ -119,21 +133,47 @@ class Topology(Document):
                     hint = f"; did you mean {near[0]!r}?" if near else ""
                     raise ValueError(f"links.{position}: no node is named {end!r}{hint}")
         if len(self.clouds) != 1:
-            raise ValueError(f"expected exactly one cloud node, found {len(self.clouds)}")
+            raise ValueError(f"expected exactly one node of tier cloud, found {len(self.clouds)}")
+        self._check_units()
+        if not self.clients:
+            raise ValueError("expected a node of tier client; queries begin there")
+        for position, link in enumerate(self.links):
+            self._check_direction(position, link)
         for node in self.clients:
             self._check_uplinks(node, Tier.EDGE, "at least one link, each to its own")
         for node in self.edges:
             self._check_uplinks(node, Tier.CLOUD, "exactly one link to a")
         return self
 
+    def _check_units(self) -> None:
+        for position, node in enumerate(self.nodes):
+            if node.memory < LEAST_MEMORY_BYTES:
+                raise ValueError(
+                    f"nodes.{position}.memory: expected bytes with their unit, such as 64MiB; no "
+                    f"model is as small as {int(node.memory)} bytes"
+                )
+        for position, link in enumerate(self.links):
+            if link.bandwidth < LEAST_BANDWIDTH:
+                raise ValueError(
+                    f"links.{position}.bandwidth: expected bytes a second with their unit, such as "
+                    f"2.5MB, not {int(link.bandwidth)}"
+                )
+
+    def _check_direction(self, position: int, link: Link) -> None:
+        ends = self.node(link.source).tier, self.node(link.target).tier
+        if ends not in ((Tier.CLIENT, Tier.EDGE), (Tier.EDGE, Tier.CLOUD)):
+            raise ValueError(
+                f"links.{position}: {link.name} goes from {ends[0]} to {ends[1]}; links go up, "
+                "from client to edge or from edge to cloud, and answers come back over them"
+            )
+
     def _check_uplinks(self, node: Node, target_tier: Tier, wanted: str) -> None:
         targets = [link.target for link in self.uplinks(node.name)]
-        right = all(self.node(target).tier is target_tier for target in targets)
         counted = len(targets) == 1 or (node.tier is Tier.CLIENT and len(targets) > 0)
-        if not (right and counted and len(set(targets)) == len(targets)):
+        if not (counted and len(set(targets)) == len(targets)):
             raise ValueError(
                 f"{node.tier} {node.name!r} needs {wanted} node of tier {target_tier}, "
-                f"found {targets}"
+                f"found {', '.join(targets) or 'none'}"
             )
 
     @cached_property

@@ -46,7 +46,7 @@ class Plan(Document):
 
     made_by: ClassVar[str] = "`testbed plan` makes one"
 
-    version: int = 1
+    version: int = Field(default=1, ge=0)
     problem_digest: str
     policy: str
     onloading: dict[str, tuple[str, ...]] = Field(description="node -> models, cloud included")

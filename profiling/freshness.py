@@ -25,11 +25,16 @@ AGAIN = "run `testbed profile` again"
 
 
 def refuse_partial(topology: Topology, profiles: Profiles) -> None:
-    """Raise `InputError` where a node of `topology` lacks profiles."""
+    """Raise `InputError` where a node of `topology` lacks profiles that another one has, and for
+    profiles of a node that it does not know."""
     having: dict[str, set[str]] = {}
     for profile in profiles.profiles:
         having.setdefault(profile.node, set()).add(profile.model)
-    measured = {each.model for each in profiles.measured}
+    for name in sorted(having.keys() - {node.name for node in topology.nodes}):
+        raise InputError(
+            f"the profiles are of another topology: {topology.name!r} has no node {name}; {AGAIN}"
+        )
+    measured = set().union(*having.values())
     for node in topology.nodes:
         if node.name not in having:
             raise InputError(

@@ -149,8 +149,9 @@ def specs_of(benchmark: str | None) -> list[TrainingSpec]:
 
 
 def find_spec(name: str) -> TrainingSpec:
-    """The spec called `name`. Raises `UnknownNameError` with near names or all of them."""
+    """The spec called `name`. Raises `UnknownNameError` with near names."""
     if name not in SPECS:
-        near = difflib.get_close_matches(name, SPECS, n=3, cutoff=0.5) or list(SPECS)
-        raise UnknownNameError(f"no model {name!r} to train; near names: {', '.join(near)}")
+        near = difflib.get_close_matches(name, SPECS, n=3, cutoff=0.5)
+        told = f"near names: {', '.join(near)}" if near else "`testbed train --list` has them all"
+        raise UnknownNameError(f"no model {name!r} to train; {told}")
     return SPECS[name]

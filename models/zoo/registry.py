@@ -51,11 +51,12 @@ def list_models(benchmark: str | None = None) -> tuple[ModelCard, ...]:
 
 
 def find_model(name: str) -> ModelCard:
-    """The card of `name`. Raises `UnknownNameError` with the nearest names, or all of them."""
+    """The card of `name`. Raises `UnknownNameError` with the nearest names."""
     cards = _cards()
     if name not in cards:
-        near = difflib.get_close_matches(name, cards, n=3, cutoff=0.6) or sorted(cards)
-        raise UnknownNameError(f"no model {name!r} in the zoo; near names: {', '.join(near)}")
+        near = difflib.get_close_matches(name, cards, n=3, cutoff=0.6)
+        told = f"near names: {', '.join(near)}" if near else "`testbed zoo list` has them all"
+        raise UnknownNameError(f"no model {name!r} in the zoo; {told}")
     return ModelCard.load(cards[name])
 
 

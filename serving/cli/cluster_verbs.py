@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from cluster.errors import InputError
+from cluster.machine import check_capacity, read_machine
 from cluster.providers import local
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
@@ -24,6 +25,7 @@ from serving.cli.inputs import (
     PlannedDemand,
     ProfilesFile,
     load_setting,
+    naming_file,
     planned_phase,
 )
 from serving.cli.options import DURATION_S, PHASE, PORT, number
@@ -49,7 +51,9 @@ def up(
     """Start a Ray cluster with one resource per node of the topology."""
     out = VerbOutput(as_json)
     wanted = Topology.load(topology)
-    refuse_unpublished(wanted)
+    with naming_file(topology):
+        refuse_unpublished(wanted)
+        check_capacity(wanted, read_machine())
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = local.up(wanted, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")

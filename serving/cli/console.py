@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,21 @@ from rich.text import Text
 from cluster.errors import InputError
 from serving.errors import UnfinishedError
 
-__all__ = ["ExitCode", "VerbOutput"]
+__all__ = ["ExitCode", "VerbOutput", "forget_result", "result_told"]
 
 Advance = Callable[..., None]
 LOG_WIDTH = 120
+_result_told: ContextVar[bool] = ContextVar("result_told", default=False)
+
+
+def forget_result() -> None:
+    """A command begins, which has told no result yet."""
+    _result_told.set(False)
+
+
+def result_told() -> bool:
+    """Whether the command's result stands on stdout."""
+    return _result_told.get()
 
 
 class ExitCode(IntEnum):
@@ -78,6 +90,7 @@ class VerbOutput:
         """The verb's result, printed only for programs."""
         if self.as_json:
             print(json.dumps(data))
+            _result_told.set(True)
 
     @contextmanager
     def progress(self, what: str, *, changes: bool = False) -> Iterator[Advance]:

@@ -20,7 +20,7 @@ from planner.plan import Plan
 from planner.policies import DEFAULT, Options, solve
 from planner.solution import Solution
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import load_labelled, load_setting
+from serving.cli.inputs import load_labelled
 from serving.cli.output import save_result
 from serving.cli.verdict_output import tell_verdicts
 from serving.deploy.fleet import Fleet
@@ -62,16 +62,15 @@ def run_demo(
     *,
     seed: int,
     duration_s: float | None,
-    profiles: Path | None = None,
+    known: Setting | None = None,
 ) -> ExitCode:
     """Run all stages into `folder` and take the cluster down again.
 
-    `duration_s` replaces the length of the demand's phases. With `profiles`, a file that
-    `testbed profile` wrote, nothing is profiled anew. Raises what the stages raise.
+    `duration_s` replaces the length of the demand's phases. With a setting that is `known`, nothing
+    is profiled anew. Raises what the stages raise.
     """
     started_s = time.monotonic()
     topology = Topology.load(SPECS / "demo.yaml")
-    known = None if profiles is None else load_setting(SPECS / "demo.yaml", profiles)
     demand = Demand.load(SPECS / "demo-demand.yaml")
     phases = list(demand.phases)
     if duration_s is not None:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from cluster.providers import local
+from cluster.specs import SPECS
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, Seed
+from serving.cli.inputs import Json, Seed, load_setting
 from serving.cli.options import DURATION_S, number
 from serving.cli.output import check_folder
 
@@ -32,11 +33,12 @@ def demo(
 ) -> None:
     """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
     check_folder(out_dir, "--out")
+    known = None if profiles is None else load_setting(SPECS / "demo.yaml", profiles)
     local.prepare_ray()
     from serving.cli.demo import run_demo
 
     out = VerbOutput(as_json)
-    code = run_demo(out, out_dir, seed=seed, duration_s=duration, profiles=profiles)
+    code = run_demo(out, out_dir, seed=seed, duration_s=duration, known=known)
     if code:
         raise typer.Exit(code)
 

@@ -8,12 +8,15 @@
     129, 130, 141, 143    ended by a hang-up, by Ctrl-C, by a reader that left, by SIGTERM
 
 An error of a class of ours is told by its own message. Of any other, the line names the file that
-has the traceback.
+has the traceback. With `--json` stdout gets it as well, unless the verb's result is there already:
+
+    {"error": "no.json: No such file or directory; `testbed plan` makes one", "exit_code": 2}
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import signal
@@ -23,6 +26,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -32,7 +36,7 @@ import typer
 from cluster.errors import InputError
 from cluster.private_folder import make_private
 from cluster.providers.state import ClusterError, log_folder
-from serving.cli.console import ExitCode
+from serving.cli.console import ExitCode, forget_result, result_told
 from serving.errors import BudgetError, ServingError
 
 __all__ = ["exit_code_of"]
@@ -44,10 +48,17 @@ LONGEST = 400
 """characters of a foreign error's message that are shown"""
 
 
-def exit_code_of(command: Callable[[], object]) -> int:
-    """Run `command`, say in one line what went wrong if anything did, and return the exit code."""
+def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int:
+    """Run `command`, say in one line what went wrong if anything did, and return the exit code.
+
+    `as_json`: say it as an object on stdout too.
+    """
+    forget_result()
     with _raised_signals() as received:
         code = _run(command, received)
+        if as_json and code and (words := _told.get()) and not result_told():
+            with suppress(OSError):
+                print(json.dumps({"error": words, "exit_code": int(code)}))
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -61,7 +72,12 @@ def exit_code_of(command: Callable[[], object]) -> int:
     return code
 
 
+_told: ContextVar[str] = ContextVar("told", default="")
+"""what the command that runs has complained of"""
+
+
 def _run(command: Callable[[], object], received: list[int]) -> int:
+    _told.set("")
     try:
         command()
     except typer.Exit as end:
@@ -111,7 +127,8 @@ def _usage_fault(error: Exception) -> int:
         return ExitCode.BAD_INPUT
     parameter = getattr(error, "param", None)
     if isinstance(error, typer.BadParameter) and error.message and parameter is not None:
-        words = f"{max(parameter.opts, key=len)}: {error.message}"
+        told = error.message.replace("Value error, ", "")
+        words = f"{max(parameter.opts, key=len)}: {told}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "testbed"
     return _complain(f"{_one_line(words).rstrip('.')}; see `{path} --help`", ExitCode.BAD_INPUT)
@@ -122,6 +139,7 @@ def _complain(words: str, code: int = ExitCode.FAILED) -> int:
     shown = "".join(
         sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in words
     )
+    _told.set(shown)
     with suppress(OSError):  # nobody reads stderr; the code still says it
         print(f"testbed: {shown}", file=sys.stderr, flush=True)
     return code

@@ -36,8 +36,8 @@ from serving.traffic.images import LabelledImages, load_images
 __all__ = [
     "DemandFile", "ImageCount", "Json", "PlanFile", "PlannedDemand", "ProfilesFile", "Routes",
     "Seed", "Spill", "TopologyFile", "check_class_names", "check_events", "check_hardware",
-    "load_labelled", "load_setting", "models_of", "naming_demand", "naming_plan", "pick_phase",
-    "pick_traffic", "planned_phase", "state_problem",
+    "load_labelled", "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan",
+    "pick_phase", "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -69,8 +69,19 @@ def state_problem(setting: Setting, demand: Path, phase: int) -> Problem:
     """What is to be planned for a phase of a demand file. Raises `InputError` with the file's name
     where the setting lacks a client or a task of it."""
     chosen = pick_phase(demand, phase)
+    if chosen.total_qps <= 0:
+        raise InputError(f"{demand}: phase {phase} asks nothing; --phase names another one")
     with naming_demand(demand):
         return setting.problem(chosen)
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Name the file `path` in what is said of its content. Raises `InputError` for one in it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 @contextmanager
@@ -182,10 +193,13 @@ def load_setting(topology: Path | None, profiles: Path) -> Setting:
         )
     names = {entry.model for entry in measured.profiles}
     cards = tuple(card for card in list_models() if card.name in names)
-    if not cards:
+    if unknown := sorted(names - {card.name for card in cards}):
         raise InputError(
-            f"{profiles}: none of its models is in the zoo; {ZOO_VARIABLE} names zoos of your own"
+            f"{profiles}: the zoo has no model {unknown[0]}, of which it has a profile; "
+            f"{ZOO_VARIABLE} names zoos of your own, and `testbed profile` measures again"
         )
+    if not cards:
+        raise InputError(f"{profiles}: has no profiles; `testbed profile` measures them")
     try:
         refuse_partial(found, measured)
         refuse_stale(cards, measured)

@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
-        return exit_code_of(lambda: _invoke(arguments))
+        return exit_code_of(lambda: _invoke(arguments), as_json="--json" in arguments)
     finally:
         log.close()
 

@@ -45,6 +45,7 @@ def train(
     --pairs, beside which `testbed zoo affinity` is written anew.
     """
     out = VerbOutput(as_json)
+    from models.networks.architectures import COUNTERPARTS
     from models.training.specs import TrainingSpec
     from models.training.specs_on_demand import (
         find_trainable,
@@ -55,6 +56,8 @@ def train(
 
     if pairs and (model or all_ or benchmark is None):
         raise InputError("--pairs trains every two tasks of one benchmark: name it by --benchmark")
+    if model and all_:
+        raise InputError(f"--all trains every model; leave out {' '.join(model)}, or --all")
     if list_ or not (model or all_ or pairs):
         listed = [*trainable_of(benchmark), *(() if benchmark else large_specs())]
         for spec in listed:
@@ -68,6 +71,13 @@ def train(
         specs = list(pair_specs(benchmark))
     else:
         specs = trainable_of(benchmark) if all_ else [find_trainable(name) for name in model or ()]
+    if data is not None:
+        for spec in specs:
+            if spec.benchmark not in COUNTERPARTS:
+                raise InputError(
+                    f"--data {data}: {spec.name} is trained on pictures that are rendered, not on "
+                    "a data set on disk; see `testbed train --list`"
+                )
     if steps is not None:
         specs = [replace(spec, steps=steps) for spec in specs]
     if teacher is not None:

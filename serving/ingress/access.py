@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,19 @@ class DoorConfig:
         return known and scheme.lower() == b"bearer"  # a scheme's case means nothing
 
 
+def _try_address(host: str) -> None:
+    """Raise `InputError` unless a server of this machine can listen on `host`."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as tried:
+            tried.bind(found[0][4])
+    except OSError as error:
+        raise InputError(
+            f"--listen {host}: no server can listen there: {error.strerror or error}; name an "
+            "address of this machine, or 0.0.0.0 for all of them"
+        ) from None
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     if host == "localhost":
@@ -71,6 +85,8 @@ def read_door(
     """The doors of a command's options; None if it has none. Raises `InputError`."""
     if host is None and token_file is None and not access_log:
         return None
+    if host is not None:
+        _try_address(host)
     if token_file is None:
         return DoorConfig(host or DoorConfig.host, access_log=access_log)
     try:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from cluster.document import DocumentError, FrozenModel
+from cluster.fault_words import fault_words
 from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from serving.replan.decision import Decision
@@ -174,7 +175,7 @@ def _parsed(cls: type[L], data: dict[str, Any], where: str) -> L:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         path = ".".join(map(str, fault["loc"]))
-        raise DocumentError(f"{where}: {path}: {fault['msg']}") from None
+        raise DocumentError(f"{where}: {path}: {fault_words(fault)}") from None
 
 
 def _stored(problem: Problem) -> ProblemFile:

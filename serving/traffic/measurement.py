@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from cluster.document import DocumentError, FrozenModel
+from cluster.fault_words import fault_words
 from cluster.provenance import Provenance
 from serving.system import Answer, Outcome, Timing
 from serving.traffic.driver import Record
@@ -259,7 +260,7 @@ class Measurements:
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in fault["loc"])
-            raise DocumentError(f"{path}: metadata: {where}: {fault['msg']}") from None
+            raise DocumentError(f"{path}: metadata: {where}: {fault_words(fault)}") from None
         except (pa.ArrowException, ValueError) as error:
             raise DocumentError(f"{path}: {str(error).splitlines()[0]}") from None
 

@@ -24,6 +24,7 @@ DEMAND = {
 """a link alone takes a picture 0.1 s, so the class can only be answered at home"""
 
 
+@pytest.mark.slow  # `make drills` runs it: it deploys twice
 def test_a_class_is_answered_where_its_deadline_is_kept(walked: Testbed) -> None:
     demand, plan = "classes.yaml", "out/classes/plan.json"
     (walked.folder / demand).write_text(yaml.safe_dump(DEMAND))

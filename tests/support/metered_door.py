@@ -191,7 +191,7 @@ async def _serve(token: str | None, interpolation: Any) -> None:
     card = Preprocessing(
         height=SIZE, width=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation=interpolation
     )
-    place = Node(name="client", tier=Tier.CLIENT, memory=1, compute=0.5, window_s=30.0)  # type: ignore[arg-type]
+    place = Node(name="client", tier=Tier.CLIENT, memory=2**20, compute=0.5, window_s=30.0)  # type: ignore[arg-type]
     server = NodeServer(
         NodeConfig(place, (), ("depth",), "token", {"client": 0.2}),
         lambda _: Model(),

@@ -125,6 +125,7 @@ def test_the_tests_of_a_line_are_those_that_run_it_the_quickest_first() -> None:
     assert reach.tests_of("a.py", range(9, 10)) == []
 
 
+@pytest.mark.slow  # starts four processes, one of which runs out its time
 def test_a_trial_is_caught_survives_or_takes_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

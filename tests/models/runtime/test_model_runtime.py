@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from _pytest.mark.structures import ParameterSet
 from PIL import Image
 
 from models.benchmarks.real.files import read_picture
@@ -67,7 +68,19 @@ def test_an_image_gets_the_same_answer_in_any_batch(
         assert (difference <= (0 if task == "segmentation" else 1)).mean() > 0.999
 
 
-@pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
+def one_of_each_size() -> list[ParameterSet]:
+    """All models; those of a benchmark and size class of which there is one already are slow."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for card in list_models():
+        kind = (card.benchmark, card.size_class)
+        marks = [pytest.mark.slow] if kind in seen else []
+        found.append(pytest.param(card, id=card.name, marks=marks))
+        seen.add(kind)
+    return found
+
+
+@pytest.mark.parametrize("card", one_of_each_size())
 def test_a_model_of_the_zoo_answers_as_its_card_says(
     card: ModelCard, few_of: Callable[[str], RenderedSplit]
 ) -> None:

@@ -51,6 +51,7 @@ def test_only_pictures_that_carry_the_task_are_taught() -> None:
     assert none.item() == 0
 
 
+@pytest.mark.slow  # trains four networks
 def test_a_student_comes_nearer_to_its_teacher_and_its_card_names_it(
     tiny_spec: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

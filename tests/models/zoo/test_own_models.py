@@ -176,7 +176,7 @@ def test_weights_of_a_file_are_those_served(
         ("def build", "def make", r"expected a function build\(\)"),
         ("return ByRow()", "return 3", r"must return a torch.nn.Module, it returned int"),
         ("return ByRow()", "return ByCol()", r"build\(\): NameError: name 'ByCol'"),
-        ('"licence": "Apache-2.0",', "", "CARD: licence: Field required"),
+        ('"licence": "Apache-2.0",', "", "CARD: licence: missing"),
         ('"tasks"', '"task"', r"CARD: task: unknown key; did you mean tasks\?"),
         ('["depth"]', '["colour"]', r"CARD: tasks: rooms has no 'colour'; it has segmentation"),
         ('"rooms"', '"halls"', r"CARD: benchmark: there is no 'halls'"),

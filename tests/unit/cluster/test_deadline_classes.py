@@ -73,15 +73,15 @@ TWO = {"a": {"share": 0.6, "deadline_s": 1}, "b": {"share": 0.6, "deadline_s": 2
         ({"classes": {"dpth": FAST["depth"]}}, "classes.dpth: nobody asks this task; `rates_qps` "),
         (
             {"classes": {"depth": {"fast": {"share": 0, "deadline_s": 1}}}},
-            "classes.depth.fast.share: Input should be greater than 0 (got 0)",
+            "classes.depth.fast.share: expected a number over 0 (got 0)",
         ),
         (
             {"classes": {"depth": {"fast": {"share": 0.1, "deadline_s": -1}}}},
-            "classes.depth.fast.deadline_s: Input should be greater than 0 (got -1)",
+            "classes.depth.fast.deadline_s: expected a number over 0 (got -1)",
         ),
         (
             {"deadlines_s": {"depth": 0}},
-            "deadlines_s.depth: Input should be greater than 0 (got 0)",
+            "deadlines_s.depth: expected a number over 0 (got 0)",
         ),
         (
             {"deadlines_s": {"depth@a b": 1}},

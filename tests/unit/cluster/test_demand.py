@@ -61,10 +61,10 @@ def test_a_demand_can_be_written_and_read_again(tmp_path: Path) -> None:
             {"kind": "gamma", "cvv": 2},
             "phases.0.arrivals.*.gamma.cvv: unknown key; did you mean cv?",
         ),
-        ({"kind": "gamma", "cv": -1}, "Input should be greater than 0 (got -1)"),
+        ({"kind": "gamma", "cv": -1}, "expected a number over 0 (got -1)"),
         ({"cv": 2}, "expected `kind: ...`, or for each client a mapping with its kind"),
         ({"phne": {"kind": "poisson"}}, "arrivals.phne: `rates_qps` has no client of that name"),
-        ({"kind": "mmpp", "states": [{"factor": 1, "dwell_s": 1}]}, "at least 2 items"),
+        ({"kind": "mmpp", "states": [{"factor": 1, "dwell_s": 1}]}, "at least 2 entries"),
         (
             {"kind": "mmpp", "states": [{"factor": 0, "dwell_s": 1}] * 2},
             "every state has factor 0, so nothing would ever arrive",
@@ -76,15 +76,15 @@ def test_a_demand_can_be_written_and_read_again(tmp_path: Path) -> None:
             {"kind": "flash_crowd", "at_s": 60, "hold_s": 1, "factor": 3},
             "the crowd comes at 60 s, after the phase's end at 60 s",
         ),
-        ({"kind": "closed_loop", "callers": 0, "think_s": 1}, "greater than or equal to 1"),
-        ({"kind": "closed_loop", "callers": 1, "think_s": 0}, "greater than 0"),
+        ({"kind": "closed_loop", "callers": 0, "think_s": 1}, "at least 1"),
+        ({"kind": "closed_loop", "callers": 1, "think_s": 0}, "over 0"),
         (
             {"kind": "replay", "file": "t", "times": "a", "counts": "b"},
             "either `times` or `counts`",
         ),
         ({"kind": "replay", "file": "t", "period_s": 3}, "`period_s` belongs to `counts`"),
         ({"kind": "replay", "file": "t", "scale": "time", "speed": 3}, "leave out `speed`"),
-        ({"kind": "replay", "file": "t", "start_s": -3}, "greater than or equal to 0"),
+        ({"kind": "replay", "file": "t", "start_s": -3}, "at least 0"),
     ],
 )
 def test_wrong_arrivals_are_refused(arrivals: dict[str, Any], message: str) -> None:
@@ -92,7 +92,7 @@ def test_wrong_arrivals_are_refused(arrivals: dict[str, Any], message: str) -> N
 
 
 def test_a_rate_below_zero_is_refused() -> None:
-    assert "greater than or equal to 0" in refusal(rates_qps={"phone": {"depth": -1.0}})
+    assert "at least 0" in refusal(rates_qps={"phone": {"depth": -1.0}})
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_rate_below_zero_is_refused() -> None:
     [
         ({"phone": {"normals": 1.0}}, "drift_to_qps.phone.normals: `rates_qps` lacks it"),
         ({"boat": {}}, "drift_to_qps.boat: `rates_qps` lacks it"),
-        ({"phone": {"depth": -1.0}}, "greater than or equal to 0"),
+        ({"phone": {"depth": -1.0}}, "at least 0"),
     ],
 )
 def test_a_drift_goes_to_streams_that_the_phase_has(drift: dict[str, Any], message: str) -> None:
@@ -224,9 +224,9 @@ def test_a_demand_with_bundles_can_be_written_and_read_again(tmp_path: Path) -> 
     ("bundle", "message"),
     [
         ({**PAIR, "client": "phne"}, "bundles.0.client: `rates_qps` has no client 'phne'; did you"),
-        ({**PAIR, "tasks": ["depth"]}, "at least 2 items"),
+        ({**PAIR, "tasks": ["depth"]}, "at least 2 entries"),
         ({**PAIR, "tasks": ["depth", "depth"]}, "'depth' is asked twice of one image"),
-        ({**PAIR, "qps": -1}, "greater than or equal to 0"),
+        ({**PAIR, "qps": -1}, "at least 0"),
         ({**PAIR, "rate": 1}, "phases.0.bundles.0.rate: unknown key"),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_split_board_is_its_instances() -> None:
 
 
 def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> None:
-    nvml = FakeNvml(Board("GPU-x", None), B, Board("GPU-y", 1, there=False))
+    nvml = FakeNvml(Board("GPU-x", None), Board("GPU-bbb", 200_000), Board("GPU-y", 1, there=False))
     machine = Machine(2, 2**34, read_gpus(nvml, {}))
     topology = Topology.load(SPECS / "demo.yaml")
     check_capacity(topology, machine)
@@ -125,7 +125,7 @@ def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> No
     def on(device: str) -> Topology:
         data = topology.model_dump(mode="json")
         data["nodes"][4]["device"] = device
-        data["nodes"][4]["memory"] = 100
+        data["nodes"][4]["memory"] = 100_000
         return Topology.parse(data)
 
     check_capacity(on("cuda:1"), machine)

@@ -95,7 +95,7 @@ def test_no_cluster_and_a_damaged_record_are_told_apart() -> None:
     with pytest.raises(ClusterError, match="no cluster is up"):
         local.connect()
     state_path().write_text("{}")
-    with pytest.raises(ClusterError, match=r"cluster\.json: topology: Field required"):
+    with pytest.raises(ClusterError, match=r"cluster\.json: topology: missing"):
         local.connect()
 
 

@@ -28,7 +28,7 @@ from support.planner_cases import (
 )
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=12, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
 
 
 def measured(**changes: object) -> Problem:

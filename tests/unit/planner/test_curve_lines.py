@@ -15,7 +15,7 @@ from planner.problem import Problem
 from support.planner_cases import drawn_edge_routes, one_client, random_problem, with_curves
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 LARGEST = st.sampled_from([1.0, 3.0, 16.0, np.inf])
 
 

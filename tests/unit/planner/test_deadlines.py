@@ -18,7 +18,7 @@ from planner.policies import POLICIES, Options, solve
 from planner.problem import Problem
 from support.planner_cases import one_client, random_problem
 
-FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 
 
 def test_the_latency_bound_of_each_path_by_hand() -> None:

@@ -24,7 +24,7 @@ from planner.problem import Problem
 from support.planner_cases import drawn_edge_routes, one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 WHOLE = Options(overrun=None, fill=1.0)
 
 

@@ -19,7 +19,7 @@ from planner.problem import Problem
 from planner.programs.offloading import Tiers, route
 from support.planner_cases import one_client, random_problem
 
-FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=13, deadline=None, derandomize=True, database=None)
 
 
 def two_models(**changes: Any) -> Problem:

@@ -22,7 +22,7 @@ from planner.programs.offloading import Tiers, route
 from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=5, deadline=None, derandomize=True, database=None)
 
 
 def held_at_random(problem: Problem, seed: int) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from planner.onloading import cover_value, greedy_cover, greedy_cover_nodes
 
-FEW = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(0, 10_000)
 
 

@@ -14,7 +14,7 @@ from planner.policies import Options, solve
 from planner.problem import Problem, ProblemError
 from support.planner_cases import one_client, random_problem
 
-FEW = settings(max_examples=12, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
 PLAIN = Options(overrun=None, fill=1.0, gap=1e-6)
 
 

@@ -22,7 +22,7 @@ from planner.problem import FloatArray, Problem, ProblemError
 from support.planner_cases import drawn_edge_routes, one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 WINDOWS = 20_000
 
 

@@ -33,7 +33,7 @@ from planner.solvers import LinearProgram, SolverLimits, solve_program
 from support.planner_cases import random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
 def client(seed: int) -> dict[str, Any]:

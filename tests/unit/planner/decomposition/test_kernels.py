@@ -42,7 +42,7 @@ from support.paths import ROOT
 from support.planner_cases import random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 M, T = 5, 3
 
 
@@ -236,7 +236,7 @@ from planner.decomposition.best_set import price_clients
 from planner.policies import Options, solve
 from support.planner_cases import random_problem
 assert not hasattr(price_clients, "py_func")
-problem = random_problem(3, clients=3, models=6)
+problem = random_problem(3, clients=2, models=4)
 found = solve(problem, "certified", Options(overrun=None, gap=1e-3)).certificate
 print(json.dumps([found.objective, found.upper_bound, found.iterations]))
 """
@@ -250,7 +250,7 @@ def test_a_search_with_plain_kernels_gives_the_same_plan() -> None:
         [sys.executable, "-c", PLAIN], env=environment, capture_output=True, text=True, check=True
     ).stdout
     objective, upper_bound, iterations = json.loads(output)
-    problem = random_problem(3, clients=3, models=6)
+    problem = random_problem(3, clients=2, models=4)
     found = solve(problem, "certified", Options(overrun=None, gap=1e-3)).certificate
     assert found.objective == pytest.approx(objective, rel=1e-9)
     assert found.upper_bound == pytest.approx(upper_bound, rel=1e-9)

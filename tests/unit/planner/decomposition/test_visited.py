@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planner.decomposition.grown import Grown
 from planner.decomposition.visited import Visited
 
-FEW = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 J, T = 5, 2
 OWN = [slice(0, 3), slice(3, 5)]
 """places of the models of two edges"""

@@ -98,8 +98,10 @@ def test_an_experiment_measures_its_cases(
     module = __import__(f"planner.experiments.{name}", fromlist=["run"])
     monkeypatch.setattr(module, "run_study", first)
     if name == "association":
+        monkeypatch.setattr(module, "EDGES", 2)
         monkeypatch.setattr(module, "CLIENTS_PER_EDGE", 2)
     if name == "energy":
+        monkeypatch.setattr(module, "EDGES", 1)
         monkeypatch.setattr(module, "CLIENTS_PER_EDGE", 1)
     if name in ("optimality", "rivals"):
         monkeypatch.setattr(module, "sample_problem", small_sample)

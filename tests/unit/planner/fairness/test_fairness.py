@@ -23,7 +23,7 @@ from planner.problem import Problem
 from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=5, deadline=None, derandomize=True, database=None)
 FAIR: tuple[Objective, ...] = ("least", "proportional")
 
 

@@ -27,7 +27,7 @@ from planner.programs.bundled import build_bundled
 from support.bundle_cases import pair, random_bundles
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 WHOLE = Options(fill=1.0, gap=1e-5)
 
 

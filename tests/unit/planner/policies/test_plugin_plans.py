@@ -21,7 +21,7 @@ from support.planner_cases import one_client, random_problem
 
 Own = Callable[[Problem, Options], object]
 MEAN = Options(overrun=None)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 
 
 def returning(value: object) -> Own:

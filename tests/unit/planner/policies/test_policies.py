@@ -24,7 +24,7 @@ from planner.solution import Status
 from support.planner_cases import one_client, random_problem
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 
 
 @settings(FEW, max_examples=4)

@@ -19,7 +19,7 @@ RIVALS = (
     "infaas-like", "proteus-like", "loki-like", "jellybean-like", "ipa-like", "slackfit-like",
 )  # fmt: skip
 SEEDS = st.integers(0, 10_000)
-FEW = settings(max_examples=6, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 MEAN = Options(overrun=None, fill=1.0, gap=1e-4)
 
 

@@ -72,7 +72,7 @@ def test_a_demand_without_the_classes_of_a_plan_is_simulated_and_one_with_others
     [
         (
             {"classes": {"depth": {"fast": {"share": 1.4, "deadline_s": 0.1}}}},
-            "classes.yaml: classes.depth.fast.share: Input should be less than or equal to 1",
+            "classes.yaml: classes.depth.fast.share: expected a number of at most 1",
         ),
         (
             {"deadlines_s": {"dpeth": 1.0}},

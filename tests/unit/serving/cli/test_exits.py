@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -27,7 +28,7 @@ from serving.cli import plan_verbs
 from serving.cli.console import VerbOutput
 from serving.cli.exits import exit_code_of
 from serving.cli.main import run
-from serving.errors import BudgetError, NotServedError, OutputError
+from serving.errors import BudgetError, NotServedError, OutputError, ServingError
 from support.paths import ROOT
 
 SAMPLE = ["problem", "sample", "--family", "random", "--edges", "1", "--clients-per-edge", "2"]
@@ -82,6 +83,33 @@ def test_what_is_known_to_go_wrong_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"testbed: {line}\n")
     assert not state.exists()
+
+
+def test_with_json_a_program_reads_what_went_wrong_as_an_object(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_code_of(raising(InputError("no.json: is not there")), as_json=True) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": "no.json: is not there", "exit_code": 2}
+    assert err == "testbed: no.json: is not there\n"
+
+
+def test_stdout_never_has_two_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        VerbOutput(as_json=True).result({"queries": 3})
+        raise ServingError("one of them failed")
+
+    assert exit_code_of(command, as_json=True) == 1
+    assert json.loads(capsys.readouterr().out) == {"queries": 3}
+    assert exit_code_of(raising(ServingError("none began")), as_json=True) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "none began"
+
+
+def test_the_command_line_tells_faults_as_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "no.json", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"].startswith("no.json: No such file")
+    assert told["exit_code"] == 2
 
 
 @pytest.mark.parametrize("error", [ValueError("7 is odd"), KeyError("client-0"), RuntimeError()])

@@ -91,7 +91,7 @@ def test_half_a_last_line_is_passed_over_and_a_new_loop_writes_on_a_line_of_its_
         ("nonsense\n{}\n", None, "x.jsonl:1: not a JSON object"),
         ('{"kind": "change"}\n', 1, "x.jsonl:1: a line of kind 'change', not a decision"),
         ('{"kind": "change"}\n', 7, "no line 7"),
-        ('{"kind": "decision"}\n', None, "x.jsonl:1: digest: Field required"),
+        ('{"kind": "decision"}\n', None, "x.jsonl:1: digest: missing"),
     ],
 )
 def test_a_file_that_is_no_decision_log_is_refused_in_one_line(
