@@ -132,12 +132,17 @@ class Evaluation:
             return self.proportional_accuracy
         return self.objective - self.moving_cost - self.energy_cost
 
+    @property
+    def uncounted(self) -> str:
+        """The label of the edges' budget that does not count: of queries one by one, or of
+        batches."""
+        return "F6" if self.batching else "F9"
+
     def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
         """Constraints broken by more than `tolerance` of their budget, worst first."""
-        unused = "F6" if self.batching else "F9"
         found: list[tuple[float, Violation]] = []
         for label, usage in self.usages.items():
-            if label == unused:
+            if label == self.uncounted:
                 continue
             allowed_n = usage.budget_n * (1 + tolerance) + 1e-12
             for n in np.flatnonzero(usage.use_n > allowed_n):
@@ -157,6 +162,7 @@ class Evaluation:
         tightest = {
             label: float(min(usage.tightness_n.max(initial=0.0), 1e9))
             for label, usage in self.usages.items()
+            if label != self.uncounted
         }
         accuracy = zip(self.tasks, self.accuracy_t.tolist(), strict=True)
         counted = np.flatnonzero(self.counted_c)

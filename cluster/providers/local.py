@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -40,6 +41,7 @@ from cluster.providers.state import (
     prepare_state_folder,
     state_path,
 )
+from cluster.providers.time_limit import within
 from cluster.topology import Topology
 
 __all__ = ["connect", "disconnect", "down", "prepare_ray", "resource_of", "up"]
@@ -47,6 +49,7 @@ __all__ = ["connect", "disconnect", "down", "prepare_ray", "resource_of", "up"]
 LOOPBACK = "127.0.0.1"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 START_TIMEOUT_S = 90.0
+CONNECT_LIMIT_S = 30.0
 OBJECT_STORE_BYTES = 128 * 2**20  # queries travel over the nodes' own links, not the store
 
 
@@ -213,13 +216,22 @@ def connect() -> ClusterState:
         ray_private.forget_token()
         try:
             with _from_nowhere(state.temp_dir), _own_signals():
-                ray.init(
-                    address=state.address,
-                    namespace="testbed",
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    configure_logging=False,
+                within(
+                    CONNECT_LIMIT_S,
+                    partial(
+                        ray.init,
+                        address=state.address,
+                        namespace="testbed",
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        configure_logging=False,
+                    ),
+                    f"the head of the cluster at {state.address} (pid {state.head_pid}) gave no "
+                    f"answer in {CONNECT_LIMIT_S:.0f} s; `testbed down`, then `testbed up`, "
+                    "starts a fresh one",
                 )
+        except ClusterError:
+            raise
         except (ConnectionError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ClusterError(

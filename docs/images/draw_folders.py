@@ -49,7 +49,10 @@ SERVING = Panel(
     "serving", "the running system and its simulator", "#eef5fb", "#0072b2",
     (
         [("serving/cli", "the verbs of testbed")],
-        [("serving/experiments", "drift, bursts, faults")],
+        [
+            ("serving/experiments", "drift, bursts, faults"),
+            ("serving/doctor", "what a machine lacks"),
+        ],
         [("serving/runs", "simulated or live")],
         [("serving/report", "report.html, figures")],
         [("serving/verdicts", "predictions that held")],

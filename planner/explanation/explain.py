@@ -14,6 +14,7 @@ import numpy as np
 from planner.curve_lines import first_lines, lines_above
 from planner.edge_cost import edge_cost
 from planner.evaluate import Evaluation, edge_window_f9, evaluate
+from planner.explanation.budget_words import amount_words, budget_place
 from planner.explanation.signatures import failure_signatures
 from planner.options import EdgeForm, Options
 from planner.paths import cloud_open_at, edge_open_at, has_deadlines, link_a, local_open_cmt
@@ -25,14 +26,11 @@ from planner.solution import Solution
 __all__ = ["Binding", "Explanation", "MissingModel", "TaskExplanation", "explain"]
 
 TIGHT = 0.999
+NOTHING = "nothing is shed, and more of no budget would buy accuracy, also where one is full"
 LEAST_TOLD = 5e-4
 """Reasons for a smaller share of a task's queries are left out of the text."""
 MORE = 0.1
 """A tenth more of a budget is what gains are told for."""
-BUDGET_NAMES = {
-    "F5": "compute", "F6": "compute", "F7": "uplink", "F8": "compute", "F9": "window",
-    "F11": "window",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,8 @@ class Binding:
 
     node: str
     label: str
-    budget_name: str
+    place: str
+    """whose budget it is, in words"""
     use: float
     budget: float
     unit: str
@@ -54,8 +53,8 @@ class Binding:
 
     def __str__(self) -> str:
         return (
-            f"{self.node}: {self.budget_name} is full ({self.label}, {self.budget:.4g} "
-            f"{self.unit}); 10 % more buys at most {self.gain_of_tenth:+.4f} accuracy"
+            f"{self.place} is full ({amount_words(self.budget, self.unit)}, {self.label}); 10 % "
+            f"more buys at most {self.gain_of_tenth:+.4f} accuracy"
         )
 
 
@@ -105,7 +104,7 @@ class Explanation:
         bindings = sorted(self.bindings, key=lambda item: -item.gain_of_tenth)
         models = sorted(self.missing_models, key=lambda item: -item.gain)
         told = (*self.signatures, *bindings, *models, *self.tasks)
-        return tuple(str(item) for item in told) or ("nothing binds and nothing is shed",)
+        return tuple(str(item) for item in told) or (NOTHING,)
 
 
 def explain(problem: Problem, solution: Solution) -> Explanation:
@@ -181,7 +180,7 @@ def _bindings(
             Binding(
                 node=usage.names[n],
                 label=label,
-                budget_name=BUDGET_NAMES[label],
+                place=budget_place(problem, label, usage.names[n]),
                 use=float(usage.use_n[n]),
                 budget=float(usage.budget_n[n]),
                 unit=usage.unit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cluster.extras import MissingExtraError
-from planner.solvers.gurobi import GurobiUnavailableError, solve_gurobi
+from planner.solvers.gurobi import FREE_LICENCE_SIZE, GurobiUnavailableError, solve_gurobi
 from planner.solvers.highs import solve_highs
 from planner.solvers.program import FloatArray, LinearProgram, ProgramResult, SolverLimits
 from planner.solvers.scaling import scaled
@@ -13,8 +13,6 @@ from planner.solvers.scaling import scaled
 __all__ = ["SolverName", "solve_program"]
 
 SolverName = Literal["auto", "highs", "gurobi"]
-# The licence that comes with gurobipy from the package registry.
-FREE_LICENCE_SIZE = 2000
 
 
 def solve_program(

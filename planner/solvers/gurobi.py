@@ -19,8 +19,10 @@ from planner.solvers.program import (
     safe_tree_bound,
 )
 
-__all__ = ["GurobiUnavailableError", "solve_gurobi"]
+__all__ = ["FREE_LICENCE_SIZE", "GurobiUnavailableError", "gurobi_licence", "solve_gurobi"]
 
+FREE_LICENCE_SIZE = 2000
+"""rows or columns that the licence covers which comes with gurobipy from the package registry"""
 TOLERANCE = 1e-9
 """of rows and of reduced costs, the least that Gurobi takes; its own 1e-6 gave bounds that were too
 low by up to 8e-6"""
@@ -48,6 +50,27 @@ def solve_gurobi(
                 return _solve(gurobipy, model, program, limits, start_v, begun)
     except gurobipy.GurobiError as error:
         raise GurobiUnavailableError(f"Gurobi: {error}") from None
+
+
+def gurobi_licence() -> tuple[int | None, str]:
+    """(the most rows or columns that this machine's licence covers, None for any number; what
+    Gurobi says where it cannot be used). Raises `MissingExtraError` without gurobipy."""
+    gurobipy = import_extra("gurobipy", "gurobi", "the solver 'gurobi'")
+    try:
+        with gurobipy.Env(empty=True) as env:
+            env.setParam("OutputFlag", 0)
+            env.start()
+            with gurobipy.Model(env=env) as model:
+                model.addMVar(FREE_LICENCE_SIZE + 1, ub=1.0)
+                try:
+                    model.optimize()
+                except gurobipy.GurobiError as error:
+                    if error.errno != gurobipy.GRB.Error.SIZE_LIMIT_EXCEEDED:
+                        raise
+                    return FREE_LICENCE_SIZE, ""
+    except gurobipy.GurobiError as error:
+        return None, str(error)
+    return None, ""
 
 
 def _solve(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from io import TextIOWrapper
 from typing import Any
@@ -11,11 +13,13 @@ from typing import Any
 import typer
 
 from cluster.providers.state import log_folder
+from cluster.providers.time_limit import calls_abandoned
 from serving.cli import (
     calibrate_verb,
     cluster_verbs,
     compare_verb,
     demo_verb,
+    doctor_verb,
     experiment_verb,
     live_verbs,
     logs_verb,
@@ -33,12 +37,15 @@ from serving.logs.file import OpenLog
 
 __all__ = ["app", "main", "run"]
 
+COMPLETING = "_TESTBED_COMPLETE"
+"""set by the lines that `testbed --install-completion` adds to a shell's own"""
+
 app = typer.Typer(
     name="testbed",
     help=__doc__,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 for verb in (
     *cluster_verbs.VERBS,
@@ -51,6 +58,7 @@ for verb in (
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
     *demo_verb.VERBS,
+    *doctor_verb.VERBS,
     *train_verb.VERBS,
     *experiment_verb.VERBS,
     *zoo_verbs.VERBS,
@@ -66,7 +74,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file's name need not be text
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    if COMPLETING in os.environ:  # a shell asks what could come next
+        _command().main(prog_name="testbed")
+    code = run(sys.argv[1:])
+    if calls_abandoned():  # Ray's own end would wait for a head that gives no answer
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

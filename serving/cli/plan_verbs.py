@@ -13,9 +13,11 @@ from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
 from cluster.specs import SPECS
+from planner.certificate import Status
 from planner.client_accuracy import Objective
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
+from planner.explanation.budget_words import fullest_budgets
 from planner.explanation.explain import explain
 from planner.options import DEFAULT_OVERRUN
 from planner.plan import Plan
@@ -163,6 +165,7 @@ def plan(
     save_result(solution.plan.save, output)
     _show_solution(out, solution)
     _note_other_solver(out, solver, solution)
+    _note_gap(out, gap, time_limit, solution)
     if by_queues:
         out.say(
             "these figures are of the plan's shares; what routers make of its models by their "
@@ -240,6 +243,30 @@ def _note_other_solver(out: VerbOutput, wanted: SolverName, solution: Solution) 
         )
 
 
+PROVING = ("certified", "exact")
+"""policies that go on until the gap is what was asked for"""
+
+
+def _note_gap(out: VerbOutput, wanted: float, limit_s: float, solution: Solution) -> None:
+    """Say why a policy that proves its plans stopped short of the gap asked for, and what helps."""
+    found = solution.certificate
+    if solution.policy not in PROVING or found.gap <= wanted * (1 + 1e-6) + 1e-9:
+        return
+    if found.status is Status.TIME_LIMIT:
+        why = f"its {limit_s:g} s were over; a longer --time-limit may close the gap"
+    elif solution.policy == "certified":
+        why = (
+            "its bound comes no closer, though the plan may be better than that proves; "
+            "`--policy exact` closes the gap where the problem is small enough for it"
+        )
+    else:
+        why = "the solver's tolerances end there"
+    out.say(
+        f"[yellow]note[/]: --gap {wanted:g} asks for {100 * wanted:.3g} %, "
+        f"{100 * found.gap:.3g} % was reached: {why}"
+    )
+
+
 def _show_solution(out: VerbOutput, solution: Solution) -> None:
     certificate = solution.certificate
     name = NAMES[certificate.maximised]
@@ -302,8 +329,7 @@ def _show_evaluation(out: VerbOutput, found: Evaluation) -> None:
         )
     if found.watts_by_node:
         out.say(watts_told(found))
-    tight = ", ".join(f"{label} {use:.0%}" for label, use in summary.tightest_by_constraint.items())
-    out.say(f"tightest use of each budget: {tight}")
+    out.say(f"fullest budgets: {fullest_budgets(found)}")
 
 
 VERBS = (plan, evaluate)

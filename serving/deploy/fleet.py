@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Collection, Mapping
+from functools import partial
 from typing import TypeVar
 
 from ray import serve
@@ -18,6 +19,7 @@ from ray import serve
 from cluster.demand import Phase
 from cluster.providers.local import resource_of
 from cluster.providers.state import ClusterError, control_folder, log_folder
+from cluster.providers.time_limit import within
 from cluster.topology import Topology
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
@@ -50,6 +52,8 @@ __all__ = ["Fleet"]
 
 A = TypeVar("A")
 LOG_TIMEOUT_S = 10.0
+ATTACH_LIMIT_S = 30.0
+LAUNCH_LIMIT_S = 180.0
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +105,13 @@ class Fleet:
             for node in topology.nodes
         ]
         _quiet()
-        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        within(
+            ATTACH_LIMIT_S,
+            partial(
+                serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"}
+            ),
+            _no_answer(ATTACH_LIMIT_S),
+        )
         open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
         targets = [
             serve.RunTarget(
@@ -112,9 +122,17 @@ class Fleet:
             for config in configs
         ]
         try:
-            handles = serve.run_many(targets)
-        except RuntimeError as error:
+            handles = within(
+                LAUNCH_LIMIT_S,
+                partial(serve.run_many, targets),
+                f"the nodes did not start in {LAUNCH_LIMIT_S:.0f} s, and were ended; "
+                "`testbed logs --level warning` says what they were at",
+            )
+        except BaseException as error:
             _log.error("the nodes of %s did not start", topology.name)
+            _end_applications(topology)
+            if not isinstance(error, RuntimeError) or isinstance(error, ClusterError):
+                raise
             raise ClusterError(f"a node did not start: {' '.join(str(error).split())}") from None
         _log.info("started %d nodes in %.1f s", len(configs), time.monotonic() - started_s)
         names = [config.node.name for config in configs]
@@ -127,7 +145,8 @@ class Fleet:
     def attach(cls, topology: Topology) -> Fleet | None:
         """The fleet that runs on the connected cluster, or None if none was launched."""
         _quiet()
-        running = set(serve.status().applications)
+        seen = within(ATTACH_LIMIT_S, serve.status, _no_answer(ATTACH_LIMIT_S))
+        running = set(seen.applications)
         if not all(application_of(node.name) in running for node in topology.nodes):
             return None
         return cls(
@@ -140,8 +159,7 @@ class Fleet:
 
     def end(self) -> None:
         """End the nodes. The cluster stays, and others of these names may be launched on it."""
-        for node in self.topology.nodes:
-            serve.delete(application_of(node.name))
+        _delete_applications(self.topology)
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Where every node listens now."""
@@ -311,3 +329,23 @@ async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> 
 def _quiet() -> None:
     """Serve narrates on the driver's stderr, at a level that it sets when it is imported."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+
+
+def _no_answer(limit_s: float) -> str:
+    return (
+        f"Ray Serve gave no answer in {limit_s:.0f} s; `testbed down`, then `testbed up`, starts a "
+        "fresh cluster"
+    )
+
+
+def _end_applications(topology: Topology) -> None:
+    """Undo a start that failed, so that another may be tried; whatever this raises is logged."""
+    try:
+        within(ATTACH_LIMIT_S, partial(_delete_applications, topology), _no_answer(ATTACH_LIMIT_S))
+    except Exception as error:  # noqa: BLE001  what failed before is what the caller hears of
+        _log.error("the nodes that had started could not be ended: %s", error)
+
+
+def _delete_applications(topology: Topology) -> None:
+    for node in topology.nodes:
+        serve.delete(application_of(node.name))

@@ -11,10 +11,11 @@ from serving.report.svg import Frame, Scale, element, label, legend, line, pictu
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import SHED, TIERS
 
-__all__ = ["draw_latency", "draw_pairs", "draw_shares", "draw_stages"]
+__all__ = ["draw_latency", "draw_pairs", "draw_shares", "draw_stages", "stages_at"]
 
 _WIDTH = 480.0
 _STAGES = ("link_s", "queue_s", "batch_wait_s", "compute_s")
+_SHARES = (0.5, 0.95, 0.99)
 _STAGE_WORDS = {
     "link_s": "link",
     "queue_s": "queue",
@@ -33,8 +34,10 @@ def draw_pairs(
     axis: str,
     high: float = 1.0,
     percent: bool = False,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
-    """One row a name: predicted (ring) and measured (disc) on a common axis from 0 to `high`."""
+    """One row a name: predicted (ring) and measured (disc) on a common axis from 0 to `high`, with
+    the measured one's interval where it is known."""
     row, top, left, right = 30.0, 40.0, 108.0, _WIDTH - 104
     bottom = top + row * len(names)
     frame = Frame(_WIDTH, bottom + 44, Scale(0, high, left, right), Scale(0, 1, bottom, top))
@@ -51,6 +54,9 @@ def draw_pairs(
             rows.append(element("circle", cx=frame.x(promised), cy=y, r=6, class_="ring"))
         if came is not None:
             rows.append(element("circle", cx=frame.x(came), cy=y, r=4.5, class_="disc"))
+            low_high = (intervals or {}).get(name)
+            if low_high is not None:  # above the marks, which would hide it
+                rows.append(_interval(frame, y - 10, *low_high))
         rows.append(label(right + 12, y + 4, _pair_words(promised, came, percent), class_="tick"))
     keys = legend(
         left,
@@ -61,6 +67,17 @@ def draw_pairs(
         ],
     )
     return picture(_WIDTH, frame.height, title, keys, frame.x_axis(axis, write), *rows)
+
+
+def _interval(frame: Frame, y: float, low: float, high: float) -> str:
+    x1, x2 = frame.x(low), frame.x(high)
+    return element(
+        "g",
+        element("title", f"95 % interval: {low:.3f} to {high:.3f}"),
+        line(x1, y, x2, y, class_="range"),
+        line(x1, y - 3, x1, y + 3, class_="range"),
+        line(x2, y - 3, x2, y + 3, class_="range"),
+    )
 
 
 def _pair_words(promised: float | None, came: float | None, percent: bool) -> str:
@@ -124,7 +141,7 @@ def draw_latency(measurements: Measurements) -> str:
     low = max(1e-4, float(np.quantile(latency_s, 0.001)) * 0.8)
     high = float(everything.max()) * 1.25
     frame = Frame(
-        _WIDTH, bottom + 44,
+        _WIDTH, bottom + 44 + 16 * len(present),
         Scale(low * 1e3, high * 1e3, left, right, logarithmic=True), Scale(0, 1, bottom, top),
     )  # fmt: skip
     curves, marks = [], []
@@ -137,11 +154,12 @@ def draw_latency(measurements: Measurements) -> str:
         for bound_s in bounds_s[tier]:
             x = frame.x(bound_s * 1e3)
             marks.append(line(x, bottom, x, top, stroke=colour, class_="bound"))
-            words = f"{bound_s * 1e3:.0f} ms"
-            # Bounds of two tiers can lie close together, so each tier writes at its own height.
-            y = bottom - 8 - 52 * k
-            turn = f"rotate(-90 {x - 4:.1f} {y:.1f})"
-            marks.append(label(x - 4, y, words, class_="tick", transform=turn))
+        # In lines of their own below the axis: next to the dashes, bounds would lie on each other.
+        told = ", ".join(f"{bound_s * 1e3:.0f}" for bound_s in bounds_s[tier])
+        words = f"{tier} promised within {told} ms" if told else f"{tier}: nothing promised"
+        y = bottom + 52 + 16 * k
+        marks.append(element("g", _swatch(colour), transform=f"translate({left + 6} {y - 4})"))
+        marks.append(label(left + 18, y, words, class_="tick"))
     entries = [(_swatch(tier_colour(tier)), tier) for tier in present]
     dashed = line(-7, 0, 7, 0, stroke="currentColor", class_="bound")
     keys = legend(left, 20, [*entries, (dashed, "promised: 2 T_b + links")])
@@ -172,40 +190,63 @@ def _steps(frame: Frame, latency_s: NDArray[np.float64]) -> str:
 
 
 def draw_stages(measurements: Measurements) -> str:
-    """Mean time of an answered query by tier, divided into its stages."""
-    left, right, row = 64.0, _WIDTH - 66, 38.0
+    """Where the time of answers went, by tier, for the median answer and for slow ones."""
+    left, right, row = 92.0, _WIDTH - 66, 24.0
     answered = measurements.select(measurements.answered)
-    means: dict[str, dict[str, float]] = {}
+    rows: list[tuple[str, str, Mapping[str, float]]] = []
     for tier in TIERS:
-        rows = answered.select(answered.tier == tier)
-        if len(rows):
-            stages = {name: float(getattr(rows, name).mean()) for name in _STAGES}
-            rest_s = float(rows.latency_s.mean()) - sum(stages.values())
-            means[tier] = {**stages, "rest_s": max(0.0, rest_s)}
+        of_tier = answered.select(answered.tier == tier)
+        if len(of_tier):
+            rows += [(tier, *each) for each in stages_at(of_tier)]
     top = 62.0
-    bottom = top + row * max(1, len(means))
-    high = max((sum(stages.values()) for stages in means.values()), default=1e-3) * 1e3
+    bottom = top + row * max(1, len(rows))
+    high = max((sum(stages.values()) for _, _, stages in rows), default=1e-3) * 1e3
     frame = Frame(_WIDTH, bottom + 44, Scale(0, high, left, right), Scale(0, 1, bottom, top))
     parts = []
-    for k, (tier, stages) in enumerate(means.items()):
-        y, at = top + row * k + 7, 0.0
-        parts.append(label(left - 10, y + 16, tier, class_="name", text_anchor="end"))
-        for name, seconds in stages.items():
+    for k, (tier, name, stages) in enumerate(rows):
+        y, at = top + row * k + 3, 0.0
+        words = f"{tier} {name}" if name == "p50" else name
+        parts.append(label(left - 10, y + 13, words, class_="name", text_anchor="end"))
+        for stage, seconds in stages.items():
             x1, x2 = frame.x(at * 1e3), frame.x((at + seconds) * 1e3)
-            words = f"{_STAGE_WORDS[name]}: {seconds * 1e3:.1f} ms"
+            told = f"{_STAGE_WORDS[stage]}: {seconds * 1e3:.1f} ms"
             parts.append(
-                element("rect", element("title", words), x=x1, y=y, width=x2 - x1, height=24,
-                        fill=f"var(--{name[:-2].replace('_', '-')})")
+                element("rect", element("title", told), x=x1, y=y, width=x2 - x1, height=18,
+                        fill=f"var(--{stage[:-2].replace('_', '-')})")
             )  # fmt: skip
             at += seconds
-        parts.append(label(frame.x(at * 1e3) + 6, y + 16, f"{at * 1e3:.0f} ms", class_="tick"))
+        parts.append(label(frame.x(at * 1e3) + 6, y + 13, f"{at * 1e3:.0f} ms", class_="tick"))
     swatches = [
         (_swatch(f"var(--{name[:-2].replace('_', '-')})"), words)
         for name, words in _STAGE_WORDS.items()
     ]
     keys = legend(left, 18, swatches[:3]) + legend(left, 38, swatches[3:])
-    axis = frame.x_axis("mean time of an answer (ms)")
+    axis = frame.x_axis("time of an answer (ms)")
     return picture(_WIDTH, frame.height, "Where the time of an answer went", keys, axis, *parts)
+
+
+def stages_at(answers: Measurements) -> list[tuple[str, Mapping[str, float]]]:
+    """(`p50`, seconds by stage) and so on: means over the answers that are about as slow as that.
+
+    Those are the answers within two percent of the rank, and at least one. What is in no stage is
+    `rest_s`.
+    """
+    order = np.argsort(answers.latency_s, kind="stable")
+    found: list[tuple[str, Mapping[str, float]]] = []
+    for share in _SHARES:
+        near = np.zeros(len(order), dtype=np.bool_)
+        near[order[_about(share, len(order))]] = True
+        rows = answers.select(near)
+        stages = {name: float(getattr(rows, name).mean()) for name in _STAGES}
+        rest_s = max(0.0, float(rows.latency_s.mean()) - sum(stages.values()))
+        found.append((f"p{100 * share:.0f}", {**stages, "rest_s": rest_s}))
+    return found
+
+
+def _about(share: float, count: int) -> slice:
+    middle = round(share * (count - 1))
+    beside = min(int(0.02 * count), middle, count - 1 - middle)
+    return slice(middle - beside, middle + beside + 1)
 
 
 def _swatch(colour: str) -> str:

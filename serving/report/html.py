@@ -21,6 +21,8 @@ from serving.report.figures import draw_latency, draw_pairs, draw_shares, draw_s
 from serving.report.placement import Placement
 from serving.report.placement_picture import draw_placement, short_name
 from serving.report.report import Report
+from serving.report.streams import StreamRow
+from serving.report.timeline_figures import draw_nodes, draw_refusals, plan_changes_s
 from serving.traffic.measurement import Measurements
 from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
 from serving.verdicts.verdict import Verdict
@@ -39,6 +41,9 @@ class Page:
     topology: str
     placement: Placement | None = None
     gallery: Gallery | None = None
+    streams: tuple[StreamRow, ...] = ()
+    planned_with: str = ""
+    """how much of the budgets the plan was allowed"""
 
 
 def write_page(page: Page, path: str | Path) -> Path:
@@ -75,6 +80,7 @@ def render_page(page: Page) -> str:
         certificate=page.report.certificate,
         policy=page.measurements.run.policy,
         gallery_tasks=_gallery_tasks(page),
+        plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements)],
         policies=rank(page.report.policies or ()),
         css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         figures={name: Markup(svg) for name, svg in _figures(page).items()},
@@ -101,6 +107,7 @@ def _figures(page: Page) -> dict[str, str]:
             tasks, predicted.accuracy_by_task, measured.accuracy_by_task,
             title="Accuracy by task, predicted and measured",
             axis="accuracy over sent queries (task metric, 0 to 1)",
+            intervals=measured.accuracy_interval_by_task,
         ),
         "shares": draw_shares(predicted.share_by_tier, measured.share_by_tier),
         "utilization": draw_pairs(
@@ -110,7 +117,11 @@ def _figures(page: Page) -> dict[str, str]:
         ),
         "latency": draw_latency(page.measurements),
         "stages": draw_stages(page.measurements),
+        "nodes": draw_nodes(page.measurements),
     }  # fmt: skip
+    refusals = draw_refusals(page.measurements)
+    if refusals is not None:
+        drawn["refusals"] = refusals
     if page.placement is not None:
         drawn["placement"] = draw_placement(page.placement)
     if page.report.policies:

@@ -79,7 +79,7 @@ class Scale:
         if raw <= 0:
             return [self.low]
         magnitude = 10.0 ** math.floor(math.log10(raw))
-        step = min((m for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw), default=10) * magnitude
+        step = min((m for m in (1, 2, 5, 10) if m * magnitude >= raw), default=10) * magnitude
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [k * step for k in range(first, last + 1)]

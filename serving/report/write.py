@@ -15,6 +15,7 @@ from serving.report.live import LiveComparison
 from serving.report.placement import Placement
 from serving.report.regret import Regret
 from serving.report.report import Report, build_report
+from serving.report.streams import stream_rows
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
 from serving.verdicts.verdict import Verdict
@@ -57,5 +58,19 @@ def write_report(
     )
     folder = Path(folder)
     report.save(folder / "report.json")
-    write_page(Page(report, measurements, topology, placement, gallery), folder / "report.html")
+    page = Page(
+        report, measurements, topology, placement, gallery,
+        stream_rows(plan, measurements), _planned_with(plan),
+    )  # fmt: skip
+    write_page(page, folder / "report.html")
     return report
+
+
+def _planned_with(plan: Plan) -> str:
+    """How much of the budgets the plan was allowed: `fill` is no share of windows under F11."""
+    if plan.overrun is None:
+        return f"{plan.fill:.0%} of the window and compute budgets"
+    return (
+        f"{plan.fill:.0%} of the compute budgets, and windows of which at most {plan.overrun:.0%} "
+        "overrun (F11)"
+    )

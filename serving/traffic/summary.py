@@ -64,6 +64,9 @@ class RunSummary(FrozenModel):
         description="95 % normal interval, queries of one image taken as one cluster"
     )
     accuracy_by_task: dict[str, float]
+    accuracy_interval_by_task: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="the same interval for each task"
+    )
     accuracy_of_answered: float | None = Field(
         default=None, description="sum of scores / answered; absent if nothing was answered"
     )
@@ -148,6 +151,11 @@ def summarise(
         accuracy_by_task={
             str(task): float(score[measurements.task == task].mean())
             for task in np.unique(measurements.task)
+        },
+        accuracy_interval_by_task={
+            str(task): _interval(score[of_task], measurements.image[of_task])
+            for task in np.unique(measurements.task)
+            for of_task in (measurements.task == task,)
         },
         accuracy_of_answered=float(score.sum() / count) if count else None,
         answered_share=count / queries,

@@ -9,9 +9,11 @@ import signal
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.demand import Phase
+from cluster.environment import MARK
 from models.benchmarks.rooms import Rooms
 from serving.system import Outcome
 from serving.traffic.driver import Record, drive
@@ -84,3 +86,25 @@ def check_logs(walked: Testbed, victim: str, version: int) -> None:
     every = lines()
     assert [line["at_s"] for line in every] == sorted(line["at_s"] for line in every)
     assert {line["node"] for line in every} == {*walked.nodes(), "driver"}
+
+
+def test_a_head_that_stands_still_ends_each_verb_in_time_with_one_line(walked: Testbed) -> None:
+    mark = json.loads((walked.folder / "state" / "cluster.json").read_text())["mark"]
+    (gcs,) = [
+        process
+        for process in psutil.process_iter(["name", "environ"])
+        if process.info["name"] == "gcs_server"
+        and (process.info["environ"] or {}).get(MARK) == mark
+    ]
+    gcs.suspend()
+    try:
+        begun_s = time.monotonic()
+        for verb in ("status", "deploy"):
+            stopped = walked.run(verb, timeout_s=120)
+            assert stopped.returncode == 1
+            (line,) = [x for x in stopped.stderr.splitlines() if x.startswith("testbed: ")]
+            assert "gave no answer in 30 s; `testbed down`" in line
+        assert time.monotonic() - begun_s < 120
+    finally:
+        gcs.resume()
+    assert walked.run("status").returncode == 0

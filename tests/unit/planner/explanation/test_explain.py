@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.explanation.explain import explain
+from planner.explanation.explain import NOTHING, explain
 from planner.instances import sample_problem
 from planner.policies import POLICIES, Options, solve
 from support.planner_cases import one_client, random_problem
@@ -22,7 +22,7 @@ def test_a_full_compute_budget_is_told_with_its_price() -> None:
     assert (binding.node, binding.label) == ("c0", "F5")
     assert binding.price == pytest.approx(0.5 / 0.02 / 10)  # small-a: 0.5 per 0.02 s, of 10 qps
     assert binding.gain_of_tenth == pytest.approx(0.025)
-    assert any("compute is full" in line for line in told.lines)
+    assert any("compute of c0 is full (0.1 s of work a second, F5)" in line for line in told.lines)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_every_policys_plan_can_be_explained(policy: str) -> None:
 
 def test_a_plan_that_lacks_nothing_says_so() -> None:
     problem = one_client(cloud_accuracy_t=[0.8, 0.0])
-    assert explain(problem, solve(problem, "exact")).lines == ("nothing binds and nothing is shed",)
+    assert explain(problem, solve(problem, "exact")).lines == (NOTHING,)

@@ -1,0 +1,1 @@
+"""What `testbed doctor` looks at before anything is started on this machine."""
