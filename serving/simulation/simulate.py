@@ -22,7 +22,7 @@ from serving.setting.setting import Setting
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
-from serving.simulation.virtual_time import run_in_virtual_time
+from serving.simulation.virtual_time import LoopClock, run_in_virtual_time
 from serving.system import SharingSystem
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
@@ -227,7 +227,7 @@ async def drive_simulated(
             schedule,
             [b""] * (schedule.last_image + 1),
             clock=loop.time,
-            sleep=asyncio.sleep,
+            sleep=LoopClock().sleep,
             # A simulated generator is never too slow, so it has no reason to hold queries back.
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )

@@ -39,6 +39,7 @@ from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
+from serving.simulation.virtual_time import LoopClock
 from serving.system import Answer, Outcome, Query, Timing
 
 __all__ = ["SimulatedSystem"]
@@ -77,6 +78,7 @@ class SimulatedSystem:
     _owed: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
     """models that a node which was started anew still has to load, its device being lost"""
     _without_device: set[str] = field(init=False, default_factory=set)
+    _clock: LoopClock = field(init=False, default_factory=LoopClock)
     _images: dict[str, Image] = field(init=False)
     _asked: dict[tuple[str, ...], Image] = field(init=False, default_factory=dict)
     """by the tasks of a request"""
@@ -212,8 +214,7 @@ class SimulatedSystem:
 
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """The same for several tasks of one image: all are answered, or all refused."""
-        now_s = asyncio.get_running_loop().time()
-        deadline_s = None if query.within_s is None else now_s + query.within_s
+        deadline_s = None if query.within_s is None else self._clock() + query.within_s
         image = self._image_for(tasks)
         process = self._processes[query.client]
         if process.stands:
@@ -270,14 +271,17 @@ class SimulatedSystem:
             link.target: Uplink(
                 pacer_of(link, node),
                 SimulatedTransport(
-                    partial(self._nodes.get, link.target), self._processes[link.target]
+                    partial(self._nodes.get, link.target),
+                    self._processes[link.target],
+                    self._clock,
                 ),
-                clock=_clock,
+                clock=self._clock,
+                sleep=self._clock.sleep,
             )
             for link in links
         }
         return NodeCore(
-            config, device, uplinks, self._tasks_of, _clock, SILENT, device.switch
+            config, device, uplinks, self._tasks_of, self._clock, SILENT, device.switch
         )  # fmt: skip
 
     def _tasks_of(self, model: str) -> Collection[str]:
@@ -303,10 +307,6 @@ async def _load(node: NodeCore, models: tuple[str, ...]) -> bool:
     except DeviceLostError:
         return False
     return True
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _models_of(plan: Plan) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.node_core import NodeCore
 from serving.routing.routes import Ask
 from serving.simulation.process import Process
+from serving.simulation.virtual_time import LoopClock
 
 __all__ = ["SimulatedTransport"]
 
@@ -50,10 +51,12 @@ class SimulatedTransport:
         self,
         far: Callable[[], NodeCore | None],
         process: Process,
+        clock: LoopClock,
         timeouts: UplinkTimeouts | None = None,
     ) -> None:
         self._far = far
         self._process = process
+        self._clock = clock
         self._timeouts = timeouts or UplinkTimeouts()
         self._condition = LinkCondition()
         self._line = Process()
@@ -80,10 +83,10 @@ class SimulatedTransport:
         is due."""
         if self.refusal() is not None:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE)
-        if self._is_silent and self._lost_s is not None and _now_s() >= self._lost_s:
+        if self._is_silent and self._lost_s is not None and self._clock() >= self._lost_s:
             await self._reconnect()
         on_sent()
-        waiting = _Waiting(asyncio.current_task())
+        waiting = _Waiting(asyncio.current_task(self._clock.loop))
         self._out[waiting] = None
         try:
             if self._is_silent:
@@ -92,7 +95,7 @@ class SimulatedTransport:
             far = self._far()
             if far is None:
                 raise RefusedError(RefusalReason.PEER_LOST)
-            remaining_s = None if latest_s is None else latest_s - _now_s()
+            remaining_s = None if latest_s is None else latest_s - self._clock()
             outcomes = await far.serve_forwarded(asks, image, remaining_s)
             if self._is_silent:
                 await self._carried()
@@ -152,8 +155,8 @@ class SimulatedTransport:
         if not self._is_silent or not self._out:
             return
         if self._lost_s is None:
-            self._lost_s = _now_s() + self._timeouts.silence_s
-            self._alarm = asyncio.get_running_loop().call_at(self._lost_s, self._give_up)
+            self._lost_s = self._clock() + self._timeouts.silence_s
+            self._alarm = self._clock.loop.call_at(self._lost_s, self._give_up)
 
     def _give_up(self) -> None:
         for waiting in list(self._out):
@@ -161,13 +164,9 @@ class SimulatedTransport:
 
     async def _reconnect(self) -> None:
         if self._attempt_s is None:
-            self._attempt_s = _now_s()
+            self._attempt_s = self._clock()
         try:
             async with asyncio.timeout_at(self._attempt_s + self._timeouts.queue_s):
                 await self._carried()
         except TimeoutError:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE) from None
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

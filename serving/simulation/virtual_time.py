@@ -13,13 +13,13 @@ from asyncio.events import _set_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from functools import partial
+from functools import cached_property, partial
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from serving.blocking import run_blocking
 
-__all__ = ["VirtualTimeLoop", "run_in_virtual_time"]
+__all__ = ["LoopClock", "VirtualTimeLoop", "run_in_virtual_time"]
 
 T = TypeVar("T")
 RARELY = (50_000, 20, 20)
@@ -167,6 +167,41 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
                     self._now_s = when_s
         if not calls:
             raise RuntimeError("simulated time stands still: every task waits, and no timer is set")
+
+
+class LoopClock:
+    """Time and sleep of the loop on which it is first asked.
+
+    `asyncio.get_running_loop`, and with it `asyncio.sleep`, asks the operating system for the
+    process's number at each call: in all a sixth of what a simulated query cost.
+    """
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop."""
+        return asyncio.get_running_loop()
+
+    def __call__(self) -> float:
+        """Seconds on the loop's clock."""
+        return self.loop.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        """See `asyncio.sleep`."""
+        if delay_s <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = self.loop
+        over: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(delay_s, _end, over)
+        try:
+            await over
+        finally:
+            timer.cancel()
+
+
+def _end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
