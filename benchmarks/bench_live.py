@@ -22,7 +22,7 @@ from cluster.arrivals import PoissonArrivals, ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.provenance import collect_provenance
 from cluster.specs import SPECS
-from demo_hierarchy import DEVICES, load_setting
+from demo_hierarchy import DEVICES, load_setting, newest_profiles
 from live_bench import (
     CAPACITY_SHARE,
     RECOVERED,
@@ -39,9 +39,9 @@ from live_bench import (
 )
 from live_rows import live_rows
 from planner.plan import Plan
+from serving.experiment_runs.request import SimulatedRuns
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode
-from serving.runs.request import SimulatedRuns
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving_rows import merged, print_rows, write_rows
@@ -244,7 +244,7 @@ def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/bench/live.json"))
-    parser.add_argument("--profiles", type=Path, default=Path("out/profiles.json"))
+    parser.add_argument("--profiles", type=Path, default=newest_profiles())
     parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals for L1.trace")
     parser.add_argument("--seeds", type=int, default=10, help="of the rows in simulated time")
     parser.add_argument("--live", choices=DEVICES, help="on a cluster, with these devices")

@@ -26,7 +26,7 @@ from pydantic import ByteSize
 from cluster.devices import EmulatedDevice, SlowerThanHere
 from cluster.provenance import collect_provenance
 from cluster.topology import Node, Tier
-from demo_hierarchy import DEVICES, load_setting
+from demo_hierarchy import DEVICES, load_setting, newest_profiles
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
 from own_rows import busy_neighbour
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
     parser.add_argument("--again-alone", action="store_true", help="of these only T10")
     parser.add_argument("--simulated", action="store_true", help="T6 and T7 instead")
-    parser.add_argument("--profiles", type=Path, default=Path("out/profiles.json"))
+    parser.add_argument("--profiles", type=Path, default=newest_profiles())
     parser.add_argument("--again", type=Path, help="another profiles.json of this machine: T8")
     parser.add_argument("--trace", type=Path, help="CSV of recorded arrivals for T4")
     asked = parser.parse_args()

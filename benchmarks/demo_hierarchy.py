@@ -15,14 +15,22 @@ from models.benchmarks.rooms import Rooms
 from models.zoo.registry import list_models
 from profiling.emulation import profiles_on
 from profiling.profile import Profiles
-from serving.runs.on_cluster import ClusterRuns
+from serving.experiment_runs.on_cluster import ClusterRuns
+from serving.runs.find import list_runs
+from serving.runs.manifest import FileKind
 from serving.setting.setting import Setting
 from serving.traffic.images import load_images
 
-__all__ = ["DEVICES", "load_setting", "on_devices", "runs_on_cluster"]
+__all__ = ["DEVICES", "load_setting", "newest_profiles", "on_devices", "runs_on_cluster"]
 
 DEVICES = ("own", "emulated")
 IMAGES = 240
+
+
+def newest_profiles() -> Path:
+    """Profiles of the newest run that has some, or where a file of an older version would be."""
+    runs = [run for run in list_runs() if run.has(FileKind.PROFILES)]
+    return runs[0].path(FileKind.PROFILES) if runs else Path("out/profiles.json")
 
 
 def load_setting(profiles: Path) -> Setting:

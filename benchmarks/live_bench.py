@@ -17,6 +17,7 @@ from cluster.demand import EVERY_CLIENT, Demand, Phase
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from planner.policies import Options, solve
+from serving.experiment_runs.request import RunRequest, Runs
 from serving.experiments.intervals import mean_interval
 from serving.replan.decision_input import without_nodes
 from serving.replan.first_plan import with_homes_for_queues
@@ -24,7 +25,6 @@ from serving.replan.options import ReplanOptions
 from serving.replan.replanner import Look
 from serving.report.regret import card_scores, regret_of
 from serving.routing.routes import RoutingMode
-from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.system import Outcome

@@ -1,8 +1,8 @@
 """The live loop on a Ray cluster of this machine: rows L1 to L5 and L7, from a few short runs.
 
 What a user runs is run here: nodes with real models, a deployed plan, labelled traffic through the
-clients' doors, the timeline's faults and the loop beside it (`serving.runs.on_cluster`). Each
-seed's arrivals are driven once on the frozen plan and once with the loop; which comes first
+clients' doors, the timeline's faults and the loop beside it (`serving.experiment_runs.on_cluster`).
+Each seed's arrivals are driven once on the frozen plan and once with the loop; which comes first
 alternates, so that neither always finds the machine as the other has left it. Rows end in `.live`
 on the devices of this machine, and in `.emulated` on slower ones that it emulates, where the host's
 own pace counts less.

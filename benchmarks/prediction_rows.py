@@ -21,7 +21,7 @@ from cluster.specs import SPECS
 from demo_hierarchy import on_devices, runs_on_cluster
 from planner.policies import Options, solve
 from profiling.calibrate import corrected_profiles
-from serving.runs.request import RunRequest, Runs
+from serving.experiment_runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import RunSummary, summarise_run

@@ -25,9 +25,9 @@ from cluster.demand import Demand, Phase
 from cluster.specs import SPECS
 from planner.plan import Plan
 from planner.policies import Options, solve
+from serving.experiment_runs.request import PLANNING_S
 from serving.replan.options import ReplanOptions
 from serving.report.regret import card_scores
-from serving.runs.request import PLANNING_S
 from serving.setting.setting import Setting
 from serving.simulation.live_run import simulate_live
 from serving.simulation.simulate import simulate

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -23,7 +24,9 @@ from cluster.errors import InputError
 from cluster.fault_words import fault_words, kind_of
 from cluster.parsing import TextError, decode, parse_json, parse_yaml
 
-__all__ = ["Document", "DocumentError", "FrozenModel", "shape_tag", "write_atomically"]
+__all__ = [
+    "Document", "DocumentError", "FrozenModel", "shape_tag", "write_atomically", "write_together",
+]  # fmt: skip
 
 
 MOST_FAULTS = 20
@@ -116,15 +119,18 @@ class Document(FrozenModel):
         except ValidationError as error:
             raise DocumentError(_describe(cls, data, error, source)) from None
 
+    def as_text(self, suffix: str) -> str:
+        """What `save` writes into a file of that suffix: JSON for `.json`, else YAML."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        if suffix == ".json":
+            return json.dumps(data, indent=1) + "\n"
+        return yaml.safe_dump(data, sort_keys=False)
+
     def save(self, path: str | Path, *, mode: int = 0o644, durable: bool = False) -> Path:
         """Write atomically, as JSON or YAML by the suffix; returns the path written. `durable`: not
         before it is on the disk."""
         path = Path(path)
-        data = self.model_dump(mode="json", exclude_none=True)
-        if path.suffix == ".json":
-            text = json.dumps(data, indent=1) + "\n"
-        else:
-            text = yaml.safe_dump(data, sort_keys=False)
+        text = self.as_text(path.suffix)
         return write_atomically(path, text, mode, durable=durable)
 
 
@@ -135,23 +141,35 @@ def write_atomically(
 
     `durable`: return only once file and name would outlive a crash of the machine.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(raw)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-        if durable:
-            _sync_folder(path.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_together({path: content}, mode, durable=durable)
     return path
+
+
+def write_together(
+    contents: Mapping[Path, str | bytes], mode: int = 0o644, *, durable: bool = False
+) -> None:
+    """Write several files, each as `write_atomically` does. None of them is renamed before all are
+    written, so a disk that has no room for all of them keeps what it had."""
+    with ExitStack() as undo:
+        written: dict[Path, Path] = {}
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            raw = content.encode() if isinstance(content, str) else content
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary = written[path] = Path(name)
+            undo.callback(temporary.unlink, missing_ok=True)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(raw)
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            temporary.chmod(mode)
+        for path, temporary in written.items():
+            temporary.replace(path)
+        undo.pop_all()
+    if durable:
+        for folder in {path.parent for path in contents}:
+            _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

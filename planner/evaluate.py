@@ -101,12 +101,11 @@ class Evaluation:
     fill: float
     batching: bool
     moving_cost: float = 0.0
-    """What its loads cost over the horizon, in units of the objective (F16): the plan is worth
-    `objective - moving_cost - energy_cost`."""
+    """What its loads cost over the horizon (F16), in units of the objective, as `energy_cost`."""
     watts_by_node: dict[str, float] = field(default_factory=dict)
     """What each node draws beyond idling (F18); empty where `evaluate` was given no joules."""
     energy_cost: float = 0.0
-    """Its joules at their price, in units of the objective (F18)."""
+    """Its joules at their price (F18)."""
 
     @cached_property
     def counted_c(self) -> NDArray[np.bool_]:
@@ -134,8 +133,7 @@ class Evaluation:
 
     @property
     def uncounted(self) -> str:
-        """The label of the edges' budget that does not count: of queries one by one, or of
-        batches."""
+        """The edges' budget that does not count."""
         return "F6" if self.batching else "F9"
 
     def violations(self, tolerance: float = TOLERANCE) -> list[Violation]:
@@ -388,8 +386,7 @@ def deadlines_f13(problem: Problem, allocation: Allocation, fill: float) -> Usag
     return Usage("F13", problem.clients, late_c, np.zeros_like(late_c), "share")
 
 
-OF_WORK = ("F5", "F6", "F7", "F8", "F9")
-"""What nodes and links are brought by the work of a plan; the others are about its shares alone."""
+OF_WORK = ("F5", "F6", "F7", "F8", "F9")  # the others are about a plan's shares alone
 CONSTRAINTS: dict[str, Callable[[Problem, Any, float], Usage]] = {
     "F2": shares_f2,
     "F3": served_by_onloaded_f3,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -21,6 +24,12 @@ from planner.problem import Problem
 __all__ = ["Plan", "PlanError", "Route", "TierName", "allocation_of", "plan_of"]
 
 TierName = Literal["client", "edge", "cloud"]
+
+
+SAID_OF_IT = frozenset(
+    {"schema_version", "version", "profiles_digest", "predicted", "certificate", "provenance"}
+)
+"""of the keys of a plan: what is said of it, and decides nothing"""
 
 
 class PlanError(DocumentError):
@@ -78,9 +87,19 @@ class Plan(Document):
         description="task, or class of one as TASK@CLASS -> seconds within which it is to "
         "be answered (F13, F20); none if left out",
     )
+    profiles_digest: str | None = Field(
+        default=None, description="of the profiles that its problem was made from, if it was"
+    )
     predicted: EvaluationSummary | None = None
     certificate: Certificate | None = None
     provenance: Provenance | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of what it decides, and for what load; not of its version, nor of what is
+        predicted and proven of it. Equal plans have equal digests."""
+        decided = self.model_dump(mode="json", exclude=set(SAID_OF_IT))
+        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def plan_of(

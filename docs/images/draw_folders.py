@@ -53,7 +53,7 @@ SERVING = Panel(
             ("serving/experiments", "drift, bursts, faults"),
             ("serving/doctor", "what a machine lacks"),
         ],
-        [("serving/runs", "simulated or live")],
+        [("serving/experiment_runs", "simulated or live")],
         [("serving/report", "report.html, figures")],
         [("serving/verdicts", "predictions that held")],
         [("serving/simulation", "on a virtual clock")],
@@ -67,7 +67,7 @@ SERVING = Panel(
             ("serving/routing", "shares to choices"),
             ("serving/http", "HTTP/1.1 connections"),
         ],
-        [("serving/logs", "lines with a node's name")],
+        [("serving/logs", "lines with a node's name"), ("serving/runs", "files, manifests")],
     ),
 )  # fmt: skip
 PLANNER = Panel(

@@ -11,10 +11,12 @@ from rich.table import Table
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from profiling.calibrate import BatchTimes, corrected_profiles
-from profiling.profile import Profiles
+from profiling.profile import Profiles, digest_of
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, ProfilesFile
-from serving.cli.output import check_output, save_result
+from serving.cli.inputs import Json, MeasurementsFile, ProfilesFile, RunName
+from serving.cli.output import check_output
+from serving.cli.run_work import RunWork
+from serving.runs.manifest import FileKind
 from serving.traffic.measurement import Measurements
 from serving.verdicts.observed import served_by, way_cost
 
@@ -22,12 +24,12 @@ __all__ = ["VERBS"]
 
 
 def calibrate(
-    measurements: Annotated[Path, typer.Option(help="measurements.parquet")] = Path(
-        "out/measurements.parquet"
-    ),
-    profiles: ProfilesFile = Path("out/profiles.json"),
+    measurements: MeasurementsFile = None,
+    profiles: ProfilesFile = None,
+    run: RunName = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="default: the file of --profiles")
+        Path | None,
+        typer.Option("--output", "-o", help="default: the file of --profiles, or a new run"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -36,20 +38,33 @@ def calibrate(
     The times of emulated devices are stated, and stay.
     """
     out = VerbOutput(as_json)
-    target = output or profiles
-    check_output(target)
+    work = RunWork(out, run, follows=True)
+    loose = output or profiles
+    if loose is not None:
+        check_output(loose)
+    profiles = work.read(FileKind.PROFILES, profiles, "--profiles")
+    measurements = work.read(FileKind.MEASUREMENTS, measurements, "--measurements")
     before, rows = Profiles.load(profiles), Measurements.load(measurements)
-    known = [each for each in served_by(rows) if _is_measured(before, each)]
-    if not known:
+    # Profiles that were corrected may be so again by the same run: a factor of two each time.
+    known = rows.run.profiles_digest
+    if before.version == 1 and known not in (None, digest_of(before.profiles)):
+        raise InputError(
+            f"{measurements}: it was measured under a plan that was made from other profiles than "
+            f"{profiles}; name its own with --profiles"
+        )
+    target = work.writes((FileKind.PROFILES,), loose)
+    served = [each for each in served_by(rows) if _is_measured(before, each)]
+    if not served:
         raise InputError(
             f"{measurements} has no batch of a model that {profiles} has a measured time of"
         )
     way = way_cost(rows)
-    after = corrected_profiles(before, known, collect_provenance("testbed calibrate"), way)
-    save_result(after.save, target)
+    after = corrected_profiles(before, served, collect_provenance("testbed calibrate"), way)
+    work.save(FileKind.PROFILES, after.save)
+    done = work.finish()
     table = Table("model", "node", "batches", "batch of", "was", "is", "ratio")
     lines = []
-    for each in known:
+    for each in served:
         size = round(each.mean_size)
         was, now = before.find(each.node, each.model), after.find(each.node, each.model)
         assert was is not None
@@ -72,7 +87,12 @@ def calibrate(
         )
     out.wrote(target)
     out.say(f"profiles are of version {after.version}; `testbed plan` plans with them")
-    out.result({"profiles": str(target), "version": after.version, "corrected": lines})
+    out.result(
+        {
+            "profiles": str(target), "run": None if done is None else done.name,
+            "version": after.version, "corrected": lines,
+        }
+    )  # fmt: skip
 
 
 def _is_measured(profiles: Profiles, seen: BatchTimes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,24 +16,32 @@ from cluster.providers import local
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from planner.plan import Plan
 from profiling.published import refuse_unpublished
+from serving.cli.belonging import (
+    judged_plan,
+    plan_in_force,
+    refuse_not_in_force,
+    runs_of_plan,
+    serving_setting,
+)
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     Json,
     PlanFile,
     PlannedDemand,
     ProfilesFile,
-    load_setting,
+    RunName,
     naming_file,
-    planned_phase,
 )
 from serving.cli.options import DURATION_S, PHASE, PORT, number
+from serving.cli.run_work import RunWork
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
+from serving.runs.manifest import FileKind
 from serving.traffic.run_use import host_use, read_host_times
 from serving.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
+    from serving.deploy.assignment_record import PlanInForce
     from serving.deploy.fleet import Fleet
     from serving.node.snapshot import NodeSnapshot
     from serving.verdicts.judge import PlannedFor
@@ -73,14 +81,15 @@ def status(
         float | None,
         number(DURATION_S, help="look twice, so long apart, and judge the plan's predictions"),
     ] = None,
-    plan: PlanFile = Path("out/plan.json"),
-    profiles: ProfilesFile = Path("out/profiles.json"),
+    plan: PlanFile = None,
+    profiles: ProfilesFile = None,
     demand: PlannedDemand = None,
     phase: Annotated[int, number(PHASE, help="of the demand named with --demand")] = 0,
+    run: RunName = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
-    """What is up: nodes, plan version, models, endpoints.
+    """What is up: nodes, the plan in force, models, endpoints.
 
     With --over: whether what the nodes do then is what profiles and plan predict.
     """
@@ -92,18 +101,21 @@ def status(
         out.say("no cluster is up; start one with `testbed up`")
         out.result({"up": False})
         return
-    wanted = None
+    work = RunWork(out, run)
+    wanted, judged_file = None, Path()
     if over is not None:
         from serving.verdicts.judge import PlannedFor
 
-        setting = load_setting(None, profiles)
-        judged = Plan.load(plan)
-        setting = setting.with_deadlines(judged.deadlines_s)
-        wanted = PlannedFor(setting, judged, planned_phase(judged, plan, demand, phase))
+        setting = serving_setting(work, profiles)
+        judged, judged_file, load = judged_plan(work, plan, setting, demand, phase)
+        wanted = PlannedFor(setting.with_deadlines(judged.deadlines_s), judged, load)
     local.connect()
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
+    in_force = fleet.in_force() if fleet else None
+    if wanted is not None and fleet is not None:
+        refuse_not_in_force(work, wanted.plan, judged_file, plan, plan_in_force(fleet))
     snapshots = fleet.snapshots() if fleet else {}
     endpoints = fleet.endpoints() if fleet else {}
     table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP", "gRPC")
@@ -136,6 +148,7 @@ def status(
             str(row["grpc"]),
         )
     out.table(table)
+    told_plan = _tell_plan(out, work, in_force) if fleet else None
     verdicts: tuple[Verdict, ...] = ()
     if wanted is not None and over is not None:
         verdicts = _judge_now(out, fleet, snapshots, wanted, over)
@@ -143,11 +156,31 @@ def status(
     out.result(
         {
             "up": True, "topology": state.topology.name, "address": state.address, "nodes": rows,
+            "in_force": told_plan,
             **({"verdicts": told} if over is not None else {}),
         }
     )  # fmt: skip
     local.disconnect()
     end_strictly(verdicts, strict)
+
+
+def _tell_plan(
+    out: VerbOutput, work: RunWork, in_force: PlanInForce | None
+) -> dict[str, Any] | None:
+    """Say which plan is in force, and of which runs it is."""
+    if in_force is None:
+        out.say("no plan is known to be in force; `testbed deploy` puts one there")
+        return None
+    plan = in_force.plan
+    runs = runs_of_plan(plan.digest)
+    whose = f"of run {', '.join(runs)}" if runs else "of no run here"
+    out.say(f"in force: plan {plan.policy} {whose}, as version {plan.version}")
+    if work.run is not None and work.has(FileKind.PLAN) and work.run.name not in runs:
+        out.say(f"that of run {work.run.name} is not: `testbed deploy{work.words}` puts it there")
+    return {
+        "policy": plan.policy, "digest": plan.digest, "version": plan.version,
+        "routing": str(in_force.routing), "runs": list(runs),
+    }  # fmt: skip
 
 
 def _judge_now(

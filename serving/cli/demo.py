@@ -19,7 +19,9 @@ from models.zoo.registry import list_models
 from planner.plan import Plan
 from planner.policies import DEFAULT, Options, solve
 from planner.solution import Solution
+from profiling.profile import digest_of
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.demo_run import keep_run
 from serving.cli.inputs import load_labelled
 from serving.cli.output import save_result
 from serving.cli.verdict_output import tell_verdicts
@@ -95,10 +97,12 @@ def run_demo(
     finally:
         local.disconnect()
         local.down()
+    run = keep_run(topology, SPECS / "demo-demand.yaml", folder)
     out.table(comparison_table(report.policies or ()))
     out.table(_claims_table(demo_claims(report, DEFAULT)))
     tell_verdicts(out, report.verdicts or ())
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
+    out.say(f"its files are run {run.name} as well: `testbed runs`")
     out.result(report.model_dump(mode="json"))
     return ExitCode.FAILED if report.measured.errors else ExitCode.OK
 
@@ -146,7 +150,9 @@ def _plan(
     problem = setting.problem(phase)
     save_result(problem.save, folder / "problem.json")
     solutions = {name: solve(problem, name, Options(seed=seed)) for name in POLICIES}
-    save_result(solutions[DEFAULT].plan.save, folder / "plan.json")
+    known = digest_of(setting.profiles.profiles)
+    plan = solutions[DEFAULT].plan.model_copy(update={"profiles_digest": known})
+    save_result(plan.save, folder / "plan.json")
     certificate = solutions[DEFAULT].certificate
     out.say(
         f"3 plan: {DEFAULT} promises accuracy {certificate.objective:.3f}; no plan can exceed "

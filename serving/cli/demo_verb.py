@@ -9,6 +9,7 @@ import typer
 
 from cluster.providers import local
 from cluster.specs import SPECS
+from cluster.topology import Topology
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, Seed, load_setting
 from serving.cli.options import DURATION_S, number
@@ -33,7 +34,7 @@ def demo(
 ) -> None:
     """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
     check_folder(out_dir, "--out")
-    known = None if profiles is None else load_setting(SPECS / "demo.yaml", profiles)
+    known = None if profiles is None else load_setting(Topology.load(SPECS / "demo.yaml"), profiles)
     local.prepare_ray()
     from serving.cli.demo import run_demo
 

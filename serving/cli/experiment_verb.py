@@ -12,11 +12,21 @@ from cluster.demand import Demand
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers import local
 from cluster.specs import SPECS
+from cluster.topology import Topology
 from planner.policies import find_policy
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import ImageCount, Json, ProfilesFile, load_labelled, load_setting
+from serving.cli.inputs import (
+    ImageCount,
+    Json,
+    ProfilesFile,
+    RunName,
+    load_labelled,
+    load_setting,
+)
 from serving.cli.options import REPETITIONS, number
 from serving.cli.output import check_folder
+from serving.cli.run_work import RunWork
+from serving.runs.manifest import FileKind
 from serving.setting.setting import Setting
 
 __all__ = ["VERBS"]
@@ -30,7 +40,8 @@ def experiment(
     seeds: Annotated[
         int | None, number(REPETITIONS, help="problems or runs of each case; default: its own")
     ] = None,
-    profiles: ProfilesFile = Path("out/profiles.json"),
+    profiles: ProfilesFile = None,
+    run: RunName = None,
     trace: Annotated[
         list[Path] | None, typer.Option(help=f"CSV of recorded arrivals, for {TRACED}; repeatable")
     ] = None,
@@ -86,13 +97,16 @@ def experiment(
 
         cases(trace)  # refuses a trace that cannot be read before a cluster starts
         options["traces"] = trace
+
+    def setting() -> Setting:
+        file = RunWork(out, run).read(FileKind.PROFILES, profiles, "--profiles")
+        return load_setting(Topology.load(SPECS / "demo.yaml"), file)
+
     if live:
-        setting = load_setting(SPECS / "demo.yaml", profiles)
-        written = _run_live(out, name, output, setting, images, options)
+        written = _run_live(out, name, output, setting(), images, options)
     elif name in SIMULATED:
-        setting = load_setting(SPECS / "demo.yaml", profiles)
         with out.progress(name) as advance:
-            written = SIMULATED[name](output, setting, on_progress=advance, **options)
+            written = SIMULATED[name](output, setting(), on_progress=advance, **options)
     else:
         with out.progress(name) as advance:
             written = PLANNED[name](output, on_progress=advance, **options)
@@ -110,8 +124,8 @@ def _run_live(
 ) -> Path:
     """An experiment on a cluster that is started for it. Raises `ClusterError` if one is up."""
     local.prepare_ray()
+    from serving.experiment_runs.on_cluster import ClusterRuns
     from serving.experiments import LIVE_EXPERIMENTS
-    from serving.runs.on_cluster import ClusterRuns
 
     labelled = load_labelled(out, Demand.load(SPECS / "demo-demand.yaml").phases, images)
     with (

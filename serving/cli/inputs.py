@@ -12,8 +12,6 @@ import typer
 from cluster.deadline_classes import base_task, class_labels, has_class
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError, UnknownNameError
-from cluster.providers.state import find_cluster
-from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent, check_timeline
 from cluster.topology import Topology
 from models.benchmarks.registry import open_benchmark
@@ -34,14 +32,22 @@ from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
-    "DemandFile", "ImageCount", "Json", "PlanFile", "PlannedDemand", "ProfilesFile", "Routes",
-    "Seed", "Spill", "TopologyFile", "check_class_names", "check_events", "check_hardware",
-    "load_labelled", "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan",
-    "pick_phase", "pick_traffic", "planned_phase", "state_problem",
+    "DemandFile", "ImageCount", "Json", "MeasurementsFile", "NewRun", "PlanFile", "PlannedDemand",
+    "ProfilesFile", "Routes", "RunName", "Seed", "Spill", "TopologyFile", "check_class_names",
+    "check_events", "check_hardware", "load_labelled", "load_setting", "models_of",
+    "naming_demand", "naming_file", "naming_plan", "pick_phase", "pick_traffic", "planned_phase",
+    "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
-PlanFile = Annotated[Path, typer.Option(help="plan.json")]
+PlanFile = Annotated[Path | None, typer.Option(help="plan.json; default: the run's")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="of `testbed runs`; default: the newest one")
+]
+NewRun = Annotated[
+    str | None,
+    typer.Option("--run", help="of `testbed runs`, or of a new one; default: the newest one"),
+]
 Seed = Annotated[int, number(SEED, help="seed of the traffic")]
 Spill = Annotated[
     bool, typer.Option("--spill/--no-spill", help="a query whose way is full takes another one")
@@ -51,17 +57,24 @@ Routes = Annotated[
     typer.Option("--routing", help="choose ways by the plan's shares, or by what is queued"),
 ]
 ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
-ProfilesFile = Annotated[Path, typer.Option(help="profiles.json")]
-DemandFile = Annotated[Path, typer.Option(help="demand YAML")]
+ProfilesFile = Annotated[Path | None, typer.Option(help="profiles.json; default: the run's")]
+DemandFile = Annotated[
+    Path | None, typer.Option(help="demand YAML; default: the run's, or the demo's")
+]
 PlannedDemand = Annotated[
     Path | None,
     typer.Option(
         "--demand", help="demand YAML the plan was made for; default: what plan.json states"
     ),
 ]
+MeasurementsFile = Annotated[
+    Path | None, typer.Option(help="measurements.parquet; default: the run's")
+]
 TopologyFile = Annotated[
     Path | None,
-    typer.Option(help="topology YAML; default: that of the running cluster, or the demo's"),
+    typer.Option(
+        help="topology YAML; default: the run's, that of the running cluster, or the demo's"
+    ),
 ]
 
 
@@ -100,11 +113,12 @@ def naming_demand(demand: Path) -> Iterator[None]:
 def naming_plan(plan: Path, other: str) -> Iterator[None]:
     """Name the file `plan` in what is said of a plan that does not fit `other`.
 
-    Raises `InputError` for a `PlanError` in it, and a `BudgetError` for a `BudgetError`.
+    Raises `InputError` for a `PlanError` or `ProblemError` in it, and a `BudgetError` for a
+    `BudgetError`.
     """
     try:
         yield
-    except PlanError as error:
+    except (PlanError, ProblemError) as error:
         raise InputError(f"{plan}: {error}; `testbed plan` makes one for {other}") from None
     except BudgetError as error:
         raise BudgetError(
@@ -173,17 +187,12 @@ def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -
     )
 
 
-def load_setting(topology: Path | None, profiles: Path) -> Setting:
-    """Topology (of the running cluster, or the demo's, unless a file is named), zoo, profiles.
+def load_setting(found: Topology, profiles: Path) -> Setting:
+    """The topology `found` with zoo and profiles.
 
     Raises `InputError` for profiles of another topology, of models that are not in the zoo or have
     changed since, or that are partial, and for a device to emulate that nobody published.
     """
-    if topology is not None:
-        found = Topology.load(topology)
-    else:
-        state = find_cluster()
-        found = state.topology if state else Topology.load(SPECS / "demo.yaml")
     refuse_unpublished(found)
     measured = Profiles.load(profiles)
     if measured.topology != found.name:

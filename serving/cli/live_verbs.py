@@ -17,8 +17,9 @@ from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
 from planner.policies import DEFAULT, find_policy
 from planner.policies.plugins import is_reference
+from serving.cli.belonging import plan_in_force, refuse_not_in_force, serving_setting
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, load_setting
+from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, RunName
 from serving.cli.options import (
     DURATION_S,
     LINE,
@@ -31,9 +32,13 @@ from serving.cli.options import (
 )
 from serving.cli.output import check_output, save_result
 from serving.cli.run_verbs import running_fleet
+from serving.cli.run_work import RunWork
+from serving.errors import ServingError
 from serving.routing.routes import RoutingMode
+from serving.runs.manifest import FileKind
 
 if TYPE_CHECKING:
+    from serving.deploy.assignment_record import PlanInForce
     from serving.replan.change_policy import ChangePolicy
     from serving.replan.decision import Decision
     from serving.replan.loop import LookReport, ReplanLoop
@@ -42,8 +47,8 @@ __all__ = ["VERBS"]
 
 
 def live(
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    plan: PlanFile = Path("out/plan.json"),
+    profiles: ProfilesFile = None,
+    plan: PlanFile = None,
     policy: Annotated[
         str, typer.Option(help="see `testbed plan --list`; or package.module:function")
     ] = DEFAULT,
@@ -54,9 +59,13 @@ def live(
     planning: Annotated[
         float, number(TIME_LIMIT_S, help="of computing, after which planning ends")
     ] = 10.0,
-    log: Annotated[Path, typer.Option(help="file that decisions are added to")] = Path(
-        "out/decisions.jsonl"
-    ),
+    run: RunName = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="a file of your own that decisions are added to, with the last plan beside it"
+        ),
+    ] = None,
     spill: Annotated[
         bool, typer.Option("--spill/--no-spill", help="as the nodes were deployed")
     ] = True,
@@ -76,13 +85,17 @@ def live(
     It goes on from where a loop before it ended. Only one runs on a cluster.
     """
     out = VerbOutput(as_json)
-    check_output(plan, "--plan")
-    check_output(log, "--log")
+    if log is not None:
+        check_output(log, "--log")
     find_policy(policy)
     change_policy = _change_policy(forecast, forecast_periods, period)
-    setting = load_setting(None, profiles)
-    present = Plan.load(plan)
+    work = RunWork(out, run)
+    file = work.read(FileKind.PLAN, plan, "--plan")
+    present = Plan.load(file)
+    setting = serving_setting(work, profiles)
     fleet = running_fleet(local.connect())
+    now = plan_in_force(fleet)
+    log = work.writes((FileKind.DECISIONS, FileKind.LIVE_PLAN), log, option="--log")
     from serving.replan.decision_input import DecisionOptions
     from serving.replan.decision_log import DecisionLog
     from serving.replan.loop import ReplanLoop
@@ -96,6 +109,11 @@ def live(
         if report.look.made is not None:
             reports.append(report)
             out.say(_words(report, dry_run))
+        if report.change is not None:  # whoever drives beside it has to know what is in force
+            try:
+                _keep(work, report.plan)
+            except (OSError, ServingError) as error:  # which must not cost the loop
+                out.say(f"[red]{error}[/]")
 
     with ExitStack() as held:
         if not dry_run:
@@ -104,7 +122,9 @@ def live(
         state = load_state(state_file(folder), version)
         if state is not None:
             out.say(f"goes on from plan version {version}, with what was seen before")
-        in_force = state or LoopState(plan=present.model_copy(update={"version": version}))
+        if state is None or state.plan.digest != now.plan.digest:
+            _refuse_another_plan(work, present, file, plan, now)
+        in_force = state or LoopState(plan=now.plan.model_copy(update={"version": version}))
         loop = ReplanLoop(
             fleet,
             in_force,
@@ -134,17 +154,25 @@ def live(
             ) from error
     changed = [report for report in reports if report.change is not None]
     if changed:
-        save_result(changed[-1].plan.save, plan)
-        out.wrote(plan)
+        out.wrote(work.path(FileKind.LIVE_PLAN))
+    work.wrote(FileKind.DECISIONS)
+    done = work.finish()
     out.say(f"decisions: {log}")
-    out.result({"decisions": len(reports), "changes": len(changed), "log": str(log)})
+    out.result(
+        {
+            "decisions": len(reports), "changes": len(changed), "log": str(log),
+            "plan": str(work.path(FileKind.LIVE_PLAN)) if changed else None,
+            "run": None if done is None else done.name,
+        }
+    )  # fmt: skip
     local.disconnect()
 
 
 def decide(
-    log: Annotated[Path, typer.Option("--from", help="decisions.jsonl")] = Path(
-        "out/decisions.jsonl"
-    ),
+    log: Annotated[
+        Path | None, typer.Option("--from", help="decisions.jsonl; default: the run's")
+    ] = None,
+    run: RunName = None,
     line: Annotated[int | None, number(LINE, help="of the file; default: the last one")] = None,
     policy: Annotated[
         str | None,
@@ -166,6 +194,7 @@ def decide(
     out = VerbOutput(as_json)
     if output is not None:
         check_output(output)
+    log = RunWork(out, run).read(FileKind.DECISIONS, log, "--from")
     read = read_decision(log, line)
     given, logged = read.logged.given, read.logged.decision
     named = given.options.policy
@@ -199,6 +228,24 @@ def decide(
     )
     if differences:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _keep(work: RunWork, plan: Plan) -> None:
+    """Write the plan that the loop has put in force now."""
+    work.save(FileKind.LIVE_PLAN, plan.save)
+    work.wrote(FileKind.DECISIONS)
+    work.finish()
+
+
+def _refuse_another_plan(
+    work: RunWork, plan: Plan, file: Path, given: Path | None, now: PlanInForce
+) -> None:
+    """Raise `ClusterError` where neither the plan of `file` is in force nor the last one of a loop
+    of the same run."""
+    if given is None and work.run is not None and work.has(FileKind.LIVE_PLAN):
+        last = Plan.load(work.run.checked(FileKind.LIVE_PLAN))
+        plan = last if last.digest == now.plan.digest else plan
+    refuse_not_in_force(work, plan, file, given, now)
 
 
 def _change_policy(season_s: float | None, periods: int, look_s: float) -> ChangePolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,13 +27,16 @@ from serving.cli import (
     plan_verbs,
     problem_verbs,
     profile_verb,
+    report_verb,
     run_verbs,
+    runs_verb,
     simulate_verb,
     trace_verbs,
     train_verb,
     zoo_verbs,
 )
 from serving.cli.exits import exit_code_of
+from serving.cli.run_work import COMMAND
 from serving.logs.file import OpenLog
 
 __all__ = ["app", "main", "run"]
@@ -54,6 +58,8 @@ for verb in (
     *logs_verb.VERBS,
     *plan_verbs.VERBS,
     *run_verbs.VERBS,
+    *report_verb.VERBS,
+    *runs_verb.VERBS,
     *compare_verb.VERBS,
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
@@ -90,6 +96,7 @@ def run(arguments: Sequence[str]) -> int:
 
     A fault of input or system ends in one line on stderr (`serving.cli.exits`).
     """
+    COMMAND.set(shlex.join(["testbed", *arguments]))
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
         return exit_code_of(lambda: _invoke(arguments), as_json="--json" in arguments)

@@ -12,12 +12,20 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cluster.errors import InputError
 from cluster.writable import try_writing
 from serving.errors import OutputError
 
-__all__ = ["check_folder", "check_output", "save_result"]
+__all__ = ["LooseOutput", "check_folder", "check_output", "save_result"]
+
+LooseOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="a file of your own instead of one in the run"),
+]
 
 
 def check_output(path: Path, option: str = "--output") -> None:

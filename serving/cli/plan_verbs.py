@@ -12,7 +12,6 @@ from rich.table import Table
 from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
-from cluster.specs import SPECS
 from planner.certificate import Status
 from planner.client_accuracy import Objective
 from planner.evaluate import Evaluation
@@ -25,13 +24,16 @@ from planner.policies import DEFAULT, Options, find_policy, list_policies, solve
 from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import SolverName
+from profiling.profile import digest_of
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
 from serving.cli.inputs import (
     DemandFile,
     Json,
+    NewRun,
     ProfilesFile,
     Routes,
+    RunName,
     TopologyFile,
     load_setting,
     naming_plan,
@@ -39,9 +41,11 @@ from serving.cli.inputs import (
     state_problem,
 )
 from serving.cli.options import GAP, OVERRUN, PHASE, SEED, SHARE, THREADS, TIME_LIMIT_S, number
-from serving.cli.output import check_output, save_result
+from serving.cli.output import LooseOutput, check_output
+from serving.cli.run_work import RunWork
 from serving.replan.first_plan import with_homes_for_queues
 from serving.routing.routes import RoutingMode
+from serving.runs.manifest import FileKind
 
 __all__ = ["VERBS"]
 
@@ -56,11 +60,12 @@ NAMES: dict[Objective, str] = {
 
 def plan(
     policy: Annotated[str, typer.Option(help="see --list; or package.module:function")] = DEFAULT,
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: DemandFile = SPECS / "demo-demand.yaml",
+    profiles: ProfilesFile = None,
+    demand: DemandFile = None,
     topology: TopologyFile = None,
     problem: Annotated[
-        Path | None, typer.Option(help="plan this problem.json instead of measured files")
+        Path | None,
+        typer.Option(help="plan this problem.json, or the run's drawn one, not measured files"),
     ] = None,
     phase: Annotated[int, number(PHASE, help="phase of the demand, from 0")] = 0,
     fill: Annotated[
@@ -97,7 +102,8 @@ def plan(
     max_watts: MaxWatts = None,
     joule_price: JoulePrice = None,
     routing: Routes = RoutingMode.SHARES,
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/plan.json"),
+    run: NewRun = None,
+    output: LooseOutput = None,
     list_: Annotated[bool, typer.Option("--list", help="list the policies and stop")] = False,
     as_json: Json = False,
 ) -> None:
@@ -112,10 +118,11 @@ def plan(
         fill=fill, time_limit_s=time_limit, gap=gap, seed=seed, threads=threads, solver=solver,
         overrun="default" if overrun is None else overrun or None, objective=objective,
     )  # fmt: skip
-    check_output(output)
-    beside = output.with_name("problem.json")
-    if output.resolve() == (problem or beside).resolve():
-        raise InputError(f"--output: {output} is the file of the problem; name another")
+    if output is not None:
+        check_output(output)
+        beside = output.with_name("problem.json")
+        if output.resolve() == (problem or beside).resolve():
+            raise InputError(f"--output: {output} is the file of the problem; name another")
     find_policy(policy)
     if solver == "gurobi":
         import_extra("gurobipy", "gurobi", "--solver gurobi")
@@ -135,13 +142,24 @@ def plan(
             f"--routing {routing}: what routers draw that follow their queues is in no plan; leave "
             "out --busy-watts"
         )
+    work = RunWork(out, run, begins=True)
     setting = None
-    if problem is not None:
+    drawn = profiles is None and work.has(FileKind.PROBLEM) and not work.has(FileKind.PROFILES)
+    if problem is not None or drawn:
+        problem = work.read(FileKind.PROBLEM, problem, "--problem")
         stated = Problem.load(problem)
+        if demand is not None:
+            raise InputError(
+                f"--demand: a problem states its load; leave out {demand}, or plan measured files"
+            )
     else:
-        check_output(beside)
-        setting = load_setting(topology, profiles).with_deadlines(Demand.load(demand).deadlines_s)
+        hierarchy = work.read_topology(topology)
+        setting = load_setting(hierarchy, work.read(FileKind.PROFILES, profiles, "--profiles"))
+        demand = work.read_demand(demand)
+        setting = setting.with_deadlines(Demand.load(demand).deadlines_s)
         stated = state_problem(setting, demand, phase)
+    outputs = (FileKind.PLAN, FileKind.PROBLEM) if problem is None else (FileKind.PLAN,)
+    output = work.writes(outputs, output)
     if by_queues and stated.asks_together:
         raise InputError(
             f"--routing {routing}: requests for several tasks keep to their shares; leave it "
@@ -153,16 +171,20 @@ def plan(
     options = replace(options, energy=energy)
     with out.busy(f"planning with {policy}"):
         solution = solve(stated, policy, options)
-        if setting is not None and by_queues:
+        if setting is not None and demand is not None and by_queues:
             chosen = pick_phase(demand, phase)
             solution = with_homes_for_queues(setting, chosen, solution, options)
     mean = None
     if objective != "mean":
         with out.busy("planning for the mean accuracy, to compare"):
             mean = solve(stated, policy, replace(options, objective="mean")).evaluation
-    if problem is None:
-        save_result(stated.save, beside)
-    save_result(solution.plan.save, output)
+    made = solution.plan
+    if setting is not None:
+        known = digest_of(setting.profiles.profiles)
+        made = made.model_copy(update={"profiles_digest": known})
+        work.save(FileKind.PROBLEM, stated.save)
+    work.save(FileKind.PLAN, made.save, also=outputs[1:])
+    done = work.finish()
     _show_solution(out, solution)
     _note_other_solver(out, solver, solution)
     _note_gap(out, gap, time_limit, solution)
@@ -194,6 +216,8 @@ def plan(
     out.result(
         {
             "policy": policy,
+            "plan": str(output),
+            "run": None if done is None else done.name,
             "status": str(certificate.status),
             "objective": certificate.objective,
             "upper_bound": certificate.upper_bound,
@@ -208,17 +232,28 @@ def plan(
 
 
 def evaluate(
-    plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
-    problem: Annotated[Path, typer.Option(help="problem.json")] = Path("out/problem.json"),
+    plan: Annotated[
+        Path | None, typer.Argument(help="plan.json; default: the run's", show_default=False)
+    ] = None,
+    problem: Annotated[Path | None, typer.Option(help="problem.json; default: the run's")] = None,
+    run: RunName = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute allowed")] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Check a plan against every constraint, independently of any solver. Exit 3 if one fails."""
     out = VerbOutput(as_json)
+    work = RunWork(out, run)
+    plan = work.read(FileKind.PLAN, plan, "an argument")
     checked = Plan.load(plan)
+    problem = work.read(FileKind.PROBLEM, problem, "--problem")
     stated = Problem.load(problem)
     with naming_plan(plan, f"{problem}, or --problem names its own"):
         found = evaluate_plan(stated, checked, fill=fill)
+    if checked.problem_digest != stated.digest:
+        raise InputError(
+            f"{plan}: this plan was made for another problem than {problem}; name its own with "
+            "--problem, or make a plan for this one with `testbed plan --problem`"
+        )
     _show_evaluation(out, found)
     violations = found.violations()
     for violation in violations:
@@ -260,7 +295,10 @@ def _note_gap(out: VerbOutput, wanted: float, limit_s: float, solution: Solution
             "`--policy exact` closes the gap where the problem is small enough for it"
         )
     else:
-        why = "the solver's tolerances end there"
+        why = (
+            "the program that it solves holds windows (F11) only from below; `--policy certified` "
+            "bounds them closer"
+        )
     out.say(
         f"[yellow]note[/]: --gap {wanted:g} asks for {100 * wanted:.3g} %, "
         f"{100 * found.gap:.3g} % was reached: {why}"

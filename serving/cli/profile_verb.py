@@ -18,9 +18,9 @@ from profiling.freshness import refuse_partial, refuse_stale
 from profiling.profile import Profiles
 from profiling.sampling import SamplingRule
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json, models_of
+from serving.cli.inputs import Json, NewRun, models_of
 from serving.cli.options import PROFILE_S, SHARE, number
-from serving.cli.output import check_output, save_result
+from serving.cli.output import LooseOutput, check_output
 from serving.cli.profile_output import (
     cost_table,
     drift_table,
@@ -29,6 +29,8 @@ from serving.cli.profile_output import (
     part_table,
     shares_in_words,
 )
+from serving.cli.run_work import RunWork
+from serving.runs.manifest import FileKind
 
 __all__ = ["VERBS"]
 
@@ -36,7 +38,7 @@ RULE = SamplingRule()
 
 
 def profile(
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/profiles.json"),
+    output: LooseOutput = None,
     benchmark: Annotated[str, typer.Option(help="models trained on this benchmark")] = "rooms",
     model: Annotated[list[str] | None, typer.Option(help="these models instead; repeat")] = None,
     seconds: Annotated[
@@ -50,8 +52,11 @@ def profile(
     ] = False,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="measure a sample of --output again; code 3 if it drifted"),
+        typer.Option(
+            "--verify", help="measure a sample of the run's, or of --output, again; code 3: drifted"
+        ),
     ] = False,
+    run: NewRun = None,
     as_json: Json = False,
 ) -> None:
     """Measure a benchmark's models on the nodes of the running cluster.
@@ -60,12 +65,16 @@ def profile(
     """
     out = VerbOutput(as_json)
     rule = SamplingRule(width=width, budget_s=seconds)
+    work = RunWork(out, run, begins=not verify)
     if verify:
-        _verify(out, output, rule)
+        _verify(out, work.read(FileKind.PROFILES, output, "--output"), rule)
         return
-    check_output(output)
+    if output is not None:
+        check_output(output)
     cards = tuple(find_model(name) for name in model) if model else models_of(benchmark)
     state = local.connect()
+    work.note_topology(state.topology, measured=True)
+    output = work.writes((FileKind.PROFILES,), output)
     from serving.deploy.profile_nodes import profile_cluster
 
     begun, begun_s = datetime.now(UTC), time.perf_counter()
@@ -74,7 +83,8 @@ def profile(
         profiles = profile_cluster(
             state.topology, cards, rule=rule, kept=kept_folder(), fresh=fresh, on_progress=advance
         )
-    save_result(profiles.save, output)
+    work.save(FileKind.PROFILES, profiles.save)
+    done = work.finish()
     local.disconnect()
     spent_s = time.perf_counter() - begun_s
     _tell(out, state.topology, profiles, begun_at)
@@ -83,6 +93,7 @@ def profile(
     out.result(
         {
             "profiles": str(output),
+            "run": None if done is None else done.name,
             "models": len(cards),
             "measured": len(profiles.measured),
             "kept": len([each for each in profiles.measured if each.taken_at < begun_at]),

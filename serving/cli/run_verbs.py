@@ -1,20 +1,27 @@
-"""Verbs of the running system: deploy, drive, report."""
+"""Verbs of the running system: deploy, drive."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.demand import Demand, Phase
+from cluster.demand import Phase, RatesQps
 from cluster.errors import InputError
 from cluster.providers import local
 from cluster.providers.state import ClusterError, ClusterState, state_path
-from cluster.specs import SPECS
 from planner.plan import Plan
 from serving.cli.audit_output import tell_audit
+from serving.cli.belonging import (
+    phase_of_plan,
+    plan_in_force,
+    refuse_not_in_force,
+    refuse_other_problem,
+    serving_setting,
+)
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import (
     DemandFile,
@@ -24,42 +31,37 @@ from serving.cli.inputs import (
     PlannedDemand,
     ProfilesFile,
     Routes,
+    RunName,
     Seed,
     Spill,
     check_class_names,
     check_events,
     check_hardware,
     load_labelled,
-    load_setting,
+    naming_demand,
     naming_plan,
-    pick_phase,
     pick_traffic,
-    planned_phase,
-    state_problem,
 )
 from serving.cli.options import AUDITED, DURATION_S, PHASE, number
-from serving.cli.output import check_folder, check_output, save_result
+from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
-from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
+from serving.cli.run_work import RunWork
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
 from serving.replan.loop_state import loop_process
-from serving.report.examples import Gallery, pick_examples
-from serving.report.placement import build_placement
-from serving.report.regret import regret_of
-from serving.report.write import write_report
+from serving.report.examples import pick_examples
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
+from serving.runs.manifest import FileKind
 from serving.setting.setting import Setting
 from serving.traffic.local_faults import timeline_beside
-from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import build_schedule
 from serving.traffic.summary import say_measured, summarise_run
-from serving.verdicts.verdict import failed
 
 if TYPE_CHECKING:
+    from serving.deploy.assignment_record import PlanInForce
     from serving.deploy.fleet import Fleet
     from serving.traffic.session import Run
 
@@ -69,10 +71,13 @@ PROMETHEUS = Path("out/prometheus")
 
 
 def deploy(
-    plan: Annotated[Path, typer.Argument(help="plan.json")] = Path("out/plan.json"),
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: DemandFile = SPECS / "demo-demand.yaml",
-    phase: Annotated[int, number(PHASE, help="phase of the demand the plan was made for")] = 0,
+    plan: Annotated[
+        Path | None, typer.Argument(help="plan.json; default: the run's", show_default=False)
+    ] = None,
+    profiles: ProfilesFile = None,
+    demand: PlannedDemand = None,
+    phase: Annotated[int, number(PHASE, help="of the demand named with --demand")] = 0,
+    run: RunName = None,
     listen: Annotated[
         str | None, typer.Option(help="address of the doors; beyond loopback they need a token")
     ] = None,
@@ -97,14 +102,20 @@ def deploy(
     out = VerbOutput(as_json)
     check_folder(PROMETHEUS, "targets for Prometheus")
     door = read_door(listen, token_file, access_log)
+    work = RunWork(out, run)
+    plan = work.read(FileKind.PLAN, plan, "an argument")
     wanted = Plan.load(plan)
-    setting = load_setting(None, profiles).with_deadlines(Demand.load(demand).deadlines_s)
-    check_hardware(setting, profiles)
-    with naming_plan(plan, f"phase {phase} of {demand}"):
-        refuse_broken_budgets(state_problem(setting, demand, phase), wanted)
+    setting = serving_setting(work, profiles).with_deadlines(wanted.deadlines_s)
+    check_hardware(setting, work.read(FileKind.PROFILES, profiles, "--profiles"))
+    load, words = phase_of_plan(work, wanted, plan, demand, phase)
+    with naming_plan(plan, words):
+        with naming_demand(demand) if demand is not None else nullcontext():
+            stated = setting.problem(load)
+        refuse_broken_budgets(stated, wanted)
+    refuse_other_problem(wanted, plan, stated, setting, demand)
     fleet = running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
     with out.busy("loading models and routing", changes=True):
-        change = fleet.apply(wanted, setting, pick_phase(demand, phase), routing=routing)
+        change = fleet.apply(wanted, setting, load, routing=routing)
     urls = fleet.urls()
     out.say(
         f"plan version {change.version} is in force after {change.total_s:.1f} s; "
@@ -131,8 +142,8 @@ def deploy(
 
 
 def drive(
-    demand: DemandFile = SPECS / "demo-demand.yaml",
-    plan: PlanFile = Path("out/plan.json"),
+    demand: DemandFile = None,
+    plan: PlanFile = None,
     phase: Annotated[int | None, number(PHASE, help="of the demand, from 0")] = 0,
     duration: Annotated[
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
@@ -147,7 +158,8 @@ def drive(
     audit: Annotated[
         int, number(AUDITED, help="answers that are asked for once more, offline, and compared")
     ] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/measurements.parquet"),
+    run: RunName = None,
+    output: LooseOutput = None,
     as_json: Json = False,
 ) -> None:
     """Send labelled traffic through the clients' doors and score what comes back.
@@ -156,15 +168,23 @@ def drive(
     With --audit, ends with code 3 if an answer is not the one that its model gives offline.
     """
     out = VerbOutput(as_json)
-    pictures = output.with_name("gallery.json") if output.name else output
-    check_output(output)
-    check_output(pictures)
-    wanted = Plan.load(plan)
+    if output is not None:
+        check_output(output)
+    work = RunWork(out, run)
+    file = work.read(FileKind.PLAN, plan, "--plan")
+    wanted = Plan.load(file)
+    demand = work.read_demand(demand, FileKind.TRAFFIC)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     check_class_names(demand, phases, wanted)
     state = local.connect()
     check_events(demand, state.topology)
     fleet = running_fleet(state)
+    _say_other_load(out, wanted, demand, phases[0])
+    wanted = _driven_plan(out, work, wanted, file, plan, plan_in_force(fleet))
+    output = work.writes(
+        (FileKind.MEASUREMENTS, FileKind.GALLERY), output,
+        drops=(FileKind.TRAFFIC, FileKind.DRIVEN_PLAN),
+    )  # fmt: skip
     beside = timeline_beside(timeline, state, fleet, find_loop)
     from serving.traffic.session import run_traffic
 
@@ -185,18 +205,25 @@ def drive(
         )  # fmt: skip
         local.disconnect()
         return
-    run = send(phases, seed)
-    save_result(run.measurements.save, output)
-    save_result(pick_examples(run.schedule, run.records, labelled).save, pictures)
-    measured = summarise_run(run.measurements)
+    driven = send(phases, seed)
+    work.save(FileKind.MEASUREMENTS, driven.measurements.save)
+    pictures = pick_examples(driven.schedule, driven.records, labelled)
+    work.save(FileKind.GALLERY, pictures.save, also=(FileKind.MEASUREMENTS,))
+    done = work.finish()
+    measured = summarise_run(driven.measurements)
     out.say(say_measured(measured))
     out.wrote(output)
-    audited = tell_audit(out, run, labelled, audit, seed) if audit else []
+    audited = tell_audit(out, driven, labelled, audit, seed) if audit else []
     told = {"audit": [row.model_dump() for row in audited]} if audit else {}
-    out.result({**measured.model_dump(mode="json"), **told})
+    out.result(
+        {
+            **measured.model_dump(mode="json"), **told, "measurements": str(output),
+            "run": None if done is None else done.name,
+        }
+    )  # fmt: skip
     local.disconnect()
-    if run.beside_fault:
-        raise ServingError(f"the timeline of {demand} broke off: {run.beside_fault}")
+    if driven.beside_fault:
+        raise ServingError(f"the timeline of {demand} broke off: {driven.beside_fault}")
     if measured.errors:
         raise ServingError(
             f"{measured.errors} of {measured.queries} queries failed; `testbed logs --level "
@@ -206,66 +233,36 @@ def drive(
         raise typer.Exit(ExitCode.NOT_MET)
 
 
-def report(
-    plan: PlanFile = Path("out/plan.json"),
-    measurements: Annotated[Path, typer.Option(help="measurements.parquet")] = Path(
-        "out/measurements.parquet"
-    ),
-    profiles: ProfilesFile = Path("out/profiles.json"),
-    demand: PlannedDemand = None,
-    routing: Routes = RoutingMode.SHARES,
-    strict: Strict = False,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder")] = Path("out/report"),
-    as_json: Json = False,
-) -> None:
-    """Write what the plan promised beside what came back: report.json and report.html."""
-    out = VerbOutput(as_json)
-    check_folder(output)
-    setting = load_setting(None, profiles)
-    rows = Measurements.load(measurements)
-    wanted = Plan.load(plan)
-    setting = setting.with_deadlines(wanted.deadlines_s)
-    gallery = measurements.with_name("gallery.json")
-    measured = summarise_run(rows)
-    regret = regret_of(rows, setting)
-    phase = planned_phase(wanted, plan, demand)
-    placement = build_placement(setting.topology, wanted, phase, setting.profiles)
-    from serving.verdicts.judge import PlannedFor, judge_run
+def _driven_plan(
+    out: VerbOutput, work: RunWork, plan: Plan, file: Path, given: Path | None, now: PlanInForce
+) -> Plan:
+    """The plan that traffic is driven under: that of `file`, or the one that the live loop of the
+    run has put in force since. Raises `ClusterError` where another one is in force."""
+    if given is None and work.run is not None and work.has(FileKind.LIVE_PLAN):
+        live = Plan.load(work.run.checked(FileKind.LIVE_PLAN))
+        if live.digest == now.plan.digest != plan.digest:
+            out.say(f"the live loop has put its plan of {live.policy} in force; it is driven under")
+            work.note_document(FileKind.DRIVEN_PLAN, live)
+            return live
+    refuse_not_in_force(work, plan, file, given, now)
+    return plan
 
-    with out.busy("simulating the same queries"):
-        verdicts = judge_run(rows, PlannedFor(setting, wanted, phase, routing))
-    examples = Gallery.load(gallery) if gallery.exists() else None
 
-    def write(folder: Path) -> None:
-        write_report(
-            folder,
-            wanted,
-            rows,
-            command="testbed report",
-            topology=setting.topology.name,
-            placement=placement,
-            gallery=examples,
-            regret=regret,
-            verdicts=verdicts,
-        )
+def _say_other_load(out: VerbOutput, plan: Plan, demand: Path, first: Phase) -> None:
+    """Say so where the first phase that is driven is not the load that the plan was made for."""
+    bursts = any(process.kind != "poisson" for process in first.arrivals.values())
+    same = _asked(first.rates_qps) == _asked(plan.load_qps) and first.bundles == plan.bundles
+    if plan.load_qps and (not same or (bursts and not plan.dispersion)):
+        out.say(f"note: the plan was made for another load than the first phase of {demand}")
 
-    save_result(write, output)
-    out.say(say_measured(measured))
-    if regret is not None:
-        out.say(
-            f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
-            f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
-        )
-    tell_verdicts(out, verdicts)
-    out.wrote(output / "report.json", output / "report.html")
-    out.result(
-        {
-            "report": str(output / "report.json"),
-            "page": str(output / "report.html"),
-            "failed": [verdict.model_dump(mode="json") for verdict in failed(verdicts)],
-        }
-    )
-    end_strictly(verdicts, strict)
+
+def _asked(rates_qps: RatesQps) -> RatesQps:
+    """Without what nobody asks."""
+    asked = {
+        client: {task: qps for task, qps in rates.items() if qps > 0}
+        for client, rates in rates_qps.items()
+    }
+    return {client: rates for client, rates in asked.items() if rates}
 
 
 def running_fleet(state: ClusterState) -> Fleet:
@@ -321,4 +318,4 @@ def running_or_launched(
         )
 
 
-VERBS = (deploy, drive, report)
+VERBS = (deploy, drive)

@@ -10,15 +10,16 @@ import typer
 
 from cluster.demand import Demand, Phase
 from cluster.errors import InputError
-from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
+from serving.cli.belonging import planned_problem, refuse_other_plan
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     Json,
     PlanFile,
     ProfilesFile,
     Routes,
+    RunName,
     Seed,
     Spill,
     TopologyFile,
@@ -30,10 +31,12 @@ from serving.cli.inputs import (
     planned_phase,
 )
 from serving.cli.options import DURATION_S, PHASE, REPETITIONS, number
-from serving.cli.output import check_output, save_result
+from serving.cli.output import LooseOutput, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
+from serving.cli.run_work import RunWork
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
 from serving.routing.routes import RoutingMode
+from serving.runs.manifest import FileKind
 from serving.traffic.measurement import Measurements
 from serving.traffic.replayed import schedule_of
 from serving.traffic.summary import say_measured, summarise_run
@@ -47,10 +50,13 @@ __all__ = ["VERBS"]
 def simulate(
     demand: Annotated[
         Path | None,
-        typer.Option(help="demand YAML; default: the demo's, with --against what plan.json states"),
+        typer.Option(
+            help="demand YAML; default: the run's, or the demo's; with --against or --measured "
+            "what plan.json states"
+        ),
     ] = None,
-    plan: PlanFile = Path("out/plan.json"),
-    profiles: ProfilesFile = Path("out/profiles.json"),
+    plan: PlanFile = None,
+    profiles: ProfilesFile = None,
     topology: TopologyFile = None,
     phase: Annotated[int | None, number(PHASE, help="of the demand, from 0; default: all")] = None,
     duration: Annotated[
@@ -71,8 +77,12 @@ def simulate(
         Path | None,
         typer.Option(help="measurements.parquet: send its queries, and judge each prediction"),
     ] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="as --against the measurements of the run")
+    ] = False,
+    run: RunName = None,
     strict: Strict = False,
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("out/simulated.parquet"),
+    output: LooseOutput = None,
     as_json: Json = False,
 ) -> None:
     """What `drive` would measure under a plan, in simulated time: no cluster, no pictures.
@@ -86,33 +96,44 @@ def simulate(
     from serving.simulation.simulate import simulate as simulate_run
 
     out = VerbOutput(as_json)
-    check_output(output)
+    if output is not None:
+        check_output(output)
+    work = RunWork(out, run)
+    plan = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(plan)
-    setting = load_setting(topology, profiles).with_deadlines(wanted.deadlines_s)
-    if strict and against is None:
-        raise InputError("--strict judges a run; name it with --against")
-    if against is not None:
+    profiles = work.read(FileKind.PROFILES, profiles, "--profiles")
+    setting = load_setting(work.read_topology(topology), profiles)
+    setting = setting.with_deadlines(wanted.deadlines_s)
+    if strict and against is None and not measured:
+        raise InputError("--strict judges a run; name it with --against or --measured")
+    if against is not None or measured:
         if find_peak or phase is not None or duration is not None or runs > 1:
             raise InputError(
-                "--against sends what was measured; leave out --find-peak, --phase, --duration and "
-                "--runs"
+                "--against and --measured send what was measured; leave out --find-peak, --phase, "
+                "--duration and --runs"
             )
         from serving.verdicts.judge import PlannedFor
 
-        planned = PlannedFor(setting, wanted, planned_phase(wanted, plan, demand), routing)
+        load = planned_phase(wanted, plan, demand)
+        planned_problem(setting, wanted, plan, load, demand)
         events: Sequence[TimelineEvent] = ()
         if demand is not None:
             check_events(demand, setting.topology)
             events = Demand.load(demand).timeline
+        against = work.read(FileKind.MEASUREMENTS, against, "--against")
         rows = Measurements.load(against)
-        _compare(out, rows, planned, events, spill, output, strict)
+        refuse_other_plan(rows, against, wanted, plan)
+        output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
+        planned = PlannedFor(setting, wanted, load, routing)
+        _compare(out, rows, planned, events, spill, work, strict)
         return
-    demand = demand or SPECS / "demo-demand.yaml"
+    demand = work.read_demand(demand, FileKind.SIMULATED_DEMAND)
     check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     check_class_names(demand, phases, wanted)
+    output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
 
-    def run(asked: Sequence[Phase], chosen: int) -> Measurements:
+    def simulated(asked: Sequence[Phase], chosen: int) -> Measurements:
         with naming_demand(demand):
             return simulate_run(
                 setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill,
@@ -123,27 +144,29 @@ def simulate(
         if runs > 1:
             raise InputError("--find-peak has its own --seeds; leave out --runs")
         tell_peak(
-            out, run, phases,
+            out, simulated, phases,
             seed=seed, share=share, within_s=within, seeds=seeds, tolerance=tolerance,
         )  # fmt: skip
         return
     if runs == 1:
         with out.busy("simulating"):
-            measurements = run(phases, seed)
+            rows = simulated(phases, seed)
     else:
         with out.busy(f"simulating {runs} runs"), naming_demand(demand):
             several = simulate_runs(
                 setting, wanted, phases, range(seed, seed + runs), timeline=timeline,
                 spill_over=spill, routing=routing,
             )  # fmt: skip
-        measurements = Measurements.pooled(several)
-        accuracies = [summarise_run(rows).accuracy for rows in several]
+        rows = Measurements.pooled(several)
+        accuracies = [summarise_run(each).accuracy for each in several]
         out.say(f"accuracy by run: {min(accuracies):.3f} to {max(accuracies):.3f}")
-    save_result(measurements.save, output)
-    measured = summarise_run(measurements)
-    out.say(say_measured(measured))
+    work.save(FileKind.SIMULATED, rows.save)
+    done = work.finish()
+    summary = summarise_run(rows)
+    out.say(say_measured(summary))
     out.wrote(output)
-    out.result(measured.model_dump(mode="json"))
+    name = None if done is None else done.name
+    out.result({**summary.model_dump(mode="json"), "simulated": str(output), "run": name})
 
 
 def _compare(
@@ -152,7 +175,7 @@ def _compare(
     planned: PlannedFor,
     timeline: Sequence[TimelineEvent],
     spill: bool,
-    output: Path,
+    work: RunWork,
     strict: bool,
 ) -> None:
     """Simulate the queries of `measured`, and say which of its figures were predicted."""
@@ -166,12 +189,19 @@ def _compare(
             timeline=timeline,
         )  # fmt: skip
         verdicts = judge_run(measured, planned, simulated)
-    save_result(simulated.save, output)
+    work.save(FileKind.SIMULATED, simulated.save)
+    output = work.path(FileKind.SIMULATED)
+    done = work.finish()
     out.say(f"measured: {say_measured(summarise_run(measured))}")
     out.say(f"simulated: {say_measured(summarise_run(simulated))}")
     tell_verdicts(out, verdicts)
     out.wrote(output)
-    out.result({"verdicts": [verdict.model_dump(mode="json") for verdict in verdicts]})
+    out.result(
+        {
+            "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
+            "simulated": str(output), "run": None if done is None else done.name,
+        }
+    )  # fmt: skip
     end_strictly(verdicts, strict)
 
 

@@ -17,6 +17,7 @@ from serving.deploy.assignment_record import (
     ChangeRecord,
     DoorPorts,
     LeaseRecord,
+    PlanInForce,
 )
 from serving.deploy.lease import PLAN_CHANGE, Lease, LeaseTable
 from serving.errors import PlanChangeConflictError
@@ -93,21 +94,27 @@ class AssignmentStore:
         owner: str,
         assignments: Mapping[str, Assignment],
         if_abandoned: Mapping[str, Assignment] | None,
+        in_force: PlanInForce | None = None,
     ) -> None:
         """Replace what the named nodes are told, in a change by `owner`; see `ChangeRecord`. With
-        None the change is complete.
+        None the change is complete. `in_force` is the plan that all nodes follow then, or once they
+        were told what is left for an abandoned change; None if that is not known.
 
         Raises `PlanChangeConflictError` if `owner` does not hold the lease any more.
         """
         self._end_abandoned()
         self._refuse_others(owner)
         told = [assignment.version for assignment in assignments.values()]
+        version = max(self._record.version, *told, 0)
+        change = None
+        if if_abandoned is not None:
+            left = dict(if_abandoned)
+            change = ChangeRecord(owner=owner, if_abandoned=left, in_force=in_force)
         self._keep(
-            version=max(self._record.version, *told, 0),
+            version=version,
             nodes={**self._record.nodes, **assignments},
-            change=None
-            if if_abandoned is None
-            else ChangeRecord(owner=owner, if_abandoned=dict(if_abandoned)),
+            change=change,
+            in_force=_as_version(in_force, version) if change is None else None,
         )
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease:
@@ -159,7 +166,12 @@ class AssignmentStore:
             change.owner, version,
         )  # fmt: skip
         told = with_version(change.if_abandoned, version)
-        self._keep(version=version, nodes={**self._record.nodes, **told}, change=None)
+        self._keep(
+            version=version,
+            nodes={**self._record.nodes, **told},
+            change=None,
+            in_force=_as_version(change.in_force, version),
+        )
 
     def _keep_leases(self) -> None:
         leases = {
@@ -175,3 +187,10 @@ class AssignmentStore:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record.save(self._path, mode=0o600, durable=True)
         self._record = record
+
+
+def _as_version(in_force: PlanInForce | None, version: int) -> PlanInForce | None:
+    if in_force is None:
+        return None
+    plan = in_force.plan.model_copy(update={"version": version})
+    return in_force.model_copy(update={"plan": plan})

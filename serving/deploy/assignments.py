@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from cluster.providers.state import ClusterError
-from serving.deploy.assignment_record import AssignmentRecord, DoorPorts
+from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
 from serving.deploy.lease import Lease
 from serving.rollout.assignment import Assignment
@@ -70,9 +70,10 @@ class AssignmentsClient:
         owner: str,
         assignments: Mapping[str, Assignment],
         if_abandoned: Mapping[str, Assignment] | None,
+        in_force: PlanInForce | None = None,
     ) -> None:
         """See `AssignmentStore.assign`."""
-        _answer(self._actor.assign.remote(owner, assignments, if_abandoned))
+        _answer(self._actor.assign.remote(owner, assignments, if_abandoned, in_force))
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease:
         """See `LeaseStore`."""

@@ -26,6 +26,7 @@ from planner.plan import Plan
 from profiling.emulation import check_running, emulated_profiles
 from profiling.profile import Profiles
 from serving.blocking import run_blocking
+from serving.deploy.assignment_record import PlanInForce, plan_followed
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
@@ -43,7 +44,7 @@ from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.refuges import QueueRouting, Refuges, refuges_of
-from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
+from serving.rollout.transition import Assignments, ClusterFacts, PlanTransition, no_step
 from serving.rollout.ways_in_time import ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -182,6 +183,11 @@ class Fleet:
             for name, endpoint in self.endpoints().items()
         }
 
+    def in_force(self) -> PlanInForce | None:
+        """The plan that the nodes follow; None where none was deployed, and in the middle of a
+        change of plan."""
+        return find_assignments().record().in_force
+
     def snapshots(self, without: Collection[str] = ()) -> dict[str, NodeSnapshot]:
         """Counters of every node but those of `without`."""
         asked = {name: node for name, node in self._nodes.items() if name not in without}
@@ -303,12 +309,18 @@ class Fleet:
         record = await asyncio.to_thread(store.begin_change, owner, expected_version)
         nodes = {name: node for name, node in self._nodes.items() if name not in without}
         known = {name: told for name, told in record.nodes.items() if name in nodes}
+        new = PlanInForce(plan=plan, routing=routing)
+
+        async def write(told: Assignments, ahead: Assignments | None) -> None:
+            followed = plan_followed(record, ahead, new, undoing=change.undoing)
+            await asyncio.to_thread(store.assign, owner, told, ahead, followed)
+
         change = PlanTransition(
             nodes,
             known,
             record.version,
             ClusterFacts.of(self.topology, setting.model_bytes).without(without),
-            lambda told, ahead: asyncio.to_thread(store.assign, owner, told, ahead),
+            write,
             on_step,
         )
         queues = QueueRouting.of(routing, setting.accuracy)

@@ -1,7 +1,7 @@
 """Experiments on the system, simulated or live: what policies make of loads and faults that move.
 
 Each `run(out_dir, setting, ...)` writes a CSV and a figure, as those of `planner.experiments` do.
-`runs` says where the runs take place (`serving.runs`).
+`runs` says where the runs take place (`serving.experiment_runs`).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from cluster.arrivals import ReplayArrivals
 from cluster.demand import EVERY_CLIENT, Demand
 from cluster.specs import SPECS
 from planner.experiments.study import Progress
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cluster.timeline import LinkSlowdown, NodeSlowdown, TimelineEvent
 from planner.experiments.study import Progress
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]

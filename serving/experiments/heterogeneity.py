@@ -15,9 +15,9 @@ from cluster.specs import SPECS
 from cluster.topology import Node, Topology
 from planner.experiments.study import Progress, compared
 from profiling.emulation import profiles_on
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import RUN_S
 from serving.experiments.planned_once import run_planned_once
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["run", "with_slower_clients"]

@@ -17,6 +17,7 @@ from cluster.timeline import TimelineEvent
 from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.policies import Options, solve
 from planner.programs.clairvoyant import Health
+from serving.experiment_runs.request import SIMULATED, RunRequest, Runs
 from serving.experiments.figures import FROZEN, draw_policies
 from serving.experiments.health import health_of
 from serving.experiments.oracle import oracle_policy
@@ -29,7 +30,6 @@ from serving.replan.change_policy import (
 from serving.replan.decision_input import DecisionOptions
 from serving.replan.options import ReplanOptions
 from serving.report.regret import PERIOD_S, regret_of
-from serving.runs.request import SIMULATED, RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.simulation.simulate import IMAGES

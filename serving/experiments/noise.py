@@ -12,8 +12,8 @@ from pydantic import ByteSize
 
 from cluster.demand import Phase
 from planner.experiments.study import Progress
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import LiveCase, demo_phases, run_live
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run", "with_wrong_bandwidths", "with_wrong_rates", "with_wrong_setups"]

@@ -13,10 +13,10 @@ import numpy as np
 from cluster.demand import Phase
 from planner.experiments.study import Case, Progress, Row, Study, run_study
 from planner.policies import Options, solve
+from serving.experiment_runs.request import RunRequest, Runs
 from serving.experiments.figures import draw_points, values_of
 from serving.experiments.intervals import Interval, mean_interval
 from serving.experiments.live_study import figures_of
-from serving.runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun
 from serving.traffic.summary import summarise_run

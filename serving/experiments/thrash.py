@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from planner.experiments.study import Progress
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import WITH_FORECAST, LiveCase, demo_phases, run_live
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["cases", "run"]

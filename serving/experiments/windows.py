@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planner.experiments.study import Progress, compared
+from serving.experiment_runs.request import SIMULATED, Runs
 from serving.experiments.live_study import RUN_S, demo_phases
 from serving.experiments.planned_once import run_planned_once
-from serving.runs.request import SIMULATED, Runs
 from serving.setting.setting import Setting
 
 __all__ = ["run", "with_window"]

@@ -13,12 +13,14 @@ from typing import Any
 from pydantic import Field
 from rich.table import Table
 
-from cluster.document import FrozenModel
+from cluster.document import Document, FrozenModel
+from cluster.provenance import Provenance
 from planner.certificate import Certificate, EvaluationSummary
 from serving.traffic.summary import LatencyS, RunSummary
 
 __all__ = [
-    "PairedDifference", "PolicyRow", "comparison_rows", "comparison_table", "policy_row", "rank",
+    "Comparison", "PairedDifference", "PolicyRow", "comparison_rows", "comparison_table",
+    "policy_row", "rank",
 ]  # fmt: skip
 
 
@@ -58,6 +60,18 @@ class PolicyRow(FrozenModel):
     errors: int
     to_best: PairedDifference | None = None
     """absent for the most accurate policy, and where it was not worked out"""
+
+
+class Comparison(Document):
+    """`comparison.json`: several policies on the same traffic, and where the rows of each are."""
+
+    policies: tuple[PolicyRow, ...]
+    """the best first"""
+    measurements: dict[str, str] = Field(
+        description="policy -> its measurements, from the folder of this file"
+    )
+    repetitions: int = Field(ge=1, description="runs of each policy, whose rows are pooled")
+    provenance: Provenance
 
 
 def policy_row(

@@ -16,6 +16,7 @@ from cluster.document import Document, FrozenModel
 from serving.system import Outcome
 from serving.traffic.driver import Record
 from serving.traffic.images import LabelledImages
+from serving.traffic.measurement import Measurements
 from serving.traffic.schedule import Schedule
 
 __all__ = ["Example", "Gallery", "pick_examples"]
@@ -50,6 +51,19 @@ class Gallery(Document):
     def tasks(self) -> tuple[str, ...]:
         """Tasks shown, in order of first appearance."""
         return tuple(dict.fromkeys(example.task for example in self.examples))
+
+    def belongs_to(self, rows: Measurements) -> bool:
+        """Whether each example is an answer of the run with these rows."""
+        known = set(
+            zip(
+                rows.task.tolist(), rows.client.tolist(), rows.node.tolist(), rows.model.tolist(),
+                rows.latency_s.tolist(), rows.score.tolist(), strict=True,
+            )
+        )  # fmt: skip
+        return all(
+            (each.task, each.client, each.node, each.model, each.latency_s, each.score) in known
+            for each in self.examples
+        )
 
 
 def render_answer(task: str, array: NDArray[Any]) -> NDArray[np.uint8]:

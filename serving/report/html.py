@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cluster.document import write_atomically
 from serving.report.compare import rank
 from serving.report.comparison_figures import (
     draw_live,
@@ -27,7 +26,7 @@ from serving.traffic.measurement import Measurements
 from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
 from serving.verdicts.verdict import Verdict
 
-__all__ = ["Page", "render_page", "write_page"]
+__all__ = ["Page", "render_page"]
 
 _FOLDER = Path(__file__).parent
 
@@ -44,11 +43,6 @@ class Page:
     streams: tuple[StreamRow, ...] = ()
     planned_with: str = ""
     """how much of the budgets the plan was allowed"""
-
-
-def write_page(page: Page, path: str | Path) -> Path:
-    """Render and write atomically; returns the path written."""
-    return write_atomically(Path(path), render_page(page))
 
 
 def render_page(page: Page) -> str:

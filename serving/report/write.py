@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.document import write_together
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from planner.plan import Plan
 from serving.report.compare import PolicyRow
 from serving.report.examples import Gallery
-from serving.report.html import Page, write_page
+from serving.report.html import Page, render_page
 from serving.report.live import LiveComparison
 from serving.report.placement import Placement
 from serving.report.regret import Regret
@@ -37,8 +38,8 @@ def write_report(
     regret: Regret | None = None,
     verdicts: Sequence[Verdict] | None = None,
 ) -> Report:
-    """Write `report.json` and `report.html` into `folder`. Raises `InputError` for a plan that
-    carries no prediction or certificate (one that was written by hand)."""
+    """Write `report.json` and `report.html` into `folder`, both or neither. Raises `InputError` for
+    a plan that carries no prediction or certificate (one that was written by hand)."""
     if plan.predicted is None or plan.certificate is None:
         raise InputError("the plan carries no prediction; make it with `testbed plan`")
     report = build_report(
@@ -57,12 +58,13 @@ def write_report(
         verdicts=verdicts,
     )
     folder = Path(folder)
-    report.save(folder / "report.json")
-    page = Page(
-        report, measurements, topology, placement, gallery,
-        stream_rows(plan, measurements), _planned_with(plan),
+    page = render_page(
+        Page(
+            report, measurements, topology, placement, gallery,
+            stream_rows(plan, measurements), _planned_with(plan),
+        )
     )  # fmt: skip
-    write_page(page, folder / "report.html")
+    write_together({folder / "report.json": report.as_text(".json"), folder / "report.html": page})
     return report
 
 

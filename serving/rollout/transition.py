@@ -36,7 +36,7 @@ from serving.rollout.stages import (
 )
 from serving.routing.routes import RouteTable
 
-__all__ = ["ClusterFacts", "PlanTransition", "Write", "no_step"]
+__all__ = ["Assignments", "ClusterFacts", "PlanTransition", "Write", "no_step"]
 
 NO_ROUTES = RouteTable(0, {})
 LOOK_TIMEOUT_S = 10.0
@@ -106,6 +106,8 @@ class PlanTransition:
         self._facts = facts
         self._write = write
         self._on_step = on_step
+        self.undoing = False
+        """whether the change broke off, so that what is written leads back"""
 
     async def run(
         self,
@@ -189,6 +191,7 @@ class PlanTransition:
 
     async def _undo(self, error: Exception) -> PlanChangeError:
         """Lead the nodes back to the assignments of before; what there is to be told of it."""
+        self.undoing = True
         why = f"the change of plan broke off: {_in_one_line(error)}"
         try:
             now, tables = await self._look()

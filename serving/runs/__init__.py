@@ -1,1 +1,1 @@
-"""Runs of the system for experiments: what is asked for, in simulated time or on a cluster."""
+"""Runs: folders of files that belong together, each with a manifest that says how."""

@@ -122,6 +122,8 @@ def simulate_schedule(
         driven.schedule,
         driven.records,
         policy=plan.policy,
+        plan_digest=plan.digest,
+        profiles_digest=plan.profiles_digest,
         plan_version=plan.version,
         provenance=collect_provenance("testbed.simulate", seed=seed),
         bounds_s=bounds_by_tier(driven.records),

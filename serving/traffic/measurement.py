@@ -70,6 +70,12 @@ class MeasurementRun(FrozenModel):
     schema_version: int = Field(default=_SCHEMA_VERSION, ge=1, le=_SCHEMA_VERSION)
     policy: str
     plan_version: int = Field(description="version of the plan at the start of the run")
+    plan_digest: str | None = Field(
+        default=None, description="of the plan in force at the start; older files lack it"
+    )
+    profiles_digest: str | None = Field(
+        default=None, description="of the profiles that this plan was made from, if it says"
+    )
     duration_s: float = Field(gt=0)
     phase_starts_s: tuple[float, ...] = (0.0,)
     bounds_s: dict[str, float] = Field(
@@ -282,6 +288,8 @@ def build_measurements(
     policy: str,
     plan_version: int,
     provenance: Provenance,
+    plan_digest: str | None = None,
+    profiles_digest: str | None = None,
     bounds_s: Mapping[str, float] | None = None,
     windows_s: Mapping[str, float] | None = None,
     deadlines_s: Mapping[str, float] | None = None,
@@ -294,6 +302,8 @@ def build_measurements(
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
+        plan_digest=plan_digest,
+        profiles_digest=profiles_digest,
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
         bounds_s=dict(bounds_s or {}),

@@ -67,6 +67,8 @@ def run_traffic(
         driven.schedule,
         scored,
         policy=plan.policy,
+        plan_digest=plan.digest,
+        profiles_digest=plan.profiles_digest,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
         use=use_between(before, after, host),
         bounds_s=bounds_by_tier(driven.records),

@@ -50,7 +50,7 @@ class Case:
 
     def run(self, scenario: Scenario[T]) -> T:
         if self.kind == "simulated":
-            profiles = Profiles.load(self.bench.folder / "out/profiles.json")
+            profiles = Profiles.load(self.bench.file("profiles.json"))
             system = SimulatedSystem(
                 self.topology, self.plan, profiled_latency(profiles), query_bytes_of(list_models())
             )
@@ -81,7 +81,7 @@ def case(request: pytest.FixtureRequest, walked: Testbed) -> Case:
         assert deployed.returncode == 0, deployed.stderr
     return Case(
         request.param,
-        Plan.load(walked.folder / "out/plan.json"),
+        Plan.load(walked.file("plan.json")),
         Topology.load(ROOT / "cluster/specs/demo.yaml"),
         list(load_images([Rooms("test")], 4).bodies),
         walked,

@@ -16,6 +16,8 @@ from support.testbed_process import Testbed
 pytestmark = pytest.mark.cluster
 
 SCRIPT = """
+import sys
+
 from cluster.demand import Demand
 from cluster.providers import local
 from cluster.specs import SPECS
@@ -28,7 +30,7 @@ from serving.setting.setting import Setting
 state = local.connect()
 from serving.deploy.fleet import Fleet
 
-profiles = Profiles.load("out/profiles.json")
+profiles = Profiles.load(sys.argv[1])
 names = {entry.model for entry in profiles.profiles}
 cards = tuple(card for card in list_models() if card.name in names)
 setting = Setting(state.topology, cards, profiles)
@@ -42,7 +44,7 @@ except BudgetError as error:
 
 def over_budget(walked: Testbed) -> Path:
     """The plan that is in force, with every model of the zoo on one client."""
-    plan = Plan.load(walked.folder / "out/plan.json")
+    plan = Plan.load(walked.file("plan.json"))
     everything = tuple(sorted({name for models in plan.onloading.values() for name in models}))
     crowded = dict.fromkeys(plan.onloading, everything)
     path = walked.folder / "out/over.json"
@@ -67,7 +69,7 @@ def test_neither_the_command_line_nor_a_script_deploys_what_breaks_a_budget(
     assert " breaks F4 at " in deployed.stderr
     assert len(deployed.stderr.splitlines()) == 1
     script = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", SCRIPT, str(walked.file("profiles.json"))],
         cwd=walked.folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TESTBED_STATE_DIR": walked.state},
         capture_output=True, text=True, timeout=120, check=False,

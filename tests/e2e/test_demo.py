@@ -10,6 +10,8 @@ import pytest
 from planner.plan import Plan
 from profiling.profile import Profiles
 from serving.report.report import Report
+from serving.runs.manifest import FileKind
+from support.run_files import newest_run
 from support.testbed_process import Testbed
 
 pytestmark = pytest.mark.cluster
@@ -27,7 +29,7 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(
     walked: Testbed, tmp_path: Path, profiled_before: bool
 ) -> None:
     testbed = Testbed(tmp_path)
-    measured = walked.folder / "out" / "profiles.json"
+    measured = walked.file("profiles.json")
     options = ["--profiles", str(measured)] if profiled_before else []
     done = testbed.run(
         "demo", "--duration", "2", "--out", "demo", "--json", *options, timeout_s=420
@@ -51,4 +53,10 @@ def test_the_demo_runs_from_up_to_report_and_cleans_up(
     plan = Plan.load(testbed.folder / "demo" / "plan.json")
     assert plan.certificate == report.certificate
     assert (testbed.folder / "demo" / "report.html").stat().st_size > 50_000
+    kept = newest_run(testbed.folder)
+    assert {kind for kind in FileKind if kept.has(kind) and kept.checked(kind).exists()} >= {
+        FileKind.TOPOLOGY, FileKind.PROFILES, FileKind.DEMAND, FileKind.PROBLEM, FileKind.PLAN,
+        FileKind.MEASUREMENTS, FileKind.GALLERY, FileKind.REPORT,
+    }  # fmt: skip
+    assert testbed.run("evaluate").returncode == 0
     assert testbed.processes() == []

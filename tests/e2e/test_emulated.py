@@ -55,12 +55,12 @@ def test_an_emulated_node_is_four_times_slower_and_answers_as_others_do(tmp_path
         run("plan", "--policy", policy, "--demand", "demand.yaml")
         run("deploy", "--demand", "demand.yaml")
         run("drive", "--demand", "demand.yaml", "--images", "20")
-        return Measurements.load(tmp_path / "out/measurements.parquet")
+        return Measurements.load(bench.file("measurements.parquet"))
 
     try:
         run("up", "topology.yaml")
         run("profile", "--model", MODEL)
-        found = Profiles.load(tmp_path / "out/profiles.json")
+        found = Profiles.load(bench.file("profiles.json"))
         here, edge = found.find("client-0", MODEL), found.find("edge-0", MODEL)
         assert here is not None
         assert edge is not None
@@ -70,7 +70,7 @@ def test_an_emulated_node_is_four_times_slower_and_answers_as_others_do(tmp_path
         report = run("report", "--demand", "demand.yaml")
         after = bench.nodes()
         # Profiles of another device are refused by name, and change nothing.
-        data = json.loads((tmp_path / "out/profiles.json").read_text())
+        data = json.loads(bench.file("profiles.json").read_text())
         for entry in data["profiles"]:
             entry.pop("emulated", None)
         (tmp_path / "foreign.json").write_text(json.dumps(data))

@@ -17,12 +17,12 @@ from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
 from planner.policies import Options, solve
 from profiling.emulation import profiles_on
+from serving.experiment_runs.on_cluster import ClusterRuns
+from serving.experiment_runs.request import RunRequest
 from serving.experiments import windows
 from serving.replan.options import ReplanOptions
 from serving.report.regret import regret_of
 from serving.routing.routes import RoutingMode
-from serving.runs.on_cluster import ClusterRuns
-from serving.runs.request import RunRequest
 from serving.setting.setting import Setting
 from serving.system import Outcome
 from serving.traffic.images import load_images

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.specs import SPECS
 from models.benchmarks.rooms import Rooms
 from serving.client.client import Client
 from serving.traffic.images import load_images
@@ -56,10 +57,10 @@ def test_the_pages_model_is_profiled_planned_and_served(
         run("up", "own.yaml")
         run("profile", "--model", "my-depth", "--model", "rooms-small-depth")
         run("plan", "--demand", "demand.yaml", "--policy", "all-local")
-        other = bench.run("deploy")
+        other = bench.run("deploy", "--demand", str(SPECS / "demo-demand.yaml"))
         assert other.returncode == 2
         assert "demo-demand.yaml: rates_qps.client-0.segmentation: unknown" in other.stderr
-        run("deploy", "--demand", "demand.yaml")
+        run("deploy")
         nodes = {node["node"]: node for node in run("status")["nodes"]}
         assert nodes["client-0"]["models"] == ["my-depth"]
         picture = load_images([Rooms("test")], 1).bodies[0]

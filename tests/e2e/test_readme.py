@@ -16,10 +16,14 @@ from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
 from planner.problem import Problem
 from profiling.profile import Profiles
+from serving.report.compare import Comparison
 from serving.report.report import Report
+from serving.runs.find import list_runs
+from serving.runs.manifest import FileKind
 from serving.traffic.images import load_images
 from serving.traffic.measurement import Measurements
 from support.paths import ROOT
+from support.run_files import newest_run
 from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
@@ -34,20 +38,34 @@ class TestWalk:
     """After every command of the README but `down`."""
 
     def test_every_stage_left_its_file(self, walked: Testbed) -> None:
-        out = walked.folder / "out"
-        profiles = Profiles.load(out / "profiles.json")
+        run = newest_run(walked.folder)
+        assert [each.name for each in list_runs(walked.folder / "out/runs")] == [run.name]
+        profiles = Profiles.load(run.checked(FileKind.PROFILES))
         assert {profile.node for profile in profiles.profiles} == {
             "client-0", "client-1", "client-2", "edge-0", "cloud",
         }  # fmt: skip
-        plan = Plan.load(out / "plan.json")
+        plan = Plan.load(run.checked(FileKind.PLAN))
         assert plan.certificate is not None
         assert plan.certificate.objective <= plan.certificate.upper_bound + 1e-9
-        assert plan.problem_digest == Problem.load(out / "problem.json").digest
-        assert (out / "report" / "report.html").read_text().startswith("<!doctype html")
+        assert plan.problem_digest == Problem.load(run.checked(FileKind.PROBLEM)).digest
+        page = run.checked(FileKind.REPORT).with_name("report.html")
+        assert page.read_text().startswith("<!doctype html")
+        compared = Comparison.load(run.checked(FileKind.COMPARISON))
+        assert {row.policy for row in compared.policies} == {"certified", "baj3o"}
+        assert run.has(FileKind.DECISIONS)
+        assert run.has(FileKind.GALLERY)
+
+    def test_the_plan_of_the_run_is_in_force_again_after_the_comparison(
+        self, walked: Testbed
+    ) -> None:
+        said = walked.done["compare"].stdout
+        assert "the plan of certified is in force again" in " ".join(said.split())
+        told = walked.done["status"].stdout
+        assert f"of run {newest_run(walked.folder).name}, as version" in " ".join(told.split())
 
     def test_every_query_was_answered_or_refused_and_scored(self, walked: Testbed) -> None:
-        rows = Measurements.load(walked.folder / "out" / "measurements.parquet")
-        report = Report.load(walked.folder / "out" / "report" / "report.json")
+        rows = Measurements.load(walked.file("measurements.parquet"))
+        report = Report.load(walked.file("report/report.json"))
         assert len(rows) > 200
         assert report.measured.errors == 0
         assert report.measured.answered + report.measured.shed == len(rows)
@@ -103,8 +121,8 @@ class TestWalk:
         assert "Traceback" not in second.stderr + refused.stderr
 
     def test_a_plan_that_breaks_a_budget_is_found_out(self, walked: Testbed) -> None:
-        plan = json.loads((walked.folder / "out/plan.json").read_text())
-        models = Problem.load(walked.folder / "out/problem.json").models
+        plan = json.loads(walked.file("plan.json").read_text())
+        models = Problem.load(walked.file("problem.json")).models
         plan["onloading"]["client-2"] = list(models)
         (walked.folder / "greedy.json").write_text(json.dumps(plan))
         found = walked.run("evaluate", "greedy.json", "--json")

@@ -48,7 +48,7 @@ def test_a_client_of_two_edges_is_served_by_both_and_by_one_when_the_other_dies(
         run("profile", *(word for model in MODELS for word in ("--model", model)))
         run("plan", "--demand", DEMAND, "--policy", "certified")
         run("deploy", "--demand", DEMAND)
-        plan = Plan.load(tmp_path / "out/plan.json")
+        plan = Plan.load(bench.file("plan.json"))
         taken: dict[str, float] = defaultdict(float)
         for route in plan.routes:
             if route.client == "client-0" and route.tier != "client":

@@ -52,7 +52,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
             ("profile", "--seconds", "0.05"),
             ("plan", "--policy", "all-edge", "--output", "out/other.json"),
             ("plan", "--policy", "baj3o", "--output", "out/plan.json"),
-            ("deploy",),
+            ("deploy", "out/plan.json"),
         ):
             done = found.run(*command, timeout_s=900.0)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from planner.plan import Plan, Route, TierName
+from serving.deploy.assignment_record import PlanInForce, plan_followed
 from serving.deploy.assignment_store import AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE
 from serving.errors import RefusedError
@@ -22,7 +23,7 @@ from serving.rollout.execute import OnStep, RolloutReport
 from serving.rollout.mend import mend
 from serving.rollout.stages import MemoryBudgets, route_tables
 from serving.rollout.transition import ClusterFacts, PlanTransition, no_step
-from serving.routing.routes import RouteTable
+from serving.routing.routes import RouteTable, RoutingMode
 from support.node_fakes import ABOVE, TASKS, FakeRuntime, Servers, hierarchy, image
 
 __all__ = [
@@ -118,11 +119,13 @@ class Cluster:
     ) -> RolloutReport:
         assert self.store.acquire(PLAN_CHANGE, owner, 15.0).owner == owner
         record = self.store.begin_change(owner)
+        new = PlanInForce(plan=plan, routing=RoutingMode.SHARES)
 
         async def write(
             told: Mapping[str, Assignment], ahead: Mapping[str, Assignment] | None
         ) -> None:
-            self.store.assign(owner, told, ahead)
+            followed = plan_followed(record, ahead, new, undoing=change.undoing)
+            self.store.assign(owner, told, ahead, followed)
 
         nodes: dict[str, NodeControl] = {n: c for n, c in self.nodes.items() if n not in without}
         known = {name: told for name, told in record.nodes.items() if name in nodes}
@@ -146,8 +149,8 @@ class Cluster:
         assert told is not None
         await mend(ServerControl(server), told)
 
-    def check(self, plan: Plan) -> None:
-        """The nodes hold `plan`, and are told to."""
+    def check(self, plan: Plan, known: bool = True) -> None:
+        """The nodes hold `plan`, and are told to; and it is `known` to be in force."""
         version = self.store.record().version
         tables = route_tables(plan, version, ("client",))
         for name, server in self.servers.items():
@@ -157,6 +160,11 @@ class Cluster:
             assert self.store.assignment(name) == Assignment(version, models, tables.get(name))
         assert self.servers["client"].table == tables["client"]
         assert self.store.record().change is None
+        in_force = self.store.record().in_force
+        assert (in_force is not None) is known
+        if in_force is None:
+            return
+        assert (in_force.plan.digest, in_force.plan.version) == (plan.digest, version)
 
 
 def make_runtime(model: str) -> FakeRuntime:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from support.paths import ROOT
+from support.run_files import run_file
 
 __all__ = ["ROOT", "Testbed", "commands_of", "readme_blocks"]
 
@@ -44,6 +45,10 @@ class Testbed:
             cwd=self.folder, env=environment, capture_output=True, text=True,
             timeout=timeout_s, check=False,
         )  # fmt: skip
+
+    def file(self, name: str) -> Path:
+        """A file of the newest run."""
+        return run_file(self.folder, name)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """What `testbed status` says of each node."""

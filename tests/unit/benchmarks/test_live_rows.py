@@ -20,8 +20,8 @@ from live_bench import (
 )
 from live_rows import Drives, measure
 from planner.policies import Options, solve
+from serving.experiment_runs.request import RunRequest
 from serving.routing.routes import RoutingMode
-from serving.runs.request import RunRequest
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving_rows import merged

@@ -6,7 +6,7 @@ import pytest
 
 import prediction_rows
 from prediction_rows import Trials, measure, rows_of, spread_rows, traffic
-from serving.runs.request import SIMULATED
+from serving.experiment_runs.request import SIMULATED
 from support.demo_setting import demo_demand, demo_setting
 
 

@@ -15,6 +15,7 @@ from planner.policies.plugins import GROUP
 from serving.cli.main import run
 from support.demo_setting import demo_setting
 from support.paths import ROOT
+from support.run_files import put_run, run_file
 
 PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 RIVAL, *EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
@@ -54,7 +55,7 @@ def test_the_examples_run_and_print_what_they_show(
 def test_the_command_takes_it_from_the_current_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo_setting().profiles.save(folder / "out" / "profiles.json")
+    put_run(folder, demo_setting())
     assert run(["plan", "--policy", NAME]) == 0
     assert f"{NAME}: accuracy 0." in capsys.readouterr().out
     assert run(["evaluate"]) == 0
@@ -69,7 +70,7 @@ def test_the_command_takes_it_from_the_current_folder(
 def test_a_plan_over_budget_ends_with_exit_code_2_and_writes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo_setting().profiles.save(folder / "out" / "profiles.json")
+    put_run(folder, demo_setting())
     with (folder / "mine.py").open("a") as stream:
         stream.write("\n\ndef all(problem, options):\n")
         stream.write("    return {node: problem.models for node in problem.clients}\n")
@@ -80,7 +81,7 @@ def test_a_plan_over_budget_ends_with_exit_code_2_and_writes_nothing(
         r".*\n",
         told,
     )
-    assert not (folder / "out" / "plan.json").exists()
+    assert not run_file(folder, "plan.json").exists()
 
 
 def test_the_lines_for_pyproject_name_our_group() -> None:

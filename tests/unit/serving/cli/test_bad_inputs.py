@@ -18,6 +18,7 @@ from planner.policies import Options, solve
 from serving.cli.main import run
 from support.bad_inputs import BadInput, read_bad_inputs
 from support.demo_setting import demo_demand, demo_setting
+from support.run_files import put_run
 
 CASES = list(read_bad_inputs(Path(__file__).with_name("bad_inputs")))
 
@@ -54,9 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(SPECS / "demo.yaml", folder / "topology.yaml")
     small = ["problem", "sample", "--family", "random", "--edges", "1"]
     assert run([*small, "-o", str(folder / "small.json")]) == 0
-    (folder / "out").mkdir()
-    for name in ("profiles.json", "plan.json", "problem.json"):
-        shutil.copy(folder / name, folder / "out" / name)
+    put_run(folder, setting, plan)
     return folder
 
 

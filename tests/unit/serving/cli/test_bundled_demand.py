@@ -12,6 +12,7 @@ import yaml
 from planner.problem import Problem
 from serving.cli.main import run
 from support.demo_setting import demo_setting
+from support.run_files import put_run, run_file
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Profiles and a demand where the verbs seek them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
-    demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
+    put_run(tmp_path, demo_setting())
     bundle = {"client": "client-0", "tasks": ["segmentation", "depth"], "qps": 4.0}
     rates: dict[str, Any] = {"client-0": {"edges": 1.0}, "client-1": {}}
     phases = [{"duration_s": 20, "rates_qps": rates, "bundles": [bundle]}]
@@ -33,7 +34,7 @@ def test_a_demand_with_bundles_is_planned_and_simulated(
     plan = ["plan", "--demand", "demand.yaml", "--policy", "exact", "--gap", "0.01", "--json"]
     assert run(plan) == 0
     planned = json.loads(capsys.readouterr().out)
-    problem = Problem.load(folder / "out" / "problem.json")
+    problem = Problem.load(run_file(folder, "problem.json"))
     assert problem.asks_together
     assert problem.bundle_load_cb.max() == 4.0
     assert problem.total_load_qps == pytest.approx(9.0)

@@ -13,6 +13,7 @@ from planner.plan import Plan
 from serving.cli.main import run
 from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand, demo_setting
+from support.run_files import put_run
 
 FAST = {"depth": {"fast": {"share": 0.4, "deadline_s": 0.1}}}
 
@@ -21,7 +22,7 @@ FAST = {"depth": {"fast": {"share": 0.4, "deadline_s": 0.1}}}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
-    demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
+    put_run(tmp_path, demo_setting())
     return tmp_path
 
 
@@ -37,7 +38,7 @@ def test_classes_go_from_the_demand_through_the_plan_into_the_figures(
 ) -> None:
     stated = demand("classes.yaml", classes=FAST, deadlines_s={"edges": 0.9})
     assert run(["plan", "--demand", stated]) == 0
-    plan = Plan.load("out/plan.json")
+    plan = Plan.load("out/runs/first/plan.json")
     assert plan.deadlines_s == {"depth@fast": 0.1, "edges": 0.9}
     assert {route.tier for route in plan.routes if route.task == "depth@fast"} == {"client"}
     assert run(["evaluate"]) == 0
@@ -46,9 +47,9 @@ def test_classes_go_from_the_demand_through_the_plan_into_the_figures(
     found = json.loads(capsys.readouterr().out)["by_deadline"]
     assert set(found) == {"depth", "depth@fast", "edges"}
     assert found["depth@fast"]["kept_share"] > 0.5
-    rows = Measurements.load("out/simulated.parquet")
+    rows = Measurements.load("out/runs/first/simulated.parquet")
     assert rows.run.deadlines_s == plan.deadlines_s
-    against = ["simulate", "--against", "out/simulated.parquet", "--demand", stated]
+    against = ["simulate", "--against", "out/runs/first/simulated.parquet", "--demand", stated]
     assert run([*against, "-o", "again.parquet"]) == 0
 
 
@@ -86,4 +87,4 @@ def test_wrong_classes_are_one_line_and_plan_nothing(
     assert run(["plan", "--demand", demand("classes.yaml", **keys)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
-    assert not Path("out/plan.json").exists()
+    assert not Path("out/runs/first/plan.json").exists()

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from serving.cli.main import run
+from serving.runs.manifest import FileKind
 from support.paths import ROOT
+from support.run_files import newest_run
 from support.testbed_process import Testbed, commands_of, readme_blocks
 
 
@@ -40,8 +42,8 @@ def test_a_sampled_problem_is_planned_checked_and_explained(bench: Testbed) -> N
     assert planned.returncode == 0, planned.stderr
     result = json.loads(planned.stdout.splitlines()[-1])
     assert list(result) == [
-        "policy", "status", "objective", "upper_bound", "gap", "iterations", "runtime_s",
-        "maximised", "mean_accuracy", "least_accuracy", "proportional_accuracy",
+        "policy", "plan", "run", "status", "objective", "upper_bound", "gap", "iterations",
+        "runtime_s", "maximised", "mean_accuracy", "least_accuracy", "proportional_accuracy",
     ]  # fmt: skip
     assert 0 < result["objective"] <= result["upper_bound"] + 1e-9
     assert "10 % more buys" in planned.stderr
@@ -59,7 +61,8 @@ def test_the_readmes_commands_without_a_cluster_work(bench: Testbed) -> None:
         assert program == "testbed"
         done = bench.run(*arguments)
         assert done.returncode == 0, f"{arguments}\n{done.stderr}"
-    assert (bench.folder / "out" / "plan.json").exists()
+    drawn = newest_run(bench.folder)
+    assert set(drawn.manifest.files) == {FileKind.PROBLEM, FileKind.PLAN}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_help_names_every_verb_and_brings_neither_ray_nor_torch() -> None:
     )
     for verb in (
         "up", "down", "status", "logs", "profile", "plan", "evaluate", "deploy", "drive", "live",
-        "decide", "report", "compare", "train", "demo", "problem", "experiment",
+        "decide", "report", "compare", "train", "demo", "problem", "experiment", "runs",
     ):  # fmt: skip
         assert f" {verb} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"

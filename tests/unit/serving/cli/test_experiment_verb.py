@@ -20,6 +20,7 @@ from serving.experiments import LIVE_EXPERIMENTS as LIVE
 from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages
 from support.demo_setting import demo_setting
+from support.run_files import put_run
 from support.synthetic_run import images
 
 
@@ -27,7 +28,7 @@ from support.synthetic_run import images
 def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What `bursts`, and `windows --live`, were called with, which run nothing here."""
     monkeypatch.chdir(tmp_path)
-    demo_setting().profiles.save(tmp_path / "out" / "profiles.json")
+    put_run(tmp_path, demo_setting())
     calls: list[dict[str, Any]] = []
 
     def noted(out_dir: Path, setting: Setting, **options: Any) -> Path:

@@ -86,7 +86,7 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(
     [
         (["plan"], "-o"), (["profile"], "-o"), (["drive"], "-o"), (["report"], "-o"),
         (["problem", "sample"], "-o"), (["experiment", "windows"], "-o"), (["demo"], "--out"),
-        (["live"], "--plan"), (["train", "rooms-small-depth"], "--zoo"),
+        (["live"], "--log"), (["train", "rooms-small-depth"], "--zoo"),
         (["zoo", "register", "mine.py"], "--zoo"),
     ],
 )  # fmt: skip

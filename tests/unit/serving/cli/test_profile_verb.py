@@ -23,7 +23,10 @@ from profiling.verify import Drift, find_drift, pick_sample
 from serving.cli.console import ExitCode
 from serving.cli.main import run
 from serving.cli.profile_output import notes_on, shares_in_words
+from serving.runs.manifest import FileKind
+from support.demo_setting import demo_setting
 from support.measured_models import measured_batch, measured_model, measured_profiles
+from support.run_files import newest_run, put_run, run_file
 
 TOPOLOGY = Topology.load(SPECS / "demo.yaml")
 MODULE = "serving.deploy.profile_nodes"
@@ -99,10 +102,27 @@ def test_measurements_are_written_and_shown(
     said = " ".join(capsys.readouterr().out.split())
     for wanted in (
         "rooms-small-depth", "5 to 16", "another node, busy", "1.50", "1.40 to 1.60",
-        "3 of 3 models are as measured before", "3 models in", "wrote out/profiles.json",
+        "3 of 3 models are as measured before", "3 models in", "wrote out/runs/demo-",
     ):  # fmt: skip
         assert wanted in said, wanted
-    assert Profiles.load("out/profiles.json").measured[0].model == MODELS[0]
+    assert Profiles.load(run_file(tmp_path, "profiles.json")).measured[0].model == MODELS[0]
+
+
+def test_profiles_that_a_plan_stands_on_are_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    FakeCluster(monkeypatch)
+    first = put_run(tmp_path, demo_setting(), "all-local")
+    assert run(["profile", "--model", MODELS[0]]) == ExitCode.OK
+    said = " ".join(capsys.readouterr().out.split())
+    assert "since the plan file of run first was made from its profiles file" in said
+    begun = newest_run(tmp_path)
+    assert begun.name != "first"
+    assert begun.manifest.files.keys() == {FileKind.TOPOLOGY, FileKind.PROFILES}
+    assert Profiles.load(first.checked(FileKind.PROFILES)) == demo_setting().profiles
+    assert run(["profile", "--model", MODELS[0], "--run", "first"]) == ExitCode.BAD_INPUT
+    assert run(["profile", "--model", MODELS[0]]) == ExitCode.OK
+    assert newest_run(tmp_path).name == begun.name
 
 
 def test_programs_get_counts(

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from cluster.specs import SPECS
-from planner.policies import solve
 from serving.cli.main import run
 from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand, demo_setting
+from support.run_files import put_run, run_file
 
 
 @pytest.fixture
@@ -25,9 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     setting = demo_setting()
-    setting.profiles.save(tmp_path / "out" / "profiles.json")
-    problem = setting.problem(demo_demand().phases[0])
-    solve(problem, "baj3o").plan.save(tmp_path / "out" / "plan.json")
+    put_run(tmp_path, setting, "baj3o")
     return tmp_path
 
 
@@ -46,7 +44,7 @@ def test_a_demand_of_bursts_is_simulated_from_files(
     found = json.loads(capsys.readouterr().out)
     assert found["errors"] == 0
     assert found["sent"]["total"]["dispersion_1s"] > 5
-    assert len(Measurements.load(folder / "out" / "simulated.parquet")) == found["queries"]
+    assert len(Measurements.load(run_file(folder, "simulated.parquet"))) == found["queries"]
 
 
 def test_several_runs_are_pooled(
@@ -57,10 +55,10 @@ def test_several_runs_are_pooled(
     alone = []
     for seed in ("4", "5"):
         assert run([*asked[:-1], seed]) == 0
-        alone.append(Measurements.load(folder / "out" / "simulated.parquet"))
+        alone.append(Measurements.load(run_file(folder, "simulated.parquet")))
     assert run([*asked, "--runs", "2"]) == 0
     assert "accuracy by run: 0." in capsys.readouterr().out
-    pooled = Measurements.load(folder / "out" / "simulated.parquet")
+    pooled = Measurements.load(run_file(folder, "simulated.parquet"))
     np.testing.assert_array_equal(pooled.score, np.concatenate([r.score for r in alone]))
     assert pooled.run.duration_s == 16.0
     assert run([*asked, "--runs", "2", "--find-peak"]) == 2
@@ -79,7 +77,7 @@ def test_the_peak_is_found_with_its_interval(
     assert found["share_in_time"] >= 0.9
     assert found["rate_qps"] == pytest.approx(60 * found["factor"], rel=0.15)
     assert {trial["holds"] for trial in found["trials"]} == {True, False}
-    assert not (folder / "out" / "simulated.parquet").exists()
+    assert not run_file(folder, "simulated.parquet").exists()
 
 
 def test_a_bound_that_no_load_keeps_ends_with_exit_code_3(
@@ -118,7 +116,7 @@ def test_a_timeline_that_cannot_be_is_one_line_and_writes_nothing(
     assert run(["simulate", "--demand", demand(folder, timeline=timeline)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
-    assert not (folder / "out" / "simulated.parquet").exists()
+    assert not run_file(folder, "simulated.parquet").exists()
 
 
 def test_an_event_is_refused_by_its_file_and_its_number_there(
@@ -165,7 +163,10 @@ def test_a_prediction_that_fails_ends_with_exit_code_4_if_that_was_asked_for(
         (["--against", "gone.parquet"], "gone.parquet: No such file"),
         (["--against", "measured.parquet", "--find-peak"], "leave out --find-peak"),
         (["--against", "measured.parquet", "--phase", "0"], "leave out --find-peak, --phase"),
-        (["--against", "other.parquet"], "under a plan of 'random', and this one is of 'baj3o'"),
+        (
+            ["--against", "other.parquet"],
+            "other.parquet: it was measured under a plan of random",
+        ),
         (["--against", "strange.parquet"], "the queries name 'client-9'"),
     ],
 )
@@ -175,7 +176,7 @@ def test_a_run_that_cannot_be_judged_is_one_line_and_writes_nothing(
     path = demand(folder)
     assert run(["simulate", "--demand", path, "-o", "measured.parquet"]) == 0
     rows = Measurements.load("measured.parquet")
-    run_of = rows.run.model_copy(update={"policy": "random"})
+    run_of = rows.run.model_copy(update={"policy": "random", "plan_digest": "0" * 32})
     replace(rows, run=run_of).save("other.parquet")
     renamed = np.where(rows.client == "client-0", "client-9", rows.client)
     replace(rows, client=renamed).save("strange.parquet")
@@ -183,4 +184,4 @@ def test_a_run_that_cannot_be_judged_is_one_line_and_writes_nothing(
     assert run(["simulate", "--demand", path, *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
-    assert not (folder / "out" / "simulated.parquet").exists()
+    assert not run_file(folder, "simulated.parquet").exists()

@@ -63,7 +63,7 @@ def test_what_was_asked_for_and_ran_needs_no_word(
     monkeypatch.setattr(choose, "solve_gurobi", solve_gurobi)
     assert plan("exact", "gurobi").solver == "Gurobi"
     assert plan("exact", "highs").solver == "HiGHS"
-    assert "note" not in capsys.readouterr().out
+    assert "note: --solver" not in capsys.readouterr().out
 
 
 def test_without_gurobi_nothing_is_begun(

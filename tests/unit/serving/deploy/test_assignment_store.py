@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.document import DocumentError
-from serving.deploy.assignment_record import DoorPorts
+from planner.plan import Plan
+from serving.deploy.assignment_record import DoorPorts, PlanInForce
 from serving.deploy.assignment_store import FILE, AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE, Lease
 from serving.errors import PlanChangeConflictError
@@ -226,3 +227,36 @@ def test_a_device_that_is_taken_away_is_lost_to_every_process_that_starts_until_
     store.switch_device("edge", False)
     store.switch_device("edge", False)
     assert not store.device_is_lost("edge")
+
+
+def in_force(policy: str, version: int) -> PlanInForce:
+    plan = Plan(version=version, problem_digest="0", policy=policy, onloading={}, routes=())
+    return PlanInForce(plan=plan, routing=RoutingMode.PENALTY)
+
+
+def test_the_plan_in_force_is_kept_and_is_none_while_it_changes(
+    store: AssignmentStore, tmp_path: Path, clock: Clock
+) -> None:
+    assert store.record().in_force is None
+    store.acquire(PLAN_CHANGE, "a", 15.0)
+    store.assign("a", BETWEEN, OLDER, None)
+    assert store.record().in_force is None
+    store.assign("a", TOLD, None, in_force("baj3o", 1))
+    store.release(PLAN_CHANGE, "a")
+    kept = AssignmentStore(tmp_path, clock).record().in_force
+    assert kept == in_force("baj3o", 3)  # the version that the nodes were told
+    assert kept.plan.digest == in_force("baj3o", 7).plan.digest
+    store.acquire(PLAN_CHANGE, "b", 15.0)
+    store.assign("b", BETWEEN, TOLD, kept)
+    assert store.record().in_force is None
+
+
+@pytest.mark.parametrize("policy", ["before", "new"])
+def test_after_a_change_whose_process_was_killed_the_plan_that_it_left_is_in_force(
+    store: AssignmentStore, clock: Clock, policy: str
+) -> None:
+    tell(store, OLDER)
+    store.acquire(PLAN_CHANGE, "a", 15.0)
+    store.assign("a", BETWEEN, OLDER if policy == "before" else TOLD, in_force(policy, 2))
+    clock.now_s += 16.0
+    assert store.record().in_force == in_force(policy, 4)

@@ -14,6 +14,8 @@ from cluster.demand import Phase
 from cluster.timeline import check_order, check_timeline
 from planner.experiments import EXPERIMENTS as PLANNED
 from planner.experiments.study import Row
+from serving.experiment_runs import request as carried_out
+from serving.experiment_runs.request import SIMULATED, RunRequest, Runs
 from serving.experiments import (
     EXPERIMENTS,
     LIVE_EXPERIMENTS,
@@ -29,8 +31,6 @@ from serving.experiments import (
     windows,
 )
 from serving.experiments.live_study import POLICIES, LiveCase, measure_case, policy_of
-from serving.runs import request as carried_out
-from serving.runs.request import SIMULATED, RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulated_faults import SimulatedFaults

@@ -26,8 +26,10 @@ from planner.plan import Plan
 from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from profiling.profile import Profiles
+from serving.report.compare import Comparison
 from serving.report.examples import Gallery
 from serving.report.report import Report
+from serving.runs.manifest import Manifest
 from serving.traffic.measurement import SCHEMA, MeasurementRun, Measurements
 from serving.traffic.schedule import build_schedule
 from support.paths import ROOT
@@ -42,6 +44,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "plan.json": Plan,
     "report.json": Report,
     "gallery.json": Gallery,
+    "manifest.json": Manifest,
 }
 FRAGMENTS = ("arrivals", "timeline", "deadline classes")
 
@@ -90,10 +93,14 @@ def test_each_example_is_read_and_written_by_its_class(name: str, tmp_path: Path
     assert DOCUMENTS[name].load(document.save(tmp_path / name)) == document
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "Model card"])
+SECTIONS = {"manifest.json": "Runs"}
+OTHERS: dict[str, type[Document]] = {"Model card": ModelCard, "comparison.json": Comparison}
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *OTHERS])
 def test_each_key_is_explained(name: str) -> None:
-    cls = DOCUMENTS.get(name, ModelCard)
-    missing = keys(cls) - words(section(name)) - words(PAGE.split("\n## ")[0])
+    cls = {**DOCUMENTS, **OTHERS}[name]
+    missing = keys(cls) - words(section(SECTIONS.get(name, name))) - words(PAGE.split("\n## ")[0])
     assert missing == set()
 
 

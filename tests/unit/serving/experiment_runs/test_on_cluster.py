@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cluster.providers.state import ClusterError
-from serving.runs import on_cluster
-from serving.runs.on_cluster import beside_each_other, wait_for_nodes
+from serving.experiment_runs import on_cluster
+from serving.experiment_runs.on_cluster import beside_each_other, wait_for_nodes
 
 
 async def waits(ended: list[str]) -> None:

@@ -1,7 +1,7 @@
 """What a run of an experiment consists of, and who carries it out.
 
-An experiment asks `Runs` for its runs: `SimulatedRuns`, or `serving.runs.on_cluster` with real
-nodes, models and traffic. Both give the same record.
+An experiment asks `Runs` for its runs: `SimulatedRuns`, or those of
+`serving.experiment_runs.on_cluster` with real nodes, models and traffic. Both give the same record.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from cluster.providers.state import ClusterError, ClusterState
 from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import ServingError
+from serving.experiment_runs.request import RunRequest
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.loop import ReplanLoop
 from serving.replan.loop_state import LoopState
@@ -29,7 +30,6 @@ from serving.replan.planning import Planner, Planners
 from serving.replan.replanner import Look
 from serving.rollout.execute import RolloutReport
 from serving.routing.routes import RoutingMode
-from serving.runs.request import RunRequest
 from serving.setting.setting import Setting
 from serving.simulation.live_run import Change, LiveRun
 from serving.traffic.images import LabelledImages

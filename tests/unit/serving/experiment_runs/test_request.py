@@ -6,9 +6,9 @@ import pytest
 
 from cluster.timeline import TimelineEvent
 from planner.policies import Options, solve
+from serving.experiment_runs.request import RunRequest, SimulatedRuns
 from serving.replan.options import ReplanOptions
 from serving.routing.routes import RoutingMode
-from serving.runs.request import RunRequest, SimulatedRuns
 from support.demo_setting import demo_demand, demo_setting
 
 SETTING = demo_setting()
