@@ -214,6 +214,8 @@ def connect() -> ClusterState:
 
     if not ray.is_initialized():
         ray_private.forget_token()
+        # Its warnings are none for people: this thread, for one, is not the one of signals.
+        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             with _from_nowhere(state.temp_dir), _own_signals():
                 within(

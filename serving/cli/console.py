@@ -67,6 +67,11 @@ class VerbOutput:
         if not self._people.is_terminal:  # a log file has no width; tables need some
             self._people.width = LOG_WIDTH
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether people look at a terminal that can show colours."""
+        return self._people.is_terminal
+
     def say(self, words: str) -> None:
         """A line for people, in rich's markup; plain if a name in it is no markup: `[/]`."""
         try:

@@ -16,6 +16,7 @@ import typer
 from cluster.providers.state import log_folder
 from cluster.providers.time_limit import calls_abandoned
 from serving.cli import (
+    ask_verb,
     calibrate_verb,
     cluster_verbs,
     compare_verb,
@@ -60,6 +61,7 @@ for verb in (
     *run_verbs.VERBS,
     *report_verb.VERBS,
     *runs_verb.VERBS,
+    *ask_verb.VERBS,
     *compare_verb.VERBS,
     *simulate_verb.VERBS,
     *live_verbs.VERBS,

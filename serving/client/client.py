@@ -4,12 +4,14 @@
         depth = node.infer("depth", png)                    # a Prediction
         both = node.infer(["depth", "normals"], pixels)     # task -> Prediction
 
-Images are the bytes of a PNG or JPEG, or uint8 arrays (h, w, 3) or (n, h, w, 3). What is not an
-answer is raised as a `ClientError`: of its kinds, only `RefusedHereError` is worth another try.
+Images are the bytes of a PNG or JPEG, the path of such a file, or uint8 arrays (h, w, 3) or
+(n, h, w, 3). What is not an answer is raised as a `ClientError`: of its kinds, only
+`RefusedHereError` is worth another try.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -50,7 +52,7 @@ __all__ = [
     "UnreachableError",
 ]
 
-SentImage = bytes | NDArray[np.uint8]
+SentImage = bytes | str | Path | NDArray[np.uint8]
 Tasks = list[str] | tuple[str, ...]
 READY = "/v2/health/ready"
 

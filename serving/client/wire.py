@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,14 +149,17 @@ class Call:
 
 def infer_call(
     tasks: str | Sequence[str],
-    image: bytes | NDArray[np.uint8],
+    image: bytes | str | Path | NDArray[np.uint8],
     deadline_s: float | None,
     request_id: str,
 ) -> Call:
-    """The request for `tasks` of `image`: a PNG or JPEG, or uint8 (h, w, 3) or (n, h, w, 3).
+    """The request for `tasks` of `image`: a PNG or JPEG, its path, or uint8 (h, w, 3) or
+    (n, h, w, 3).
 
-    Raises `ValueError` for an image of neither kind, or no task.
+    Raises `ValueError` for an image of none of these kinds, a file that cannot be read, or no task.
     """
+    if isinstance(image, str | Path):
+        image = _read(Path(image))
     names = (tasks,) if isinstance(tasks, str) else tuple(dict.fromkeys(tasks))
     if not names or ALL in names:
         raise ValueError(f"expected a task, or a list of tasks by name, got {tasks!r}")
@@ -178,6 +182,13 @@ def infer_call(
     headers["content-type"] = "application/octet-stream"
     headers["inference-header-content-length"] = str(header_bytes)
     return Call(path, body, headers, names)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"image: {path}: {error.strerror or error}") from None
 
 
 def _tensor_body(image: NDArray[np.uint8], outputs: tuple[str, ...]) -> tuple[bytes, int]:

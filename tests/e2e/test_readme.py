@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.benchmarks.rooms import Rooms
 from planner.plan import Plan
@@ -53,6 +54,9 @@ class TestWalk:
         compared = Comparison.load(run.checked(FileKind.COMPARISON))
         assert {row.policy for row in compared.policies} == {"certified", "baj3o"}
         assert run.has(FileKind.DECISIONS)
+        with Image.open(walked.folder / "out/answers/depth.png") as answer:
+            assert answer.width > 3 * answer.height  # the picture, the answer and the true one
+        assert "score" in walked.done["ask"].stdout
         assert run.has(FileKind.GALLERY)
 
     def test_the_plan_of_the_run_is_in_force_again_after_the_comparison(
