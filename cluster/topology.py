@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, ClassVar, Self
@@ -122,12 +123,12 @@ class Topology(Document):
     @model_validator(mode="after")
     def _check(self) -> Self:
         names = [node.name for node in self.nodes]
-        for name in names:
-            if names.count(name) > 1:
+        for name, times in Counter(names).items():
+            if times > 1:
                 raise ValueError(f"node name {name!r} is used twice")
         for position, link in enumerate(self.links):
             for end in (link.source, link.target):
-                if end not in names:
+                if end not in self._index:
                     near = difflib.get_close_matches(end, names, n=1, cutoff=0.4)
                     hint = f"; did you mean {near[0]!r}?" if near else ""
                     raise ValueError(f"links.{position}: no node is named {end!r}{hint}")
@@ -176,6 +177,17 @@ class Topology(Document):
             )
 
     @cached_property
+    def _index(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _uplinks(self) -> dict[str, tuple[Link, ...]]:
+        found: dict[str, list[Link]] = {}
+        for link in self.links:
+            found.setdefault(link.source, []).append(link)
+        return {name: tuple(links) for name, links in found.items()}
+
+    @cached_property
     def clients(self) -> tuple[Node, ...]:
         """Client nodes, in file order."""
         return tuple(node for node in self.nodes if node.tier is Tier.CLIENT)
@@ -197,14 +209,14 @@ class Topology(Document):
 
     def node(self, name: str) -> Node:
         """The node called `name`. Raises `UnknownNameError` listing the valid names."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
+        node = self._index.get(name)
+        if node is not None:
+            return node
         raise UnknownNameError(f"no node {name!r}; nodes: {', '.join(n.name for n in self.nodes)}")
 
     def uplinks(self, name: str) -> tuple[Link, ...]:
         """The links that leave `name` towards the cloud: one for each edge a client reaches."""
-        return tuple(link for link in self.links if link.source == name)
+        return self._uplinks.get(name, ())
 
     def uplink(self, name: str) -> Link:
         """The one link that leaves `name` towards the cloud, as of every edge. Raises `KeyError`

@@ -94,8 +94,8 @@ def build_problem(
         edge_memory_e=np.array([float(node.memory) for node in edges]),
         client_model_bytes_cm=np.array([table[0] for table in client_tables]),
         edge_model_bytes_em=np.array([table[0] for table in edge_tables]),
-        client_compute_c=np.array([_budget(node, profiles) for node in clients]),
-        edge_compute_e=np.array([_budget(node, profiles) for node in edges]),
+        client_compute_c=np.array([node.compute for node in clients]),
+        edge_compute_e=np.array([node.compute for node in edges]),
         window_e=np.array([node.window_s for node in edges]),
         client_setup_cm=np.array([table[1] for table in client_tables]),
         client_marginal_cm=np.array([table[2] for table in client_tables]),
@@ -114,7 +114,7 @@ def build_problem(
             [up.budget_bytes_per_s if len(links) > 1 else np.inf for links in reach for up in links]
         ),
         edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
-        cloud_compute=_budget(cloud, profiles),
+        cloud_compute=cloud.compute,
         deadline_t=np.array([deadline_s.get(task, np.inf) for task in tasks]),
         rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
@@ -140,11 +140,6 @@ def build_problem(
         provenance=profiles.provenance,
     )
     return split_by_class(problem, load_of, deadline_s) if classes else problem
-
-
-def _budget(node: Node, profiles: Profiles) -> float:
-    """beta_n in seconds as they were profiled: what neighbours that compute leave of it."""
-    return node.compute * profiles.compute_share(node.name)
 
 
 def _loads(phase: Phase, clients: Sequence[str], tasks: Sequence[str]) -> dict[str, FloatArray]:

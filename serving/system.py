@@ -6,9 +6,8 @@ answer with `Outcome.SHED` and a reason. `Outcome.ERROR` is a fault of the syste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One image and the task asked of it, or class of one (F20), arriving at one client node."""
 
     client: str
@@ -36,8 +34,7 @@ class Query:
     """seconds from its arrival after which an answer is worth nothing"""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Where an answered query's time went, in seconds, as the serving node measured it."""
 
     queue_s: float = 0.0
@@ -50,8 +47,7 @@ class Timing:
     """time on links, up and down, waiting for bandwidth included"""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back for one query."""
 
     outcome: Outcome

@@ -62,6 +62,7 @@ __all__ = [
     "find_model",
     "list_models",
     "list_policies",
+    "make_environment",
     "sample_problem",
     "simulate",
     "solve",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from serving.report.report import Report
     from serving.report.write import write_report
     from serving.setting.setting import Setting
+    from serving.simulation.environment import make_environment
     from serving.simulation.simulate import simulate
     from serving.traffic.measurement import Measurements
     from serving.traffic.summary import RunSummary, summarise_run
@@ -146,6 +148,7 @@ else:
         "serving.report.report": ("Report",),
         "serving.report.write": ("write_report",),
         "serving.setting.setting": ("Setting",),
+        "serving.simulation.environment": ("make_environment",),
         "serving.simulation.simulate": ("simulate",),
         "serving.traffic.measurement": ("Measurements",),
         "serving.traffic.summary": ("RunSummary", "summarise_run"),

@@ -30,7 +30,7 @@ from serving.cli.inputs import (
     pick_traffic,
     planned_phase,
 )
-from serving.cli.options import DURATION_S, PHASE, number
+from serving.cli.options import DURATION_S, PHASE, REPETITIONS, number
 from serving.cli.output import LooseOutput, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
@@ -63,6 +63,9 @@ def simulate(
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
     ] = None,
     seed: Seed = 1,
+    runs: Annotated[
+        int, number(REPETITIONS, help="so many, of --seed and those after it, on every core")
+    ] = 1,
     spill: Spill = True,
     routing: Routes = RoutingMode.SHARES,
     find_peak: FindPeak = False,
@@ -84,10 +87,12 @@ def simulate(
 ) -> None:
     """What `drive` would measure under a plan, in simulated time: no cluster, no pictures.
 
-    Answers score what their model's card says. With --against the queries are those of a run that
+    Answers score what their model's card says. Rows of several --runs are written as if one run
+    came after the other. With --against the queries are those of a run that
     was measured, at their times, and every figure of it is set beside the one predicted; of
     --demand only the first phase, which the plan was made for, and the timeline count then.
     """
+    from serving.simulation.many_runs import simulate_runs
     from serving.simulation.simulate import simulate as simulate_run
 
     out = VerbOutput(as_json)
@@ -102,10 +107,10 @@ def simulate(
     if strict and against is None and not measured:
         raise InputError("--strict judges a run; name it with --against or --measured")
     if against is not None or measured:
-        if find_peak or phase is not None or duration is not None:
+        if find_peak or phase is not None or duration is not None or runs > 1:
             raise InputError(
-                "--against and --measured send what was measured; leave out --find-peak, --phase "
-                "and --duration"
+                "--against and --measured send what was measured; leave out --find-peak, --phase, "
+                "--duration and --runs"
             )
         from serving.verdicts.judge import PlannedFor
 
@@ -136,13 +141,25 @@ def simulate(
             )  # fmt: skip
 
     if find_peak:
+        if runs > 1:
+            raise InputError("--find-peak has its own --seeds; leave out --runs")
         tell_peak(
             out, simulated, phases,
             seed=seed, share=share, within_s=within, seeds=seeds, tolerance=tolerance,
         )  # fmt: skip
         return
-    with out.busy("simulating"):
-        rows = simulated(phases, seed)
+    if runs == 1:
+        with out.busy("simulating"):
+            rows = simulated(phases, seed)
+    else:
+        with out.busy(f"simulating {runs} runs"), naming_demand(demand):
+            several = simulate_runs(
+                setting, wanted, phases, range(seed, seed + runs), timeline=timeline,
+                spill_over=spill, routing=routing,
+            )  # fmt: skip
+        rows = Measurements.pooled(several)
+        accuracies = [summarise_run(each).accuracy for each in several]
+        out.say(f"accuracy by run: {min(accuracies):.3f} to {max(accuracies):.3f}")
     work.save(FileKind.SIMULATED, rows.save)
     done = work.finish()
     summary = summarise_run(rows)

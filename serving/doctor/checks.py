@@ -26,6 +26,7 @@ EXTRAS = {
     "matplotlib": ("experiments", "`testbed experiment` draws no figures"),
     "statsmodels": ("forecast", "`live --forecast` is not there"),
     "gurobipy": ("gurobi", "integer programs go to HiGHS, which is slower"),
+    "gymnasium": ("gym", "`testbed.make_environment` is not there"),
 }
 """module -> the extra that installs it, and what is missing without it"""
 

@@ -18,7 +18,7 @@ from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.live_run import LiveRun, simulate_live
 
-__all__ = ["SIMULATED", "RunRequest", "Runs", "SimulatedRuns"]
+__all__ = ["PLANNING_S", "SIMULATED", "RunRequest", "Runs", "SimulatedRuns"]
 
 PLANNING_S = 0.5
 """that every simulated decision takes, the same on every machine, so that a run can be repeated"""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from math import inf
 from time import monotonic
@@ -29,6 +30,12 @@ passed over and do not count"""
 AT_ONCE_S = 1e-3
 """a way that refused within this time took nothing of what the next one may take"""
 _log = logging.getLogger(__name__)
+
+
+@lru_cache
+def _known(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """`tasks` as a model knows them, which knows nothing of their classes (F20)."""
+    return tuple(dict.fromkeys(map(base_task, tasks)))
 
 
 class Dispatcher:
@@ -200,10 +207,10 @@ class Dispatcher:
                     raise RefusedError(RefusalReason.NO_WAY, f"{here} has no link to {target.node}")
                 return await uplink.call(asks, image, deadline_s)
             (ask,) = asks
-            # A model knows its tasks, and nothing of their classes (F20).
-            known = tuple(dict.fromkeys(map(base_task, ask.tasks)))
-            found = await self._device.submit_all(target.model, known, image, deadline_s)
-            served = {task: found[base_task(task)] for task in ask.tasks}
+            known = _known(ask.tasks)
+            served = await self._device.submit_all(target.model, known, image, deadline_s)
+            if known != ask.tasks:
+                served = {task: served[base_task(task)] for task in ask.tasks}
         except RefusedError as refusal:
             # Its traceback holds this frame, and with it the picture, for as long as it is kept.
             return [refusal.with_traceback(None)] * len(asks)

@@ -217,10 +217,12 @@ class NodeCore:
         finally:
             self._in_flight[version] -= 1
         spent_s = self._clock() - arrived_s
+        bounds_s = self.config.bounds_s
         answers: dict[str, Routed] = {}
         for ask, reply in zip(asks, replies, strict=True):
-            ways = (ask.target.node, reply.target.node)  # which differ after a detour
-            bound_s = max(self.config.bounds_s.get(node, 0.0) for node in ways)
+            bound_s = bounds_s.get(reply.target.node, 0.0)
+            if ask.target is not reply.target:  # as after a detour
+                bound_s = max(bound_s, bounds_s.get(ask.target.node, 0.0))
             if bound_s > 0:
                 self._dispatcher.answered(reply.target, spent_s, bound_s)
             for task, served in reply.served.items():

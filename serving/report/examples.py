@@ -87,11 +87,11 @@ def pick_examples(
         answered = [
             record
             for record in records
-            if schedule.task_q[record.index] == t
+            if schedule.task_q[record.place] == t
             and record.answer.outcome is Outcome.ANSWERED
             and record.answer.prediction is not None
         ]
-        answered.sort(key=lambda record: (record.score, record.index))
+        answered.sort(key=lambda record: (record.score, record.place))
         places = dict.fromkeys(round(rank * (len(answered) - 1)) for rank in ranks if answered)
         for place in places:
             rank = place / max(1, len(answered) - 1)
@@ -107,13 +107,13 @@ def _example(
     images: LabelledImages,
     render: Callable[[str, NDArray[Any]], NDArray[np.uint8]],
 ) -> Example:
-    image = int(schedule.image_q[record.index])
+    image = int(schedule.image_q[record.place])
     answer, shown = record.answer, base_task(task)
     if answer.prediction is None:
-        raise ValueError(f"query {record.index} has no prediction to show")
+        raise ValueError(f"query {record.place} has no prediction to show")
     return Example(
         task=task,
-        client=schedule.clients[schedule.client_q[record.index]],
+        client=schedule.clients[schedule.client_q[record.place]],
         tier=answer.tier,
         node=answer.node,
         model=answer.model,

@@ -14,23 +14,22 @@ class Process:
     def __init__(self) -> None:
         self._runs = asyncio.Event()
         self._runs.set()
+        self.stands = False
+        """whether it stands still"""
         self._watchers: list[Callable[[], None]] = []
-
-    @property
-    def stands(self) -> bool:
-        """Whether it stands still."""
-        return not self._runs.is_set()
 
     def stop(self) -> None:
         """Stand still; nothing if it does so already."""
         if not self.stands:
             self._runs.clear()
+            self.stands = True
             self._tell()
 
     def go_on(self) -> None:
         """Run again; nothing if it runs already."""
         if self.stands:
             self._runs.set()
+            self.stands = False
             self._tell()
 
     async def running(self) -> None:

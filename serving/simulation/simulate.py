@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
@@ -20,16 +22,19 @@ from serving.setting.setting import Setting
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
-from serving.simulation.virtual_time import run_in_virtual_time
-from serving.system import Outcome
-from serving.traffic.driver import Driven, Record, drive_traffic
+from serving.simulation.virtual_time import LoopClock, run_in_virtual_time
+from serving.system import SharingSystem
+from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.run_use import RunUse, use_between
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
 
-__all__ = ["Beside", "simulate", "simulate_beside", "simulate_schedule"]
+__all__ = [
+    "IMAGES", "Beside", "drive_simulated", "simulate", "simulate_beside", "simulate_schedule",
+    "system_of",
+]  # fmt: skip
 
 IMAGES = 240
 """As many as `testbed drive` asks about. They have numbers only; nothing is drawn."""
@@ -109,8 +114,38 @@ def simulate_schedule(
     check_timeline(timeline, setting.topology)
     refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     _check_names(setting, schedule)
+    system = system_of(
+        setting, plan, shared_passes=shared_passes, spill_over=spill_over, routing=routing
+    )
+    driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
+    rows = build_measurements(
+        driven.schedule,
+        driven.records,
+        policy=plan.policy,
+        plan_digest=plan.digest,
+        profiles_digest=plan.profiles_digest,
+        plan_version=plan.version,
+        provenance=collect_provenance("testbed.simulate", seed=seed),
+        bounds_s=bounds_by_tier(driven.records),
+        windows_s=windows_by_client(setting.topology),
+        deadlines_s=plan.deadlines_s,
+        use=use,
+    )
+    return _scored(setting, rows)
+
+
+def system_of(
+    setting: Setting,
+    plan: Plan,
+    *,
+    shared_passes: bool = True,
+    spill_over: bool = True,
+    routing: RoutingMode = RoutingMode.SHARES,
+) -> SimulatedSystem:
+    """The system of `setting` under `plan`, simulated. Raises `InputError` for a route of `plan` by
+    a model without card or without profile on its node."""
     _check_routes(setting, plan)
-    system = SimulatedSystem(
+    return SimulatedSystem(
         setting.topology,
         plan,
         profiled_latency(setting.profiles),
@@ -123,20 +158,6 @@ def simulate_schedule(
         load_s=setting.load_s,
         straight_s=profiled_latency(setting.profiles, straight=True),
         in_time=_in_time(setting),
-    )
-    driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
-    return build_measurements(
-        driven.schedule,
-        [_scored(setting, driven.schedule, record) for record in driven.records],
-        policy=plan.policy,
-        plan_digest=plan.digest,
-        profiles_digest=plan.profiles_digest,
-        plan_version=plan.version,
-        provenance=collect_provenance("testbed.simulate", seed=seed),
-        bounds_s=bounds_by_tier(driven.records),
-        windows_s=windows_by_client(setting.topology),
-        deadlines_s=plan.deadlines_s,
-        use=use,
     )
 
 
@@ -182,6 +203,18 @@ async def _drive(
     timeline: Sequence[TimelineEvent],
     beside: Beside | None,
 ) -> tuple[Driven, RunUse]:
+    driven = await drive_simulated(system, schedule, timeline, beside)
+    return driven, _use_of(system)
+
+
+async def drive_simulated(
+    system: SimulatedSystem,
+    schedule: Schedule,
+    timeline: Sequence[TimelineEvent] = (),
+    beside: Beside | None = None,
+    door: SharingSystem | None = None,
+) -> Driven:
+    """Send `schedule` into `system`, or to the `door` before it, with what happens meanwhile."""
     loop = asyncio.get_running_loop()
     companions: list[asyncio.Future[None]] = []
     if beside is not None:
@@ -191,16 +224,15 @@ async def _drive(
     faults = fire_timeline(timeline, injector, clock=loop.time, sleep=asyncio.sleep)
     companions.append(asyncio.ensure_future(faults))
     try:
-        driven = await drive_traffic(
-            system,
+        return await drive_traffic(
+            door or system,
             schedule,
             [b""] * (schedule.last_image + 1),
             clock=loop.time,
-            sleep=asyncio.sleep,
+            sleep=LoopClock().sleep,
             # A simulated generator is never too slow, so it has no reason to hold queries back.
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )
-        return driven, _use_of(system)
     finally:
         for companion in companions:
             companion.cancel()
@@ -208,13 +240,17 @@ async def _drive(
                 await companion  # what went wrong there is raised here
 
 
-def _scored(setting: Setting, schedule: Schedule, record: Record) -> Record:
-    if record.answer.outcome is not Outcome.ANSWERED:
-        return record
-    task = schedule.tasks[schedule.task_q[record.index]]
-    score = setting.accuracy[record.answer.model].get(task, 0.0)
-    way = setting.profiles.way
-    if way is None:
-        return replace(record, score=score)
-    beside_s = way.door_s + HOPS[record.answer.tier] * way.hop_s
-    return replace(record, score=score, done_s=record.done_s + beside_s)
+def _scored(setting: Setting, rows: Measurements) -> Measurements:
+    """`rows` with what a_mt says of each answer, and the time that it takes beside the nodes."""
+    accuracy, way = setting.accuracy, setting.profiles.way
+    score_q = np.zeros(len(rows))
+    done_s_q = rows.done_s.copy()
+    answered_q = np.flatnonzero(rows.answered)
+    model_q, task_q = rows.model[answered_q].tolist(), rows.task[answered_q].tolist()
+    score_q[answered_q] = [
+        accuracy[model].get(task, 0.0) for model, task in zip(model_q, task_q, strict=True)
+    ]
+    if way is not None:
+        hops_q = np.array([HOPS[tier] for tier in rows.tier[answered_q].tolist()])
+        done_s_q[answered_q] += way.door_s + hops_q * way.hop_s
+    return replace(rows, score=score_q, done_s=done_s_q)

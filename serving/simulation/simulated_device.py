@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import cache, cached_property
 from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_faults import DeviceFaults
-from serving.node.device.device_switch import DeviceSwitch
+from serving.node.device.device_switch import LOST, DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
@@ -39,6 +39,7 @@ def profiled_latency(profiles: Profiles, *, straight: bool = False) -> BatchLate
     """Median latency as measured, linear between the measured sizes and beyond the last: after a
     pause, or `straight` after another batch."""
 
+    @cache  # every batch asks, and of nodes, models and sizes there are few
     def latency_s(node: str, model: str, batch: int) -> float:
         profile = profiles.find(node, model)
         if profile is None:
@@ -48,8 +49,7 @@ def profiled_latency(profiles: Profiles, *, straight: bool = False) -> BatchLate
     return latency_s
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLog:
+class BatchLog(NamedTuple):
     """One batch that a simulated device ran."""
 
     model: str
@@ -112,6 +112,14 @@ class SimulatedDevice:
         self.batches = 0
         self.log: list[BatchLog] = []
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    @cached_property
+    def _clock(self) -> Callable[[], float]:
+        return self._loop.time
+
     @property
     def models(self) -> tuple[str, ...]:
         """See `Device.models`."""
@@ -125,7 +133,7 @@ class SimulatedDevice:
     @property
     def needs_new_process(self) -> bool:
         """See `Device.needs_new_process`."""
-        return self._faults.need_new_process(self.health, _now_s())
+        return self._faults.need_new_process(self.health, self._clock())
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -150,7 +158,7 @@ class SimulatedDevice:
         try:
             self.switch.check()
         except DeviceLostError as error:
-            self._faults.load_failed(error, _now_s())
+            self._faults.load_failed(error, self._clock())
             raise
         self.hold(model)
         return spent_s
@@ -159,13 +167,13 @@ class SimulatedDevice:
         """See `Device.unload`."""
         if model not in self._models:
             return 0.0
-        begun_s = _now_s()
+        begun_s = self._clock()
         self._leaving.add(model)
         while self._batcher.waiting(model) or (self._running and self._running.model == model):
             await asyncio.sleep(0.01)
         self._models.pop(model, None)
         self._leaving.discard(model)
-        return _now_s() - begun_s
+        return self._clock() - begun_s
 
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """See `Device.refusal`."""
@@ -177,7 +185,7 @@ class SimulatedDevice:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
         if self._faults.lost:
             return RefusedError(RefusalReason.DEVICE_FAILED, self.health.sentence)
-        now_s = _now_s()
+        now_s = self._clock()
         since_s = now_s - self._pushed_s.get(model, -inf)
         return find_refusal(
             self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting, since_s
@@ -191,10 +199,10 @@ class SimulatedDevice:
         refusal = self.refusal(model, latest_s)
         if refusal is not None:
             raise refusal
-        job = _Job(tasks, asyncio.get_running_loop().create_future())
+        job = _Job(tasks, self._loop.create_future())
         if self._batcher.never_fits(model):  # a probe is to be run
             latest_s = inf
-        now_s = self._pushed_s[model] = _now_s()
+        now_s = self._pushed_s[model] = self._clock()
         self._batcher.push(model, job, now_s, latest_s)
         self._look()
         try:
@@ -209,7 +217,7 @@ class SimulatedDevice:
         self._stands = True
         self._cancel_wake()
         if self._finishing is not None:
-            self._left_s = self._finishing.when() - _now_s()
+            self._left_s = self._finishing.when() - self._clock()
             self._finishing.cancel()
 
     def go_on(self) -> None:
@@ -242,21 +250,31 @@ class SimulatedDevice:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""
         if self._running is not None or self._stopped or self._stands:
             return
-        self._cancel_wake()
-        now_s = _now_s()
-        _refuse(self._batcher.take_late(now_s), RefusalReason.DEADLINE)
+        now_s = self._clock()
+        if late := self._batcher.take_late(now_s):
+            _refuse(late, RefusalReason.DEADLINE)
         batch = self._batcher.pop(now_s)
         if batch is not None:
+            if self._wake is not None:
+                self._cancel_wake()
             self._start(batch)
             return
         wake_s = self._batcher.wake_s(now_s)
+        if self._wake is not None and self._wake.when() == wake_s:
+            return  # as nearly always: one more query for the window that is open
+        self._cancel_wake()
         if wake_s is not None:
-            self._wake = asyncio.get_running_loop().call_at(wake_s, self._look)
+            self._wake = self._loop.call_at(wake_s, self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._wake = None
+        self._look()
 
     def _start(self, batch: Batch[_Job]) -> None:
-        if self._fails(batch):
+        if self.switch.lost:
+            self._fail(batch)
             return
-        now_s, size = _now_s(), len(batch.items)
+        now_s, size = self._clock(), len(batch.items)
         spent_s = self._served_s(batch.model, size, now_s - self._idle_from_s)
         self._running, self._started_s = batch, now_s
         self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
@@ -264,7 +282,7 @@ class SimulatedDevice:
         self._finish_in(spent_s)
 
     def _finish_in(self, delay_s: float) -> None:
-        self._finishing = asyncio.get_running_loop().call_later(delay_s, self._finish)
+        self._finishing = self._loop.call_later(delay_s, self._finish)
 
     def _cancel_wake(self) -> None:
         if self._wake is not None:
@@ -275,8 +293,9 @@ class SimulatedDevice:
         batch, started_s = self._running, self._started_s
         assert batch is not None
         self._running = self._finishing = None
-        self._free_s = self._idle_from_s = _now_s()
-        if self._fails(batch):
+        self._free_s = self._idle_from_s = self._clock()
+        if self.switch.lost:
+            self._fail(batch)
             return
         spent_s = self._free_s - started_s
         self.busy_s += spent_s
@@ -284,31 +303,23 @@ class SimulatedDevice:
         size = len(batch.items)
         self._batcher.latency_model.learn(batch.model, size, spent_s)
         self._batcher.answered(self._free_s - batch.arrived_s[0])
-        batch_wait_s = max(0.0, started_s - batch.closed_s)
-        for job, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
-            if not job.future.done():  # else its caller has gone
-                queue_s = max(0.0, batch.closed_s - arrived_s)
+        closed_s = batch.closed_s
+        batch_wait_s = max(0.0, started_s - closed_s)
+        for (tasks, future), arrived_s in zip(batch.items, batch.arrived_s, strict=True):
+            if not future.done():  # else its caller has gone
+                queue_s = closed_s - arrived_s if closed_s > arrived_s else 0.0
                 served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
-                job.future.set_result(dict.fromkeys(job.tasks, served))
+                future.set_result(dict.fromkeys(tasks, served))
         self._look()
 
-    def _fails(self, batch: Batch[_Job]) -> bool:
-        """Whether `batch` finds the device lost; its callers and those who wait are refused."""
-        try:
-            self.switch.check()
-        except DeviceLostError as error:
-            self._faults.batch_failed(error, _now_s())
-            _refuse(batch.items, RefusalReason.DEVICE_FAILED)
-            _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
-            return True
-        return False
+    def _fail(self, batch: Batch[_Job]) -> None:
+        """`batch` finds the device lost; its callers and those who wait are refused."""
+        self._faults.batch_failed(DeviceLostError(LOST), self._clock())
+        _refuse(batch.items, RefusalReason.DEVICE_FAILED)
+        _refuse(self._batcher.take_all(), RefusalReason.DEVICE_FAILED)
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:
     for job in jobs:
         if not job.future.done():
             job.future.set_exception(RefusedError(reason))
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

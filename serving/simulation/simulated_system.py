@@ -39,6 +39,7 @@ from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
+from serving.simulation.virtual_time import LoopClock
 from serving.system import Answer, Outcome, Query, Timing
 
 __all__ = ["SimulatedSystem"]
@@ -77,7 +78,10 @@ class SimulatedSystem:
     _owed: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
     """models that a node which was started anew still has to load, its device being lost"""
     _without_device: set[str] = field(init=False, default_factory=set)
+    _clock: LoopClock = field(init=False, default_factory=LoopClock)
     _images: dict[str, Image] = field(init=False)
+    _asked: dict[tuple[str, ...], Image] = field(init=False, default_factory=dict)
+    """by the tasks of a request"""
 
     def __post_init__(self) -> None:
         self._images = {task: _image(size) for task, size in self.query_bytes.items()}
@@ -210,23 +214,31 @@ class SimulatedSystem:
 
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """The same for several tasks of one image: all are answered, or all refused."""
-        now_s = asyncio.get_running_loop().time()
-        deadline_s = None if query.within_s is None else now_s + query.within_s
-        asked = map(base_task, tasks)
-        image = max((self._images.get(task, EMPTY) for task in asked), key=lambda i: i.nbytes)
+        deadline_s = None if query.within_s is None else self._clock() + query.within_s
+        image = self._image_for(tasks)
         process = self._processes[query.client]
-        await process.running()
+        if process.stands:
+            await process.running()
         client = self._nodes.get(query.client)
         if client is None:
             return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
-            await process.running()
+            if process.stands:
+                await process.running()
         except RefusedError as refusal:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
         except NotServedError:
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED))
         return {task: _answer(routed[task]) for task in tasks}
+
+    def _image_for(self, tasks: tuple[str, ...]) -> Image:
+        """The largest image that one of `tasks` is asked of."""
+        image = self._asked.get(tasks)
+        if image is None:
+            found = [self._images.get(base_task(task), EMPTY) for task in tasks]
+            image = self._asked[tasks] = max(found, key=lambda each: each.nbytes)
+        return image
 
     @property
     def _queue_routing(self) -> QueueRouting:
@@ -259,14 +271,17 @@ class SimulatedSystem:
             link.target: Uplink(
                 pacer_of(link, node),
                 SimulatedTransport(
-                    partial(self._nodes.get, link.target), self._processes[link.target]
+                    partial(self._nodes.get, link.target),
+                    self._processes[link.target],
+                    self._clock,
                 ),
-                clock=_clock,
+                clock=self._clock,
+                sleep=self._clock.sleep,
             )
             for link in links
         }
         return NodeCore(
-            config, device, uplinks, self._tasks_of, _clock, SILENT, device.switch
+            config, device, uplinks, self._tasks_of, self._clock, SILENT, device.switch
         )  # fmt: skip
 
     def _tasks_of(self, model: str) -> Collection[str]:
@@ -294,10 +309,6 @@ async def _load(node: NodeCore, models: tuple[str, ...]) -> bool:
     return True
 
 
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _models_of(plan: Plan) -> dict[str, set[str]]:
     """What each node holds under `plan`."""
     found = {node: set(models) for node, models in plan.onloading.items()}
@@ -308,16 +319,9 @@ def _models_of(plan: Plan) -> dict[str, set[str]]:
 
 def _answer(routed: Routed) -> Answer:
     target, served = routed.target, routed.forwarded.served
+    _, size, queue_s, batch_wait_s, compute_s = served
+    timing = Timing(queue_s, batch_wait_s, compute_s, routed.forwarded.link_s)
     return Answer(
-        Outcome.ANSWERED,
-        reason=routed.spilled or "",
-        tier=target.tier,
-        node=target.node,
-        model=target.model,
-        plan_version=routed.plan_version,
-        batch_size=served.batch_size,
-        bound_s=routed.bound_s,
-        timing=Timing(
-            served.queue_s, served.batch_wait_s, served.compute_s, routed.forwarded.link_s
-        ),
-    )
+        Outcome.ANSWERED, routed.spilled or "", None, target.tier, target.node, target.model,
+        routed.plan_version, size, routed.bound_s, timing,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
@@ -13,8 +14,29 @@ from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.node_core import NodeCore
 from serving.routing.routes import Ask
 from serving.simulation.process import Process
+from serving.simulation.virtual_time import LoopClock
 
 __all__ = ["SimulatedTransport"]
+
+
+class _Waiting:
+    """A query that is out, for whose answer its task waits."""
+
+    __slots__ = ("_given_up", "_task")
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Have its task find that no answer will come."""
+        if self._task is not None and not self._given_up:
+            self._given_up = True
+            self._task.cancel()
+
+    def given_up(self) -> bool:
+        """Whether its task, which was cancelled, was so by `give_up` alone."""
+        return self._given_up and self._task is not None and self._task.uncancel() == 0
 
 
 class SimulatedTransport:
@@ -29,16 +51,20 @@ class SimulatedTransport:
         self,
         far: Callable[[], NodeCore | None],
         process: Process,
+        clock: LoopClock,
         timeouts: UplinkTimeouts | None = None,
     ) -> None:
         self._far = far
         self._process = process
+        self._clock = clock
         self._timeouts = timeouts or UplinkTimeouts()
         self._condition = LinkCondition()
         self._line = Process()
         """the link itself, which stands still while it is silent"""
-        self._out: dict[asyncio.Timeout, None] = {}
-        """patience of the queries that are out"""
+        self._out: dict[_Waiting, None] = {}
+        """the queries that are out"""
+        self._alarm: asyncio.TimerHandle | None = None
+        """that gives them up"""
         self._lost_s: float | None = None
         """when the silence of the far side has lasted too long"""
         self._attempt_s: float | None = None
@@ -57,25 +83,28 @@ class SimulatedTransport:
         is due."""
         if self.refusal() is not None:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE)
-        if self._is_silent and self._lost_s is not None and _now_s() >= self._lost_s:
+        if self._is_silent and self._lost_s is not None and self._clock() >= self._lost_s:
             await self._reconnect()
         on_sent()
-        patience = asyncio.timeout(None)
+        waiting = _Waiting(asyncio.current_task(self._clock.loop))
+        self._out[waiting] = None
         try:
-            async with patience:
-                self._out[patience] = None
+            if self._is_silent:
                 self._watch_silence()
                 await self._carried()
-                far = self._far()
-                if far is None:
-                    raise RefusedError(RefusalReason.PEER_LOST)
-                remaining_s = None if latest_s is None else latest_s - _now_s()
-                outcomes = await far.serve_forwarded(asks, image, remaining_s)
+            far = self._far()
+            if far is None:
+                raise RefusedError(RefusalReason.PEER_LOST)
+            remaining_s = None if latest_s is None else latest_s - self._clock()
+            outcomes = await far.serve_forwarded(asks, image, remaining_s)
+            if self._is_silent:
                 await self._carried()
-        except TimeoutError:
-            raise RefusedError(RefusalReason.PEER_LOST) from None
+        except asyncio.CancelledError:
+            if waiting.given_up():
+                raise RefusedError(RefusalReason.PEER_LOST) from None
+            raise
         finally:
-            self._out.pop(patience, None)
+            del self._out[waiting]
         if self._far() is not far or self._condition.is_cut:
             raise RefusedError(RefusalReason.PEER_LOST)
         return outcomes
@@ -117,29 +146,27 @@ class SimulatedTransport:
             self._watch_silence()
         else:
             self._lost_s = self._attempt_s = None
-            for patience in self._out:
-                if not patience.expired():
-                    patience.reschedule(None)
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
 
     def _watch_silence(self) -> None:
         """Silence counts from when a query is out and the far side does not answer."""
         if not self._is_silent or not self._out:
             return
         if self._lost_s is None:
-            self._lost_s = _now_s() + self._timeouts.silence_s
-        for patience in self._out:
-            if patience.when() is None:
-                patience.reschedule(self._lost_s)
+            self._lost_s = self._clock() + self._timeouts.silence_s
+            self._alarm = self._clock.loop.call_at(self._lost_s, self._give_up)
+
+    def _give_up(self) -> None:
+        for waiting in list(self._out):
+            waiting.give_up()
 
     async def _reconnect(self) -> None:
         if self._attempt_s is None:
-            self._attempt_s = _now_s()
+            self._attempt_s = self._clock()
         try:
             async with asyncio.timeout_at(self._attempt_s + self._timeouts.queue_s):
                 await self._carried()
         except TimeoutError:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE) from None
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

@@ -58,8 +58,8 @@ def audit_answers(
     drawn = _sample(schedule, records, count, seed)
     off: dict[tuple[str, str], list[float]] = {}
     for done, record in enumerate(drawn, start=1):
-        task = schedule.tasks[schedule.task_q[record.index]]
-        picture = pictures[schedule.image_q[record.index]]
+        task = schedule.tasks[schedule.task_q[record.place]]
+        picture = pictures[schedule.image_q[record.place]]
         expected = offline(record.answer.model, picture)[base_task(task)]
         off.setdefault((record.answer.model, task), []).append(
             _off_share(record.answer.prediction, expected)
@@ -80,7 +80,7 @@ def _sample(schedule: Schedule, records: Sequence[Record], count: int, seed: int
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.answer.outcome is Outcome.ANSWERED:
-            task = schedule.tasks[schedule.task_q[record.index]]
+            task = schedule.tasks[schedule.task_q[record.place]]
             groups.setdefault((record.answer.model, task), []).append(record)
     rng = np.random.default_rng(seed)
     queues = [

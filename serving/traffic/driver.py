@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,15 +29,16 @@ __all__ = [
     "measure_floor",
 ]  # fmt: skip
 
+PART = 4096
+"""queries of a schedule that are made Python's at a time"""
 SATURATED = "generator saturated"
 """Start of the reason of a query that was not sent because too many were still out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One query of the schedule and what became of it; times in seconds from the start."""
 
-    index: int
+    place: int
     """position in the schedule"""
     scheduled_s: float
     sent_s: float
@@ -143,6 +145,14 @@ async def drive_traffic(
     return generator.driven()
 
 
+class _Sent(NamedTuple):
+    """A request that is out."""
+
+    sending: asyncio.Task[None]
+    due_s: float
+    sent_s: float
+
+
 class _Generator:
     """One run. A query is known by its place: first those of the schedule, then what was asked."""
 
@@ -167,9 +177,10 @@ class _Generator:
         self._content_type = content_type
         self._asked: list[Asked] = []
         self._records: dict[int, Record] = {}
-        self._outstanding: dict[asyncio.Task[None], tuple[tuple[int, ...], float, float]] = {}
-        """request -> the places of its queries, when it was due, when it was sent"""
+        self._outstanding: dict[tuple[int, ...], _Sent] = {}
+        """by the places of a request's queries"""
         self._callers: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
         self._start_s = clock()
 
     async def run(self, drain_s: float) -> None:
@@ -177,30 +188,29 @@ class _Generator:
         for group in self._schedule.callers:
             for caller in group.callers:
                 self._callers.add(asyncio.create_task(self._call(caller)))
-        for places in self._schedule.requests():
-            due_s = float(self._schedule.scheduled_s_q[places[0]])
-            await self._wait_until(due_s)
-            self._send(places, due_s, *self._scheduled(places))
+        for places, due_s, client, tasks, image in self._scheduled():
             # A generator that is late must still let answers in between two sends.
-            await self._sleep(0)
+            await self._sleep(max(0.0, due_s - self._now_s()))
+            await self._wait_until(due_s)
+            self._send(places, due_s, client, tasks, image)
         if self._schedule.callers:
             await self._wait_until(max(group.end_s for group in self._schedule.callers))
         await self._drain(drain_s)
-        for places, due_s, sent_s in list(self._outstanding.values()):
+        for places, (_, due_s, sent_s) in list(self._outstanding.items()):
             reason = f"no answer within {drain_s:g} s of the end of the traffic"
             self._keep_failed(places, due_s, sent_s, reason)
 
     def cancel(self) -> None:
         """End whatever still runs."""
-        for task in (*self._outstanding, *self._callers):
+        for task in self._waiting():
             task.cancel()
 
     def driven(self) -> Driven:
         """The queries that were sent, in order, with their records."""
         schedule, place_q = with_asked(self._schedule, self._asked)
-        records = [
-            replace(self._records[place], index=index) for index, place in enumerate(place_q)
-        ]
+        records = [self._records[place] for place in place_q.tolist()]
+        if self._asked:
+            records = [record._replace(place=place) for place, record in enumerate(records)]
         return Driven(schedule, records)
 
     async def _call(self, caller: Caller) -> None:
@@ -220,14 +230,32 @@ class _Generator:
                 await asyncio.wait([task])
             now_s = self._now_s()
 
-    def _scheduled(self, places: tuple[int, ...]) -> tuple[str, tuple[str, ...], int]:
-        """Client, tasks and image of a request of the schedule."""
-        schedule, first = self._schedule, places[0]
-        return (
-            schedule.clients[schedule.client_q[first]],
-            tuple(schedule.tasks[schedule.task_q[place]] for place in places),
-            int(schedule.image_q[first]),
-        )
+    def _scheduled(
+        self,
+    ) -> Iterator[tuple[tuple[int, ...], float, str, tuple[str, ...], int]]:
+        """Each request of the schedule: the places of its queries, when it is due, client, tasks
+        and image."""
+        schedule, tasks = self._schedule, self._schedule.tasks
+        if schedule.request_q is None:
+            alone = [(task,) for task in tasks]
+            for begin in range(0, len(schedule), PART):
+                part = slice(begin, begin + PART)
+                columns = (
+                    schedule.scheduled_s_q, schedule.client_q, schedule.task_q, schedule.image_q,
+                )  # fmt: skip
+                rows = zip(*(column[part].tolist() for column in columns), strict=True)
+                for place, (due_s, client, task, image) in enumerate(rows, begin):
+                    yield (place,), due_s, schedule.clients[client], alone[task], image
+            return
+        for places in schedule.requests():
+            first = places[0]
+            yield (
+                places,
+                float(schedule.scheduled_s_q[first]),
+                schedule.clients[schedule.client_q[first]],
+                tuple(tasks[schedule.task_q[place]] for place in places),
+                int(schedule.image_q[first]),
+            )
 
     def _send(
         self, places: tuple[int, ...], due_s: float, client: str, tasks: tuple[str, ...], image: int
@@ -239,9 +267,8 @@ class _Generator:
             self._keep_failed(places, due_s, sent_s, reason)
             return None
         query = Query(client, tasks[0], self._bodies[image], self._content_type)
-        sending = asyncio.create_task(self._answer(places, due_s, sent_s, query, tasks))
-        self._outstanding[sending] = (places, due_s, sent_s)
-        sending.add_done_callback(lambda done: self._outstanding.pop(done, None))
+        sending = self._loop.create_task(self._answer(places, due_s, sent_s, query, tasks))
+        self._outstanding[places] = _Sent(sending, due_s, sent_s)
         return sending
 
     async def _answer(
@@ -249,19 +276,19 @@ class _Generator:
         tasks: tuple[str, ...],
     ) -> None:  # fmt: skip
         try:
-            answers = await self._ask(query, tasks)
+            if len(tasks) == 1:
+                answer = await self._system.send(query)
+                self._keep(places[0], due_s, sent_s, answer)
+                return
+            assert isinstance(self._system, SharingSystem)
+            answers = await self._system.send_all(query, tasks)
+            for place, task in zip(places, tasks, strict=True):
+                self._keep(place, due_s, sent_s, answers[task])
         except Exception as error:  # noqa: BLE001
             # One request's fault must neither end the run nor be lost from the count.
             self._keep_failed(places, due_s, sent_s, f"{type(error).__name__}: {error}")
-            return
-        for place, task in zip(places, tasks, strict=True):
-            self._keep(place, due_s, sent_s, answers[task])
-
-    async def _ask(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
-        if len(tasks) > 1:
-            assert isinstance(self._system, SharingSystem)
-            return await self._system.send_all(query, tasks)
-        return {query.task: await self._system.send(query)}
+        finally:
+            self._outstanding.pop(places, None)
 
     def _keep_failed(
         self, places: tuple[int, ...], due_s: float, sent_s: float, reason: str
@@ -291,7 +318,8 @@ class _Generator:
             alarm.cancel()
 
     def _waiting(self) -> set[asyncio.Task[None]]:
-        return {*self._outstanding, *(task for task in self._callers if not task.done())}
+        sending = {sent.sending for sent in self._outstanding.values()}
+        return sending | {task for task in self._callers if not task.done()}
 
     def _now_s(self) -> float:
         return self._clock() - self._start_s

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from pydantic import Field, ValidationError
 from cluster.document import DocumentError, FrozenModel
 from cluster.fault_words import fault_words
 from cluster.provenance import Provenance
-from serving.system import Outcome
+from serving.system import Answer, Outcome, Timing
 from serving.traffic.driver import Record
 from serving.traffic.run_use import HostUse, RunUse
 from serving.traffic.schedule import Schedule
@@ -318,35 +319,21 @@ def build_measurements(
         sent=describe_sent(schedule, windows_s),
         provenance=provenance,
     )
-    rows: dict[str, list[Any]] = {field.name: [] for field in fields(Measurements)[1:]}
-    for record in records:
-        index, answer = record.index, record.answer
-        values = {
-            "query": index,
-            "phase": schedule.phase_q[index],
-            "client": schedule.clients[schedule.client_q[index]],
-            "task": schedule.tasks[schedule.task_q[index]],
-            "image": schedule.image_q[index],
-            "outcome": str(answer.outcome),
-            "reason": answer.reason,
-            "tier": answer.tier,
-            "node": answer.node,
-            "model": answer.model,
-            "plan_version": answer.plan_version,
-            "batch_size": answer.batch_size,
-            "scheduled_s": record.scheduled_s,
-            "sent_s": record.sent_s,
-            "done_s": record.done_s,
-            "queue_s": answer.timing.queue_s,
-            "batch_wait_s": answer.timing.batch_wait_s,
-            "compute_s": answer.timing.compute_s,
-            "link_s": answer.timing.link_s,
-            "bound_s": answer.bound_s,
-            "score": record.score,
-        }
-        for name, value in values.items():
-            rows[name].append(value)
-    columns: dict[str, Any] = {f.name: np.array(rows[f.name], _numpy_type(f.type)) for f in SCHEMA}
+    place_r = np.array([record.place for record in records], dtype=np.int64)
+    answers = [record.answer for record in records]
+    columns: dict[str, Any] = {
+        "query": place_r,
+        "phase": schedule.phase_q[place_r],
+        "client": np.array(schedule.clients, np.str_)[schedule.client_q[place_r]],
+        "task": np.array(schedule.tasks, np.str_)[schedule.task_q[place_r]],
+        "image": schedule.image_q[place_r],
+    }
+    sources = (records, Record), (answers, Answer), ([each.timing for each in answers], Timing)
+    for rows, kind in sources:
+        for name in kind._fields:
+            if name in SCHEMA.names:
+                values = map(attrgetter(name), rows)
+                columns[name] = np.array(list(values), _numpy_type(SCHEMA.field(name).type))
     return Measurements(run=run, **columns)
 
 

@@ -129,6 +129,7 @@ def build_schedule(
     tasks = tuple(sorted({task for rates in all_rates for task in rates}))
     starts_s = np.concatenate([[0.0], np.cumsum([phase.duration_s for phase in phases])])
 
+    client_of = {client: c for c, client in enumerate(clients)}
     columns: list[NDArray[np.float64]] = []
     requests = 0
     how: list[str] = []
@@ -150,7 +151,7 @@ def build_schedule(
                 np.stack(
                     [
                         starts_s[position] + offset_s,
-                        np.full(len(image), clients.index(client)),
+                        np.full(len(image), client_of[client]),
                         np.full(len(image), tasks.index(task)),
                         image,
                         np.full(len(image), position),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,8 @@ def score_records(
     """
     scored = []
     for done, record in enumerate(records, start=1):
-        task = base_task(schedule.tasks[schedule.task_q[record.index]])
-        label = labels[schedule.image_q[record.index]][task]
+        task = base_task(schedule.tasks[schedule.task_q[record.place]])
+        label = labels[schedule.image_q[record.place]][task]
         scored.append(_score(record, task, label, scorer))
         if on_progress is not None:
             on_progress(done, len(records))
@@ -64,9 +63,9 @@ def _score(record: Record, task: str, label: NDArray[Any], scorer: Scorer) -> Re
         return _faulty(record, f"unusable {task} answer: {error}")
     if not 0.0 <= score <= 1.0 or np.isnan(score):
         return _faulty(record, f"{task} score {score} is outside [0, 1]")
-    return replace(record, score=score)
+    return record._replace(score=score)
 
 
 def _faulty(record: Record, reason: str) -> Record:
-    answer = replace(record.answer, outcome=Outcome.ERROR, reason=reason)
-    return replace(record, answer=answer, score=0.0)
+    answer = record.answer._replace(outcome=Outcome.ERROR, reason=reason)
+    return record._replace(answer=answer, score=0.0)

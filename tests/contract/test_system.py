@@ -119,8 +119,8 @@ def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> 
         if answer.outcome is not Outcome.ANSWERED:
             assert answer.reason
             continue
-        client = schedule.clients[schedule.client_q[record.index]]
-        task = schedule.tasks[schedule.task_q[record.index]]
+        client = schedule.clients[schedule.client_q[record.place]]
+        task = schedule.tasks[schedule.task_q[record.place]]
         assert (client, task, answer.node, answer.model) in ways
         assert answer.batch_size >= 1
         assert answer.bound_s > 0
@@ -231,7 +231,7 @@ def test_live_predictions_are_arrays_of_the_task(case: Case) -> None:
     schedule, records = case.driven
     for record in records:
         if record.answer.outcome is Outcome.ANSWERED:
-            task = find_task(schedule.tasks[schedule.task_q[record.index]])
+            task = find_task(schedule.tasks[schedule.task_q[record.place]])
             assert record.answer.prediction is not None
             assert record.answer.prediction.shape == task.answer_shape(96, 96)
             assert record.answer.prediction.dtype == np.dtype(task.answer_dtype)

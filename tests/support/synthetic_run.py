@@ -207,7 +207,7 @@ def policies(schedule: Schedule) -> list[PolicyRow]:
     for k, (policy, loss) in enumerate(losses.items()):
         records = records_of(schedule.head(45.0), 20 + k)
         scaled = [
-            Record(r.index, r.scheduled_s, r.sent_s, r.done_s, r.answer, r.score * (1 - loss))
+            Record(r.place, r.scheduled_s, r.sent_s, r.done_s, r.answer, r.score * (1 - loss))
             for r in records
         ]
         measured = summarise(measure(schedule.head(45.0), scaled, policy), 45.0, busy_s())

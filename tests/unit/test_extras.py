@@ -17,6 +17,7 @@ EXTRAS = {
     "experiments": "matplotlib",
     "forecast": "statsmodels",
     "gurobi": "gurobipy",
+    "gym": "gymnasium",
 }
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS.values())!r}))\n"
 LITTLE = (
@@ -81,6 +82,14 @@ def test_an_experiment_says_what_it_lacks_before_it_measures(tmp_path: Path) -> 
         "pip install 'j3o-testbed[experiments]'\n"
     )
     assert not list(tmp_path.rglob("*.csv"))
+
+
+def test_an_environment_says_what_it_lacks_and_the_other_names_are_there() -> None:
+    code = "from testbed import *\nmake_environment(None, None, [])"
+    said = without_extras(code).stderr.splitlines()[-1]
+    assert said.endswith(
+        "an environment of the simulator needs gymnasium; pip install 'j3o-testbed[gym]'"
+    )
 
 
 def test_the_command_line_answers_without_any_extra() -> None:

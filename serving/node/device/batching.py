@@ -231,16 +231,11 @@ class _Queues(ABC, Generic[Item]):
             fitting = self._fitting(model, queue, now_s, size)
             if fitting < size:
                 size, release = fitting, Release.DEADLINE
-        taken = [queue.popleft() for _ in range(size)]
+        items, arrived_s, _ = zip(*[queue.popleft() for _ in range(size)], strict=True)
         self._count -= size
-        return Batch(
-            model=model,
-            items=tuple(entry.item for entry in taken),
-            arrived_s=tuple(entry.arrived_s for entry in taken),
-            closed_s=now_s if closed_s is None else closed_s,
-            release=release,
-            ready_s=taken[-1].arrived_s if closed_s is None else closed_s,
-        )
+        if closed_s is None:
+            return Batch(model, items, arrived_s, now_s, release, arrived_s[-1])
+        return Batch(model, items, arrived_s, closed_s, release, closed_s)
 
     def _fitting(self, model: str, queue: _Queue[Item], now_s: float, size: int) -> int:
         earliest_s = inf
@@ -269,21 +264,21 @@ class GreedyBatcher(_Queues[Item]):
 
     def pop(self, now_s: float) -> Batch[Item] | None:
         """Up to `max_batch` queries of the model whose oldest query has waited longest."""
-        queued = [(queue[0].arrived_s, model) for model, queue in self._queues() if queue]
-        if not queued:
+        if not self._count:
             return None
-        model = min(queued)[1]
+        queued = [(queue[0].arrived_s, model) for model, queue in self._by_model.items() if queue]
+        model = queued[0][1] if len(queued) == 1 else min(queued)[1]
         return self._cut(model, self._by_model[model], now_s, None, Release.FREE)
 
     def wake_s(self, now_s: float) -> float | None:
         """Now if anything is queued."""
-        return now_s if self.waiting() else None
+        return now_s if self._count else None
 
     def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
         """It joins the last batch of its model that has room; batches run in the order of their
         oldest queries, so it may make all that come after late."""
         queue = self._by_model.get(model)
-        if queue is not None and len(queue) == self.waiting():
+        if queue is not None and len(queue) == self._count:
             return self._join_alone(queue, model, now_s, max(now_s, free_s))
         to_come = sorted(self._to_come(self._by_model.items()), key=lambda part: part[2])
         return self._join(to_come, model, now_s, max(now_s, free_s))

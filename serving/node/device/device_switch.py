@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.runtime.device_errors import DeviceLostError
 from serving.node.device.served import Image, Runtime
 
-__all__ = ["DeviceSwitch"]
+__all__ = ["LOST", "DeviceSwitch"]
 
 LOST = "CUDA error: no CUDA-capable device is detected (the device was taken away by a timeline)"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import cached_property
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
@@ -48,6 +49,7 @@ class Uplink:
         max_in_flight: int = 1024,
         max_in_flight_bytes: int = 64 * 2**20,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_sent: Callable[[float, int], None] = lambda spent_s, size_bytes: None,
     ) -> None:
         self._pacer = pacer
@@ -56,12 +58,17 @@ class Uplink:
         self._max_in_flight = max_in_flight
         self._max_in_flight_bytes = max_in_flight_bytes
         self._clock = clock
+        self._sleep = sleep
         self._on_sent = on_sent
         self._backoff = NodeBackoff()
         self._in_flight = 0
         self._in_flight_bytes = 0
         self._turns: set[_Turn] = set()
         """of messages that have not left"""
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
 
     @property
     def pacer(self) -> LinkPacer:
@@ -134,7 +141,7 @@ class Uplink:
                 async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
                     outcomes = await self._transport.exchange(asks, image, latest_s, note_sent)
             if self._pacer.rtt_s:
-                await asyncio.sleep(self._pacer.rtt_s / 2)
+                await self._sleep(self._pacer.rtt_s / 2)
         except TimeoutError:
             raise RefusedError(RefusalReason.DEADLINE, "the deadline passed on the link") from None
         finally:
@@ -170,7 +177,7 @@ class Uplink:
     async def _leave(self, turn: _Turn, deadline_s: float | None) -> None:
         """Wait until a message of that turn is at the far side. Raises `TimeoutError` at its
         deadline, if the link was slowed so much meanwhile."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._turns.add(turn)
         try:
             while True:

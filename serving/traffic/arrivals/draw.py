@@ -60,9 +60,12 @@ def draw_arrivals(
     paths = rate_paths(phase, load_factors or {})
     times_s: dict[Stream, NDArray[np.float64]] = {}
     how: list[str] = []
+    by_client: dict[str, dict[Stream, StepPath]] = {}
+    for stream, path in paths.items():
+        by_client.setdefault(stream[0], {})[stream] = path
     for client in phase.rates_qps:
         process = phase.arrivals_of(client)
-        own = {stream: path for stream, path in paths.items() if stream[0] == client}
+        own = by_client.get(client, {})
         if isinstance(process, ClosedLoop) or not own:
             continue
         if isinstance(process, GammaArrivals):

@@ -13,6 +13,7 @@ from models.zoo.cards import ModelCard
 from planner.build import build_problem
 from planner.policies import solve
 from planner.problem import Problem, ProblemError
+from profiling.interference import BusyRatio, Interference
 from profiling.profile import Profiles
 
 TOPOLOGY = Topology.parse(
@@ -236,3 +237,16 @@ def test_times_on_the_line_need_no_curve() -> None:
     assert not problem.curved
     assert not build().curved
     assert (problem.client_setup_cm[0, 1], problem.client_marginal_cm[0, 1]) == (0.01, 0.04)
+
+
+def test_plans_keep_to_the_compute_that_the_topology_states_whatever_neighbours_take() -> None:
+    row = BusyRatio(
+        model="small", batch=1, beside="node", neighbour="both", ratio=1.5, low=1.4, high=1.6
+    )
+    table = Interference(measured_on="box", rows=(row,), neighbours_busy={"box": 0.5})
+    beside = profiles().model_copy(update={"interference": (table,)})
+    assert beside.compute_share("box") == pytest.approx(0.8)
+    sizes = {"depth": 100.0, "edges": 50.0}
+    problem = build_problem(TOPOLOGY, CARDS, beside, PHASE, query_bytes=sizes, answer_bytes=sizes)
+    assert problem.edge_compute_e.tolist() == build().edge_compute_e.tolist()
+    assert problem.cloud_compute == build().cloud_compute

@@ -25,8 +25,8 @@ EXPORTED = {
     "Prediction", "Problem", "ProblemError", "Profiles", "RefusedHereError", "Report", "Route",
     "RunSummary", "Setting", "Solution", "Tier", "Topology", "UnauthorisedError",
     "UnknownPolicyError", "UnreachableError", "Violation", "evaluate", "explain", "find_model",
-    "list_models", "list_policies", "sample_problem", "simulate", "solve", "summarise_run",
-    "write_report",
+    "list_models", "list_policies", "make_environment", "sample_problem", "simulate", "solve",
+    "summarise_run", "write_report",
 }  # fmt: skip
 """A name that goes, or comes, is a decision about the public interface."""
 

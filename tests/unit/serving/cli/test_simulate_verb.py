@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,24 @@ def test_a_demand_of_bursts_is_simulated_from_files(
     assert found["errors"] == 0
     assert found["sent"]["total"]["dispersion_1s"] > 5
     assert len(Measurements.load(run_file(folder, "simulated.parquet"))) == found["queries"]
+
+
+def test_several_runs_are_pooled(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # no process to start
+    asked = ["simulate", "--demand", demand(folder), "--seed", "4"]
+    alone = []
+    for seed in ("4", "5"):
+        assert run([*asked[:-1], seed]) == 0
+        alone.append(Measurements.load(run_file(folder, "simulated.parquet")))
+    assert run([*asked, "--runs", "2"]) == 0
+    assert "accuracy by run: 0." in capsys.readouterr().out
+    pooled = Measurements.load(run_file(folder, "simulated.parquet"))
+    np.testing.assert_array_equal(pooled.score, np.concatenate([r.score for r in alone]))
+    assert pooled.run.duration_s == 16.0
+    assert run([*asked, "--runs", "2", "--find-peak"]) == 2
+    assert "leave out --runs" in capsys.readouterr().err
 
 
 def test_the_peak_is_found_with_its_interval(

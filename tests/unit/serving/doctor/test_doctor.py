@@ -68,7 +68,9 @@ def test_each_extra_that_is_missing_is_named_with_its_command() -> None:
     (all_there,) = checks.check_extras(dict.fromkeys(checks.EXTRAS, True))
     assert all_there.health is Fitness.GOOD
     found = checks.check_extras({"numba": True, "matplotlib": True})
-    assert [finding.words.split(":")[0] for finding in found] == ["no statsmodels", "no gurobipy"]
+    assert [finding.words.split(":")[0] for finding in found] == [
+        "no statsmodels", "no gurobipy", "no gymnasium",
+    ]  # fmt: skip
     assert "[forecast]" in found[0].mend
 
 

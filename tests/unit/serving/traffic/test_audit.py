@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,8 @@ def test_mixed_up_answers_are_found(fault: str) -> None:
     schedule = scheduled(80)
     found = []
     for record in records(schedule):
-        task = TASKS[schedule.task_q[record.index]]
-        picture = PICTURES[schedule.image_q[record.index]]
+        task = TASKS[schedule.task_q[record.place]]
+        picture = PICTURES[schedule.image_q[record.place]]
         prediction: NDArray[Any] | None = record.answer.prediction
         if fault == "another picture":
             prediction = offline(record.answer.model, picture + np.uint8(1))[task]
@@ -80,7 +79,7 @@ def test_mixed_up_answers_are_found(fault: str) -> None:
             prediction = prediction[:20]
         elif fault == "none":
             prediction = None
-        found.append(replace(record, answer=replace(record.answer, prediction=prediction)))
+        found.append(record._replace(answer=record.answer._replace(prediction=prediction)))
     rows = audited(schedule, found, 40)
     assert rows["m1", "depth"].differing == rows["m1", "depth"].compared > 0
     assert rows["m1", "depth"].worst == 1.0
@@ -102,6 +101,6 @@ def test_last_digits_and_a_border_pixel_are_no_difference() -> None:
 def test_refused_queries_are_not_compared_and_a_small_run_gives_what_it_has() -> None:
     schedule = scheduled(6)
     found = records(schedule)
-    found[0] = replace(found[0], answer=Answer(Outcome.SHED, reason="shed"))
+    found[0] = found[0]._replace(answer=Answer(Outcome.SHED, reason="shed"))
     assert sum(row.compared for row in audited(schedule, found, 100).values()) == 5
     assert audit_answers(schedule, [], PICTURES, offline, 10) == []

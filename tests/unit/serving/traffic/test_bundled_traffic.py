@@ -139,7 +139,7 @@ def test_a_bundle_goes_out_as_one_request_and_each_task_is_recorded() -> None:
     schedule = build_schedule([phase(duration_s=10.0)], 3, len(BODIES))
     system = Sharing()
     records = run(system, schedule)
-    assert [record.index for record in records] == list(range(len(schedule)))
+    assert [record.place for record in records] == list(range(len(schedule)))
     assert len(system.seen) == len(schedule.requests())
     for (sent_s, body, tasks), places in zip(system.seen, schedule.requests(), strict=True):
         assert sent_s == pytest.approx(schedule.scheduled_s_q[places[0]], abs=1e-9)
@@ -160,7 +160,7 @@ def test_a_request_that_fails_is_an_error_of_each_of_its_tasks() -> None:
 
     schedule = build_schedule([phase(duration_s=10.0)], 3, len(BODIES))
     records = run(Broken(), schedule)
-    failed = {r.index for r in records if r.answer.outcome is Outcome.ERROR}
+    failed = {r.place for r in records if r.answer.outcome is Outcome.ERROR}
     assert failed == {place for places in pairs(schedule) for place in places}
 
 

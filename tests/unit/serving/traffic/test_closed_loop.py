@@ -67,7 +67,7 @@ def test_the_schedule_that_came_about_has_every_query_in_order() -> None:
     driven = run(Answering(0.3), schedule())
     made = driven.schedule
     assert len(made) == len(driven.records) > 500
-    assert [record.index for record in driven.records] == list(range(len(made)))
+    assert [record.place for record in driven.records] == list(range(len(made)))
     due_s = [record.scheduled_s for record in driven.records]
     assert due_s == made.scheduled_s_q.tolist() == sorted(due_s)
     assert all(record.sent_s == pytest.approx(record.scheduled_s) for record in driven.records)
@@ -99,7 +99,7 @@ def test_waiting_callers_and_an_open_stream_share_a_run() -> None:
     assert np.array_equal(driven.schedule.image_q[of_c0], plain.image_q)
     assert np.sum(~of_c0) == pytest.approx(3 * 200 / 0.9, rel=0.1)
     for record in driven.records:
-        assert record.scheduled_s == driven.schedule.scheduled_s_q[record.index]
+        assert record.scheduled_s == driven.schedule.scheduled_s_q[record.place]
 
 
 def test_an_event_sends_more_callers_in_and_takes_them_out_again() -> None:

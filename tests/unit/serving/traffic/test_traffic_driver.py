@@ -51,14 +51,14 @@ def test_every_query_leaves_when_due_however_slow_the_system() -> None:
     schedule = schedule_of(20.0)
     system = SlowSystem(0.5, serial=True)
     records = run(system, schedule, drain_s=1000.0)
-    assert [record.index for record in records] == list(range(len(schedule)))
+    assert [record.place for record in records] == list(range(len(schedule)))
     for record, (sent_s, query), due_s in zip(
         records, system.seen, schedule.scheduled_s_q, strict=True
     ):
         assert record.scheduled_s == due_s
         assert record.sent_s == pytest.approx(due_s, abs=1e-9)
         assert sent_s == pytest.approx(due_s, abs=1e-9)
-        assert query.body == BODIES[schedule.image_q[record.index]]
+        assert query.body == BODIES[schedule.image_q[record.place]]
     # A server of 2 queries/s under 20 queries/s: a closed loop would report 0.5 s for all.
     assert records[-1].done_s - records[-1].scheduled_s == pytest.approx(
         len(schedule) * 0.5 - 10.0, rel=0.1

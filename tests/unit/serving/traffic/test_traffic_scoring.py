@@ -32,8 +32,8 @@ def test_each_answer_meets_the_label_of_its_image_and_task(
     )
     assert seen[-1] == (len(records), len(records))
     for record in scored:
-        task = schedule.tasks[schedule.task_q[record.index]]
-        truth = schedule.image_q[record.index] / 10 if task == "depth" else 0.0
+        task = schedule.tasks[schedule.task_q[record.place]]
+        truth = schedule.image_q[record.place] / 10 if task == "depth" else 0.0
         if record.answer.outcome is Outcome.ANSWERED:
             assert record.score == pytest.approx(1.0 - truth)
         else:
@@ -47,7 +47,7 @@ def test_each_answer_meets_the_label_of_its_image_and_task(
 def test_an_answer_that_cannot_be_scored_is_an_error_of_the_system(
     schedule: Schedule, records: list[Record], prediction: NDArray[np.float64] | None, reason: str
 ) -> None:
-    bad = replace(records[1], answer=replace(records[1].answer, prediction=prediction))
+    bad = records[1]._replace(answer=records[1].answer._replace(prediction=prediction))
     scored = score_records(schedule, [bad], LABELS, scorer=closeness)[0]
     assert scored.answer.outcome is Outcome.ERROR
     assert scored.score == 0.0
@@ -75,8 +75,8 @@ def test_the_metrics_of_the_tasks_are_used(schedule: Schedule, records: list[Rec
     }
     exact = []
     for record in records:
-        truth = label[schedule.tasks[schedule.task_q[record.index]]]
-        exact.append(replace(record, answer=replace(record.answer, prediction=truth), score=0.0))
+        truth = label[schedule.tasks[schedule.task_q[record.place]]]
+        exact.append(record._replace(answer=record.answer._replace(prediction=truth), score=0.0))
     for record in score_records(schedule, exact, [label] * 10):
         answered = record.answer.outcome is Outcome.ANSWERED
         assert record.score == (1.0 if answered else 0.0)

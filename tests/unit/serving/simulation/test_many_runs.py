@@ -1,0 +1,38 @@
+"""Several seeds at a time give what each of them gives alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cluster.demand import Phase
+from cluster.errors import InputError
+from planner.solution import Solution
+from serving.setting.setting import Setting
+from serving.simulation.many_runs import simulate_runs
+from serving.simulation.simulate import simulate
+from serving.traffic.measurement import SCHEMA
+from support.demo_setting import demo_demand
+
+
+@pytest.fixture(scope="module")
+def phase() -> Phase:
+    return demo_demand().phases[0].model_copy(update={"duration_s": 3.0})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_run_is_the_one_of_its_seed_in_whichever_process(
+    workers: int, setting: Setting, solution: Solution, phase: Phase
+) -> None:
+    runs = simulate_runs(
+        setting, solution.plan, [phase], [5, 7, 6], workers=workers, spill_over=False
+    )
+    for seed, rows in zip((5, 7, 6), runs, strict=True):
+        alone = simulate(setting, solution.plan, [phase], seed=seed, spill_over=False)
+        for name in SCHEMA.names:
+            np.testing.assert_array_equal(getattr(rows, name), getattr(alone, name))
+
+
+def test_no_seed_is_no_run(setting: Setting, solution: Solution, phase: Phase) -> None:
+    with pytest.raises(InputError, match="no seed"):
+        simulate_runs(setting, solution.plan, [phase], [])
