@@ -22,7 +22,6 @@ LEAST_MEMORY_BYTES = 4 * 2**30
 LEAST_SHARED_BYTES = 2**30
 LEAST_DISK_BYTES = 2 * 2**30
 EXTRAS = {
-    "numba": ("certified", "`certified` plans without a compiler, many times slower"),
     "matplotlib": ("experiments", "`testbed experiment` draws no figures"),
     "statsmodels": ("forecast", "`live --forecast` is not there"),
     "gurobipy": ("gurobi", "integer programs go to HiGHS, which is slower"),
