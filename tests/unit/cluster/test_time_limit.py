@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from cluster.providers import time_limit
 from cluster.providers.state import ClusterError
 from cluster.providers.time_limit import within
 from support.paths import ROOT
@@ -22,18 +23,23 @@ def test_what_is_in_time_is_returned_or_raised() -> None:
         within(5.0, lambda: 1 // 0, "late")
 
 
-def test_what_is_late_is_left_behind() -> None:
+def test_what_is_late_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_limit, "_abandoned", threading.Event())  # this process waits for it
     gate = threading.Event()
     begun_s = time.monotonic()
     with pytest.raises(ClusterError, match="no answer in time"):
         within(0.1, gate.wait, "no answer in time")
     assert time.monotonic() - begun_s < 5
+    assert time_limit.calls_abandoned()
     gate.set()
 
 
 def test_an_interrupt_ends_the_wait_and_a_process_does_not_wait_for_what_it_left() -> None:
     script = (
-        "import sys, time; from serving.cli import main; from cluster.providers import time_limit\n"
+        "import signal, time\n"
+        "from cluster.providers import time_limit; from serving.cli import main\n"
+        # What a shell starts in the background ignores Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def hang(_): print('hanging', flush=True); "
         "time_limit.within(60, lambda: time.sleep(60), 'late')\n"
         "main._invoke = hang; main.main()"
