@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record lock clean
+.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ bench-prediction-cluster: setup ## measure what was predicted of a cluster, own 
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json
+
+site: setup ## the pages of docs/ as a web site in out/site, warnings as errors
+	$(VENV)/bin/mkdocs build --quiet --strict --site-dir out/site
 
 lock: setup ## rewrite constraints.txt from the installed environment
 	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable; } > constraints.next

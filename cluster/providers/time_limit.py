@@ -32,8 +32,8 @@ def within(limit_s: float, call: Callable[[], T], late: str) -> T:
         finally:
             done.set()
 
-    threading.Thread(target=run, name="time-limit", daemon=True).start()
     try:
+        threading.Thread(target=run, name="time-limit", daemon=True).start()
         ended = done.wait(limit_s)
     except BaseException:
         _abandoned.set()

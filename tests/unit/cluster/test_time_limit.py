@@ -40,9 +40,9 @@ def test_an_interrupt_ends_the_wait_and_a_process_does_not_wait_for_what_it_left
         "from cluster.providers import time_limit; from serving.cli import main\n"
         # What a shell starts in the background ignores Ctrl-C.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def hang(_): print('hanging', flush=True); "
-        "time_limit.within(60, lambda: time.sleep(60), 'late')\n"
-        "main._invoke = hang; main.main()"
+        "def hang(): time.sleep(.2); print('hanging', flush=True); time.sleep(60)\n"
+        "main._invoke = lambda _: time_limit.within(60, hang, 'late')\n"
+        "main.main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

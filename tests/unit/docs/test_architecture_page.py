@@ -42,7 +42,7 @@ def quoted(text: str) -> list[str]:
 
 PLACES = [
     (question, quoted(file), quoted(symbol))
-    for question, file, symbol in rows(section("Where is ...?"))
+    for question, file, symbol in rows(section("Where things are"))
 ]
 
 
