@@ -19,7 +19,23 @@ from planner.policies import DEFAULT, find_policy
 from planner.policies.plugins import is_reference
 from serving.cli.belonging import plan_in_force, refuse_not_in_force, serving_setting
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json, PlanFile, ProfilesFile, Routes, RunName
+from serving.cli.inputs import (
+    DemandFile,
+    ImageCount,
+    Json,
+    PlanFile,
+    ProfilesFile,
+    Routes,
+    RunName,
+    Seed,
+)
+from serving.cli.live_traffic import (
+    DRIVEN_FILES,
+    DROPPED_FILES,
+    QuietNote,
+    driven_summary,
+    read_traffic,
+)
 from serving.cli.options import (
     DURATION_S,
     LINE,
@@ -42,6 +58,7 @@ if TYPE_CHECKING:
     from serving.replan.change_policy import ChangePolicy
     from serving.replan.decision import Decision
     from serving.replan.loop import LookReport, ReplanLoop
+    from serving.traffic.session import Run
 
 __all__ = ["VERBS"]
 
@@ -78,24 +95,41 @@ def live(
         int, number(PERIODS, help="of a season, for each of which loads are forecast")
     ] = 24,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="decide, and change nothing")] = False,
+    drive: Annotated[
+        bool, typer.Option("--drive", help="send labelled traffic beside it, and end with it")
+    ] = False,
+    demand: DemandFile = None,
+    seed: Seed = 1,
+    images: ImageCount = 240,
     as_json: Json = False,
 ) -> None:
-    """Change the plan as load and nodes change, where that surely gains. Drive traffic beside it.
+    """Change the plan as load and nodes change, where that surely gains.
 
-    It goes on from where a loop before it ended. Only one runs on a cluster.
+    Traffic comes from `testbed drive` in another terminal, or with --drive from here: all phases
+    of the demand, with --duration so long each. It goes on from where a loop before it ended. Only
+    one runs on a cluster.
     """
     out = VerbOutput(as_json)
     if log is not None:
         check_output(log, "--log")
+    if demand is not None and not drive:
+        raise InputError(f"--demand {demand}: is driven with --drive alone")
     find_policy(policy)
     change_policy = _change_policy(forecast, forecast_periods, period)
     work = RunWork(out, run)
     file = work.read(FileKind.PLAN, plan, "--plan")
     present = Plan.load(file)
     setting = serving_setting(work, profiles)
-    fleet = running_fleet(local.connect())
+    traffic = read_traffic(out, work, demand, duration, images, present) if drive else None
+    state_of_cluster = local.connect()
+    fleet = running_fleet(state_of_cluster)
     now = plan_in_force(fleet)
-    log = work.writes((FileKind.DECISIONS, FileKind.LIVE_PLAN), log, option="--log")
+    kinds = (FileKind.DECISIONS, FileKind.LIVE_PLAN)
+    if traffic is None:
+        log = work.writes(kinds, log, option="--log")
+    else:
+        traffic.check_events(state_of_cluster)
+        log = work.writes((*kinds, *DRIVEN_FILES), log, drops=DROPPED_FILES, option="--log")
     from serving.replan.decision_input import DecisionOptions
     from serving.replan.decision_log import DecisionLog
     from serving.replan.loop import ReplanLoop
@@ -104,8 +138,13 @@ def live(
 
     folder = state_path().parent
     reports: list[LookReport] = []
+    driven: Run | None = None
+
+    quiet = QuietNote(out)
 
     def note(report: LookReport) -> None:
+        if traffic is None:
+            quiet.look(report.look)
         if report.look.made is not None:
             reports.append(report)
             out.say(_words(report, dry_run))
@@ -143,8 +182,15 @@ def live(
             routing=routing,
             on_look=note,
         )
+        out.say(
+            f"looks at the nodes every {period:g} s; decisions go to {log}"
+            + ("" if drive else "; Ctrl-C ends it")
+        )
         try:
-            asyncio.run(_for(loop, duration))
+            if traffic is None:
+                asyncio.run(_for(loop, duration))
+            else:
+                driven = traffic.drive(fleet, in_force.plan, seed, loop.run, state_of_cluster)
         except KeyboardInterrupt:
             out.say("the loop ends; the plan in force stays")
         except Exception as error:
@@ -156,16 +202,20 @@ def live(
     if changed:
         out.wrote(work.path(FileKind.LIVE_PLAN))
     work.wrote(FileKind.DECISIONS)
+    if driven is not None and traffic is not None:
+        traffic.keep(work, driven, in_force.plan, present)
     done = work.finish()
-    out.say(f"decisions: {log}")
     out.result(
         {
             "decisions": len(reports), "changes": len(changed), "log": str(log),
             "plan": str(work.path(FileKind.LIVE_PLAN)) if changed else None,
             "run": None if done is None else done.name,
+            **({} if driven is None else {"measured": driven_summary(out, driven)}),
         }
     )  # fmt: skip
     local.disconnect()
+    if driven is not None and driven.beside_fault:
+        raise ClusterError(f"the live loop broke off beside the traffic: {driven.beside_fault}")
 
 
 def decide(

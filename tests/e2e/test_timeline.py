@@ -84,3 +84,14 @@ def test_the_peak_of_the_running_system_is_found(walked: Testbed) -> None:
     assert peak["share_in_time"] >= 0.5
     assert peak["factor"] < peak["fails_at_factor"] <= 2 * peak["factor"]
     assert peak["rate_qps"] > 0
+
+
+@pytest.mark.slow  # `make drills` runs it; the loop itself is driven by the README's walk
+def test_the_live_loop_brings_its_own_traffic(walked: Testbed) -> None:
+    assert walked.run("deploy").returncode == 0
+    live = walked.run("live", "--drive", "--duration", "5", "--json")
+    assert live.returncode == 0, live.stderr
+    told = json.loads(live.stdout)
+    assert told["measured"]["queries"] > 200
+    assert told["measured"]["errors"] == 0
+    assert walked.run("report").returncode == 0

@@ -1,0 +1,133 @@
+"""Traffic that `testbed live` brings along, and what it says while there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.demand import Phase
+from cluster.providers.state import ClusterState
+from cluster.timeline import TimelineEvent
+from planner.plan import Plan
+from serving.cli.console import VerbOutput
+from serving.cli.inputs import check_class_names, check_events, load_labelled, pick_traffic
+from serving.cli.run_work import RunWork
+from serving.report.examples import pick_examples
+from serving.runs.manifest import FileKind
+from serving.traffic.images import LabelledImages
+from serving.traffic.local_faults import timeline_beside
+from serving.traffic.schedule import build_schedule
+from serving.traffic.summary import say_measured, summarise_run
+
+if TYPE_CHECKING:
+    from serving.deploy.fleet import Fleet
+    from serving.replan.replanner import Look
+    from serving.traffic.session import Run
+
+__all__ = [
+    "DRIVEN_FILES", "DROPPED_FILES", "QuietNote", "Traffic", "driven_summary", "read_traffic",
+]  # fmt: skip
+
+DRIVEN_FILES = (FileKind.MEASUREMENTS, FileKind.GALLERY)
+DROPPED_FILES = (FileKind.TRAFFIC, FileKind.DRIVEN_PLAN)
+"""of a run, that are no more once traffic was driven anew"""
+QUIET_S = 10.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What is sent beside the loop."""
+
+    out: VerbOutput
+    demand: Path
+    phases: tuple[Phase, ...]
+    timeline: tuple[TimelineEvent, ...]
+    labelled: LabelledImages
+    images: int
+
+    def check_events(self, state: ClusterState) -> None:
+        """Raise `InputError` for an event of the demand that names nobody of the cluster."""
+        check_events(self.demand, state.topology)
+
+    def drive(
+        self,
+        fleet: Fleet,
+        plan: Plan,
+        seed: int,
+        loop: Callable[[], Awaitable[None]],
+        state: ClusterState,
+    ) -> Run:
+        """Send it all under `plan`, with `loop` and the demand's events beside it."""
+        from serving.traffic.session import run_traffic
+
+        events = timeline_beside(self.timeline, state, fleet)
+
+        async def beside() -> None:
+            await asyncio.gather(loop(), *(() if events is None else (events(),)))
+
+        schedule = build_schedule(
+            self.phases, seed, self.images, self.labelled.labelled, self.timeline
+        )
+        with self.out.progress("driving", changes=True) as advance:
+            return run_traffic(
+                fleet, plan, schedule, self.labelled,
+                command="testbed live", seed=seed, on_progress=advance, beside=beside,
+            )  # fmt: skip
+
+    def keep(self, work: RunWork, driven: Run, in_force: Plan, of_run: Plan) -> None:
+        """Write what was measured into the run, with the plan that was in force at first where
+        that is not the run's."""
+        if in_force.digest != of_run.digest:
+            work.note_document(FileKind.DRIVEN_PLAN, in_force)
+        work.save(FileKind.MEASUREMENTS, driven.measurements.save)
+        pictures = pick_examples(driven.schedule, driven.records, self.labelled)
+        work.save(FileKind.GALLERY, pictures.save, also=(FileKind.MEASUREMENTS,))
+
+
+def read_traffic(
+    out: VerbOutput,
+    work: RunWork,
+    demand: Path | None,
+    duration_s: float | None,
+    images: int,
+    plan: Plan,
+) -> Traffic:
+    """The traffic of a demand file, all of its phases. Raises `InputError` where there is none."""
+    file = work.read_demand(demand, FileKind.TRAFFIC)
+    phases, timeline = pick_traffic(out, file, None, duration_s)
+    check_class_names(file, phases, plan)
+    return Traffic(out, file, phases, timeline, load_labelled(out, phases, images), images)
+
+
+def driven_summary(out: VerbOutput, driven: Run) -> dict[str, Any]:
+    """Say what came back, and give it to programs."""
+    measured = summarise_run(driven.measurements)
+    out.say(say_measured(measured))
+    return measured.model_dump(mode="json")
+
+
+class QuietNote:
+    """Says once that no query has come for a while, or people wait for decisions in vain."""
+
+    def __init__(self, out: VerbOutput) -> None:
+        self._out = out
+        self._told = False
+        self._since_s: float | None = None
+
+    def look(self, look: Look) -> None:
+        """Note a look at the nodes."""
+        load = look.estimate
+        if load is not None and load.total_qps > 0:
+            self._since_s, self._told = None, False
+            return
+        if self._since_s is None:
+            self._since_s = look.at_s
+        if not self._told and look.at_s - self._since_s >= QUIET_S:
+            self._told = True
+            self._out.say(
+                f"no query has come for {QUIET_S:.0f} s: `testbed drive` in another terminal sends "
+                "some, or `testbed live --drive`"
+            )
