@@ -18,9 +18,10 @@ from typing import Any
 import typer
 
 __all__ = [
-    "AUDITED", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE", "LINES",
-    "NETWORKS",
-    "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PORT", "PROFILE_S", "REACH", "REPETITIONS",
+    "ALL", "AUDITED", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE",
+    "LINES", "NETWORKS",
+    "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PHASE_OR_ALL", "PORT", "PROFILE_S", "REACH",
+    "REPETITIONS",
     "SEASON_S", "SEED", "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "WATTS",
     "NumberRange", "number",
 ]  # fmt: skip
@@ -33,7 +34,8 @@ WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
 class NumberRange:
     """From `low` to `high`, both allowed unless `above_low` or `below_high` says otherwise.
 
-    `what` names the number in messages ("seconds"). With `whole` it has no fraction.
+    `what` names the number in messages ("seconds"). With `whole` it has no fraction. With `or_all`
+    the word `all` is taken as well, for `ALL`.
     """
 
     what: str
@@ -42,6 +44,7 @@ class NumberRange:
     whole: bool = False
     above_low: bool = False
     below_high: bool = False
+    or_all: bool = False
 
     @property
     def words(self) -> str:
@@ -49,7 +52,7 @@ class NumberRange:
         begin = "over" if self.above_low else "from"
         end = "to under" if self.below_high else "to"
         low, high = (f"{int(n)}" if n == int(n) else f"{n:g}" for n in (self.low, self.high))
-        return f"{self.what} {begin} {low} {end} {high}"
+        return f"{self.what} {begin} {low} {end} {high}" + (", or all" if self.or_all else "")
 
     def parse(self, given: str | float) -> float:
         """The number that was given. Raises `typer.BadParameter` unless it lies in the range.
@@ -57,6 +60,8 @@ class NumberRange:
         Not-a-number, infinity, `1:30` and an empty text are none.
         """
         text = str(given)
+        if self.or_all and text == "all":
+            return ALL
         if not (WHOLE if self.whole else DECIMAL).fullmatch(text):
             raise self._refusal(text)
         value = int(text) if self.whole else float(text)
@@ -94,6 +99,9 @@ JOULE_PRICE = NumberRange("right answers a joule", 0, 1e9)
 
 SEED = NumberRange("a whole number", 0, 2**31 - 1, whole=True)  # what HiGHS and numpy both take
 PORT = NumberRange("a port", 1, 65535, whole=True)
+ALL = -1
+"""what `all` means where a number may be given"""
+PHASE_OR_ALL = NumberRange("a whole number", 0, 9999, whole=True, or_all=True)
 PHASE = NumberRange("a whole number", 0, 9999, whole=True)
 THREADS = NumberRange("a whole number", 1, 1024, whole=True)
 IMAGES = NumberRange("a whole number", 1, 1_000_000, whole=True)

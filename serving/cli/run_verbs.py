@@ -42,7 +42,7 @@ from serving.cli.inputs import (
     naming_plan,
     pick_traffic,
 )
-from serving.cli.options import AUDITED, DURATION_S, PHASE, number
+from serving.cli.options import ALL, AUDITED, DURATION_S, PHASE, PHASE_OR_ALL, number
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
@@ -144,7 +144,7 @@ def deploy(
 def drive(
     demand: DemandFile = None,
     plan: PlanFile = None,
-    phase: Annotated[int | None, number(PHASE, help="of the demand, from 0")] = 0,
+    phase: Annotated[int, number(PHASE_OR_ALL, help="of the demand, from 0")] = 0,
     duration: Annotated[
         float | None, number(DURATION_S, help="length of a phase; default: the file's")
     ] = None,
@@ -174,7 +174,7 @@ def drive(
     file = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(file)
     demand = work.read_demand(demand, FileKind.TRAFFIC)
-    phases, timeline = pick_traffic(out, demand, phase, duration)
+    phases, timeline = pick_traffic(out, demand, None if phase == ALL else phase, duration)
     check_class_names(demand, phases, wanted)
     state = local.connect()
     check_events(demand, state.topology)

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from serving.cli.main import app, run
-from serving.cli.options import NumberRange
+from serving.cli.options import ALL, PHASE_OR_ALL, NumberRange
 
 BAD = ["nan", "inf", "-inf", "-1", "1e308", "", "1:30", "1e999", "true", "0x10", "1_000", "9" * 400]
 
@@ -164,3 +164,10 @@ def test_what_a_verb_says_of_a_mistake_is_an_error_of_ours() -> None:
         if "raise ValueError(" in line or "raise KeyError(" in line
     ]
     assert not bare
+
+
+def test_a_phase_is_a_number_or_all_of_them() -> None:
+    assert PHASE_OR_ALL.parse("all") == ALL
+    assert PHASE_OR_ALL.parse("3") == 3
+    with pytest.raises(typer.BadParameter, match="or all"):
+        PHASE_OR_ALL.parse("most")
