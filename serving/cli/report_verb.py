@@ -10,6 +10,7 @@ import typer
 from planner.explanation.explain import reasons_of
 from planner.plan import Plan
 from serving.cli.belonging import current_plan, planned_problem, refuse_other_plan
+from serving.cli.beside_output import tell_beside
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     Json,
@@ -39,6 +40,9 @@ __all__ = ["VERBS"]
 
 
 def report(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="two runs, which a page shows side by side")
+    ] = None,
     plan: PlanFile = None,
     measurements: MeasurementsFile = None,
     profiles: ProfilesFile = None,
@@ -52,8 +56,14 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write what the plan promised beside what came back: report.json and report.html."""
+    """Write what the plan promised beside what came back: report.json and report.html.
+
+    With two runs, a page that shows both side by side, with the interval of their difference.
+    """
     out = VerbOutput(as_json)
+    if runs:
+        tell_beside(out, runs, output)
+        return
     if output is not None:
         check_folder(output)
     work = RunWork(out, run)

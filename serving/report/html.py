@@ -26,7 +26,9 @@ from serving.traffic.measurement import Measurements
 from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
 from serving.verdicts.verdict import Verdict
 
-__all__ = ["Page", "render_page"]
+__all__ = [
+    "Page", "draw_figures", "milliseconds", "page_environment", "percent", "render_page", "score",
+]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
 
@@ -45,8 +47,8 @@ class Page:
     """how much of the budgets the plan was allowed"""
 
 
-def render_page(page: Page) -> str:
-    """The HTML of `page`."""
+def page_environment() -> Environment:
+    """Where templates are found, and how they write figures."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -55,29 +57,38 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=_percent,
-        ms=_milliseconds,
-        score=_score,
+        percent=percent,
+        ms=milliseconds,
+        score=score,
         signed="{:+.3f}".format,
         short=short_name,
         number=_number,
         value=_value,
         error=error_in_words,
     )
-    return environment.get_template("page.html").render(
-        page=page,
-        report=page.report,
-        predicted=page.report.predicted,
-        measured=page.report.measured,
-        regret=page.report.regret,
-        groups=group_verdicts(page.report.verdicts or ()),
-        certificate=page.report.certificate,
-        policy=page.measurements.run.policy,
-        gallery_tasks=_gallery_tasks(page),
-        plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements)],
-        policies=rank(page.report.policies or ()),
-        css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
-        figures={name: Markup(svg) for name, svg in _figures(page).items()},
+    return environment
+
+
+def render_page(page: Page) -> str:
+    """The HTML of `page`."""
+    return (
+        page_environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            report=page.report,
+            predicted=page.report.predicted,
+            measured=page.report.measured,
+            regret=page.report.regret,
+            groups=group_verdicts(page.report.verdicts or ()),
+            certificate=page.report.certificate,
+            policy=page.measurements.run.policy,
+            gallery_tasks=_gallery_tasks(page),
+            plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements)],
+            policies=rank(page.report.policies or ()),
+            css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
+            figures={name: Markup(svg) for name, svg in draw_figures(page).items()},
+        )
     )
 
 
@@ -88,7 +99,8 @@ def _gallery_tasks(page: Page) -> list[str]:
     return order + [task for task in shown if task not in order]
 
 
-def _figures(page: Page) -> dict[str, str]:
+def draw_figures(page: Page) -> dict[str, str]:
+    """The drawings of `page`, by name."""
     predicted, measured = page.report.predicted, page.report.measured
     tasks = [task for task in predicted.accuracy_by_task if task in measured.accuracy_by_task]
     nodes = list(predicted.utilization_by_node)
@@ -126,11 +138,13 @@ def _figures(page: Page) -> dict[str, str]:
     return drawn
 
 
-def _percent(value: Any, digits: int = 1) -> str:
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as `97.5 %`; a dash for none."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _milliseconds(value_s: Any) -> str:
+def milliseconds(value_s: Any) -> str:
+    """Seconds as `12 ms`, or `12.3 s` where they are many; a dash for none."""
     if value_s is None:
         return "–"
     return f"{value_s * 1e3:.0f} ms" if value_s < 10 else f"{value_s:.1f} s"
@@ -144,5 +158,6 @@ def _value(verdict: Verdict, name: str) -> str:
     return value_in_words(getattr(verdict, name), verdict.unit)
 
 
-def _score(value: Any) -> str:
+def score(value: Any) -> str:
+    """A score with three digits; a dash for none."""
     return "–" if value is None else f"{value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from cluster.document import write_together
 from cluster.errors import InputError
@@ -21,7 +22,19 @@ from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
 from serving.verdicts.verdict import Verdict
 
-__all__ = ["write_report"]
+__all__ = ["PageParts", "make_page", "write_report"]
+
+
+class PageParts(TypedDict, total=False):
+    """What a report may have beside its plan and measurements."""
+
+    placement: Placement | None
+    gallery: Gallery | None
+    policies: Sequence[PolicyRow] | None
+    live: LiveComparison | None
+    regret: Regret | None
+    verdicts: Sequence[Verdict] | None
+    reasons: Sequence[str]
 
 
 def write_report(
@@ -31,16 +44,26 @@ def write_report(
     *,
     command: str,
     topology: str,
-    placement: Placement | None = None,
-    gallery: Gallery | None = None,
-    policies: Sequence[PolicyRow] | None = None,
-    live: LiveComparison | None = None,
-    regret: Regret | None = None,
-    verdicts: Sequence[Verdict] | None = None,
-    reasons: Sequence[str] = (),
+    **parts: Unpack[PageParts],
 ) -> Report:
-    """Write `report.json` and `report.html` into `folder`, both or neither. Raises `InputError` for
-    a plan that carries no prediction or certificate (one that was written by hand)."""
+    """Write `report.json` and `report.html` into `folder`, both or neither. Raises what `make_page`
+    raises."""
+    page = make_page(plan, measurements, command=command, topology=topology, **parts)
+    folder, text = Path(folder), page.report.as_text(".json")
+    write_together({folder / "report.json": text, folder / "report.html": render_page(page)})
+    return page.report
+
+
+def make_page(
+    plan: Plan,
+    measurements: Measurements,
+    *,
+    command: str,
+    topology: str,
+    **parts: Unpack[PageParts],
+) -> Page:
+    """The report of a run and all else that its page shows. Raises `InputError` for a plan that
+    carries no prediction or certificate (one that was written by hand)."""
     if plan.predicted is None or plan.certificate is None:
         raise InputError("the plan carries no prediction; make it with `testbed plan`")
     report = build_report(
@@ -53,21 +76,16 @@ def write_report(
             packages=("torch", "torchvision", "timm", "ray", "highspy", "gurobipy"),
         ),
         bounds_s=measurements.run.bounds_s,
-        policies=policies,
-        live=live,
-        regret=regret,
-        verdicts=verdicts,
-        reasons=reasons,
+        policies=parts.get("policies"),
+        live=parts.get("live"),
+        regret=parts.get("regret"),
+        verdicts=parts.get("verdicts"),
+        reasons=parts.get("reasons", ()),
     )
-    folder = Path(folder)
-    page = render_page(
-        Page(
-            report, measurements, topology, placement, gallery,
-            stream_rows(plan, measurements), _planned_with(plan),
-        )
+    return Page(
+        report, measurements, topology, parts.get("placement"), parts.get("gallery"),
+        stream_rows(plan, measurements), _planned_with(plan),
     )  # fmt: skip
-    write_together({folder / "report.json": report.as_text(".json"), folder / "report.html": page})
-    return report
 
 
 def _planned_with(plan: Plan) -> str:
