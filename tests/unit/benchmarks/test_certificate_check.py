@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import certificate_check
-from certificate_check import check_certificates
+from certificate_check import check_certificates, drawn
 from planner.certificate import Status
 from planner.instances.adverse import ADVERSE, adverse_problem
 from planner.policies import Options, solve
@@ -20,7 +20,7 @@ or said "optimal" with a wider gap than asked."""
 
 @pytest.mark.parametrize("seed", ONCE_FALSE)
 def test_no_certificate_is_false_where_some_were(seed: int) -> None:
-    assert check_certificates(seed) == []
+    assert check_certificates(seed, adverse_problem) == []
 
 
 @pytest.mark.slow
@@ -38,7 +38,7 @@ def test_a_bound_below_another_plan_is_found(monkeypatch: pytest.MonkeyPatch) ->
         return replace(found, certificate=lower)
 
     monkeypatch.setattr(certificate_check, "solve", lying)
-    assert "certified (auto) claims at most" in str(check_certificates(3)[0])
+    assert "certified (auto) claims at most" in str(check_certificates(3, adverse_problem)[0])
 
 
 def test_a_gap_that_is_too_wide_for_optimal_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_gap_that_is_too_wide_for_optimal_is_found(monkeypatch: pytest.MonkeyP
         return replace(found, certificate=found.certificate.model_copy(update=claim))
 
     monkeypatch.setattr(certificate_check, "solve", lying)
-    assert "though it says optimal" in str(check_certificates(3)[0])
+    assert "though it says optimal" in str(check_certificates(3, adverse_problem)[0])
 
 
 def test_trying_all_sets_reaches_what_the_policies_reach() -> None:
@@ -70,3 +70,11 @@ def test_every_regime_is_drawn_and_every_problem_is_the_same_again() -> None:
     assert names == set(ADVERSE)
     assert adverse_problem(7)[1].digest == adverse_problem(7)[1].digest
     assert adverse_problem(7)[1].digest != adverse_problem(8)[1].digest
+
+
+def test_curves_and_bundles_are_drawn_as_well() -> None:
+    problems = [drawn(seed)[1] for seed in range(40)]
+    assert sum(problem.curved for problem in problems) >= 6
+    assert sum(problem.asks_together for problem in problems) >= 2
+    assert not any(problem.curved and problem.asks_together for problem in problems)
+    assert drawn(3)[1].digest == drawn(3)[1].digest
