@@ -148,8 +148,8 @@ def up(
     chosen = _free_port() if port is None else _claim_port(port)
     prepare_state_folder()
     _warn_of_stale_addresses(say)
-    for left in (log_folder(), control_folder()):
-        shutil.rmtree(left, ignore_errors=True)
+    _forget_logs(log_folder())
+    shutil.rmtree(control_folder(), ignore_errors=True)
     temp_dir = tempfile.mkdtemp(prefix=f"testbed-{os.getuid()}-", dir="/tmp")
     mark = secrets.token_hex(8)
     with ExitStack() as undo:
@@ -261,6 +261,15 @@ def _refuse_second(say: Callable[[str], None]) -> None:
         )
     say(f"removing what a cluster that died (pid {state.head_pid}) left behind")
     down()
+
+
+def _forget_logs(folder: Path) -> None:
+    """Remove the logs of the cluster before; tracebacks that people were told of stay."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.startswith("error-"):
+            path.unlink(missing_ok=True)
 
 
 def _claim_port(port: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from cluster.errors import UnknownNameError
 from models.tasks.domains import DOMAINS_CLASSES, DOMAINS_TASKS
 from models.tasks.on_disk import ON_DISK_TASKS
@@ -29,9 +31,11 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """The task called `name`. Raises `UnknownNameError` listing the valid names."""
+    """The task called `name`. Raises `UnknownNameError` with the nearest names."""
     if name not in TASKS:
-        raise UnknownNameError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
+        near = difflib.get_close_matches(name, TASKS, n=3, cutoff=0.6)
+        told = f"near names: {', '.join(near)}" if near else "docs/formats.md has them all"
+        raise UnknownNameError(f"no task {name!r}; {told}")
     return TASKS[name]
 
 

@@ -19,6 +19,8 @@ from rich.text import Text
 from cluster.deadline_classes import base_task
 from cluster.errors import InputError, UnknownNameError
 from cluster.providers import local
+from models.tasks import find_task
+from models.tasks.task import Kind
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
 from serving.cli.output import check_folder, save_result
@@ -30,7 +32,7 @@ __all__ = ["VERBS", "in_the_terminal", "side_by_side"]
 
 EXAMPLE = re.compile(r"room(?::(\d{1,4}))?")
 OURS = "`room` asks about one of ours"
-SHOWN_COLUMNS = 48
+SHOWN_COLUMNS = 76
 GAP_PX = 4
 LARGEST_PX = 96
 """of a side; smaller pictures are enlarged to about twice that"""
@@ -61,6 +63,8 @@ def ask(
     """
     out = VerbOutput(as_json)
     check_folder(output)
+    for name in task:
+        find_task(base_task(name))  # raises what is near, if there is none
     body, labels = _read(picture)
     fleet = running_fleet(local.connect())
     urls = fleet.urls()
@@ -98,7 +102,11 @@ def _read(picture: str) -> tuple[bytes, Mapping[str, NDArray[Any]]]:
     if example and not Path(picture).exists():
         from models.benchmarks.registry import open_benchmark
 
-        sample = open_benchmark("rooms", "test").sample(int(example[1] or 0))
+        rooms = open_benchmark("rooms", "test")
+        number = int(example[1] or 0)
+        if number >= len(rooms):
+            raise InputError(f"{picture}: there are room:0 to room:{len(rooms) - 1}")
+        sample = rooms.sample(number)
         stream = io.BytesIO()
         Image.fromarray(sample.image).save(stream, "PNG")
         return stream.getvalue(), sample.labels
@@ -121,6 +129,11 @@ def _told(name: str, answer: Prediction, labels: Mapping[str, NDArray[Any]]) -> 
         "bound_s": answer.bound_s,
         "score": None,
     }
+    known = find_task(base_task(name))
+    if known.kind is Kind.CATEGORY:
+        likeliest = int(np.argmax(answer.values))
+        told["class"] = known.classes[likeliest]
+        told["chance"] = float(answer.values[likeliest])
     label = labels.get(base_task(name))
     if label is not None:
         from serving.traffic.scoring import score_answer
@@ -131,8 +144,9 @@ def _told(name: str, answer: Prediction, labels: Mapping[str, NDArray[Any]]) -> 
 
 def _words(name: str, told: Mapping[str, Any]) -> str:
     score = "" if told["score"] is None else f", score {told['score']:.3f}"
+    seen = f"{told['class']} ({told['chance']:.0%}), by " if "class" in told else ""
     return (
-        f"[bold]{name}[/]: {told['model']} at {told['node']} ({told['tier']}), "
+        f"[bold]{name}[/]: {seen}{told['model']} at {told['node']} ({told['tier']}), "
         f"{told['waited_s'] * 1e3:.0f} ms of at most {told['bound_s'] * 1e3:.0f} promised{score}"
     )
 
@@ -141,8 +155,6 @@ def _drawn(
     name: str, body: bytes, answer: Prediction, labels: Mapping[str, NDArray[Any]]
 ) -> Picture:
     """The picture, the answer, and the true one where it is known."""
-    from models.tasks import find_task
-
     render = find_task(base_task(name)).render
     asked = np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
     shown = [asked, render(answer.values)]
@@ -167,7 +179,7 @@ def side_by_side(pictures: list[Picture]) -> Picture:
 def in_the_terminal(picture: Picture) -> Text:
     """The picture as coloured characters, each of which shows two pixels, one above the other."""
     height, width = picture.shape[:2]
-    columns = min(SHOWN_COLUMNS * 2, width)
+    columns = min(SHOWN_COLUMNS, width)
     rows = max(2, 2 * round(height * columns / width / 2))
     small = np.asarray(Image.fromarray(picture).resize((columns, rows)))
     text = Text()

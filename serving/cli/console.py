@@ -88,7 +88,10 @@ class VerbOutput:
         self._people.print(text)
 
     def table(self, table: Table) -> None:
-        """A table for people."""
+        """A table for people. What does not fit goes on in the next line: a name that was cut could
+        not be typed."""
+        for column in table.columns:
+            column.overflow = "fold"
         self._people.print(table)
 
     def result(self, data: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import SolverName
 from profiling.profile import digest_of
+from serving.cli.belonging import current_plan
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
 from serving.cli.inputs import (
@@ -254,6 +255,7 @@ def evaluate(
             f"{plan}: this plan was made for another problem than {problem}; name its own with "
             "--problem, or make a plan for this one with `testbed plan --problem`"
         )
+    current_plan(out, checked, plan, stated)  # which says so where the file claims something else
     _show_evaluation(out, found)
     violations = found.violations()
     for violation in violations:

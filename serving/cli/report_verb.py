@@ -34,7 +34,7 @@ from serving.routing.routes import RoutingMode
 from serving.runs.manifest import FileKind
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import say_measured, summarise_run
-from serving.verdicts.verdict import failed
+from serving.verdicts.verdict import Verdict, failed
 
 __all__ = ["VERBS"]
 
@@ -89,8 +89,12 @@ def report(
     placement = build_placement(setting.topology, wanted, phase, setting.profiles)
     from serving.verdicts.judge import PlannedFor, judge_run
 
-    with out.busy("simulating the same queries"):
-        verdicts = judge_run(rows, PlannedFor(setting, wanted, phase, routing))
+    verdicts: tuple[Verdict, ...] = ()
+    if rows.run.host is None:
+        out.say("these queries were simulated, so there is no prediction to judge")
+    else:
+        with out.busy("simulating the same queries"):
+            verdicts = judge_run(rows, PlannedFor(setting, wanted, phase, routing))
 
     def write(folder: Path) -> None:
         write_report(
@@ -115,7 +119,8 @@ def report(
             f"{regret.reached:.1%} of what any sequence of plans could have reached (F21): "
             f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
         )
-    tell_verdicts(out, verdicts)
+    if verdicts:
+        tell_verdicts(out, verdicts)
     out.wrote(target / "report.json", target / "report.html")
     out.result(
         {

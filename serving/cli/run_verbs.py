@@ -46,6 +46,7 @@ from serving.cli.options import ALL, AUDITED, DURATION_S, PHASE, PHASE_OR_ALL, n
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
+from serving.client.client import Client
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
@@ -292,7 +293,7 @@ def running_or_launched(
     """The fleet of the connected cluster, its nodes started if they do not run yet.
 
     Raises `InputError` if they run and are asked for doors, passes or logs of another kind than
-    `testbed deploy` gives them by default.
+    `testbed deploy` gives them by default, or for tasks that they were not started for.
     """
     from serving.deploy.fleet import Fleet
 
@@ -303,6 +304,7 @@ def running_or_launched(
                 "the nodes run, with doors, passes, spill-over and logs as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
+        refuse_other_tasks(tasks_served(fleet), setting.base_tasks)
         return fleet
     with out.busy(f"starting {len(state.topology.nodes)} nodes", changes=True):
         return Fleet.launch(
@@ -315,6 +317,22 @@ def running_or_launched(
             spill_over=spill_over,
             log_level=log_level,
             profiles=setting.profiles,
+        )
+
+
+def tasks_served(fleet: Fleet) -> tuple[str, ...]:
+    """The tasks that the nodes were started for, as the first client's door says."""
+    with Client(next(iter(fleet.urls().values())), token=fleet.door_token()) as node:
+        return node.server().tasks
+
+
+def refuse_other_tasks(served: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise `InputError` for tasks that the running nodes were not started for: what a door decodes
+    pictures to is settled when it opens."""
+    if missing := [task for task in wanted if task not in served]:
+        raise InputError(
+            f"the nodes were started for {', '.join(served)}, and not for {', '.join(missing)}; "
+            "`testbed down`, `testbed up`, then `testbed deploy` starts them for these"
         )
 
 

@@ -159,9 +159,14 @@ class MemoryBudgets:
     memory_bytes: Mapping[str, int]
     """mu_n by node"""
 
+    def bytes_of(self, node: str, model: str) -> int:
+        """What `model` takes on `node`. One of another benchmark, of which nothing is known, is
+        taken to fill the node, so that it goes before anything comes."""
+        return self.model_bytes.get((node, model), self.memory_bytes[node])
+
     def used_bytes(self, node: str, models: Iterable[str]) -> int:
         """What `models` take on `node`."""
-        return sum(self.model_bytes[node, model] for model in models)
+        return sum(self.bytes_of(node, model) for model in models)
 
 
 @dataclass(frozen=True)
@@ -227,15 +232,15 @@ def _given_up(
     models, budget_bytes = present[node], costs.memory_bytes[node]
     if costs.used_bytes(node, wanted) > budget_bytes:
         raise ValueError(f"the plan's models for {node} take more than its {budget_bytes} bytes")
-    smallest = min(costs.model_bytes[node, model] for model in wanted - models)
+    smallest = min(costs.bytes_of(node, model) for model in wanted - models)
     needed = costs.used_bytes(node, models) + smallest - budget_bytes
     gone: list[str] = []
     while needed > 0:
         left = sorted(models - wanted - set(gone))
         gone.append(min(left, key=lambda model: ways.burden(node, (*gone, model), present)))
-        needed -= costs.model_bytes[node, gone[-1]]
+        needed -= costs.bytes_of(node, gone[-1])
     for model in list(gone):  # an early one may be needless once a larger one goes too
-        if needed + costs.model_bytes[node, model] <= 0:
+        if needed + costs.bytes_of(node, model) <= 0:
             gone.remove(model)
-            needed += costs.model_bytes[node, model]
+            needed += costs.bytes_of(node, model)
     return frozenset(gone)

@@ -63,7 +63,13 @@ def load_images(
     for number, dataset in enumerate(datasets):
         part = count * (number + 1) // len(datasets) - count * number // len(datasets)
         if not 0 < part <= len(dataset):
-            raise InputError(f"asked for {part} labelled images, the data set has {len(dataset)}")
+            most = len(datasets) * len(dataset)
+            raise InputError(
+                f"asked for {part} labelled images, the data set has {len(dataset)}; --images "
+                f"{most} takes all"
+                if part
+                else f"--images {count}: too few for all data sets"
+            )
         for index in range(part):
             sample: _Sample = dataset.sample(index)
             images.append(sample.image)
