@@ -7,9 +7,10 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-__all__ = ["fault_words", "kind_of"]
+__all__ = ["fault_words", "first_fault", "kind_of"]
 
 WORDS: Mapping[str, str] = {
     "tuple_type": "expected a list",
@@ -61,6 +62,12 @@ def fault_words(fault: ErrorDetails) -> str:
     if kind == "missing" or isinstance(given, dict | list):
         return words
     return f"{words} (got {reprlib.repr(given)}{_near(fault)})"
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a value, with the keys that lead to it: `digest: missing`."""
+    fault = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault_words(fault)}"
 
 
 def kind_of(data: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,12 +44,8 @@ def solve_gurobi(
     begun = time.perf_counter()
     gurobipy = import_extra("gurobipy", "gurobi", "the solver 'gurobi'")
     try:
-        with gurobipy.Env(empty=True) as env:
-            env.setParam("OutputFlag", 0)
-            env.setParam("LogToConsole", 0)
-            env.start()
-            with gurobipy.Model(env=env) as model:
-                return _solve(gurobipy, model, program, limits, start_v, begun)
+        with _quiet_model(gurobipy) as model:
+            return _solve(gurobipy, model, program, limits, start_v, begun)
     except gurobipy.GurobiError as error:
         raise GurobiUnavailableError(f"Gurobi: {error}") from None
 
@@ -57,20 +55,28 @@ def gurobi_licence() -> tuple[int | None, str]:
     Gurobi says where it cannot be used). Raises `MissingExtraError` without gurobipy."""
     gurobipy = import_extra("gurobipy", "gurobi", "the solver 'gurobi'")
     try:
-        with gurobipy.Env(empty=True) as env:
-            env.setParam("OutputFlag", 0)
-            env.start()
-            with gurobipy.Model(env=env) as model:
-                model.addMVar(FREE_LICENCE_SIZE + 1, ub=1.0)
-                try:
-                    model.optimize()
-                except gurobipy.GurobiError as error:
-                    if error.errno != gurobipy.GRB.Error.SIZE_LIMIT_EXCEEDED:
-                        raise
-                    return FREE_LICENCE_SIZE, ""
+        with _quiet_model(gurobipy) as model:
+            model.addMVar(FREE_LICENCE_SIZE + 1, ub=1.0)
+            try:
+                model.optimize()
+            except gurobipy.GurobiError as error:
+                if error.errno != gurobipy.GRB.Error.SIZE_LIMIT_EXCEEDED:
+                    raise
+                return FREE_LICENCE_SIZE, ""
     except gurobipy.GurobiError as error:
         return None, str(error)
     return None, ""
+
+
+@contextmanager
+def _quiet_model(gurobipy: Any) -> Iterator[Any]:
+    """A model without a word on the terminal. Raises Gurobi's error where there is no licence."""
+    with gurobipy.Env(empty=True) as env:
+        env.setParam("OutputFlag", 0)
+        env.setParam("LogToConsole", 0)
+        env.start()
+        with gurobipy.Model(env=env) as model:
+            yield model
 
 
 def _solve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from cluster.document import write_atomically
@@ -36,11 +35,11 @@ def tell_beside(out: VerbOutput, names: list[str], output: Path | None) -> None:
     path = PAGE if output is None else output / PAGE.name
     check_output(path)
     runs = [known_run(name, option="report") for name in names]
-    first, second = (_page_of(run) for run in runs)
+    pages = (_page_of(runs[0]), _page_of(runs[1]))
     pair = (runs[0].name, runs[1].name)
-    html = render_beside(pair, (first, second))
-    save_result(partial(_write, html), path)
-    rows = list(beside_rows(pair, (first, second)))
+    rows = list(beside_rows(pair, pages))
+    html = render_beside(pair, pages, rows)
+    save_result(lambda place: write_atomically(place, html), path)
     for row in rows:
         difference = f"  ({row.difference})" if row.difference else ""
         out.say(f"{row.name}: {row.first} and {row.second}{difference}")
@@ -53,20 +52,15 @@ def tell_beside(out: VerbOutput, names: list[str], output: Path | None) -> None:
     )
 
 
-def _write(html: str, path: Path) -> None:
-    write_atomically(path, html)
-
-
 def _page_of(run: RunFolder) -> Page:
     if not run.has(FileKind.MEASUREMENTS):
         raise InputError(
             f"{run.name}: has no measurements; `testbed drive --run {run.name}` makes them"
         )
     rows = Measurements.load(run.checked(FileKind.MEASUREMENTS))
-    # A run that was driven under the loop's plan has a copy of that.
-    driven = run.has(FileKind.DRIVEN_PLAN)
-    plan = Plan.load(run.checked(FileKind.DRIVEN_PLAN if driven else FileKind.PLAN))
-    if not driven:
+    kind = run.measured_under
+    plan = Plan.load(run.checked(kind))
+    if kind is FileKind.PLAN:
         plan = recompute(plan, Problem.load(run.checked(FileKind.PROBLEM))).plan
     topology = Topology.load(run.checked(FileKind.TOPOLOGY))
     return make_page(plan, rows, command="testbed report", topology=topology.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from cluster.document import write_atomically
@@ -30,8 +29,7 @@ MADE_FROM: dict[FileKind, tuple[FileKind, ...]] = {
 def keep_run(topology: Topology, demand: Path, folder: Path) -> RunFolder:
     """Begin a run with copies of what the demo left in `folder`. Raises `OutputError`."""
     when = now()
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"demo-of-{topology.name}")
-    run = begin_run(free_name(stem, when), when, None)
+    run = begin_run(free_name(f"demo-of-{topology.name}", when), when, None)
     files: dict[FileKind, RunFile] = {}
 
     def keep(kind: FileKind, content: bytes, page: bytes | None = None) -> None:

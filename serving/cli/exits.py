@@ -46,6 +46,8 @@ USAGE_ERROR = typer.BadParameter.__bases__[0]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 LONGEST = 400
 """characters of a foreign error's message that are shown"""
+_told: ContextVar[str] = ContextVar("told", default="")
+"""what the command that runs has complained of"""
 
 
 def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int:
@@ -54,6 +56,7 @@ def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int
     `as_json`: say it as an object on stdout too.
     """
     forget_result()
+    _told.set("")
     with _raised_signals() as received:
         code = _run(command, received)
         if as_json and code and (words := _told.get()) and not result_told():
@@ -72,12 +75,7 @@ def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int
     return code
 
 
-_told: ContextVar[str] = ContextVar("told", default="")
-"""what the command that runs has complained of"""
-
-
 def _run(command: Callable[[], object], received: list[int]) -> int:
-    _told.set("")
     try:
         command()
     except typer.Exit as end:

@@ -146,10 +146,9 @@ def check_events(demand: Path, topology: Topology) -> None:
 
     Events are numbered as in the file, also where not all of its phases are driven.
     """
-    try:
-        check_timeline(Demand.load(demand).timeline, topology)
-    except InputError as error:
-        raise InputError(f"{demand}: {error}") from None
+    timeline = Demand.load(demand).timeline
+    with naming_file(demand):
+        check_timeline(timeline, topology)
 
 
 def check_class_names(demand: Path, phases: Sequence[Phase], plan: Plan) -> None:
@@ -209,11 +208,9 @@ def load_setting(found: Topology, profiles: Path) -> Setting:
         )
     if not cards:
         raise InputError(f"{profiles}: has no profiles; `testbed profile` measures them")
-    try:
+    with naming_file(profiles):
         refuse_partial(found, measured)
         refuse_stale(cards, measured)
-    except InputError as error:
-        raise InputError(f"{profiles}: {error}") from None
     return Setting(found, cards, measured)
 
 
@@ -225,10 +222,8 @@ def check_hardware(setting: Setting, profiles: Path) -> None:
     if not setting.profiles.measured:  # which does not say
         return
     devices = {node.host_device: node for node in setting.topology.nodes}
-    try:
+    with naming_file(profiles):
         refuse_foreign(setting.profiles, [hardware_of(node)[0] for node in devices.values()])
-    except InputError as error:
-        raise InputError(f"{profiles}: {error}") from None
 
 
 def models_of(benchmark: str) -> tuple[ModelCard, ...]:

@@ -13,9 +13,9 @@ from cluster.providers.state import ClusterState
 from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from serving.cli.console import VerbOutput
+from serving.cli.driven_files import keep_driven
 from serving.cli.inputs import check_class_names, check_events, load_labelled, pick_traffic
 from serving.cli.run_work import RunWork
-from serving.report.examples import pick_examples
 from serving.runs.manifest import FileKind
 from serving.traffic.images import LabelledImages
 from serving.traffic.local_faults import timeline_beside
@@ -27,13 +27,8 @@ if TYPE_CHECKING:
     from serving.replan.replanner import Look
     from serving.traffic.session import Run
 
-__all__ = [
-    "DRIVEN_FILES", "DROPPED_FILES", "QuietNote", "Traffic", "driven_summary", "read_traffic",
-]  # fmt: skip
+__all__ = ["QuietNote", "Traffic", "driven_summary", "read_traffic"]
 
-DRIVEN_FILES = (FileKind.MEASUREMENTS, FileKind.GALLERY)
-DROPPED_FILES = (FileKind.TRAFFIC, FileKind.DRIVEN_PLAN)
-"""of a run, that are no more once traffic was driven anew"""
 QUIET_S = 10.0
 
 
@@ -82,9 +77,7 @@ class Traffic:
         that is not the run's."""
         if in_force.digest != of_run.digest:
             work.note_document(FileKind.DRIVEN_PLAN, in_force)
-        work.save(FileKind.MEASUREMENTS, driven.measurements.save)
-        pictures = pick_examples(driven.schedule, driven.records, self.labelled)
-        work.save(FileKind.GALLERY, pictures.save, also=(FileKind.MEASUREMENTS,))
+        keep_driven(work, driven, self.labelled)
 
 
 def read_traffic(

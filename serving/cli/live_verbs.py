@@ -19,6 +19,7 @@ from planner.policies import DEFAULT, find_policy
 from planner.policies.plugins import is_reference
 from serving.cli.belonging import plan_in_force, refuse_not_in_force, serving_setting
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.driven_files import DRIVEN_FILES, DROPPED_FILES
 from serving.cli.inputs import (
     DemandFile,
     ImageCount,
@@ -29,13 +30,7 @@ from serving.cli.inputs import (
     RunName,
     Seed,
 )
-from serving.cli.live_traffic import (
-    DRIVEN_FILES,
-    DROPPED_FILES,
-    QuietNote,
-    driven_summary,
-    read_traffic,
-)
+from serving.cli.live_traffic import QuietNote, driven_summary, read_traffic
 from serving.cli.options import (
     DURATION_S,
     LINE,

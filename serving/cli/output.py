@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from cluster.errors import InputError
-from cluster.writable import try_writing
+from cluster.writable import try_writing_below
 from serving.errors import OutputError
 
 __all__ = ["LooseOutput", "check_folder", "check_output", "save_result"]
@@ -41,7 +41,7 @@ def check_output(path: Path, option: str = "--output") -> None:
                 raise OSError(errno.EINVAL, "it is no regular file")
             if not os.access(path, os.W_OK):
                 raise OSError(errno.EACCES, "the file is there and is read-only")
-        _try_in(path.parent)
+        try_writing_below(path.parent)
     except OSError as error:
         raise _refusal(path, option, error) from None
 
@@ -49,7 +49,7 @@ def check_output(path: Path, option: str = "--output") -> None:
 def check_folder(path: Path, option: str = "--output") -> None:
     """Raise `InputError` unless files can be written in the folder `path`, made if need be."""
     try:
-        _try_in(path)
+        try_writing_below(path)
     except OSError as error:
         raise _refusal(path, option, error) from None
 
@@ -74,16 +74,6 @@ def save_result(save: Callable[[Path], object], path: Path) -> None:
             "run the command again"
         ) from None
     raise OutputError(f"{words}; the result is in {kept}: make room, and move it there")
-
-
-def _try_in(folder: Path) -> None:
-    """Write a little in `folder`, or in the nearest one above it that is there."""
-    for place in (folder, *folder.parents):
-        if os.path.lexists(place):
-            if not place.is_dir():
-                raise OSError(errno.ENOTDIR, f"{place} is no folder")
-            try_writing(place)
-            return
 
 
 def _refusal(path: Path, option: str, error: OSError) -> InputError:

@@ -18,7 +18,7 @@ from profiling.freshness import refuse_partial, refuse_stale
 from profiling.profile import Profiles
 from profiling.sampling import SamplingRule
 from serving.cli.console import ExitCode, VerbOutput
-from serving.cli.inputs import Json, NewRun, models_of
+from serving.cli.inputs import Json, NewRun, models_of, naming_file
 from serving.cli.options import PROFILE_S, SHARE, number
 from serving.cli.output import LooseOutput, check_output
 from serving.cli.profile_output import (
@@ -123,7 +123,7 @@ def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
     from serving.deploy.profile_nodes import verify_on_cluster
 
     cards = list_models()
-    try:
+    with naming_file(file):
         if profiles.topology != state.topology.name:
             raise InputError(
                 f"they are of the topology {profiles.topology!r}, and {state.topology.name!r} is "
@@ -135,8 +135,6 @@ def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
             drifts = verify_on_cluster(
                 state.topology, cards, profiles, rule=rule, on_progress=advance
             )
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
     local.disconnect()
     out.table(drift_table(drifts))
     drifted = [drift for drift in drifts if drift.drifted]

@@ -90,7 +90,7 @@ def report(
     from serving.verdicts.judge import PlannedFor, judge_run
 
     verdicts: tuple[Verdict, ...] = ()
-    if rows.run.host is None:
+    if rows.run.simulated:
         out.say("these queries were simulated, so there is no prediction to judge")
     else:
         with out.busy("simulating the same queries"):
@@ -136,11 +136,8 @@ def report(
 def _plan_file(work: RunWork, given: Path | None, measured: Path | None) -> Path:
     """The plan that was measured: the one that is named, the run's, or that of the live loop which
     the run's measurements were made under."""
-    run = work.run
-    if given is None and measured is None and run is not None:
-        entry = run.manifest.files.get(FileKind.MEASUREMENTS)
-        if entry is not None and FileKind.DRIVEN_PLAN in entry.made_from:
-            return work.read(FileKind.DRIVEN_PLAN, None, "--plan")
+    if given is None and measured is None and work.run is not None:
+        return work.read(work.run.measured_under, None, "--plan")
     return work.read(FileKind.PLAN, given, "--plan")
 
 

@@ -23,6 +23,7 @@ from serving.cli.belonging import (
     serving_setting,
 )
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.driven_files import DRIVEN_FILES, DROPPED_FILES, keep_driven
 from serving.cli.inputs import (
     DemandFile,
     ImageCount,
@@ -46,13 +47,11 @@ from serving.cli.options import ALL, AUDITED, DURATION_S, PHASE, PHASE_OR_ALL, n
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
-from serving.client.client import Client
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
 from serving.metrics.targets import write_prometheus
 from serving.replan.loop_state import loop_process
-from serving.report.examples import pick_examples
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
 from serving.runs.manifest import FileKind
@@ -182,10 +181,7 @@ def drive(
     fleet = running_fleet(state)
     _say_other_load(out, wanted, demand, phases[0])
     wanted = _driven_plan(out, work, wanted, file, plan, plan_in_force(fleet))
-    output = work.writes(
-        (FileKind.MEASUREMENTS, FileKind.GALLERY), output,
-        drops=(FileKind.TRAFFIC, FileKind.DRIVEN_PLAN),
-    )  # fmt: skip
+    output = work.writes(DRIVEN_FILES, output, drops=DROPPED_FILES)
     beside = timeline_beside(timeline, state, fleet, find_loop)
     from serving.traffic.session import run_traffic
 
@@ -207,9 +203,7 @@ def drive(
         local.disconnect()
         return
     driven = send(phases, seed)
-    work.save(FileKind.MEASUREMENTS, driven.measurements.save)
-    pictures = pick_examples(driven.schedule, driven.records, labelled)
-    work.save(FileKind.GALLERY, pictures.save, also=(FileKind.MEASUREMENTS,))
+    keep_driven(work, driven, labelled)
     done = work.finish()
     measured = summarise_run(driven.measurements)
     out.say(say_measured(measured))
@@ -304,7 +298,7 @@ def running_or_launched(
                 "the nodes run, with doors, passes, spill-over and logs as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
-        refuse_other_tasks(tasks_served(fleet), setting.base_tasks)
+        refuse_other_tasks(fleet.tasks(), setting.base_tasks)
         return fleet
     with out.busy(f"starting {len(state.topology.nodes)} nodes", changes=True):
         return Fleet.launch(
@@ -318,12 +312,6 @@ def running_or_launched(
             log_level=log_level,
             profiles=setting.profiles,
         )
-
-
-def tasks_served(fleet: Fleet) -> tuple[str, ...]:
-    """The tasks that the nodes were started for, as the first client's door says."""
-    with Client(next(iter(fleet.urls().values())), token=fleet.door_token()) as node:
-        return node.server().tasks
 
 
 def refuse_other_tasks(served: Sequence[str], wanted: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -106,12 +106,8 @@ class Fleet:
             for node in topology.nodes
         ]
         _quiet()
-        within(
-            ATTACH_LIMIT_S,
-            partial(
-                serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"}
-            ),
-            _no_answer(ATTACH_LIMIT_S),
+        _ask_serve(
+            partial(serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         )
         open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
         targets = [
@@ -146,8 +142,7 @@ class Fleet:
     def attach(cls, topology: Topology) -> Fleet | None:
         """The fleet that runs on the connected cluster, or None if none was launched."""
         _quiet()
-        seen = within(ATTACH_LIMIT_S, serve.status, _no_answer(ATTACH_LIMIT_S))
-        running = set(seen.applications)
+        running = set(_ask_serve(serve.status).applications)
         if not all(application_of(node.name) in running for node in topology.nodes):
             return None
         return cls(
@@ -167,6 +162,10 @@ class Fleet:
         return run_blocking(
             call_each({name: node.endpoint() for name, node in self._nodes.items()})
         )
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the nodes were started for."""
+        return next(iter(self.endpoints().values())).tasks
 
     def urls(self) -> dict[str, str]:
         """client -> base URL of its HTTP door."""
@@ -343,17 +342,20 @@ def _quiet() -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
 
-def _no_answer(limit_s: float) -> str:
-    return (
-        f"Ray Serve gave no answer in {limit_s:.0f} s; `testbed down`, then `testbed up`, starts a "
-        "fresh cluster"
+def _ask_serve(call: Callable[[], A]) -> A:
+    """What Serve's controller answers. Raises `ClusterError` where it gives no answer."""
+    return within(
+        ATTACH_LIMIT_S,
+        call,
+        f"Ray Serve gave no answer in {ATTACH_LIMIT_S:.0f} s; `testbed down`, then `testbed up`, "
+        "starts a fresh cluster",
     )
 
 
 def _end_applications(topology: Topology) -> None:
     """Undo a start that failed, so that another may be tried; whatever this raises is logged."""
     try:
-        within(ATTACH_LIMIT_S, partial(_delete_applications, topology), _no_answer(ATTACH_LIMIT_S))
+        _ask_serve(partial(_delete_applications, topology))
     except Exception as error:  # noqa: BLE001  what failed before is what the caller hears of
         _log.error("the nodes that had started could not be ended: %s", error)
 

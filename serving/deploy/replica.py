@@ -65,6 +65,8 @@ class Endpoint:
     """what the doors ask for; only drivers of the cluster can read it here"""
     metrics_address: str = ""
     """HOST:PORT where GET /metrics is answered"""
+    tasks: tuple[str, ...] = ()
+    """that the node was started for: what its door decodes pictures to is settled by them"""
 
     @property
     def url(self) -> str:
@@ -192,7 +194,7 @@ class NodeReplica(ServerControl):
             reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
             scraped = f"{_bracketed(reached)}:{ports.http}"
             self._endpoint = Endpoint(
-                config.host, peer_port, ports, reached, door.token, metrics_address=scraped
+                config.host, peer_port, ports, reached, door.token, scraped, config.tasks
             )
         else:
 
@@ -203,7 +205,9 @@ class NodeReplica(ServerControl):
 
             self._page = await open_at(former, serve_page, node.name)
             ports = DoorPorts(self._page.port)
-            self._endpoint = Endpoint(config.host, peer_port, metrics_address=self._page.address)
+            self._endpoint = Endpoint(
+                config.host, peer_port, metrics_address=self._page.address, tasks=config.tasks
+            )
         await asyncio.to_thread(assignments.claim_ports, node.name, ports)
         self._changing = asyncio.Lock()
         self._keeping = asyncio.create_task(

@@ -17,7 +17,7 @@ import psutil
 from cluster.environment import MARK
 from cluster.machine import read_machine
 from cluster.providers.state import find_cluster, state_path
-from cluster.writable import try_writing
+from cluster.writable import nearest_there, try_writing_below
 from planner.solvers.gurobi import gurobi_licence
 from serving.doctor import checks
 from serving.doctor.finding import Finding
@@ -36,7 +36,9 @@ def look() -> Iterator[Finding]:
     yield checks.check_memory(machine)
     yield checks.check_shared_memory(_free_bytes(SHARED_MEMORY))
     for about, folder in (("state folder", state_path().parent), ("temporary files", _temporary())):
-        yield checks.check_disk(about, folder, _free_bytes(_there(folder)), _write_fault(folder))
+        yield checks.check_disk(
+            about, folder, _free_bytes(nearest_there(folder)), _write_fault(folder)
+        )
     yield checks.check_loopback(_listen_fault())
     yield checks.check_gpus(machine)
     yield checks.check_torch(*_torch())
@@ -55,11 +57,6 @@ def _temporary() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _there(folder: Path) -> Path:
-    """`folder`, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())
-
-
 def _free_bytes(folder: Path) -> int | None:
     try:
         return shutil.disk_usage(folder).free
@@ -69,7 +66,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 def _write_fault(folder: Path) -> str:
     try:
-        try_writing(_there(folder))
+        try_writing_below(folder)
     except OSError as error:
         return error.strerror or str(error)
     return ""

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from cluster.document import DocumentError, FrozenModel
-from cluster.fault_words import fault_words
+from cluster.fault_words import first_fault
 from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from serving.replan.decision import Decision
@@ -173,9 +173,7 @@ def _parsed(cls: type[L], data: dict[str, Any], where: str) -> L:
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        path = ".".join(map(str, fault["loc"]))
-        raise DocumentError(f"{where}: {path}: {fault_words(fault)}") from None
+        raise DocumentError(f"{where}: {first_fault(error)}") from None
 
 
 def _stored(problem: Problem) -> ProblemFile:

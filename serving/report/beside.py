@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +90,10 @@ def _row(
     return BesideRow(name, write(first), write(second), difference)
 
 
-def render_beside(names: tuple[str, str], pages: tuple[Page, Page]) -> str:
-    """The HTML of two runs, by their names."""
+def render_beside(
+    names: tuple[str, str], pages: tuple[Page, Page], rows: Sequence[BesideRow]
+) -> str:
+    """The HTML of two runs, by their names, with the rows of their table."""
     drawn = [draw_figures(page) for page in pages]
     figures = [
         (title, [Markup(each[name]) for each in drawn])
@@ -109,7 +111,7 @@ def render_beside(names: tuple[str, str], pages: tuple[Page, Page]) -> str:
         .get_template("beside.html")
         .render(
             names=names,
-            rows=list(beside_rows(names, pages)),
+            rows=rows,
             figures=figures,
             lead=lead,
             css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),

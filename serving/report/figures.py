@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.report.svg import Frame, Scale, element, label, legend, line, picture, tier_colour
+from serving.report.svg import (
+    Frame,
+    Scale,
+    element,
+    label,
+    legend,
+    line,
+    picture,
+    swatch,
+    tier_colour,
+)
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import SHED, TIERS
 
@@ -118,7 +128,7 @@ def draw_shares(predicted: Mapping[str, float], measured: Mapping[str, float]) -
                     label(x + width / 2, y + 20, words, class_="inside", text_anchor="middle")
                 )
             at += share
-    swatches = [(_swatch(tier_colour(tier)), tier) for tier in (*TIERS, SHED)]
+    swatches = [(swatch(tier_colour(tier)), tier) for tier in (*TIERS, SHED)]
     frame = Frame(_WIDTH, 160, scale, Scale(0, 1, 122, 30))
     axis = frame.x_axis("share of all queries", "{:.0%}".format)
     return picture(
@@ -158,9 +168,9 @@ def draw_latency(measurements: Measurements) -> str:
         told = ", ".join(f"{bound_s * 1e3:.0f}" for bound_s in bounds_s[tier])
         words = f"{tier} promised within {told} ms" if told else f"{tier}: nothing promised"
         y = bottom + 52 + 16 * k
-        marks.append(element("g", _swatch(colour), transform=f"translate({left + 6} {y - 4})"))
+        marks.append(element("g", swatch(colour), transform=f"translate({left + 6} {y - 4})"))
         marks.append(label(left + 18, y, words, class_="tick"))
-    entries = [(_swatch(tier_colour(tier)), tier) for tier in present]
+    entries = [(swatch(tier_colour(tier)), tier) for tier in present]
     dashed = line(-7, 0, 7, 0, stroke="currentColor", class_="bound")
     keys = legend(left, 20, [*entries, (dashed, "promised: 2 T_b + links")])
     return picture(
@@ -217,7 +227,7 @@ def draw_stages(measurements: Measurements) -> str:
             at += seconds
         parts.append(label(frame.x(at * 1e3) + 6, y + 13, f"{at * 1e3:.0f} ms", class_="tick"))
     swatches = [
-        (_swatch(f"var(--{name[:-2].replace('_', '-')})"), words)
+        (swatch(f"var(--{name[:-2].replace('_', '-')})"), words)
         for name, words in _STAGE_WORDS.items()
     ]
     keys = legend(left, 18, swatches[:3]) + legend(left, 38, swatches[3:])
@@ -247,7 +257,3 @@ def _about(share: float, count: int) -> slice:
     middle = round(share * (count - 1))
     beside = min(int(0.02 * count), middle, count - 1 - middle)
     return slice(middle - beside, middle + beside + 1)
-
-
-def _swatch(colour: str) -> str:
-    return element("rect", x=-5, y=-5, width=10, height=10, rx=2, fill=colour)

@@ -83,7 +83,7 @@ def render_page(page: Page) -> str:
             groups=group_verdicts(page.report.verdicts or ()),
             certificate=page.report.certificate,
             policy=page.measurements.run.policy,
-            simulated=page.measurements.run.host is None,
+            simulated=page.measurements.run.simulated,
             gallery_tasks=_gallery_tasks(page),
             plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements)],
             policies=rank(page.report.policies or ()),

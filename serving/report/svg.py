@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Frame", "Scale", "element", "label", "legend", "line", "picture", "tier_colour"]
+__all__ = [
+    "Frame",
+    "Scale",
+    "element",
+    "label",
+    "legend",
+    "line",
+    "picture",
+    "swatch",
+    "tier_colour",
+]
 
 
 def element(name: str, *children: str, **attributes: object) -> str:
@@ -129,6 +139,11 @@ def legend(x: float, y: float, entries: Sequence[tuple[str, str]], gap: float = 
         parts.append(label(x + 16, y, words, class_="tick"))
         x += 16 + 6.3 * len(words) + gap
     return "".join(parts)
+
+
+def swatch(colour: str) -> str:
+    """The mark of a legend's entry for an area of that colour."""
+    return element("rect", x=-5, y=-5, width=10, height=10, rx=2, fill=colour)
 
 
 def _value(value: object) -> str:

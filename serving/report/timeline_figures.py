@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.report.node_series import NodeSeries, bin_edges_s, node_series, refusal_series
-from serving.report.svg import Scale, element, label, legend, line, picture, tier_colour
+from serving.report.svg import (
+    Frame,
+    Scale,
+    element,
+    label,
+    legend,
+    line,
+    picture,
+    swatch,
+    tier_colour,
+)
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import TIERS
 
@@ -115,22 +125,18 @@ def draw_refusals(measurements: Measurements) -> str | None:
             )
         )
         below = below + values
-    axis = [
-        line(left, rate_y(v), right, rate_y(v), class_="grid")
-        + label(left - 6, rate_y(v) + 4, f"{v:g}", class_="tick", text_anchor="end")
-        for v in rate_y.ticks(4)
-    ]
+    axis = Frame(_WIDTH, bottom + 40, time_x, rate_y).y_axis("", about=4)
     changes = [
         line(time_x(at), bottom, time_x(at), top, class_="change")
         for at in plan_changes_s(measurements)
     ]
     swatches = [
-        (element("rect", x=-5, y=-5, width=10, height=10, rx=2, fill=f"var({colour})"), name)
+        (swatch(f"var({colour})"), name)
         for name, colour in zip(shown, _REASON_COLOURS, strict=False)
     ]
     return picture(
         _WIDTH, bottom + 40, "Refused queries a second, by reason",
-        *axis, *parts, *changes, legend(left, 18, swatches),
+        axis, *parts, *changes, legend(left, 18, swatches),
         *_time_axis(float(edges_s[-1]), left, right, bottom), class_="chart wide",
     )  # fmt: skip
 

@@ -53,6 +53,14 @@ class RunFolder:
         entry = self.manifest.files.get(kind)
         return None if entry is None else entry.sha256
 
+    @property
+    def measured_under(self) -> FileKind:
+        """The kind of the plan that its measurements were made under: its own, or that of the live
+        loop, of which it has a copy then."""
+        entry = self.manifest.files.get(FileKind.MEASUREMENTS)
+        looped = entry is not None and FileKind.DRIVEN_PLAN in entry.made_from
+        return FileKind.DRIVEN_PLAN if looped else FileKind.PLAN
+
     def checked(self, kind: FileKind) -> Path:
         """The path of its file of this kind, which is as it was written and belongs to the others.
 

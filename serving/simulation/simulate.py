@@ -26,7 +26,7 @@ from serving.simulation.virtual_time import LoopClock, run_in_virtual_time
 from serving.system import SharingSystem
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
-from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
+from serving.traffic.measurement import SIMULATED, Measurements, bounds_by_tier, build_measurements
 from serving.traffic.run_use import RunUse, use_between
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
@@ -125,7 +125,7 @@ def simulate_schedule(
         plan_digest=plan.digest,
         profiles_digest=plan.profiles_digest,
         plan_version=plan.version,
-        provenance=collect_provenance("testbed.simulate", seed=seed),
+        provenance=collect_provenance(SIMULATED, seed=seed),
         bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(setting.topology),
         deadlines_s=plan.deadlines_s,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from cluster.document import DocumentError, FrozenModel
-from cluster.fault_words import fault_words
+from cluster.fault_words import first_fault
 from cluster.provenance import Provenance
 from serving.system import Answer, Outcome, Timing
 from serving.traffic.driver import Record
@@ -27,8 +27,12 @@ from serving.traffic.run_use import HostUse, RunUse
 from serving.traffic.schedule import Schedule
 from serving.traffic.sent import SentTraffic, describe_sent
 
-__all__ = ["SCHEMA", "MeasurementRun", "Measurements", "bounds_by_tier", "build_measurements"]
+__all__ = [
+    "SCHEMA", "SIMULATED", "MeasurementRun", "Measurements", "bounds_by_tier", "build_measurements",
+]  # fmt: skip
 
+SIMULATED = "testbed.simulate"
+"""the command that made what was simulated"""
 _SCHEMA_VERSION = 1
 _METADATA_KEY = b"testbed.measurements"
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -116,6 +120,11 @@ class MeasurementRun(FrozenModel):
         default=None, description="how uneven the arrivals were; files of older versions lack it"
     )
     provenance: Provenance
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it ran in simulated time."""
+        return self.provenance.command == SIMULATED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,9 +273,7 @@ class Measurements:
             columns = {f.name: _from_arrow(table.column(f.name), f.type) for f in SCHEMA}
             return cls(run=run, **columns)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            raise DocumentError(f"{path}: metadata: {where}: {fault_words(fault)}") from None
+            raise DocumentError(f"{path}: metadata: {first_fault(error)}") from None
         except (pa.ArrowException, ValueError) as error:
             raise DocumentError(f"{path}: {str(error).splitlines()[0]}") from None
 
