@@ -62,6 +62,8 @@ class Answer(NamedTuple):
     bound_s: float = 0.0
     """promised latency of the path taken: 2 T_b plus the links (F9, F13)"""
     timing: Timing = Timing()
+    trace_id: str = ""
+    """of a query whose way was traced (`serving.tracing`)"""
 
 
 class System(Protocol):

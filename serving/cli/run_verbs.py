@@ -43,7 +43,15 @@ from serving.cli.inputs import (
     naming_plan,
     pick_traffic,
 )
-from serving.cli.options import ALL, AUDITED, DURATION_S, PHASE, PHASE_OR_ALL, number
+from serving.cli.options import (
+    ALL,
+    AUDITED,
+    DURATION_S,
+    PHASE,
+    PHASE_OR_ALL,
+    SHARE_OR_NONE,
+    number,
+)
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
@@ -56,6 +64,7 @@ from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
 from serving.runs.manifest import FileKind
 from serving.setting.setting import Setting
+from serving.tracing.config import TracingConfig
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.schedule import build_schedule
 from serving.traffic.summary import say_measured, summarise_run
@@ -93,6 +102,14 @@ def deploy(
         bool, typer.Option("--access-log", help="log each request; see `testbed logs`")
     ] = False,
     log_level: Annotated[Level, typer.Option(help="what the nodes log, from this on")] = Level.INFO,
+    trace: Annotated[
+        float | None,
+        number(SHARE_OR_NONE, help="share of the queries that nodes trace; see explain"),
+    ] = None,
+    trace_to: Annotated[
+        str | None,
+        typer.Option(help="OTLP collector that gets these, such as http://127.0.0.1:4318"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a plan in force on the running cluster; starts the nodes if they do not run yet.
@@ -102,6 +119,7 @@ def deploy(
     out = VerbOutput(as_json)
     check_folder(PROMETHEUS, "targets for Prometheus")
     door = read_door(listen, token_file, access_log)
+    tracing = _read_tracing(trace, trace_to)
     work = RunWork(out, run)
     plan = work.read(FileKind.PLAN, plan, "an argument")
     wanted = Plan.load(plan)
@@ -113,7 +131,9 @@ def deploy(
             stated = setting.problem(load)
         refuse_broken_budgets(stated, wanted)
     refuse_other_problem(wanted, plan, stated, setting, demand)
-    fleet = running_or_launched(out, local.connect(), setting, door, share, spill, log_level)
+    fleet = running_or_launched(
+        out, local.connect(), setting, door, share, spill, log_level, tracing
+    )
     with out.busy("loading models and routing", changes=True):
         change = fleet.apply(wanted, setting, load, routing=routing)
     urls = fleet.urls()
@@ -155,6 +175,10 @@ def drive(
     within: PeakWithin = None,
     seeds: PeakSeeds = 3,
     tolerance: PeakTolerance = 0.05,
+    trace: Annotated[
+        float,
+        number(SHARE_OR_NONE, help="share of the queries that are traced; see explain"),
+    ] = 0.0,
     audit: Annotated[
         int, number(AUDITED, help="answers that are asked for once more, offline, and compared")
     ] = 0,
@@ -193,6 +217,7 @@ def drive(
             return run_traffic(
                 fleet, wanted, schedule, labelled,
                 command="testbed drive", seed=chosen, on_progress=advance, beside=beside,
+                trace_share=trace,
             )  # fmt: skip
 
     if find_peak:
@@ -275,6 +300,16 @@ def find_loop() -> int | None:
     return loop_process(state_path().parent)
 
 
+def _read_tracing(share: float | None, collector: str | None) -> TracingConfig | None:
+    """Which queries the nodes trace, by the options of `deploy`. Raises `InputError`."""
+    if share is None and collector is None:
+        return None
+    # Without a share, those whose callers ask for it (`traceparent`).
+    tracing = TracingConfig(share or 0.0, collector)
+    tracing.check_extra()
+    return tracing
+
+
 def running_or_launched(
     out: VerbOutput,
     state: ClusterState,
@@ -283,19 +318,21 @@ def running_or_launched(
     shared_passes: bool = True,
     spill_over: bool = True,
     log_level: Level = Level.INFO,
+    tracing: TracingConfig | None = None,
 ) -> Fleet:
     """The fleet of the connected cluster, its nodes started if they do not run yet.
 
-    Raises `InputError` if they run and are asked for doors, passes or logs of another kind than
-    `testbed deploy` gives them by default, or for tasks that they were not started for.
+    Raises `InputError` if they run and are asked for doors, passes, logs or traces of another kind
+    than `testbed deploy` gives them by default, or for tasks that they were not started for.
     """
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
     if fleet is not None:
-        if door is not None or not (shared_passes and spill_over) or log_level is not Level.INFO:
+        asked = door is not None or tracing is not None or log_level is not Level.INFO
+        if asked or not (shared_passes and spill_over):
             raise InputError(
-                "the nodes run, with doors, passes, spill-over and logs as first deployed; "
+                "the nodes run, with doors, passes, spill-over, logs and traces as first deployed; "
                 "run `testbed down` and `testbed up` to start them otherwise"
             )
         refuse_other_tasks(fleet.tasks(), setting.base_tasks)
@@ -311,6 +348,7 @@ def running_or_launched(
             spill_over=spill_over,
             log_level=log_level,
             profiles=setting.profiles,
+            tracing=tracing,
         )
 
 

@@ -94,6 +94,8 @@ class Prediction:
     timing: Timing
     spilled: str = ""
     """why it did not take the way that the plan gave it, where that was full"""
+    trace_id: str = ""
+    """of its spans, where the query was traced"""
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,7 @@ def _prediction(task: str, values: NDArray[Any], way: Mapping[str, Any]) -> Pred
         bound_s=way["bound_s"],
         timing=Timing(way["queue_s"], way["batch_wait_s"], way["compute_s"], way["link_s"]),
         spilled=way.get("spilled", ""),
+        trace_id=way.get("trace_id", ""),
     )
 
 

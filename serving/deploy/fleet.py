@@ -48,6 +48,7 @@ from serving.rollout.transition import Assignments, ClusterFacts, PlanTransition
 from serving.rollout.ways_in_time import ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
+from serving.tracing.config import TracingConfig
 
 __all__ = ["Fleet"]
 
@@ -82,12 +83,13 @@ class Fleet:
         spill_over: bool = True,
         log_level: Level = Level.INFO,
         profiles: Profiles | None = None,
+        tracing: TracingConfig | None = None,
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
         `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
         Nodes that emulate a device take its time from `profiles`; raises `InputError` where
-        these have none of a node that does.
+        these have none of a node that does. `tracing` says which queries are traced, if any.
         """
         emulated = emulated_profiles(topology, profiles)
         started_s = time.monotonic()
@@ -102,6 +104,7 @@ class Fleet:
                 shared_passes=shared_passes,
                 spill_over=spill_over,
                 emulated=emulated.get(node.name, {}),
+                tracing=tracing,
             )
             for node in topology.nodes
         ]

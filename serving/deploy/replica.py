@@ -155,9 +155,15 @@ class NodeReplica(ServerControl):
 
         metrics = NodeMetrics(node, config.bounds_s)
         find_peer = PeerFinder(_open_endpoint).find
+        tracing = None
+        if config.tracing is not None:
+            from serving.tracing.exporters import open_tracing
+
+            tracing = open_tracing(config.tracing, node.name, log_folder)
         server = NodeServer(
-            config, load, image_shape, find_peer, tasks_of, observer=metrics, wall_clock=wall_clock
-        )
+            config, load, image_shape, find_peer, tasks_of, observer=metrics,
+            wall_clock=wall_clock, tracing=tracing,
+        )  # fmt: skip
         super().__init__(server, log_folder)
         metrics.watch(lambda: _read(server.snapshot(), held_bytes))
         self._config = config

@@ -24,7 +24,7 @@ END = b"\r\n\r\n"
 ONCE = frozenset({
     b"host", b"authorization", b"content-length", b"content-type", b"content-encoding", b"expect",
     b"transfer-encoding", b"inference-header-content-length", b"x-request-id", b"x-client-id",
-    b"x-deadline-ms",
+    b"x-deadline-ms", b"traceparent",
 })  # fmt: skip
 """headers that mean one thing; of two of them a proxy before the door might believe the other"""
 LINE = re.compile(rb"[\r\n]*(\S+) +(\S+) +HTTP/")
@@ -33,7 +33,7 @@ HEAD_END = re.compile(rb"\n\r?\n")
 LENGTH_DIGITS = 19
 OVERHEAD_PER_BYTE = 9
 """bytes of a chunked body for each byte that it carries, where chunks are as small as can be"""
-PASSING = {b"x-request-id", b"transfer-encoding"}
+PASSING = {b"x-request-id", b"traceparent", b"transfer-encoding"}
 """headers of heads that do not come again, or whose body's length is not in them"""
 
 

@@ -30,6 +30,7 @@ from serving.ingress.statistics import Callers, ModelStatistics
 from serving.node.node_core import Routed
 from serving.node.server import NodeServer
 from serving.routing.early_refusal import StandingRefusal
+from serving.tracing.active import ActiveSpan, Value, within
 from serving.wall_clock import WallClock
 
 __all__ = ["Door", "way_of"]
@@ -61,7 +62,45 @@ class Door:
         self._statistics = {model: ModelStatistics(model) for model in self.models}
         self._callers = Callers()
 
+    @property
+    def traced(self) -> bool:
+        """Whether requests may be traced, so that it matters what they say of that."""
+        return self._node.tracing is not None
+
+    def now_s(self) -> float:
+        """The node's clock."""
+        return self._clock()
+
     async def answer(self, model: str, request: InferenceRequest) -> InferenceResponse:
+        """Answer every task asked for on every image, or raise; see `_answer`.
+
+        A request that is traced (`serving.tracing`) is told so by `trace_id` beside its answers.
+        """
+        span = self._begin_span(model, request)
+        if span is None:
+            return await self._answer(model, request)
+        with within(span):
+            answer = await self._answer(model, request)
+            outputs = tuple(
+                output._replace(parameters={**output.parameters, "trace_id": span.trace_id})
+                for output in answer.outputs
+            )
+            return answer._replace(outputs=outputs)
+
+    def _begin_span(self, model: str, request: InferenceRequest) -> ActiveSpan | None:
+        tracing = self._node.tracing
+        if tracing is None:
+            return None
+        asked: dict[str, Value] = {"task": model, "images": len(request.images_nhw3)}
+        if request.request_id:
+            asked["request"] = request.request_id
+        begun_s = request.received_s
+        span = tracing.begin("query", request.traceparent, asked, begun_s)
+        if span is not None and begun_s is not None:
+            span.add("decode", begun_s, self._clock())
+        return span
+
+    async def _answer(self, model: str, request: InferenceRequest) -> InferenceResponse:
         """Answer every task asked for on every image, or raise.
 
         Raises `BadQueryError`, `NotServedError`, and `RefusedError` (reason "deadline" if the

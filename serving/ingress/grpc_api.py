@@ -190,6 +190,8 @@ class GrpcApi:
         if left_s is not None:
             timeout_s = min(max(left_s, 1e-6), asked.timeout_s or left_s)
             asked = asked._replace(timeout_s=timeout_s)
+        if self._door.traced:
+            asked = asked._replace(traceparent=_traceparent(context))
         return encode_response(asked, await self._door.answer(request.model_name, asked))
 
     async def _live(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -218,6 +220,14 @@ class GrpcApi:
         if request.name:
             self._door.check_model(request.name, request.version)
         return encode_statistics(self._door.statistics(request.name))
+
+
+def _traceparent(context: grpc.aio.ServicerContext) -> str:
+    """That of a call's metadata, "" if there is none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent":
+            return _as_bytes(value).decode("latin-1")
+    return ""
 
 
 async def _refuse(error: BadQueryError | RefusedError, request: Any, context: Any) -> Any:

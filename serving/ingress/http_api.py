@@ -56,6 +56,8 @@ class _Query(NamedTuple):
     """tasks that a picture's URL names"""
     header_bytes: int | None
     """of JSON before raw tensors"""
+    traceparent: str
+    """"" if the head has none"""
 
 
 class _Inference:
@@ -140,6 +142,7 @@ class HttpApi:
             return error_response(error, answer_headers)
 
     async def _infer(self, query: _Query, answer_headers: Headers, body: Body) -> Response:
+        received_s = self._door.now_s()
         if query.kind in IMAGE_TYPES:
             request = InferenceRequest(
                 images_nhw3=(
@@ -150,6 +153,8 @@ class HttpApi:
                 request_id=query.request_id,
                 timeout_s=query.timeout_s,
                 caller=query.caller,
+                traceparent=query.traceparent,
+                received_s=received_s,
             )
             answer = await self._door.answer(query.model, request)
             if query.model != ALL:
@@ -158,6 +163,7 @@ class HttpApi:
             request = parse_request(
                 body, query.header_bytes, self._door.size, self._config.limits
             ).within(query.timeout_s, query.caller)
+            request = request._replace(traceparent=query.traceparent, received_s=received_s)
             answer = await self._door.answer(query.model, request)
         work = encode_in_slices(request, answer)
         while True:
@@ -243,6 +249,7 @@ def _read_query(head: Head, model: str, answer_headers: Headers) -> _Query:
         timeout_s=None if deadline is None else _read_deadline_s(deadline),
         outputs=_outputs(head.query) if model == ALL else (),
         header_bytes=None if length is None else int(length),
+        traceparent=headers.get(b"traceparent", b"").decode("latin-1"),
     )
 
 

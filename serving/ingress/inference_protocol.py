@@ -54,6 +54,10 @@ class InferenceRequest(NamedTuple):
     request_id: str = ""
     timeout_s: float | None = None
     caller: str = ""
+    traceparent: str = ""
+    """the header, if the caller sent one"""
+    received_s: float | None = None
+    """when its body was there, before it was read, on the node's clock; None: not known"""
 
     def within(self, timeout_s: float | None, caller: str) -> InferenceRequest:
         """The request with what its headers say: the earlier time-out, and the caller if any."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cluster.topology import Link, Node
 from profiling.profile import ModelProfile
 from serving.node.links.peer_connection import UplinkTimeouts
+from serving.tracing.config import TracingConfig
 
 __all__ = ["NodeConfig"]
 
@@ -33,3 +34,5 @@ class NodeConfig:
     """by model, what it takes on the device that the node emulates; empty where it emulates none"""
     timeouts: UplinkTimeouts = field(default_factory=UplinkTimeouts)
     """how long the node waits for the one above"""
+    tracing: TracingConfig | None = None
+    """which of its queries are traced; None: none"""

@@ -21,6 +21,7 @@ from serving.node.links.uplink import Uplink
 from serving.routing.queue_routing import QueueState
 from serving.routing.router import Router
 from serving.routing.routes import Ask, Target, frames_up, next_hop
+from serving.tracing.active import active_span
 
 __all__ = ["Dispatcher"]
 
@@ -284,6 +285,12 @@ class Dispatcher:
         return arrived_s + max(bounds_s)
 
     def _note_detour(self, ask: Ask, target: Target, refusal: RefusedError) -> None:
+        span = active_span()
+        if span is not None:
+            span.note("took another way", {
+                "tasks": ",".join(ask.tasks), "refused_by": ask.target.node,
+                "reason": str(refusal.reason), "answered_by": target.node,
+            })  # fmt: skip
         self._log.debug(
             "%s was answered by %s after %s of %s",
             ",".join(ask.tasks), target.node, refusal.reason, ask.target.node,

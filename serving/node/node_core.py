@@ -29,6 +29,7 @@ from serving.node.snapshot import LinkUse, NodeSnapshot
 from serving.routing.early_refusal import EarlyRefusals, StandingRefusal
 from serving.routing.router import Router
 from serving.routing.routes import Ask, RouteTable, Target
+from serving.tracing.active import active_span
 from serving.wall_clock import WallClock
 
 __all__ = ["Forwarded", "NodeCore", "Routed"]
@@ -199,10 +200,16 @@ class NodeCore:
         self._in_flight[version] += 1
         arrived_s = self._clock()
         deadline_s = self._router.table.due_s(tasks, arrived_s, deadline_s)
+        span = active_span()
+        if span is not None:
+            span.tell({"node": self.config.node.name, "plan_version": version})
         try:
             if deadline_s is not None and arrived_s >= deadline_s:
                 raise RefusedError(RefusalReason.DEADLINE, "the query's deadline has passed")
             asks = self._router.pick_all(tasks)
+            if span is not None:
+                for ask in asks:
+                    span.add("route", arrived_s, self._clock(), _values_of(ask))
             spill_since_s = arrived_s if self.config.spill_over else None
             outcomes = await self._dispatcher.dispatch(asks, image, deadline_s, spill_since_s)
             replies = [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)]
@@ -229,6 +236,9 @@ class NodeCore:
                 forwarded = Forwarded(served, reply.link_s)
                 answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
+                if span is not None:
+                    by = f"{reply.target.model} on {reply.target.node}"
+                    span.tell({f"answered_by.{task}": by})
                 if reply.spilled is not None:
                     self._spilled[reply.spilled] += 1
                     self._observer.on_spill(task, reply.spilled)
@@ -314,3 +324,13 @@ class NodeCore:
         """An outcome for each ask of a node below, which waits for `remaining_s` at most."""
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
         return await self._dispatcher.dispatch(asks, image, deadline_s)
+
+
+def _values_of(ask: Ask) -> dict[str, str | int | float | bool]:
+    """What a span says of the way that was chosen."""
+    target = ask.target
+    told: dict[str, str | int | float | bool] = {
+        "tasks": ",".join(ask.tasks), "tier": str(target.tier), "node": target.node,
+        "model": target.model,
+    }  # fmt: skip
+    return {**told, "via": target.via} if target.via else told

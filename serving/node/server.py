@@ -25,6 +25,7 @@ from serving.node.links.peer_server import PeerServer
 from serving.node.links.uplink import Uplink
 from serving.node.node_core import NodeCore
 from serving.node.observer import SILENT, NodeObserver
+from serving.tracing.active import Tracing
 from serving.wall_clock import WallClock
 
 __all__ = ["REHEARSED", "NodeServer"]
@@ -55,8 +56,11 @@ class NodeServer(NodeCore):
         clock: Callable[[], float] = time.monotonic,
         observer: NodeObserver = SILENT,
         wall_clock: WallClock | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         node = config.node
+        self.tracing = tracing
+        """of queries that come to this node; None where none is traced"""
         switch = DeviceSwitch()
         guarded = switch.guard(load)
         self._image_shape = image_shape
@@ -81,7 +85,7 @@ class NodeServer(NodeCore):
                 for link in config.uplinks
             }
         super().__init__(config, executor, uplinks, tasks_of, clock, observer, switch, wall_clock)
-        self._peers = PeerServer(self.serve_forwarded, config.token, node.name)
+        self._peers = PeerServer(self.serve_forwarded, config.token, node.name, tracing)
 
     async def start(self) -> int:
         """Listen for the tier below; returns the port."""
@@ -94,6 +98,8 @@ class NodeServer(NodeCore):
         self._log.info("the node stops")
         self._peers.close()
         super().close()
+        if self.tracing is not None:
+            self.tracing.close()
 
     def _rehearse(self, model: str, runtime: Runtime) -> Runtime:
         """Run the sizes of batch that will come, and time a small and a larger one warm, so that

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -28,15 +30,21 @@ class HttpSystem:
     is what the doors ask for.
 
     Use as an asynchronous context manager. A 503, and a 404 for a task that the plan does not
-    serve, are refusals (`Outcome.SHED`); anything else but 200 is `Outcome.ERROR`.
+    serve, are refusals (`Outcome.SHED`); anything else but 200 is `Outcome.ERROR`. A share
+    `trace_share` of the requests asks its nodes to trace it.
     """
 
     def __init__(
-        self, endpoints: Mapping[str, str], timeout_s: float = 60.0, token: str | None = None
+        self,
+        endpoints: Mapping[str, str],
+        timeout_s: float = 60.0,
+        token: str | None = None,
+        trace_share: float = 0.0,
     ) -> None:
         self._endpoints = dict(endpoints)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._trace_share = trace_share
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,19 +81,25 @@ class HttpSystem:
         headers = {"content-type": query.content_type}
         if query.within_s is not None:
             headers["x-deadline-ms"] = f"{1e3 * query.within_s:.6g}"
+        trace_id = ""
+        if self._trace_share and random.random() < self._trace_share:
+            trace_id = secrets.token_hex(16)
+            headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         call = Call(path, query.body, headers, tasks)
         url = self._endpoints[query.client] + path
         try:
             async with self._session.post(url, data=query.body, headers=headers) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            failed = Answer(Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            failed = Answer(Outcome.ERROR, reason=reason, trace_id=trace_id)
             return dict.fromkeys(tasks, failed)
         try:
             found = read_predictions(call, response.status, response.headers, body)
         except ClientError as error:
-            return dict.fromkeys(tasks, _without_prediction(response.status, error))
-        return {task: _answer(prediction) for task, prediction in found.items()}
+            without = _without_prediction(response.status, error)._replace(trace_id=trace_id)
+            return dict.fromkeys(tasks, without)
+        return {task: _answer(prediction, trace_id) for task, prediction in found.items()}
 
 
 def _without_prediction(status: int, error: ClientError) -> Answer:
@@ -95,7 +109,7 @@ def _without_prediction(status: int, error: ClientError) -> Answer:
     return Answer(Outcome.ERROR, reason=f"HTTP {status}: {error}")
 
 
-def _answer(prediction: Prediction) -> Answer:
+def _answer(prediction: Prediction, trace_id: str) -> Answer:
     return Answer(
         Outcome.ANSWERED,
         reason=prediction.spilled,
@@ -107,4 +121,5 @@ def _answer(prediction: Prediction) -> Answer:
         batch_size=prediction.batch_size,
         bound_s=prediction.bound_s,
         timing=prediction.timing,
+        trace_id=trace_id or prediction.trace_id,
     )

@@ -60,8 +60,11 @@ SCHEMA = pa.schema(
         pa.field("link_s", pa.float64(), nullable=False),
         pa.field("bound_s", pa.float64(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
+        pa.field("trace_id", _TEXT, nullable=False),
     ]
 )
+LATER = frozenset({"trace_id"})
+"""columns of text that files of older versions lack; empty there"""
 
 
 _TIMES = ("scheduled_s", "sent_s", "done_s")
@@ -153,6 +156,8 @@ class Measurements:
     link_s: NDArray[np.float64]
     bound_s: NDArray[np.float64]
     score: NDArray[np.float64]
+    trace_id: NDArray[np.str_]
+    """of queries whose way was traced (`testbed explain`), else empty"""
 
     def __post_init__(self) -> None:
         rows = len(self.query)
@@ -265,12 +270,17 @@ class Measurements:
             names = set(table.column_names)
         except UnicodeDecodeError:
             raise DocumentError(f"{path}: the name of a column is not UTF-8") from None
-        missing = [name for name in SCHEMA.names if name not in names]
+        missing = [name for name in SCHEMA.names if name not in names | LATER]
         if missing:
             raise DocumentError(f"{path}: columns are missing: {', '.join(missing)}")
         try:
             run = MeasurementRun.model_validate_json(raw)
-            columns = {f.name: _from_arrow(table.column(f.name), f.type) for f in SCHEMA}
+            columns: dict[str, Any] = {
+                f.name: _from_arrow(table.column(f.name), f.type)
+                if f.name in names
+                else np.full(len(table), "", np.str_)
+                for f in SCHEMA
+            }
             return cls(run=run, **columns)
         except ValidationError as error:
             raise DocumentError(f"{path}: metadata: {first_fault(error)}") from None

@@ -52,14 +52,16 @@ def run_traffic(
     seed: int,
     on_progress: Progress | None = None,
     beside: Callable[[], Awaitable[None]] | None = None,
+    trace_share: float = 0.0,
 ) -> Run:
     """Drive `schedule` at the fleet's doors, then score.
 
     `plan` is the one in force at the start. `beside`, if given, runs on the same loop while
-    traffic flows (the live controller) and is cancelled when it ends.
+    traffic flows (the live controller) and is cancelled when it ends. A share `trace_share` of the
+    requests asks for its way to be traced.
     """
     before, host_before = fleet.snapshots(), read_host_times()
-    driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside))
+    driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside, trace_share))
     host = host_use(host_before, read_host_times())
     after = fleet.snapshots()
     scored = score_records(driven.schedule, driven.records, images.labels)
@@ -85,9 +87,10 @@ async def _drive(
     images: LabelledImages,
     on_progress: Progress | None,
     beside: Callable[[], Awaitable[None]] | None,
+    trace_share: float,
 ) -> tuple[Driven, str]:
     urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
-    async with HttpSystem(urls, token=token) as system:
+    async with HttpSystem(urls, token=token, trace_share=trace_share) as system:
         companion = asyncio.ensure_future(beside()) if beside is not None else None
         fault = ""
         try:

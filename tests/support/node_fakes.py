@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypedDict, Unpack
 
@@ -18,6 +18,7 @@ from serving.node.device.served import Runtime
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from serving.tracing.active import Tracing
 
 TASKS = ("depth", "edges")
 SHAPE = (4, 4, 3)
@@ -111,8 +112,10 @@ class Servers(dict[str, NodeServer]):
         rtt_s: float,
         token: str,
         options: NodeOptions,
+        tracing: Callable[[str], Tracing] | None,
     ) -> None:
         super().__init__()
+        self._tracing = tracing
         self._above = above
         self.ports: dict[str, int] = {}
         self._runtimes, self._bandwidth, self._rtt_s = runtimes, bandwidth, rtt_s
@@ -136,8 +139,9 @@ class Servers(dict[str, NodeServer]):
             **self._options,
         )
         server = self[name] = NodeServer(
-            config, self._runtimes.__getitem__, lambda _: SHAPE, find, lambda _: TASKS
-        )
+            config, self._runtimes.__getitem__, lambda _: SHAPE, find, lambda _: TASKS,
+            tracing=None if self._tracing is None else self._tracing(name),
+        )  # fmt: skip
         self.ports[name] = await server.start()
         return server
 
@@ -159,10 +163,11 @@ async def hierarchy(
     bandwidth: int = 10**9,
     rtt_s: float = 0.0,
     token: str = TOKEN,
+    tracing: Callable[[str], Tracing] | None = None,
     **options: Unpack[NodeOptions],
 ) -> AsyncIterator[tuple[NodeServer, Servers]]:
     """Client -> edge -> cloud; yields the client's server and all servers by name."""
-    servers = Servers(runtimes, above, bandwidth, rtt_s, token, options)
+    servers = Servers(runtimes, above, bandwidth, rtt_s, token, options, tracing)
     for name in reversed(above):
         await servers.start(name)
     try:

@@ -24,6 +24,7 @@ from serving.ingress.listen import open_doors
 from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from serving.tracing.active import Tracing
 
 __all__ = ["SIZE", "TASKS", "Served", "SlowModel", "decode", "picture", "serve_node"]
 
@@ -100,6 +101,7 @@ def serve_node(
     pass_s: float = 0.0,
     window_s: float = 30.0,
     new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+    tracing: Tracing | None = None,
 ) -> Iterator[Served]:
     """Depth and segmentation are served, edges has no way, normals no model.
 
@@ -120,6 +122,7 @@ def serve_node(
             NodeConfig(place, (), TASKS, "token", {"client": 0.2}),
             lambda _: model,
             lambda _: (SIZE, SIZE, 3),
+            tracing=tracing,
         )
         await server.load(("m",))
         model.pass_s = pass_s

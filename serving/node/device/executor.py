@@ -44,6 +44,8 @@ from serving.node.device.loop_lag import LoopLag
 from serving.node.device.observer import SILENT_DEVICE, DeviceObserver
 from serving.node.device.process_tuning import schedule_as_usual
 from serving.node.device.served import Image, Runtime, Served
+from serving.node.device.stage_spans import add_stages
+from serving.tracing.active import active_span
 
 __all__ = ["Executor"]
 
@@ -203,7 +205,11 @@ class Executor:
             self._batcher.push(model, job, now_s, deadline_s)
             self._changed.notify()
         try:
-            return await future
+            served = await future
+            span = active_span()
+            if span is not None:
+                add_stages(span, model, now_s, served)
+            return served
         except asyncio.CancelledError:
             with self._changed:
                 self._batcher.remove(job)

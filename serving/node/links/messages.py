@@ -4,6 +4,7 @@
   WELCOME [1]                                               first frame down: the token was right
   QUERY   [2, id, asks, remaining_s or nil, [h, w, 3], image bytes]
             ask: [tier, node, model, [task, ...]]
+            and a seventh field where the query is traced: its traceparent
   ANSWER  [3, id, outcomes]                                 one for each ask, in order:
             answered [tier, node, model, batch_size, queue_s, batch_wait_s, compute_s, link_s,
                       [[task, dtype, shape, bytes], ...]]
@@ -74,21 +75,30 @@ class QueryFrame:
     asks: tuple[Ask, ...]
     remaining_s: float | None
     image: Image
+    traceparent: str = ""
 
 
 def encode_query(
-    number: int, asks: tuple[Ask, ...], remaining_s: float | None, image: Image
+    number: int,
+    asks: tuple[Ask, ...],
+    remaining_s: float | None,
+    image: Image,
+    traceparent: str = "",
 ) -> list[Any]:
     """The fields of a QUERY."""
     wanted = [(a.target.tier, a.target.node, a.target.model, a.tasks) for a in asks]
-    return [QUERY, number, wanted, remaining_s, image.shape, image.tobytes()]
+    fields = [QUERY, number, wanted, remaining_s, image.shape, image.tobytes()]
+    return [*fields, traceparent] if traceparent else fields
 
 
 def parse_query(fields: list[Any]) -> QueryFrame:
     """The query in a frame's fields. Raises `FrameError`."""
-    if len(fields) != 6:
-        raise FrameError(f"expected a query of 6 fields, got {len(fields)}")
-    _, number, wanted, remaining_s, shape, body = fields
+    if len(fields) not in (6, 7):
+        raise FrameError(f"expected a query of 6 or 7 fields, got {len(fields)}")
+    _, number, wanted, remaining_s, shape, body, *traced = fields
+    traceparent = traced[0] if traced else ""
+    if type(traceparent) is not str:
+        raise FrameError("expected a query's traceparent as text")
     if type(number) is not int:
         raise FrameError("expected a query's number")
     if remaining_s is not None and not isinstance(remaining_s, int | float):
@@ -96,7 +106,7 @@ def parse_query(fields: list[Any]) -> QueryFrame:
     if type(wanted) is not list or not 0 < len(wanted) <= MAX_ASKS:
         raise FrameError(f"expected 1 to {MAX_ASKS} asks in a query")
     asks = tuple(_parse_ask(entry) for entry in wanted)
-    return QueryFrame(number, asks, remaining_s, _parse_image(shape, body))
+    return QueryFrame(number, asks, remaining_s, _parse_image(shape, body), traceparent)
 
 
 def _parse_ask(entry: Any) -> Ask:

@@ -28,6 +28,7 @@ from serving.node.links.messages import (
     unexpected_kind,
 )
 from serving.routing.routes import Ask
+from serving.tracing.active import active_span
 
 __all__ = ["PeerConnection", "UplinkTimeouts"]
 
@@ -182,7 +183,9 @@ class PeerConnection:
         call = _Call(asks, asyncio.get_running_loop().create_future(), now_s)
         self._calls[number] = call
         remaining_s = None if latest_s is None else latest_s - now_s
-        connection.send(encode_query(number, asks, remaining_s, image))
+        span = active_span()
+        traceparent = "" if span is None else span.traceparent
+        connection.send(encode_query(number, asks, remaining_s, image, traceparent))
         on_sent()
         try:
             return await call.future

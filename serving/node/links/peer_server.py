@@ -27,6 +27,7 @@ from serving.node.links.messages import (
     unexpected_kind,
 )
 from serving.routing.routes import Ask
+from serving.tracing.active import Tracing, within
 
 __all__ = ["PeerServer"]
 
@@ -47,7 +48,11 @@ class PeerServer:
     cancelled here too. `node` is the name that its log says.
     """
 
-    def __init__(self, handler: Handler, token: str, node: str = "") -> None:
+    def __init__(
+        self, handler: Handler, token: str, node: str = "", tracing: Tracing | None = None
+    ) -> None:
+        self._node = node
+        self._tracing = tracing
         self._log = NodeLogger(_log, node)
         self._frame_log = make_frame_log(node)
         self._handler = handler
@@ -115,9 +120,18 @@ class PeerServer:
     def _is_token(self, shown: object) -> bool:
         return isinstance(shown, str) and hmac.compare_digest(shown.encode(), self._token)
 
+    async def _handle(self, query: QueryFrame) -> list[AskOutcome]:
+        span = None
+        if self._tracing is not None and query.traceparent:
+            span = self._tracing.begin("serve", query.traceparent, {"node": self._node})
+        if span is None:
+            return await self._handler(query.asks, query.image, query.remaining_s)
+        with within(span):
+            return await self._handler(query.asks, query.image, query.remaining_s)
+
     async def _answer(self, connection: FrameProtocol, query: QueryFrame) -> None:
         try:
-            outcomes = await self._handler(query.asks, query.image, query.remaining_s)
+            outcomes = await self._handle(query)
         except RefusedError as refusal:
             outcomes = [refusal] * len(query.asks)
         except Exception as error:  # noqa: BLE001

@@ -15,6 +15,7 @@ from serving.node.links.pacer import LinkPacer
 from serving.node.links.transport import Transport
 from serving.routing.early_refusal import NodeBackoff
 from serving.routing.routes import Ask
+from serving.tracing.active import LINK, active_span, within
 
 __all__ = ["QUERY_OVERHEAD_BYTES", "Uplink"]
 
@@ -110,6 +111,16 @@ class Uplink:
         Raises `RefusedError` if the link does not take it, or the far side goes away or stays
         silent; `deadline_s` is on the link's clock.
         """
+        span = active_span()
+        if span is None:
+            return await self._call(asks, image, deadline_s)
+        size = image.nbytes + QUERY_OVERHEAD_BYTES
+        with within(span.begin(LINK, {"towards": asks[0].target.node, "bytes": size})):
+            return await self._call(asks, image, deadline_s)
+
+    async def _call(
+        self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
+    ) -> list[AskOutcome]:
         refusal = self.room(asks)
         if refusal is not None:
             try:
@@ -133,6 +144,9 @@ class Uplink:
 
         try:
             await self._leave(turn, deadline_s)
+            span = active_span()
+            if span is not None:
+                span.add("bandwidth", called_s, turn.left_s)
             up_s = turn.left_s - called_s + self._pacer.rtt_s / 2
             if deadline_s is None:
                 outcomes = await self._transport.exchange(asks, image, None, note_sent)

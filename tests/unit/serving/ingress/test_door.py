@@ -22,7 +22,7 @@ def answer(*errors: Exception) -> None:
         raise left.pop(0)
 
     node: Any = SimpleNamespace(
-        config=SimpleNamespace(tasks=("depth",)), answer_all=answer_all, table=None
+        config=SimpleNamespace(tasks=("depth",)), answer_all=answer_all, table=None, tracing=None
     )
     images = np.zeros((len(errors), 4, 4, 3), np.uint8)
     asyncio.run(Door(node, (4, 4)).answer("depth", InferenceRequest(images, batched=True)))
