@@ -67,16 +67,20 @@ SERVING = Panel(
             ("serving/routing", "shares to choices"),
             ("serving/http", "HTTP/1.1 connections"),
         ],
-        [("serving/logs", "lines with a node's name"), ("serving/runs", "files, manifests")],
+        [
+            ("serving/logs", "lines with a node's name"),
+            ("serving/tracing", "spans of single queries"),
+            ("serving/runs", "files, manifests"),
+        ],
     ),
 )  # fmt: skip
 PLANNER = Panel(
     "planner", "the mathematics", "#fdf1e8", "#b8500c",
     (
         [("planner/experiments", "the paper's studies")],
+        [("planner/explanation", "what binds, and why")],
         [("planner/policies", "baj3o, certified, ...")],
         [("planner/decomposition", "one edge at a time")],
-        [("planner/explanation", "what binds, and why")],
         [("planner/bursts", "room for bursts, refuges")],
         [("planner/fairness", "the least client first")],
         [("planner/programs", "rows, prices, bounds")],

@@ -12,7 +12,7 @@ Axis letters: e edge, a attachment, g component, m model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from planner.options import Options
 from planner.problem import FloatArray, Problem
 from planner.programs.offloading import Tiers, route, value_by_group
 
-__all__ = ["crossed", "refilled", "thin"]
+__all__ = ["WindowTangent", "crossed", "refilled", "tangent_of", "thin"]
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -113,10 +113,19 @@ def crossed(
     return best
 
 
-def _along_tangent(
-    problem: Problem, plan: Allocation, overrun: float, options: Options
-) -> Allocation:
-    """The best routes for the plan's models whose work keeps the tangent of F11 at `plan`."""
+@dataclass(frozen=True, eq=False)
+class WindowTangent:
+    """F11 at a plan as a row of a program: what one more query of each model adds to a window."""
+
+    problem: Problem
+    """with the part of each window that the row leaves"""
+    cost: EdgeCost
+    used_em: BoolArray
+    """models that the plan sends queries to"""
+
+
+def tangent_of(problem: Problem, plan: Allocation, overrun: float, fill: float) -> WindowTangent:
+    """The tangent of F11 at `plan`, for a program that takes the part `fill` of each budget."""
     queries_em = problem.window_e[:, None] * plan.edge_rate_em(problem)
     usage = window_work_f11(problem, plan, overrun)
     slope_em = np.zeros_like(queries_em)
@@ -133,11 +142,19 @@ def _along_tangent(
         least_em = poisson_work(problem, queries_em).rise_em
     slope_em = np.maximum(slope_em, least_em)
     budget_e = usage.slack_n + (slope_em * queries_em).sum(axis=1)
-    part_e = np.maximum(budget_e, 0.0) / problem.window_e / options.fill
+    part_e = np.maximum(budget_e, 0.0) / problem.window_e / fill
     piece = problem.changed(edge_compute_e=part_e)
-    cost = EdgeCost(np.zeros_like(slope_em), slope_em)
-    used_em = queries_em > 0
-    found = route(piece, plan.onloaded_cm, used_em, cost, options, Tiers()).allocation
+    return WindowTangent(piece, EdgeCost(np.zeros_like(slope_em), slope_em), queries_em > 0)
+
+
+def _along_tangent(
+    problem: Problem, plan: Allocation, overrun: float, options: Options
+) -> Allocation:
+    """The best routes for the plan's models whose work keeps the tangent of F11 at `plan`."""
+    tangent = tangent_of(problem, plan, overrun, options.fill)
+    found = route(
+        tangent.problem, plan.onloaded_cm, tangent.used_em, tangent.cost, options, Tiers()
+    ).allocation
     # Whether its windows hold is for `_mixed` to see.
     used_e = edge_window_f9(problem, found, options.fill).use_n
     roomy = problem.changed(edge_compute_e=1 + used_e / options.fill / problem.window_e)

@@ -19,13 +19,21 @@ from pydantic import Field, ValidationError
 
 from cluster.document import DocumentError, FrozenModel
 from cluster.fault_words import first_fault
+from planner.plan import Plan
 from planner.problem import Problem
 from planner.problem_file import ProblemFile
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, Ground
 from serving.routing.routes import RoutingMode
 
-__all__ = ["ChangeLine", "DecisionLine", "DecisionLog", "LoggedDecision", "read_decision"]
+__all__ = [
+    "ChangeLine",
+    "DecisionLine",
+    "DecisionLog",
+    "LoggedDecision",
+    "plan_of_version",
+    "read_decision",
+]
 
 L = TypeVar("L", bound=FrozenModel)
 
@@ -147,6 +155,28 @@ def read_decision(path: Path, line: int | None = None) -> LoggedDecision:
         stored.routing,
     )
     return LoggedDecision(number, ground, logged)
+
+
+def plan_of_version(path: Path, version: int) -> Plan | None:
+    """The plan that a loop put in force as that version; None if no line of the file tells of it.
+    Raises as `read_decision` does."""
+    decided: Decision | None = None
+    number = 0
+    for line, data in _lines(path):
+        where = f"{path}:{line}"
+        if data.get("kind") == "decision":
+            logged = _parsed(DecisionLine, data, where)
+            if logged.decision is not None and logged.decision.changes and not logged.dry_run:
+                decided, number = logged.decision, logged.given.number
+        elif data.get("kind") == "change":
+            change = _parsed(ChangeLine, data, where)
+            if decided is None or change.number != number:
+                continue
+            if change.version == version:
+                return decided.plan
+            if change.version == version + 1 and decided.meanwhile is not None:
+                return decided.meanwhile
+    return None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

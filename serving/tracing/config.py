@@ -38,7 +38,8 @@ class TracingConfig:
                 )
 
     def check_extra(self) -> None:
-        """Raise `MissingExtraError` where the package that speaks to collectors is missing."""
+        """Raise `MissingExtraError` where a package is missing that makes spans, or sends them."""
+        import_extra("opentelemetry.sdk.trace", "tracing", "--trace")
         if self.collector is not None:
             import_extra(OTLP, "tracing", "--trace-to")
 

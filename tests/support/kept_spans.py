@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -21,11 +19,10 @@ class KeptSpans:
         self._exporter = InMemorySpanExporter()
         self._share, self._chance = share, chance
 
-    def of_node(self, node: str, clock: Callable[[], float] | None = None) -> NodeTracing:
+    def of_node(self, node: str) -> NodeTracing:
         """The tracing of a node."""
         processor = SimpleSpanProcessor(self._exporter)
-        more = {} if clock is None else {"clock": clock}
-        return NodeTracing(node, self._share, processor, chance=lambda: self._chance, **more)
+        return NodeTracing(node, self._share, processor, chance=lambda: self._chance)
 
     @property
     def all(self) -> list[ReadableSpan]:
