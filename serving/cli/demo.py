@@ -30,15 +30,18 @@ from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
 from serving.replan.decision_input import DecisionOptions
 from serving.replan.decision_log import DecisionLog
-from serving.replan.loop import LookReport, ReplanLoop
+from serving.replan.loop import ReplanLoop
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.report.claims import Claim, demo_claims
 from serving.report.compare import PolicyRow, comparison_table, policy_row
 from serving.report.examples import pick_examples
-from serving.report.live import LiveComparison, PlanChange, compare_live
+from serving.report.link_use import link_uses
+from serving.report.live import LiveComparison, compare_live
+from serving.report.logged_changes import logged_changes
 from serving.report.paired import with_differences
 from serving.report.placement import build_placement
+from serving.report.plan_changes import changes_seen
 from serving.report.regret import regret_of
 from serving.report.report import Report
 from serving.report.write import write_report
@@ -182,6 +185,7 @@ def _measure(
     rows = with_differences(rows, {name: [run.measurements] for name, run in runs.items()})
     live = _compare_live(stand, folder, solutions[DEFAULT].plan, phases)
     plan, run = solutions[DEFAULT].plan, runs[DEFAULT]
+    setting, problem = stand.setting, stand.setting.problem(phases[0])
     save_result(run.measurements.save, folder / "measurements.parquet")
     gallery = pick_examples(run.schedule, run.records, stand.images)
     save_result(gallery.save, folder / "gallery.json")
@@ -191,13 +195,19 @@ def _measure(
         run.measurements,
         command="testbed demo",
         topology=stand.setting.topology.name,
-        placement=build_placement(stand.setting.topology, plan, phases[0], stand.setting.profiles),
+        placement=build_placement(
+            setting.topology,
+            plan,
+            phases[0],
+            setting.profiles,
+            link_uses(setting.topology, problem, plan),
+        ),
         gallery=gallery,
         policies=rows,
         live=live,
         regret=regret_of(run.measurements, stand.setting),
         verdicts=judge_run(run.measurements, PlannedFor(stand.setting, plan, phases[0])),
-        reasons=reasons_of(stand.setting.problem(phases[0]), plan),
+        reasons=reasons_of(problem, plan),
     )
 
 
@@ -210,29 +220,20 @@ def _compare_live(stand: _Stand, folder: Path, plan: Plan, phases: list[Phase]) 
     stand.apply(plan, phases[0])
     frozen = stand.run("6 flip the mix: frozen plan", plan, schedule, None)
     in_force = stand.apply(plan, phases[0])
-    reports: list[LookReport] = []
+    log = folder / "decisions.jsonl"
+    log.unlink(missing_ok=True)  # another demo's versions are not these
     controller = ReplanLoop(
         stand.fleet,
         LoopState(plan=plan.model_copy(update={"version": in_force.version})),
         stand.setting,
         ReplanOptions(decision=DecisionOptions(seed=stand.seed)),
         clock=time.monotonic,
-        log=DecisionLog(folder / "decisions.jsonl"),
-        on_look=reports.append,
+        log=DecisionLog(log),
     )
     live = stand.run("7 flip the mix: live loop", plan, schedule, controller)
     if live.beside_fault:
         stand.out.say(f"[red]the live loop ended early[/]: {live.beside_fault}")
-    changes = [
-        PlanChange(
-            at_s=report.look.at_s,
-            version=report.change.version,
-            predicted_accuracy=report.look.made.decision.proposed,
-            note=report.look.made.decision.reason,
-        )
-        for report in reports
-        if report.change and report.look.made and report.look.made.decision
-    ]
+    changes = changes_seen(live.measurements, logged_changes(log))
     return compare_live(
         live.measurements,
         frozen.measurements,

@@ -27,7 +27,9 @@ from serving.cli.output import check_folder, save_result
 from serving.cli.run_work import RunWork
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
 from serving.report.examples import Gallery
+from serving.report.link_use import link_uses
 from serving.report.placement import build_placement
+from serving.report.plan_changes import LoggedChange, changes_seen
 from serving.report.regret import regret_of
 from serving.report.write import write_report
 from serving.routing.routes import RoutingMode
@@ -86,7 +88,9 @@ def report(
     target = work.writes_folder(FileKind.REPORT, output)
     measured = summarise_run(rows)
     regret = regret_of(rows, setting)
-    placement = build_placement(setting.topology, wanted, phase, setting.profiles)
+    uses = link_uses(setting.topology, problem, wanted)
+    placement = build_placement(setting.topology, wanted, phase, setting.profiles, uses)
+    changes = changes_seen(rows, _logged_changes(work, given))
     from serving.verdicts.judge import PlannedFor, judge_run
 
     verdicts: tuple[Verdict, ...] = ()
@@ -108,6 +112,7 @@ def report(
             regret=regret,
             verdicts=verdicts,
             reasons=reasons_of(problem, wanted),
+            plan_changes=changes,
         )
 
     save_result(write, target)
@@ -152,6 +157,15 @@ def _gallery(work: RunWork, measurements: Path, given: Path | None) -> Gallery |
         return None
     found = Gallery.load(beside)
     return found if found.belongs_to(Measurements.load(measurements)) else None
+
+
+def _logged_changes(work: RunWork, given: Path | None) -> dict[int, LoggedChange]:
+    """What the live loop wrote of the changes that it made in this run."""
+    if given is not None or not work.has(FileKind.DECISIONS):
+        return {}
+    from serving.report.logged_changes import logged_changes
+
+    return logged_changes(work.read(FileKind.DECISIONS, None, "--measurements"))
 
 
 VERBS = (report,)

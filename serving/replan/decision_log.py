@@ -32,6 +32,7 @@ __all__ = [
     "DecisionLog",
     "LoggedDecision",
     "plan_of_version",
+    "read_changes",
     "read_decision",
 ]
 
@@ -177,6 +178,27 @@ def plan_of_version(path: Path, version: int) -> Plan | None:
             if change.version == version + 1 and decided.meanwhile is not None:
                 return decided.meanwhile
     return None
+
+
+def read_changes(path: Path) -> list[tuple[DecisionLine, ChangeLine]]:
+    """Each plan that was put in force, with the decision that led to it, in the file's order.
+
+    Raises `DocumentError` for a file or line that is not what it should be.
+    """
+    decisions: dict[int, DecisionLine] = {}
+    found = []
+    for number, data in _lines(path):
+        where = f"{path}:{number}"
+        if data.get("kind") == "decision":
+            line = _parsed(DecisionLine, data, where)
+            decisions[line.given.number] = line
+        elif data.get("kind") == "change":
+            change = _parsed(ChangeLine, data, where)
+            led_to_it = decisions.get(change.number)
+            decision = None if led_to_it is None else led_to_it.decision
+            if change.version and led_to_it and decision is not None and decision.changes:
+                found.append((led_to_it, change))
+    return found
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

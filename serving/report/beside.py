@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from markupsafe import Markup
 
-from serving.report.html import Page, draw_figures, milliseconds, page_environment, percent, score
+from serving.report.html import (
+    Page,
+    draw_figures,
+    files_of,
+    milliseconds,
+    page_css,
+    page_environment,
+    percent,
+    score,
+)  # fmt: skip
 from serving.report.paired import paired_difference
 from serving.traffic.measurement import Measurements
 
 __all__ = ["BesideRow", "beside_rows", "render_beside", "same_traffic"]
 
-_FOLDER = Path(__file__).parent
 _TITLES = {
     "tasks": "Accuracy by task",
     "shares": "Who answered",
@@ -96,10 +103,17 @@ def render_beside(
     """The HTML of two runs, by their names, with the rows of their table."""
     drawn = [draw_figures(page) for page in pages]
     figures = [
-        (title, [Markup(each[name]) for each in drawn])
+        (title, name, [Markup(each[name]) for each in drawn])
         for name, title in _TITLES.items()
         if all(name in each for each in drawn)
     ]
+    drawings = {
+        f"{name}-{k}": each[name]
+        for k, each in enumerate(drawn, start=1)
+        for name in _TITLES
+        if name in each
+    }
+    table = [dict(zip(("figure", *names, "difference"), astuple(row), strict=True)) for row in rows]
     same = same_traffic(*(page.measurements for page in pages))
     lead = (
         "Both were sent the same queries at the same times, so their difference is paired."
@@ -114,6 +128,7 @@ def render_beside(
             rows=rows,
             figures=figures,
             lead=lead,
-            css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
+            css=Markup(page_css()),
+            files=files_of({"figures": table}, drawings),
         )
     )

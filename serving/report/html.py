@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,30 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from planner.explanation.budget_words import amount_words
 from serving.report.compare import rank
 from serving.report.comparison_figures import (
     draw_live,
     draw_policies,
     draw_policy_latency,
 )
+from serving.report.downloads import as_csv, as_svg, data_uri
 from serving.report.examples import Gallery
 from serving.report.figures import draw_latency, draw_pairs, draw_shares, draw_stages
 from serving.report.placement import Placement
 from serving.report.placement_picture import draw_placement, short_name
+from serving.report.plan_changes import WINDOW_S, PlanChange, plan_changes_s
 from serving.report.report import Report
 from serving.report.streams import StreamRow
-from serving.report.timeline_figures import draw_nodes, draw_refusals, plan_changes_s
+from serving.report.tables import Rows, link_rows, page_tables
+from serving.report.timeline_figures import draw_nodes, draw_refusals
 from serving.traffic.measurement import Measurements
 from serving.verdicts.in_words import error_in_words, group_verdicts, value_in_words
 from serving.verdicts.verdict import Verdict
 
 __all__ = [
-    "Page", "draw_figures", "milliseconds", "page_environment", "percent", "render_page", "score",
+    "Page", "draw_figures", "files_of", "milliseconds", "page_css", "page_environment", "percent",
+    "render_page", "score",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
@@ -65,12 +71,16 @@ def page_environment() -> Environment:
         number=_number,
         value=_value,
         error=error_in_words,
+        bytes_per_s=_bytes_per_s,
+        moved=_moved,
     )
     return environment
 
 
 def render_page(page: Page) -> str:
     """The HTML of `page`."""
+    figures = draw_figures(page)
+    links = link_rows(page.placement.links if page.placement else (), page.measurements.run)
     return (
         page_environment()
         .get_template("page.html")
@@ -85,12 +95,32 @@ def render_page(page: Page) -> str:
             policy=page.measurements.run.policy,
             simulated=page.measurements.run.simulated,
             gallery_tasks=_gallery_tasks(page),
-            plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements)],
+            plan_changes=[f"{at_s:.1f} s" for at_s in plan_changes_s(page.measurements).values()],
+            links=links,
+            window_s=WINDOW_S,
             policies=rank(page.report.policies or ()),
-            css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
-            figures={name: Markup(svg) for name, svg in draw_figures(page).items()},
+            css=Markup(page_css()),
+            figures={name: Markup(svg) for name, svg in figures.items()},
+            files=files_of(page_tables(page.report, links, page.streams), figures),
         )
     )
+
+
+def page_css() -> str:
+    """What pages look like."""
+    return (_FOLDER / "page.css").read_text(encoding="utf-8")
+
+
+def files_of(tables: Mapping[str, Rows], figures: Mapping[str, str]) -> dict[str, str]:
+    """Name of each file that a page offers -> the address that holds it."""
+    css = page_css()
+    return {
+        **{f"{name}.csv": data_uri("text/csv", as_csv(rows)) for name, rows in tables.items()},
+        **{
+            f"{name}.svg": data_uri("image/svg+xml", as_svg(svg, css))
+            for name, svg in figures.items()
+        },
+    }
 
 
 def _gallery_tasks(page: Page) -> list[str]:
@@ -149,6 +179,23 @@ def milliseconds(value_s: Any) -> str:
     if value_s is None:
         return "–"
     return f"{value_s * 1e3:.0f} ms" if value_s < 10 else f"{value_s:.1f} s"
+
+
+def _bytes_per_s(value: Any) -> str:
+    return "–" if value is None else amount_words(value, "bytes/s")
+
+
+def _moved(change: PlanChange) -> str:
+    """What a change of plan moved, in words."""
+    told = []
+    for verb, by_node in (("loaded", change.loads), ("unloaded", change.unloads)):
+        for node, models in by_node.items():
+            told.append(f"{node} {verb} {', '.join(short_name(model) for model in models)}")
+    if change.routes_changed is not None:
+        streams = "stream" if change.routes_changed == 1 else "streams"
+        share = "" if change.moved_share is None else f", {percent(change.moved_share)} of queries"
+        told.append(f"routes of {change.routes_changed} {streams}{share}")
+    return "; ".join(told) or "not known"
 
 
 def _number(value: Any) -> str:

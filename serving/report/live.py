@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cluster.document import FrozenModel
+from serving.report.plan_changes import PlanChange
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import RunSummary, summarise
 from serving.traffic.timeline import Timeline, bin_timeline
 
-__all__ = ["LiveComparison", "PlanChange", "compare_live"]
-
-
-class PlanChange(FrozenModel):
-    """A plan that went out while traffic flowed."""
-
-    at_s: float
-    """seconds from the start of the run until every router followed it"""
-    version: int
-    predicted_accuracy: float | None = None
-    note: str = ""
+__all__ = ["LiveComparison", "compare_live"]
 
 
 class LiveComparison(FrozenModel):

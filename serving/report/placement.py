@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cluster.demand import Phase
 from cluster.topology import Node, Tier, Topology
 from planner.plan import Plan
 from profiling.profile import Profiles
+from serving.report.link_use import LinkUse
 from serving.rollout.stages import target_of
 from serving.routing.routes import next_hop
 
@@ -64,14 +65,22 @@ class Placement:
     flows: tuple[Flow, ...]
     task_count: int
     """tasks that are asked for at all"""
+    links: tuple[LinkUse, ...] = ()
+    """what the flows use of their links; empty where it is not known"""
 
     def tier(self, tier: str) -> tuple[NodeBox, ...]:
         """The nodes of one column."""
         return tuple(node for node in self.nodes if node.tier == tier)
 
 
-def build_placement(topology: Topology, plan: Plan, phase: Phase, profiles: Profiles) -> Placement:
-    """The placement of `plan` under the mean load of `phase`."""
+def build_placement(
+    topology: Topology,
+    plan: Plan,
+    phase: Phase,
+    profiles: Profiles,
+    links: Sequence[LinkUse] = (),
+) -> Placement:
+    """The placement of `plan` under the mean load of `phase`, with what it uses of `links`."""
     qps: dict[tuple[str, str, str], float] = defaultdict(float)
     up_qps: dict[tuple[str, str | None, str], float] = defaultdict(float)
     asked_qps = phase.asked_qps
@@ -113,7 +122,8 @@ def build_placement(topology: Topology, plan: Plan, phase: Phase, profiles: Prof
             )
         )
     asked = {t for rates in asked_qps.values() for t, rate in rates.items() if rate > 0}
-    return Placement(tuple(boxes), tuple(_flows(topology, up_qps, sent_qps)), len(asked))
+    flows = tuple(_flows(topology, up_qps, sent_qps))
+    return Placement(tuple(boxes), flows, len(asked), tuple(links))
 
 
 def _model_use(

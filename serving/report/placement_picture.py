@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serving.report.link_use import LinkUse
 from serving.report.placement import Flow, ModelUse, NodeBox, Placement
 from serving.report.svg import element, label, picture, tier_colour
 
-__all__ = ["draw_placement", "short_name"]
+__all__ = ["amounts_of", "draw_placement", "short_name"]
 
-_WIDTH = 1060.0
-_COLUMNS = {"client": (10.0, 270.0), "edge": (420.0, 250.0), "cloud": (800.0, 250.0)}
+_WIDTH = 1090.0
+_COLUMNS = {"client": (10.0, 260.0), "edge": (430.0, 240.0), "cloud": (840.0, 240.0)}
 _TITLES = {"client": "clients", "edge": "edge", "cloud": "cloud"}
 _TOP, _GAP, _HEAD, _ROW, _FOOT = 44.0, 18.0, 76.0, 34.0, 8.0
 _RIBBON = 22.0
+_LABEL, _GAUGE, _APART = 18.0, 28.0, 4.0
+_GAUGE_WIDTH = 130.0
 _COMPACT_FROM = 9
 
 
@@ -37,7 +40,7 @@ def draw_placement(placement: Placement) -> str:
     return picture(
         _WIDTH, height, "Models on each node and queries between them",
         *columns, *(path for path, _ in ribbons), *boxes, *(words for _, words in ribbons),
-        class_="placement",
+        *_gauges(placement, places), class_="placement",
     )  # fmt: skip
 
 
@@ -48,8 +51,7 @@ def short_name(model: str) -> str:
 
 def _arrange(placement: Placement) -> tuple[dict[str, _Place], float]:
     heights = {
-        tier: [_box_height(node, len(placement.tier(tier))) for node in placement.tier(tier)]
-        for tier in _COLUMNS
+        tier: [_box_height(placement, node) for node in placement.tier(tier)] for tier in _COLUMNS
     }
     totals = {tier: sum(column) + _GAP * (len(column) - 1) for tier, column in heights.items()}
     tallest = max(totals.values())
@@ -64,10 +66,12 @@ def _arrange(placement: Placement) -> tuple[dict[str, _Place], float]:
     return places, _TOP + tallest + 12
 
 
-def _box_height(node: NodeBox, column: int) -> float:
-    if column >= _COMPACT_FROM:
-        return _HEAD
-    return _HEAD + _ROW * max(1, len(node.models)) + _FOOT
+def _box_height(placement: Placement, node: NodeBox) -> float:
+    """At least as much as the labels of what leaves the node need."""
+    leaving = sum(height for _, height in _leaving(placement, node.name))
+    if len(placement.tier(node.tier)) >= _COMPACT_FROM:
+        return max(_HEAD, leaving)
+    return max(_HEAD + _ROW * max(1, len(node.models)) + _FOOT, leaving)
 
 
 def _box(node: NodeBox, task_count: int, at: _Place) -> str:
@@ -84,7 +88,7 @@ def _box(node: NodeBox, task_count: int, at: _Place) -> str:
         *_bar(at, 54, "compute", node.compute_used / node.compute, colour,
               f"{node.compute_used:.0%} of {node.compute:.0%}"),
     ]  # fmt: skip
-    if at.height > _HEAD:
+    if at.height >= _HEAD + _ROW:
         rows = [_model_row(m, task_count, at, _HEAD + k * _ROW) for k, m in enumerate(node.models)]
         empty = label(at.x + 16, at.y + _HEAD + 18, "holds no model", class_="small")
         parts += rows or [empty]
@@ -128,17 +132,14 @@ def _model_row(model: ModelUse, task_count: int, at: _Place, top: float) -> str:
 
 def _ribbons(placement: Placement, places: dict[str, _Place]) -> list[tuple[str, str]]:
     """(path, label) a flow; at both ends the ribbons of a node lie one below the other."""
-    largest = max((flow.qps for flow in placement.flows), default=1.0)
-    width = {id(flow): 2.5 + _RIBBON * flow.qps / largest for flow in placement.flows}
-    leave = _stack(placement.flows, width, "source", places)
-    arrive = _stack(placement.flows, width, "target", places)
+    leave, arrive = _heights_left(placement, places), _heights_entered(placement, places)
     drawn = []
     for flow in placement.flows:
         source, target = places[flow.source], places[flow.target]
-        x1, y1 = source.x + source.width, leave[id(flow)]
-        x2, y2 = target.x - 10, arrive[id(flow)]
+        x1, y1 = source.x + source.width, leave[flow]
+        x2, y2 = target.x - 10, arrive[flow]
         bend = (x2 - x1) * 0.5
-        colour, half = tier_colour(flow.tier), width[id(flow)] / 2
+        colour, half = tier_colour(flow.tier), _thickness(placement, flow) / 2
         curve = (
             f"M{x1:.1f} {y1:.1f} C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2} {y2:.1f}"
         )
@@ -162,18 +163,91 @@ def _pill(x: float, y: float, words: str, colour: str) -> str:
     )
 
 
-def _stack(
-    flows: tuple[Flow, ...], width: dict[int, float], end: str, places: dict[str, _Place]
-) -> dict[int, float]:
-    """Height at which each flow leaves or arrives, centred on its node, with room for labels."""
+def _gauges(placement: Placement, places: dict[str, _Place]) -> list[str]:
+    """What the ribbons of each link take of its budget: below them, as a bar and in words."""
+    drawn = []
+    for name in dict.fromkeys(flow.source for flow in placement.flows):
+        at = places[name]
+        for link, y in _placed(placement, at, name):
+            if isinstance(link, LinkUse):
+                drawn.append(_gauge(at.x + at.width + 10, y - _GAUGE / 2, link))
+    return drawn
+
+
+def _gauge(x: float, y: float, link: LinkUse) -> str:
+    planned, budget = amounts_of(link)
+    share = "full" if 0.999 <= link.share <= 1.001 else f"{link.share:.0%}"
+    width = _GAUGE_WIDTH - 10
+    return element(
+        "g",
+        element("title", f"{link.name}: {planned} of a budget of {budget}, {share}"),
+        element("rect", x=x, y=y, width=_GAUGE_WIDTH, height=_GAUGE - 4, rx=4, class_="gauge"),
+        label(x + 5, y + 11, f"{planned.split()[0]} of {budget} · {share}", class_="used"),
+        element("rect", x=x + 5, y=y + 15, width=width, height=5, class_="track"),
+        element(
+            "rect", x=x + 5, y=y + 15, width=width * min(1.0, link.share), height=5,
+            class_="use full" if link.full else "use",
+        ),
+    )  # fmt: skip
+
+
+def amounts_of(link: LinkUse) -> tuple[str, str]:
+    """What is used and what may be, in words, both in the unit that suits the budget."""
+    units = {"GB/s": 1e9, "MB/s": 1e6, "KB/s": 1e3}
+    fitting = (each for each in units.items() if link.budget_bytes_per_s >= each[1])
+    unit, size = next(fitting, ("B/s", 1.0))
+    amounts = (link.planned_bytes_per_s / size, link.budget_bytes_per_s / size)
+    used, budget = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in amounts)
+    return f"{used} {unit}", f"{budget} {unit}"
+
+
+def _thickness(placement: Placement, flow: Flow) -> float:
+    largest = max(flow.qps for flow in placement.flows)
+    return 2.5 + _RIBBON * flow.qps / largest
+
+
+def _leaving(placement: Placement, name: str) -> list[tuple[Flow | LinkUse, float]]:
+    """What leaves a node, link by link with the link's own gauge last, and the height of each."""
+    flows = [flow for flow in placement.flows if flow.source == name]
+    found: list[tuple[Flow | LinkUse, float]] = []
+    for target in dict.fromkeys(flow.target for flow in flows):
+        found += [
+            (flow, max(_thickness(placement, flow), _LABEL) + _APART)
+            for flow in flows
+            if flow.target == target
+        ]
+        ends = (name, target)
+        found += [(use, _GAUGE) for use in placement.links if (use.source, use.target) == ends]
+    return found
+
+
+def _placed(placement: Placement, at: _Place, name: str) -> list[tuple[Flow | LinkUse, float]]:
+    """What leaves the node at `at`, and the height of its middle, all centred on the node."""
+    leaving = _leaving(placement, name)
+    y, placed = at.y + at.height / 2 - sum(height for _, height in leaving) / 2, []
+    for each, height in leaving:
+        placed.append((each, y + height / 2))
+        y += height
+    return placed
+
+
+def _heights_left(placement: Placement, places: dict[str, _Place]) -> dict[Flow, float]:
+    return {
+        each: y
+        for name in {flow.source for flow in placement.flows}
+        for each, y in _placed(placement, places[name], name)
+        if isinstance(each, Flow)
+    }
+
+
+def _heights_entered(placement: Placement, places: dict[str, _Place]) -> dict[Flow, float]:
     found = {}
-    for name in {getattr(flow, end) for flow in flows}:
-        group = [flow for flow in flows if getattr(flow, end) == name]
-        room = 18.0 if end == "source" else 4.0
-        steps = [max(width[id(flow)], room) + 4 for flow in group]
+    for name in {flow.target for flow in placement.flows}:
+        group = [flow for flow in placement.flows if flow.target == name]
+        steps = [_thickness(placement, flow) + _APART for flow in group]
         y = places[name].y + places[name].height / 2 - sum(steps) / 2
         for flow, step in zip(group, steps, strict=True):
-            found[id(flow)] = y + step / 2
+            found[flow] = y + step / 2
             y += step
     return found
 

@@ -11,6 +11,7 @@ from cluster.provenance import Provenance
 from planner.certificate import Certificate, EvaluationSummary
 from serving.report.compare import PolicyRow
 from serving.report.live import LiveComparison
+from serving.report.plan_changes import PlanChange
 from serving.report.regret import Regret
 from serving.traffic.summary import SHED, RunSummary
 from serving.verdicts.verdict import Verdict
@@ -50,6 +51,14 @@ class Report(Document):
     verdicts: tuple[Verdict, ...] | None = Field(
         default=None, description="whether each prediction held, and if not, what is to blame"
     )
+    plan_changes: tuple[PlanChange, ...] | None = Field(
+        default=None, description="of the measured run: what moved, why, and how it went around it"
+    )
+
+    @property
+    def changes(self) -> tuple[PlanChange, ...]:
+        """Of the measured run, or of the live loop that was measured beside a frozen plan."""
+        return self.plan_changes or (self.live.plan_changes if self.live else ())
 
 
 def build_report(
@@ -64,6 +73,7 @@ def build_report(
     regret: Regret | None = None,
     verdicts: Sequence[Verdict] | None = None,
     reasons: Sequence[str] = (),
+    plan_changes: Sequence[PlanChange] = (),
 ) -> Report:
     """The report of a run; `predicted` and `certificate` are those of the plan that served it."""
     return Report(
@@ -85,4 +95,5 @@ def build_report(
         regret=regret,
         reasons=tuple(reasons) or None,
         verdicts=tuple(verdicts) if verdicts is not None else None,
+        plan_changes=tuple(plan_changes) or None,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.report.node_series import NodeSeries, bin_edges_s, node_series, refusal_series
+from serving.report.plan_changes import plan_changes_s
 from serving.report.svg import (
     Frame,
     Scale,
@@ -22,7 +23,7 @@ from serving.report.svg import (
 from serving.traffic.measurement import Measurements
 from serving.traffic.summary import TIERS
 
-__all__ = ["draw_nodes", "draw_refusals", "plan_changes_s"]
+__all__ = ["draw_nodes", "draw_refusals"]
 
 _WIDTH = 980.0
 _LEFT, _GAP = 84.0, 34.0
@@ -32,13 +33,6 @@ _REASON_COLOURS = ("--edge", "--client", "--cloud", "--queue", "--link", "--meas
 _MOST_REASONS = len(_REASON_COLOURS) - 1
 
 
-def plan_changes_s(measurements: Measurements) -> list[float]:
-    """When the first query of each later version of the plan was due."""
-    versions = measurements.plan_version
-    later = np.unique(versions[versions > 0])[1:]
-    return [float(measurements.scheduled_s[versions == version].min()) for version in later]
-
-
 def draw_nodes(measurements: Measurements) -> str:
     """A row for each node that answered: busy share, queries waiting and batch size over time."""
     edges_s = bin_edges_s(measurements.run.duration_s)
@@ -46,7 +40,7 @@ def draw_nodes(measurements: Measurements) -> str:
     answered = measurements.select(measurements.answered)
     tiers = dict(zip(answered.node.tolist(), answered.tier.tolist(), strict=True))
     series = dict(sorted(series.items(), key=lambda item: TIERS.index(tiers[item[0]])))
-    changes_s = plan_changes_s(measurements)
+    changes_s = plan_changes_s(measurements).values()
     cell = (_WIDTH - _LEFT - 3 * _GAP) / 3
     height = _TOP + _ROW * len(series) + 26
     parts = [
@@ -128,7 +122,7 @@ def draw_refusals(measurements: Measurements) -> str | None:
     axis = Frame(_WIDTH, bottom + 40, time_x, rate_y).y_axis("", about=4)
     changes = [
         line(time_x(at), bottom, time_x(at), top, class_="change")
-        for at in plan_changes_s(measurements)
+        for at in plan_changes_s(measurements).values()
     ]
     swatches = [
         (swatch(f"var({colour})"), name)

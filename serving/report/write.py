@@ -15,6 +15,7 @@ from serving.report.examples import Gallery
 from serving.report.html import Page, render_page
 from serving.report.live import LiveComparison
 from serving.report.placement import Placement
+from serving.report.plan_changes import PlanChange
 from serving.report.regret import Regret
 from serving.report.report import Report, build_report
 from serving.report.streams import stream_rows
@@ -35,6 +36,7 @@ class PageParts(TypedDict, total=False):
     regret: Regret | None
     verdicts: Sequence[Verdict] | None
     reasons: Sequence[str]
+    plan_changes: Sequence[PlanChange]
 
 
 def write_report(
@@ -81,6 +83,7 @@ def make_page(
         regret=parts.get("regret"),
         verdicts=parts.get("verdicts"),
         reasons=parts.get("reasons", ()),
+        plan_changes=parts.get("plan_changes", ()),
     )
     return Page(
         report, measurements, topology, parts.get("placement"), parts.get("gallery"),

@@ -14,7 +14,8 @@ from planner.certificate import Certificate, EvaluationSummary, Status
 from planner.plan import Plan, Route, TierName
 from profiling.profile import BatchLatency, ModelProfile, Profiles
 from serving.report.compare import PolicyRow, policy_row
-from serving.report.live import LiveComparison, PlanChange, compare_live
+from serving.report.live import LiveComparison, compare_live
+from serving.report.plan_changes import PlanChange
 from serving.report.report import Report, build_report
 from serving.system import Answer, Outcome, Timing
 from serving.traffic.driver import Record

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from serving.report.node_series import bin_edges_s, node_series, refusal_series
-from serving.report.timeline_figures import draw_nodes, draw_refusals, plan_changes_s
+from serving.report.plan_changes import plan_changes_s
+from serving.report.timeline_figures import draw_nodes, draw_refusals
 from serving.traffic.measurement import Measurements
 from support.synthetic_run import Synthetic
 
@@ -71,7 +72,7 @@ def test_bins_are_few_and_not_too_short() -> None:
 
 def test_changes_of_plan_are_where_a_later_version_was_first_followed(made: Synthetic) -> None:
     changed = rows(made, 4, plan_version=[3, 3, 4, 4], scheduled_s=[0.0, 1.0, 2.5, 3.0])
-    assert plan_changes_s(changed) == [2.5]
+    assert plan_changes_s(changed) == {4: 2.5}
     drawn = draw_nodes(changed)
     assert drawn.count('class="change"') == 3  # a line in each column
     assert "edge-0, device busy: at most" in drawn

@@ -23,8 +23,9 @@ from serving.report.placement_picture import draw_placement
 from serving.report.report import build_report
 from serving.report.svg import Scale, element, label
 from serving.traffic.summary import summarise
-from serving.verdicts.verdict import Held, Quantity, Source, Verdict
+from serving.verdicts.verdict import Held
 from support.paths import ROOT
+from support.report_page import made_verdict
 from support.synthetic_run import (
     BOUNDS_S,
     CERTIFICATE,
@@ -80,7 +81,8 @@ def test_the_page_is_whole_and_needs_nothing_else(page: Page) -> None:
     parser.feed(text)
     assert parser.faults == []
     assert parser.open == []
-    assert all(source.startswith("data:image/png;base64,") for source in parser.fetched)
+    for source in parser.fetched:
+        assert re.match(r"data:(image/png|image/svg\+xml|text/csv)[;,]|#\w+$", source), source[:60]
     assert not re.search(r"url\(|@import|<script", text)
     outside = set(re.findall(r"https?://[^\s\"'<]+", text)) - {"http://www.w3.org/2000/svg"}
     assert outside == set()
@@ -263,8 +265,8 @@ def test_the_page_says_how_uneven_the_traffic_was(page: Page) -> None:
 def test_a_page_says_which_predictions_held_and_why_one_failed(page: Page) -> None:
     assert "Did the predictions hold?" not in render_page(page)
     verdicts = (
-        verdict("client-0", 0.31, Held.NO, "interference: <busy>"),
-        verdict("edge-0", 0.01, Held.YES, ""),
+        made_verdict("client-0", 0.31, Held.NO, "interference: <busy>"),
+        made_verdict("edge-0", 0.01, Held.YES, ""),
     )
     report = page.report.model_copy(update={"verdicts": verdicts})
     text = render_page(replace(page, report=report))
@@ -273,11 +275,3 @@ def test_a_page_says_which_predictions_held_and_why_one_failed(page: Page) -> No
     assert "interference: &lt;busy&gt;" in text
     assert "batch latency: all 2" in text
     assert text.count("+31.0%") == 2  # as the worst, and among all
-
-
-def verdict(node: str, error: float, held: Held, cause: str) -> Verdict:
-    return Verdict(
-        quantity=Quantity.BATCH_LATENCY, where=f"m on {node}", source=Source.PROFILE,
-        predicted=0.01, measured=0.01 * (1 + error), unit="s", error=error, relative=True,
-        tolerance=0.15, margin=0.01, held=held, cause=cause,
-    )  # fmt: skip
