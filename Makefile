@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
+.PHONY: help setup system demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ setup: $(INSTALLED) ## virtual environment and install; nothing to do the second
 	@if [ "$$(cat $(VENV)/.checkout 2>/dev/null)" != "$(CURDIR)" ] || [ ! -x $(VENV)/bin/testbed ]; then \
 	  $(PIP) install --quiet --no-deps --no-build-isolation -e . \
 	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
+
+# Debian or Ubuntu, as root. Without them the tests that need them are skipped, but not in CI.
+SYSTEM := chromium fonts-dejavu-core
+
+system: ## what tests need of the operating system: Chromium, to look at the pages of reports
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SYSTEM)
 
 demo: setup ## the whole system, end to end, on this machine (about seven minutes)
 	$(VENV)/bin/testbed demo --out out/demo
