@@ -15,7 +15,7 @@ from profiling.batch_latency import MeasuredBatch
 from profiling.measured import MeasuredModel
 from profiling.profile import Profiles
 
-__all__ = ["Drift", "VerifySample", "find_drift", "pick_sample"]
+__all__ = ["TOLERATED", "Drift", "VerifySample", "find_drift", "pick_sample"]
 
 TOLERATED = 0.1
 MODELS = 3

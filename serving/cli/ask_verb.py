@@ -28,7 +28,7 @@ from serving.cli.run_verbs import running_fleet
 from serving.client.client import Client, ClientError, Prediction
 from serving.errors import ServingError
 
-__all__ = ["VERBS", "in_the_terminal", "side_by_side"]
+__all__ = ["VERBS", "in_the_terminal", "limit_words", "side_by_side"]
 
 EXAMPLE = re.compile(r"room(?::(\d{1,4}))?")
 OURS = "`room` asks about one of ours"
@@ -79,8 +79,14 @@ def ask(
         except ClientError as error:
             raise ServingError(f"{node}: {error}") from None
     waited_s = time.perf_counter() - begun_s
+    in_force = fleet.in_force()
+    deadlines_s = {} if in_force is None else in_force.plan.deadlines_s
     for name, answer in answers.items():
-        told = found[name] = {"waited_s": waited_s, **_told(name, answer, labels)}
+        told = found[name] = {
+            "waited_s": waited_s,
+            "deadline_s": deadlines_s.get(name),
+            **_told(name, answer, labels),
+        }
         drawn = _drawn(name, body, answer, labels)
         path = output / f"{name}.png"
         save_result(partial(_save, drawn), path)
@@ -147,8 +153,17 @@ def _words(name: str, told: Mapping[str, Any]) -> str:
     seen = f"{told['class']} ({told['chance']:.0%}), by " if "class" in told else ""
     return (
         f"[bold]{name}[/]: {seen}{told['model']} at {told['node']} ({told['tier']}), "
-        f"{told['waited_s'] * 1e3:.0f} ms of at most {told['bound_s'] * 1e3:.0f} promised{score}"
+        f"{told['waited_s'] * 1e3:.0f} ms of at most {limit_words(told)}{score}"
     )
+
+
+def limit_words(told: Mapping[str, Any]) -> str:
+    """The deadline of a task or class that has one, which may be looser or stricter than what its
+    path promises to every task."""
+    bound = f"{told['bound_s'] * 1e3:.0f}"
+    if told["deadline_s"] is None:
+        return f"{bound} promised"
+    return f"{told['deadline_s'] * 1e3:.0f}, its deadline (the path promises {bound})"
 
 
 def _drawn(

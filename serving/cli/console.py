@@ -12,7 +12,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.errors import MarkupError
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)  # fmt: skip
 from rich.table import Table
 from rich.text import Text
 
@@ -106,7 +113,7 @@ class VerbOutput:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            TextColumn("{task.completed}/{task.total}"),
+            _Count(),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[words]}"),
         )
@@ -132,6 +139,13 @@ class VerbOutput:
             else:
                 self.say(what)
                 yield
+
+
+class _Count(ProgressColumn):
+    """How much is done of how much; nothing while that is not known, or there is nothing to do."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
 
 
 @contextmanager

@@ -35,12 +35,12 @@ __all__ = [
     "DemandFile", "ImageCount", "Json", "MeasurementsFile", "NewRun", "PlanFile", "PlannedDemand",
     "ProfilesFile", "Routes", "RunName", "Seed", "Spill", "TopologyFile", "check_class_names",
     "check_events", "check_hardware", "load_labelled", "load_setting", "models_of",
-    "naming_demand", "naming_file", "naming_plan", "pick_phase", "pick_traffic", "planned_phase",
-    "state_problem",
+    "naming_demand", "naming_file", "naming_plan", "only_plan", "pick_phase", "pick_traffic",
+    "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
-PlanFile = Annotated[Path | None, typer.Option(help="plan.json; default: the run's")]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="plan.json; default: the run's")]
 RunName = Annotated[
     str | None, typer.Option("--run", help="of `testbed runs`; default: the newest one")
 ]
@@ -160,6 +160,14 @@ def check_class_names(demand: Path, phases: Sequence[Phase], plan: Plan) -> None
                 f"{demand}: the plan has no class {name}, of {base_task(name)} it has "
                 f"{', '.join(known) or 'none'}; `testbed plan` makes one for this demand"
             )
+
+
+def only_plan(argument: Path | None, option: Path | None) -> Path | None:
+    """The plan's file, which may be named as an argument or with --plan. Raises `InputError` for
+    both."""
+    if argument is not None and option is not None:
+        raise InputError(f"{argument} and --plan {option}: name one plan")
+    return argument or option
 
 
 def pick_phase(demand: Path, phase: int) -> Phase:

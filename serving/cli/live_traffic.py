@@ -103,24 +103,46 @@ def driven_summary(out: VerbOutput, driven: Run) -> dict[str, Any]:
 
 
 class QuietNote:
-    """Says once that no query has come for a while, or people wait for decisions in vain."""
+    """Says once that no query has come for a while, or people wait for decisions in vain, and at
+    the end what the loop saw."""
 
     def __init__(self, out: VerbOutput) -> None:
         self._out = out
         self._told = False
         self._since_s: float | None = None
+        self._looks: set[float] = set()
+        self._busiest_qps = 0.0
 
-    def look(self, look: Look) -> None:
-        """Note a look at the nodes."""
+    def look(self, look: Look, *, alone: bool = True) -> None:
+        """Note a look at the nodes. A loop that is not `alone` brings its traffic along."""
+        self._looks.add(look.at_s)
         load = look.estimate
         if load is not None and load.total_qps > 0:
+            self._busiest_qps = max(self._busiest_qps, load.total_qps)
             self._since_s, self._told = None, False
             return
         if self._since_s is None:
             self._since_s = look.at_s
-        if not self._told and look.at_s - self._since_s >= QUIET_S:
+        if alone and not self._told and look.at_s - self._since_s >= QUIET_S:
             self._told = True
             self._out.say(
                 f"no query has come for {QUIET_S:.0f} s: `testbed drive` in another terminal sends "
                 "some, or `testbed live --drive`"
             )
+
+    def summary(self, decisions: int, changes: int) -> str:
+        """What became of it all, in one line."""
+        seen = f"looked {_times(len(self._looks), 'time')}"
+        if not self._busiest_qps:
+            return (
+                f"{seen}; no query came, so there was nothing to decide: `testbed drive` in "
+                "another terminal sends some, or `testbed live --drive`"
+            )
+        return (
+            f"{seen}, at up to {self._busiest_qps:.1f} queries/s; "
+            f"{_times(decisions, 'decision')}, {_times(changes, 'change')} of plan"
+        )
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

@@ -111,7 +111,7 @@ def live(
         raise InputError(f"--demand {demand}: is driven with --drive alone")
     find_policy(policy)
     change_policy = _change_policy(forecast, forecast_periods, period)
-    work = RunWork(out, run)
+    work = RunWork(out, run, of_file=plan)
     file = work.read(FileKind.PLAN, plan, "--plan")
     present = Plan.load(file)
     setting = serving_setting(work, profiles)
@@ -138,8 +138,7 @@ def live(
     quiet = QuietNote(out)
 
     def note(report: LookReport) -> None:
-        if traffic is None:
-            quiet.look(report.look)
+        quiet.look(report.look, alone=traffic is None)
         if report.look.made is not None:
             reports.append(report)
             out.say(_words(report, dry_run))
@@ -194,6 +193,7 @@ def live(
                 f"the live loop ended, the plan in force stays: {type(error).__name__}: {error}"
             ) from error
     changed = [report for report in reports if report.change is not None]
+    out.say(quiet.summary(len(reports), len(changed)))
     if changed:
         out.wrote(work.path(FileKind.LIVE_PLAN))
     work.wrote(FileKind.DECISIONS)

@@ -14,7 +14,10 @@ from serving.cli.options import DURATION_S, REPETITIONS, NumberRange, number
 from serving.traffic.measurement import Measurements
 from serving.traffic.peak import Trial, count_within, search_peak
 
-__all__ = ["FindPeak", "PeakSeeds", "PeakShare", "PeakTolerance", "PeakWithin", "tell_peak"]
+__all__ = [
+    "FindPeak", "PeakSeeds", "PeakShare", "PeakTolerance", "PeakWithin", "tell_peak",
+    "trial_words",
+]  # fmt: skip
 
 PEAK_SHARE = NumberRange("a share", 0, 1, above_low=True, below_high=True)
 TOLERANCE = NumberRange("a share", 0.001, 1)
@@ -33,6 +36,20 @@ PeakSeeds = Annotated[int, number(REPETITIONS, "--seeds", help="runs at each loa
 PeakTolerance = Annotated[
     float, number(TOLERANCE, "--tolerance", help="how close to the peak the search stops")
 ]
+
+
+def trial_words(trial: Trial, share: float, seeds: int) -> str:
+    """Whether a load holds, and by what: the share in time of all its runs together, or that too
+    little can come of the runs that are left out."""
+    low, high = trial.interval
+    made = f"{trial.seeds} run" + ("s" if trial.seeds > 1 else "")
+    if trial.seeds < seeds:
+        made += f", which decide it: {seeds - trial.seeds} more left out"
+    verdict = "holds, at least" if trial.holds else "fails, less than"
+    return (
+        f"{verdict} the {100 * share:.4g} % that is asked: {trial.share:.2%} in time "
+        f"(95 % interval {low:.2%} to {high:.2%}; {made})"
+    )
 
 
 def tell_peak(
@@ -59,11 +76,9 @@ def tell_peak(
         return trial.sent / trial.seeds / duration_s
 
     def tell(trial: Trial) -> None:
-        low, high = trial.interval
         out.say(
             f"{trial.factor:.3f} of the demand, {rate_qps(trial):.1f} queries/s: "
-            f"{trial.share:.2%} in time (95 % interval {low:.2%} to {high:.2%}, "
-            f"{trial.seeds} of {seeds} seeds): {'holds' if trial.holds else 'fails'}"
+            f"{trial_words(trial, share, seeds)}"
         )
 
     peak = search_peak(measure, share=share, tolerance=tolerance, seeds=seeds, on_trial=tell)

@@ -32,12 +32,14 @@ from serving.cli.inputs import (
     DemandFile,
     Json,
     NewRun,
+    PlanFile,
     ProfilesFile,
     Routes,
     RunName,
     TopologyFile,
     load_setting,
     naming_plan,
+    only_plan,
     pick_phase,
     state_problem,
 )
@@ -233,9 +235,8 @@ def plan(
 
 
 def evaluate(
-    plan: Annotated[
-        Path | None, typer.Argument(help="plan.json; default: the run's", show_default=False)
-    ] = None,
+    plan: Annotated[Path | None, typer.Argument(help="as --plan", show_default=False)] = None,
+    named: PlanFile = None,
     problem: Annotated[Path | None, typer.Option(help="problem.json; default: the run's")] = None,
     run: RunName = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute allowed")] = 1.0,
@@ -243,8 +244,9 @@ def evaluate(
 ) -> None:
     """Check a plan against every constraint, independently of any solver. Exit 3 if one fails."""
     out = VerbOutput(as_json)
-    work = RunWork(out, run)
-    plan = work.read(FileKind.PLAN, plan, "an argument")
+    plan = only_plan(plan, named)
+    work = RunWork(out, run, of_file=plan)
+    plan = work.read(FileKind.PLAN, plan, "--plan")
     checked = Plan.load(plan)
     problem = work.read(FileKind.PROBLEM, problem, "--problem")
     stated = Problem.load(problem)
@@ -256,7 +258,7 @@ def evaluate(
             "--problem, or make a plan for this one with `testbed plan --problem`"
         )
     current_plan(out, checked, plan, stated)  # which says so where the file claims something else
-    _show_evaluation(out, found)
+    _show_evaluation(out, found, checked.fill)
     violations = found.violations()
     for violation in violations:
         out.say(f"[red]violated[/] {violation}")
@@ -356,7 +358,8 @@ def _accuracies(found: Evaluation) -> dict[str, float]:
     }
 
 
-def _show_evaluation(out: VerbOutput, found: Evaluation) -> None:
+def _show_evaluation(out: VerbOutput, found: Evaluation, made_with: float | None = None) -> None:
+    """`made_with` is the fill that the plan was made with, where it is judged by another one."""
     summary = found.summary()
     shares = ", ".join(f"{tier} {share:.1%}" for tier, share in summary.share_by_tier.items())
     out.say(f"accuracy {summary.objective:.4f}; served by {shares}; shed {summary.shed_share:.1%}")
@@ -369,7 +372,11 @@ def _show_evaluation(out: VerbOutput, found: Evaluation) -> None:
         )
     if found.watts_by_node:
         out.say(watts_told(found))
-    out.say(f"fullest budgets: {fullest_budgets(found)}")
+    share = "all" if found.fill == 1 else f"{found.fill:.0%}"
+    counts = f"--fill {found.fill:g}: {share} of compute and mean windows counts"
+    if made_with not in (None, found.fill):
+        counts += f"; planned with {made_with:g}"
+    out.say(f"fullest budgets ({counts}): {fullest_budgets(found)}")
 
 
 VERBS = (plan, evaluate)

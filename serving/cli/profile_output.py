@@ -11,7 +11,7 @@ from cluster.topology import Topology
 from profiling.fit_quality import FitQuality
 from profiling.measured import MeasuredModel
 from profiling.profile import ModelProfile, Profiles
-from profiling.verify import Drift
+from profiling.verify import TOLERATED, Drift
 
 __all__ = [
     "cost_table", "drift_table", "neighbour_table", "notes_on", "part_table", "shares_in_words",
@@ -143,8 +143,10 @@ def notes_on(profiles: Profiles, begun_at: str) -> list[str]:
 
 
 def drift_table(drifts: Sequence[Drift]) -> Table:
-    """Each size that was measured again, then and now."""
+    """Each size that was measured again, then and now, and the ratios that count as unchanged."""
     table = Table("model", "measured on", "batch", "then ms", "now ms", "ratio", "")
+    within = f"{1 - TOLERATED:.2f} to {1 + TOLERATED:.2f}"
+    table.caption = f"no drift: a ratio of {within}, or one that chance explains"
     for drift in drifts:
         table.add_row(
             drift.model,

@@ -17,6 +17,7 @@ from models.zoo.registry import find_model, list_models
 from profiling.freshness import refuse_partial, refuse_stale
 from profiling.profile import Profiles
 from profiling.sampling import SamplingRule
+from profiling.verify import TOLERATED
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import Json, NewRun, models_of, naming_file
 from serving.cli.options import PROFILE_S, SHARE, number
@@ -138,10 +139,12 @@ def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
     local.disconnect()
     out.table(drift_table(drifts))
     drifted = [drift for drift in drifts if drift.drifted]
+    by = f"more than {TOLERATED:.0%} and more than chance"
     out.say(
-        f"{len(drifted)} of {len(drifts)} medians drifted; `testbed profile --fresh` measures anew"
+        f"{len(drifted)} of {len(drifts)} medians drifted, by {by}; `testbed profile --fresh` "
+        "measures anew"
         if drifted
-        else f"{file} still holds: none of {len(drifts)} medians drifted"
+        else f"{file} still holds: none of {len(drifts)} medians drifted, by {by}"
     )
     rows: list[dict[str, Any]] = [
         {
@@ -154,7 +157,8 @@ def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
         }
         for drift in drifts
     ]
-    out.result({"profiles": str(file), "drifted": len(drifted), "sample": rows})
+    told = {"drifted": len(drifted), "tolerated": TOLERATED, "sample": rows}
+    out.result({"profiles": str(file), **told})
     if drifted:
         raise typer.Exit(ExitCode.NOT_MET)
 

@@ -68,7 +68,7 @@ def report(
         return
     if output is not None:
         check_folder(output)
-    work = RunWork(out, run)
+    work = RunWork(out, run, of_file=plan or measurements)
     topology = work.read_topology(None)
     profiles = work.read(FileKind.PROFILES, profiles, "--profiles")
     setting = load_setting(topology, profiles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +41,7 @@ from serving.cli.inputs import (
     load_labelled,
     naming_demand,
     naming_plan,
+    only_plan,
     pick_traffic,
 )
 from serving.cli.options import (
@@ -58,7 +59,8 @@ from serving.cli.run_work import RunWork
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
-from serving.metrics.targets import write_prometheus
+from serving.metrics.endpoint import METRICS_PATH
+from serving.metrics.targets import ScrapeTarget, write_prometheus
 from serving.replan.loop_state import loop_process
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
@@ -74,15 +76,14 @@ if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
     from serving.traffic.session import Run
 
-__all__ = ["VERBS", "find_loop", "running_fleet", "running_or_launched"]
+__all__ = ["VERBS", "find_loop", "metrics_words", "running_fleet", "running_or_launched"]
 
 PROMETHEUS = Path("out/prometheus")
 
 
 def deploy(
-    plan: Annotated[
-        Path | None, typer.Argument(help="plan.json; default: the run's", show_default=False)
-    ] = None,
+    plan: Annotated[Path | None, typer.Argument(help="as --plan", show_default=False)] = None,
+    named: PlanFile = None,
     profiles: ProfilesFile = None,
     demand: PlannedDemand = None,
     phase: Annotated[int, number(PHASE, help="of the demand named with --demand")] = 0,
@@ -120,8 +121,9 @@ def deploy(
     check_folder(PROMETHEUS, "targets for Prometheus")
     door = read_door(listen, token_file, access_log)
     tracing = _read_tracing(trace, trace_to)
-    work = RunWork(out, run)
-    plan = work.read(FileKind.PLAN, plan, "an argument")
+    plan = only_plan(plan, named)
+    work = RunWork(out, run, of_file=plan)
+    plan = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(plan)
     setting = serving_setting(work, profiles).with_deadlines(wanted.deadlines_s)
     check_hardware(setting, work.read(FileKind.PROFILES, profiles, "--profiles"))
@@ -144,8 +146,10 @@ def deploy(
     )
     for client, url in urls.items():
         out.say(f"{client}: POST an image to {url}/v2/models/TASK/infer")
-    scraped = write_prometheus(PROMETHEUS, fleet.scrape_targets(), fleet.door_token())
-    out.say(f"metrics: prometheus --config.file={scraped}")
+    targets = fleet.scrape_targets()
+    scraped = write_prometheus(PROMETHEUS, targets, fleet.door_token())
+    for line in metrics_words(targets, scraped, asks_token=fleet.door_token() is not None):
+        out.say(line)
     out.result(
         {
             "version": change.version,
@@ -194,7 +198,7 @@ def drive(
     out = VerbOutput(as_json)
     if output is not None:
         check_output(output)
-    work = RunWork(out, run)
+    work = RunWork(out, run, of_file=plan)
     file = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(file)
     demand = work.read_demand(demand, FileKind.TRAFFIC)
@@ -251,6 +255,21 @@ def drive(
         )
     if any(row.differing for row in audited):
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def metrics_words(
+    targets: Mapping[str, ScrapeTarget], configuration: Path, *, asks_token: bool
+) -> list[str]:
+    """How metrics are read: a node's by anybody, all of them by a Prometheus."""
+    first = next(iter(targets.values())).address
+    header = ""
+    if asks_token:
+        token = configuration.with_name("token")
+        header = f'-H "authorization: Bearer $(cat {token})" '
+    return [
+        f"metrics of a node: curl {header}http://{first}{METRICS_PATH}",
+        f"metrics of all: prometheus --config.file={configuration}, then http://localhost:9090",
+    ]
 
 
 def _driven_plan(

@@ -31,7 +31,15 @@ from cluster.topology import Topology
 from serving.cli.console import VerbOutput
 from serving.cli.output import check_folder, check_output, save_result
 from serving.errors import OutputError
-from serving.runs.find import RUNS, begin_run, find_run, free_name, known_run, list_runs
+from serving.runs.find import (
+    RUNS,
+    begin_run,
+    find_run,
+    free_name,
+    known_run,
+    list_runs,
+    run_around,
+)  # fmt: skip
 from serving.runs.manifest import FILE_NAMES, FileKind, RunFile, find_conflict
 from serving.runs.run_folder import MANIFEST, RunFolder, now, sha256_of
 
@@ -78,6 +86,8 @@ class RunWork:
     fresh: bool = False
     follows: bool = False
     """whether what it writes comes after all that the run has, so that another one begins"""
+    of_file: Path | None = None
+    """that the verb was given: without a name of a run, the run is the one that it lies in"""
     stem: str = ""
     """of the name of a run that begins; if left out, the topology's"""
     run: RunFolder | None = field(init=False, default=None)
@@ -99,7 +109,8 @@ class RunWork:
             if named is not None and self.fresh:
                 raise InputError(f"--run: run {self.asked} is there already; name a new one")
         if not self.fresh:
-            self.run = named or next(iter(list_runs()), None)
+            around = None if self.of_file is None else run_around(self.of_file)
+            self.run = named or around or next(iter(list_runs()), None)
 
     @property
     def words(self) -> str:

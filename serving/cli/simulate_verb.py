@@ -98,7 +98,7 @@ def simulate(
     out = VerbOutput(as_json)
     if output is not None:
         check_output(output)
-    work = RunWork(out, run)
+    work = RunWork(out, run, of_file=plan)
     plan = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(plan)
     profiles = work.read(FileKind.PROFILES, profiles, "--profiles")

@@ -147,11 +147,13 @@ def draw_latency(measurements: Measurements) -> str:
         return picture(_WIDTH, 120, "Latency", words)
     latency_s = answered.latency_s
     bounds_s = {t: _bounds(answered.bound_s[answered.tier == t]) for t in present}
-    everything = np.concatenate([latency_s, *(np.array(b) for b in bounds_s.values())])
+    deadlines_s = dict(sorted(measurements.run.deadlines_s.items(), key=lambda item: item[1]))
+    ends_s = [*(np.array(b) for b in bounds_s.values()), np.array([*deadlines_s.values()])]
+    everything = np.concatenate([latency_s, *ends_s])
     low = max(1e-4, float(np.quantile(latency_s, 0.001)) * 0.8)
     high = float(everything.max()) * 1.25
     frame = Frame(
-        _WIDTH, bottom + 44 + 16 * len(present),
+        _WIDTH, bottom + 44 + 16 * (len(present) + len(deadlines_s)),
         Scale(low * 1e3, high * 1e3, left, right, logarithmic=True), Scale(0, 1, bottom, top),
     )  # fmt: skip
     curves, marks = [], []
@@ -169,6 +171,12 @@ def draw_latency(measurements: Measurements) -> str:
         words = f"{tier} promised within {told} ms" if told else f"{tier}: nothing promised"
         y = bottom + 52 + 16 * k
         marks.append(element("g", swatch(colour), transform=f"translate({left + 6} {y - 4})"))
+        marks.append(label(left + 18, y, words, class_="tick"))
+    for k, (task, deadline_s) in enumerate(deadlines_s.items(), start=len(present)):
+        x, y = frame.x(deadline_s * 1e3), bottom + 52 + 16 * k
+        marks.append(line(x, bottom, x, top, class_="deadline"))
+        marks.append(line(left + 1, y - 4, left + 11, y - 4, class_="deadline"))
+        words = f"{task}: deadline {deadline_s * 1e3:.0f} ms, whatever its path promises"
         marks.append(label(left + 18, y, words, class_="tick"))
     entries = [(swatch(tier_colour(tier)), tier) for tier in present]
     dashed = line(-7, 0, 7, 0, stroke="currentColor", class_="bound")

@@ -11,7 +11,10 @@ from cluster.errors import InputError, UnknownNameError
 from serving.runs.manifest import Manifest, is_run_name
 from serving.runs.run_folder import MANIFEST, RunFolder
 
-__all__ = ["RUNS", "begin_run", "check_run_name", "find_run", "free_name", "known_run", "list_runs"]
+__all__ = [
+    "RUNS", "begin_run", "check_run_name", "find_run", "free_name", "known_run", "list_runs",
+    "run_around",
+]  # fmt: skip
 
 RUNS = Path("out/runs")
 """folder of all runs, from the folder in which commands run"""
@@ -54,6 +57,16 @@ def known_run(name: str, root: Path = RUNS, *, option: str = "--run") -> RunFold
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
     hint = f"near names: {', '.join(near)}" if near else f"there is none in {root}"
     raise UnknownNameError(f"{option}: no run {name!r} ({hint}); `testbed runs` lists them")
+
+
+def run_around(file: Path, root: Path = RUNS) -> RunFolder | None:
+    """The run in `root` that `file` lies in; None if it lies in none. Raises `DocumentError` for a
+    manifest that cannot be read."""
+    place = file.resolve()
+    for run in root.glob("*"):
+        if place.is_relative_to(run.resolve()) and (run / MANIFEST).exists():
+            return RunFolder.open(run)
+    return None
 
 
 def check_run_name(name: str, option: str = "--run") -> None:

@@ -35,6 +35,8 @@ WAITED = 1.1
 """a node's batches by the clock on the wall ÷ what its thread computed"""
 STOLEN = 0.02
 LATE_GENERATOR_S = 0.02
+EXPLAINS = 0.5
+"""share of an error from which on a cause of known size is named for it"""
 SLOW = 1.15
 """a batch ÷ its profile"""
 FEWEST_BATCHES = 5.0
@@ -96,19 +98,30 @@ class Evidence:
 
     found: Mapping[Cause, Mapping[str, str]] = field(default_factory=dict)
     """by cause and place, the figure in words"""
+    by_lateness: Mapping[Quantity, float] = field(default_factory=dict)
+    """how far what was measured may be off because queries were sent late, where that is known"""
 
-    def cause_of(self, quantity: Quantity, source: Source, places: tuple[str, ...] = ()) -> str:
+    def cause_of(
+        self, quantity: Quantity, source: Source, off: float, places: tuple[str, ...] = ()
+    ) -> str:
         """The first suspect that the data show at one of `places`, or for the whole run; for a
-        prediction about the whole run (no places), anywhere. A simulation was sent the same
-        queries, so it cannot be off by the load."""
+        prediction about the whole run (no places), anywhere. `off` is measured - predicted. A
+        simulation was sent the same queries, so it cannot be off by the load."""
         for cause in SUSPECTS[quantity]:
             if source is Source.SIMULATION and cause in LOAD:
+                continue
+            if cause is Cause.LATE_GENERATOR and not self._lateness_explains(quantity, off):
                 continue
             shown = self.found.get(cause, {})
             for place, figure in shown.items():
                 if not places or place in ("", *places):
                     return f"{cause}: {figure}"
         return NOTHING_KNOWN
+
+    def _lateness_explains(self, quantity: Quantity, off: float) -> bool:
+        """Whether the better half of an error can come of queries that were sent late."""
+        by = self.by_lateness.get(quantity)
+        return by is None or (by * off > 0 and abs(by) >= EXPLAINS * abs(off))
 
 
 def find_evidence(
@@ -131,7 +144,7 @@ def find_evidence(
         Cause.SPILLED: _spilled(rows),
         Cause.OTHER_PICTURES: _other_pictures(rows, setting),
     }
-    return Evidence(found)
+    return Evidence(found, _by_lateness(rows))
 
 
 def machine_evidence(
@@ -237,6 +250,23 @@ def _late_generator(rows: Measurements) -> dict[str, str]:
     if late_s < LATE_GENERATOR_S:
         return {}
     return {"": f"one query in a hundred by {late_s * 1e3:.0f} ms or more"}
+
+
+def _by_lateness(rows: Measurements) -> dict[Quantity, float]:
+    """What queries that were sent late add to latency, which counts from when they were due, and to
+    the share that is refused; and take from the share in time."""
+    late_s = rows.lateness_s[rows.answered]
+    if not len(late_s):
+        return {}
+    in_time_if_sent_q = rows.answered & (rows.latency_s - rows.lateness_s <= rows.bound_s)
+    lost = float((in_time_if_sent_q & ~rows.in_time).mean())
+    p50_s, p95_s, p99_s = (float(np.quantile(late_s, level)) for level in (0.5, 0.95, 0.99))
+    return {
+        Quantity.LATENCY_P50: p50_s,
+        Quantity.LATENCY_P95: p95_s,
+        Quantity.LATENCY_P99: p99_s,
+        Quantity.IN_TIME: -lost,
+    }
 
 
 def load_drift(

@@ -36,7 +36,7 @@ class VerdictList:
         """One more; `margin` is of `measured`, in its unit. `places` are the nodes and links that
         it is about, none for the whole system."""
         tolerance = self._tolerances[quantity]
-        error = measured - predicted
+        off = error = measured - predicted
         if tolerance.relative:
             scale = predicted if predicted > 0 else 1.0
             error, margin = error / scale, margin / scale
@@ -55,7 +55,7 @@ class VerdictList:
                 tolerance=tolerance.value,
                 margin=min(margin, UNKNOWN_MARGIN),
                 held=held,
-                cause=self._evidence.cause_of(quantity, source, places) if failed else "",
+                cause=self._evidence.cause_of(quantity, source, off, places) if failed else "",
             )
         )
 

@@ -137,8 +137,12 @@ def test_programs_get_counts(
 @pytest.mark.parametrize(
     ("ratio", "code", "said"),
     [
-        (1.02, ExitCode.OK, "still holds: none of 6 medians drifted"),
-        (1.4, ExitCode.NOT_MET, "6 of 6 medians drifted; `testbed profile --fresh`"),
+        (1.02, ExitCode.OK, "still holds: none of 6 medians drifted, by more than 10%"),
+        (
+            1.4,
+            ExitCode.NOT_MET,
+            "6 of 6 medians drifted, by more than 10% and more than chance;",
+        ),
     ],
 )
 def test_verify_ends_by_what_drifted(

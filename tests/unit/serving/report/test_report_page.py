@@ -210,6 +210,14 @@ def test_latency_and_stages_are_drawn_with_the_promised_bounds(made: Synthetic) 
     assert "batch wait" in draw_stages(made.measurements)
 
 
+def test_a_class_is_drawn_with_its_deadline(made: Synthetic) -> None:
+    run = made.measurements.run.model_copy(update={"deadlines_s": {"depth@fast": 0.2}})
+    svg = draw_latency(replace(made.measurements, run=run))
+    assert "depth@fast: deadline 200 ms" in svg
+    assert svg.count('class="deadline"') == 2
+    assert "deadline" not in draw_latency(made.measurements)
+
+
 def test_a_missing_half_of_a_pair_is_shown_as_missing() -> None:
     svg = draw_pairs(["e"], {"e": 0.5}, {}, title="t", axis="a")
     assert "0.500 → –" in svg

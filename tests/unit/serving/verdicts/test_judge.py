@@ -16,7 +16,7 @@ from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
 from serving.traffic.run_use import HostUse
-from serving.verdicts.causes import NOTHING_KNOWN, Cause
+from serving.verdicts.causes import NOTHING_KNOWN, Cause, Evidence
 from serving.verdicts.judge import PlannedFor, judge_run
 from serving.verdicts.verdict import Held, Quantity, Source, Verdict, failed
 
@@ -176,6 +176,22 @@ def test_a_late_generator_is_found(planned: PlannedFor, as_predicted: Measuremen
     wrong = failed(of(judge_run(late, planned), Quantity.LATENCY_P50))
     assert wrong
     assert wrong[0].cause == f"{Cause.LATE_GENERATOR}: one query in a hundred by 300 ms or more"
+
+
+def test_a_late_generator_is_not_to_blame_for_more_than_its_lateness(
+    planned: PlannedFor, as_predicted: Measurements
+) -> None:
+    late = replace(
+        as_predicted, sent_s=as_predicted.sent_s + 0.03, done_s=as_predicted.done_s + 0.3
+    )
+    wrong = failed(of(judge_run(late, planned), Quantity.LATENCY_P50))
+    assert [verdict.cause for verdict in wrong] == [NOTHING_KNOWN]
+    evidence = Evidence({Cause.LATE_GENERATOR: {"": "late"}}, {Quantity.LATENCY_P50: 0.03})
+    for off_s, blamed in ((0.05, True), (0.07, False), (-0.02, False)):
+        cause = evidence.cause_of(Quantity.LATENCY_P50, Source.SIMULATION, off_s)
+        assert cause.startswith(Cause.LATE_GENERATOR) is blamed
+    unknown = evidence.cause_of(Quantity.BATCH_SIZE, Source.SIMULATION, 2.0)
+    assert unknown == f"{Cause.LATE_GENERATOR}: late"
 
 
 def test_cards_that_do_not_fit_the_pictures_are_found(
