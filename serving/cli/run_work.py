@@ -31,15 +31,8 @@ from cluster.topology import Topology
 from serving.cli.console import VerbOutput
 from serving.cli.output import check_folder, check_output, save_result
 from serving.errors import OutputError
-from serving.runs.find import (
-    RUNS,
-    begin_run,
-    find_run,
-    free_name,
-    known_run,
-    list_runs,
-    run_around,
-)  # fmt: skip
+from serving.runs.find import RUNS, begin_run, find_run, free_name, known_run, list_runs
+from serving.runs.find import run_around as run_of
 from serving.runs.manifest import FILE_NAMES, FileKind, RunFile, find_conflict
 from serving.runs.run_folder import MANIFEST, RunFolder, now, sha256_of
 
@@ -109,7 +102,7 @@ class RunWork:
             if named is not None and self.fresh:
                 raise InputError(f"--run: run {self.asked} is there already; name a new one")
         if not self.fresh:
-            around = None if self.of_file is None else run_around(self.of_file)
+            around = None if self.of_file is None else run_of(self.of_file)
             self.run = named or around or next(iter(list_runs()), None)
 
     @property

@@ -10,13 +10,13 @@ from planner.passes import work_of
 from planner.plan import Plan, allocation_of
 from planner.problem import Problem
 
-__all__ = ["LinkUse", "link_uses"]
+__all__ = ["PlannedLink", "link_uses"]
 
 _FULL = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class LinkUse:
+class PlannedLink:
     """A link of the topology: bytes a second that the plan sends up it in the mean, and may."""
 
     source: str
@@ -40,7 +40,7 @@ class LinkUse:
         return self.share >= _FULL
 
 
-def link_uses(topology: Topology, problem: Problem, plan: Plan) -> tuple[LinkUse, ...]:
+def link_uses(topology: Topology, problem: Problem, plan: Plan) -> tuple[PlannedLink, ...]:
     """Every link of `topology`, those of clients first. Raises `PlanError` for a plan that names
     what `problem` does not have."""
     work = work_of(problem, allocation_of(problem, plan))
@@ -53,7 +53,7 @@ def link_uses(topology: Topology, problem: Problem, plan: Plan) -> tuple[LinkUse
     }
     sources = (*topology.clients, *topology.edges)
     return tuple(
-        LinkUse(
+        PlannedLink(
             link.source,
             link.target,
             planned.get((link.source, link.target), 0.0),

@@ -10,7 +10,7 @@ from cluster.demand import Phase
 from cluster.topology import Node, Tier, Topology
 from planner.plan import Plan
 from profiling.profile import Profiles
-from serving.report.link_use import LinkUse
+from serving.report.link_use import PlannedLink
 from serving.rollout.stages import target_of
 from serving.routing.routes import next_hop
 
@@ -65,7 +65,7 @@ class Placement:
     flows: tuple[Flow, ...]
     task_count: int
     """tasks that are asked for at all"""
-    links: tuple[LinkUse, ...] = ()
+    links: tuple[PlannedLink, ...] = ()
     """what the flows use of their links; empty where it is not known"""
 
     def tier(self, tier: str) -> tuple[NodeBox, ...]:
@@ -78,7 +78,7 @@ def build_placement(
     plan: Plan,
     phase: Phase,
     profiles: Profiles,
-    links: Sequence[LinkUse] = (),
+    links: Sequence[PlannedLink] = (),
 ) -> Placement:
     """The placement of `plan` under the mean load of `phase`, with what it uses of `links`."""
     qps: dict[tuple[str, str, str], float] = defaultdict(float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.report.link_use import LinkUse
+from serving.report.link_use import PlannedLink
 from serving.report.placement import Flow, ModelUse, NodeBox, Placement
 from serving.report.svg import element, label, picture, tier_colour
 
@@ -169,12 +169,12 @@ def _gauges(placement: Placement, places: dict[str, _Place]) -> list[str]:
     for name in dict.fromkeys(flow.source for flow in placement.flows):
         at = places[name]
         for link, y in _placed(placement, at, name):
-            if isinstance(link, LinkUse):
+            if isinstance(link, PlannedLink):
                 drawn.append(_gauge(at.x + at.width + 10, y - _GAUGE / 2, link))
     return drawn
 
 
-def _gauge(x: float, y: float, link: LinkUse) -> str:
+def _gauge(x: float, y: float, link: PlannedLink) -> str:
     planned, budget = amounts_of(link)
     share = "full" if 0.999 <= link.share <= 1.001 else f"{link.share:.0%}"
     width = _GAUGE_WIDTH - 10
@@ -191,7 +191,7 @@ def _gauge(x: float, y: float, link: LinkUse) -> str:
     )  # fmt: skip
 
 
-def amounts_of(link: LinkUse) -> tuple[str, str]:
+def amounts_of(link: PlannedLink) -> tuple[str, str]:
     """What is used and what may be, in words, both in the unit that suits the budget."""
     units = {"GB/s": 1e9, "MB/s": 1e6, "KB/s": 1e3}
     fitting = (each for each in units.items() if link.budget_bytes_per_s >= each[1])
@@ -206,10 +206,10 @@ def _thickness(placement: Placement, flow: Flow) -> float:
     return 2.5 + _RIBBON * flow.qps / largest
 
 
-def _leaving(placement: Placement, name: str) -> list[tuple[Flow | LinkUse, float]]:
+def _leaving(placement: Placement, name: str) -> list[tuple[Flow | PlannedLink, float]]:
     """What leaves a node, link by link with the link's own gauge last, and the height of each."""
     flows = [flow for flow in placement.flows if flow.source == name]
-    found: list[tuple[Flow | LinkUse, float]] = []
+    found: list[tuple[Flow | PlannedLink, float]] = []
     for target in dict.fromkeys(flow.target for flow in flows):
         found += [
             (flow, max(_thickness(placement, flow), _LABEL) + _APART)
@@ -221,7 +221,7 @@ def _leaving(placement: Placement, name: str) -> list[tuple[Flow | LinkUse, floa
     return found
 
 
-def _placed(placement: Placement, at: _Place, name: str) -> list[tuple[Flow | LinkUse, float]]:
+def _placed(placement: Placement, at: _Place, name: str) -> list[tuple[Flow | PlannedLink, float]]:
     """What leaves the node at `at`, and the height of its middle, all centred on the node."""
     leaving = _leaving(placement, name)
     y, placed = at.y + at.height / 2 - sum(height for _, height in leaving) / 2, []

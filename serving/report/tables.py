@@ -8,7 +8,7 @@ from typing import Any
 
 from serving.report.compare import rank
 from serving.report.downloads import flat_row
-from serving.report.link_use import LinkUse
+from serving.report.link_use import PlannedLink
 from serving.report.report import Report
 from serving.report.streams import StreamRow
 from serving.traffic.measurement import MeasurementRun
@@ -31,7 +31,7 @@ class LinkRow:
     measured_share: float | None
 
 
-def link_rows(links: Sequence[LinkUse], run: MeasurementRun) -> tuple[LinkRow, ...]:
+def link_rows(links: Sequence[PlannedLink], run: MeasurementRun) -> tuple[LinkRow, ...]:
     """A row for each link; without measured bytes where the run's file has none."""
     rows = []
     for link in links:

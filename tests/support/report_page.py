@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serving.report.examples import pick_examples
 from serving.report.html import Page
-from serving.report.link_use import LinkUse
+from serving.report.link_use import PlannedLink
 from serving.report.placement import build_placement
 from serving.report.plan_changes import LoggedChange, changes_seen
 from serving.report.streams import stream_rows
@@ -19,10 +19,10 @@ from support.synthetic_run import Synthetic, images
 __all__ = ["LINKS", "full_page", "made_verdict"]
 
 LINKS = (
-    LinkUse("client-0", "edge-0", 61e3, 245e3),
-    LinkUse("client-1", "edge-0", 245e3, 245e3),
-    LinkUse("client-2", "edge-0", 122.5e3, 245e3),
-    LinkUse("edge-0", "cloud", 1.4e6, 2.1e6),
+    PlannedLink("client-0", "edge-0", 61e3, 245e3),
+    PlannedLink("client-1", "edge-0", 245e3, 245e3),
+    PlannedLink("client-2", "edge-0", 122.5e3, 245e3),
+    PlannedLink("edge-0", "cloud", 1.4e6, 2.1e6),
 )
 SENT_BYTES = {link.name: int(88 * link.planned_bytes_per_s) for link in LINKS[:3]}
 """up the clients' links in the run's 90 s"""

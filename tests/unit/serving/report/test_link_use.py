@@ -11,7 +11,7 @@ from cluster.topology import Topology
 from planner.evaluate import evaluate
 from planner.plan import Plan, Route, allocation_of
 from planner.policies import solve
-from serving.report.link_use import LinkUse, link_uses
+from serving.report.link_use import PlannedLink, link_uses
 from serving.report.placement import build_placement
 from serving.report.placement_picture import amounts_of, draw_placement
 from serving.report.tables import link_rows
@@ -67,7 +67,7 @@ def test_the_picture_says_what_each_link_uses_and_frames_the_full_one(made: Synt
 
 
 def test_a_link_that_a_plan_overloads_is_no_full_one() -> None:
-    link = LinkUse("a", "b", 300.0, 250.0)
+    link = PlannedLink("a", "b", 300.0, 250.0)
     assert amounts_of(link) == ("300 B/s", "250 B/s")
     assert link.full
     assert link.share == pytest.approx(1.2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from serving.report.html import render_page
@@ -113,6 +114,16 @@ def test_a_table_is_kept_by_a_click_without_a_server(
         assert waited.value.suggested_filename == name
         waited.value.save_as(tmp_path / name)
         assert (tmp_path / name).read_text().startswith(begin)
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", SHOTS["SCHEMES"])
+def test_axe_finds_no_fault(browser: Any, page: Path, scheme: str) -> None:
+    tab = browser.new_page(color_scheme=scheme)
+    tab.goto(page.as_uri())
+    tab.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    faults = Axe().run(tab).response["violations"]
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
     tab.close()
 
 
