@@ -26,7 +26,7 @@ WIDTHS = (1200, 400)
 SCHEMES = ("light", "dark")
 TALLEST = {1200: 3200, 400: 2400}
 """pixels of a page that are shown in docs/; what comes below is much the same"""
-COLOURS = 64
+COLOURS = 256
 FONT = "*, svg { font-family: 'DejaVu Sans', sans-serif !important; }"
 """of pictures that are compared: the default differs from machine to machine"""
 
