@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving.replan.decision_log import DecisionLine, read_changes
+from serving.replan.decision_log import read_changes
 from serving.report.plan_changes import LoggedChange
 
 __all__ = ["logged_changes"]
@@ -15,16 +15,17 @@ def logged_changes(path: Path) -> dict[int, LoggedChange]:
 
     Raises `DocumentError` for a file that is no log of decisions.
     """
-    return {change.version: _change(line) for line, change in read_changes(path)}
-
-
-def _change(line: DecisionLine) -> LoggedChange:
-    decision = line.decision
-    assert decision is not None
-    assert decision.plan is not None
-    return LoggedChange(
-        before=line.given.present,
-        after=decision.plan,
-        why=decision.reason,
-        predicted_accuracy=decision.proposed,
-    )
+    found = {}
+    for line, change in read_changes(path):
+        decision = line.decision
+        assert decision is not None
+        assert decision.plan is not None
+        before, why, promised = line.given.present, decision.reason, decision.proposed
+        if decision.meanwhile is not None:  # its shares took the version before
+            shares = LoggedChange(
+                before, decision.meanwhile, f"new shares while models load; {why}"
+            )
+            found[change.version - 1] = shares
+            before = decision.meanwhile
+        found[change.version] = LoggedChange(before, decision.plan, why, promised)
+    return found

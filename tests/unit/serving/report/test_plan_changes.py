@@ -102,6 +102,22 @@ def test_the_live_loops_log_says_what_led_to_a_version(tmp_path: Path) -> None:
     assert found[4].why == decision.reason
 
 
+def test_shares_that_are_followed_while_models_load_are_a_change_of_their_own(
+    tmp_path: Path,
+) -> None:
+    on, seen = ground(), given(estimate(1.0, 10.0), plan_for(problem(10, 1)))
+    decision = decide(on, seen)
+    shares = seen.present.model_copy(update={"routes": seen.present.routes[1:]})
+    both = decision.model_copy(update={"meanwhile": shares})
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    line = DecisionLine(digest=on.problem.digest, why="w", given=seen, decision=both, took_s=0.1)
+    log.decision(on, line)
+    log.change(ChangeLine(number=1, version=4))
+    found = logged_changes(tmp_path / "decisions.jsonl")
+    assert (found[3].before, found[3].after) == (seen.present, shares)
+    assert (found[4].before, found[4].after) == (shares, decision.plan)
+
+
 def test_the_page_has_a_row_before_and_after_each_change(made: Synthetic) -> None:
     text = render_page(full_page(made))
     section = text.split("<h2>Changes of plan</h2>")[1].split("</section>")[0]
