@@ -124,8 +124,16 @@ def python(words: tuple[str, ...]) -> None:
     assert (ROOT / folder / words[-1]).is_file()
 
 
+def pip(words: tuple[str, ...]) -> None:
+    """Installs an extra of this project."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (extra,) = re.findall(r"j3o-testbed\[(\w+)\]", words[-1])
+    assert f"\n{extra} = [" in project
+
+
 CHECKS: dict[str, Callable[[tuple[str, ...]], None]] = {
     "curl": curl, "export": export, "prometheus": prometheus, "locust": locust, "python": python,
+    "pip": pip,
 }  # fmt: skip
 
 
