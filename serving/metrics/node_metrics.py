@@ -89,6 +89,10 @@ class NodeMetrics:
             "spills", "Queries answered on another way, since their plan's was full.",
             "task", "reason",
         )  # fmt: skip
+        self._detours = self._counter(
+            "detours", "Queries answered on another way, since their plan's failed.",
+            "task", "reason",
+        )  # fmt: skip
         self._link = self._histogram("link_seconds", "An image's way up a link.", SECONDS, "target")
         self._link_bytes = self._counter("link_bytes", "Bytes sent up a link.", "target")
         self._loads = self._summary("model_load_seconds", "Loads of a model.", "model")
@@ -148,6 +152,10 @@ class NodeMetrics:
     def on_spill(self, task: str, reason: str) -> None:
         """See `NodeObserver`."""
         self._spills.add((self._node, task, reason), 1)
+
+    def on_detour(self, task: str, reason: str) -> None:
+        """See `NodeObserver`."""
+        self._detours.add((self._node, task, reason), 1)
 
     def on_load(self, model: str, spent_s: float) -> None:
         """See `NodeObserver`."""

@@ -232,7 +232,7 @@ class Dispatcher:
             (outcome,) = await self._send((Ask(target, ask.tasks),), image, deadline_s)
             if not isinstance(outcome, RefusedError):
                 self._note_detour(ask, target, refusal)
-                return outcome
+                return outcome._replace(detoured=refusal.reason)
             refusal = outcome
         return refusal
 

@@ -242,6 +242,8 @@ class NodeCore:
                 if reply.spilled is not None:
                     self._spilled[reply.spilled] += 1
                     self._observer.on_spill(task, reply.spilled)
+                if reply.detoured is not None:
+                    self._observer.on_detour(task, reply.detoured)
         return answers
 
     def refuse_early(self, task: str) -> StandingRefusal | None:

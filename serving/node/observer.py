@@ -31,6 +31,11 @@ class NodeObserver(DeviceObserver, Protocol):
         which refused it with `reason`."""
         ...
 
+    def on_detour(self, task: str, reason: RefusalReason) -> None:
+        """A query that arrived at this (client) node was answered on another way than its plan's,
+        which failed with `reason`."""
+        ...
+
     def on_link(self, target: str, spent_s: float, size_bytes: int) -> None:
         """An image went up the link to `target`; `spent_s` is its wait for bandwidth, its
         transmission and half the round trip."""
@@ -51,6 +56,9 @@ class _Silent(SilentDeviceObserver):
         """Nothing."""
 
     def on_spill(self, task: str, reason: RefusalReason) -> None:
+        """Nothing."""
+
+    def on_detour(self, task: str, reason: RefusalReason) -> None:
         """Nothing."""
 
     def on_link(self, target: str, spent_s: float, size_bytes: int) -> None:

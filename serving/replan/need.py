@@ -15,11 +15,12 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from serving.replan.estimate.load_estimate import LoadEstimate
 
-__all__ = ["Considered", "is_settled", "load_has_moved", "why_decide"]
+__all__ = ["Considered", "cause_of", "is_settled", "load_has_moved", "why_decide"]
 
 LOAD_CHANGED = "the load has changed"
 RATE_MOVED = "has moved"
 """how the reason ends where a rate has left its errors"""
+NOT_AS_IT_WAS, BURSTIER_NOW = "is not as it was", "sends burstier"
 
 ERRORS_APART = 3.0
 """standard errors between two estimates of a rate, beyond which it has moved"""
@@ -61,7 +62,7 @@ def why_decide(
         return "nodes came or went"
     other = sorted(n for n in {*ratios, *before.ratios} if ratios.get(n) != before.ratios.get(n))
     if other:
-        return f"{other[0]} is not as it was"
+        return f"{other[0]} {NOT_AS_IT_WAS}"
     then = before.estimate
     if estimate.changes > then.changes:
         return LOAD_CHANGED
@@ -81,7 +82,7 @@ def why_decide(
         if value > BURSTIER * max(then.dispersion.get(client, 1.0), 1.0)
     ]
     if bursty:
-        return f"{bursty[0]} sends burstier"
+        return f"{bursty[0]} {BURSTIER_NOW}"
     moved = [
         f"{client}/{task}"
         for client, rates in estimate.rates_qps.items()
@@ -95,6 +96,18 @@ def why_decide(
 def load_has_moved(why: str) -> bool:
     """Whether the reason is that the load is another one."""
     return why == LOAD_CHANGED or why.endswith(RATE_MOVED)
+
+
+def cause_of(why: str) -> str:
+    """A reason of `why_decide` without the names in it, so that there are few of them to count."""
+    for end, cause in (
+        (RATE_MOVED, "a rate has moved"),
+        (NOT_AS_IT_WAS, "a link or node is not as it was"),
+        (BURSTIER_NOW, "a client sends burstier"),
+    ):
+        if why.endswith(end):
+            return cause
+    return why
 
 
 def is_settled(estimate: LoadEstimate) -> bool:

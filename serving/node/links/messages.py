@@ -62,6 +62,8 @@ class AskReply(NamedTuple):
     link_s: float
     spilled: RefusalReason | None = None
     """why they are not from the way that the plan gave them, where that was full"""
+    detoured: RefusalReason | None = None
+    """why they are not from there, where it failed"""
 
 
 AskOutcome = AskReply | RefusedError

@@ -26,6 +26,7 @@ from serving.metrics.targets import JOB
 from serving.node.config import NodeConfig
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from support.looped import loop_metrics
 from support.open_door import picture
 from support.paths import ROOT
 
@@ -88,6 +89,7 @@ async def scrape_both() -> str:
     client.route(RouteTable(1, {TASK: ((here, 0.4), (there, 0.4))}))
     await client.retire(1, frozenset({"small"}))
     client_metrics.on_spill(TASK, "link_full")
+    client_metrics.on_detour(TASK, "peer_lost")
     pages = {METRICS_PATH: client_metrics.page}
     doors = await open_doors(
         client, lambda body, header: np.zeros(SHAPE, np.uint8), (SIZE, SIZE), pages=pages
@@ -114,11 +116,7 @@ async def scrape_both() -> str:
 
 @pytest.fixture(scope="module")
 def exported() -> Exported:
-    found: Exported = defaultdict(set)
-    for family in text_string_to_metric_families(asyncio.run(scrape_both())):
-        for sample in family.samples:
-            found[sample.name] |= sample.labels.keys()
-    return found
+    return exported_by(asyncio.run(scrape_both()))
 
 
 def expressions(value: object) -> list[str]:
@@ -146,15 +144,31 @@ def panels() -> list[dict[str, Any]]:
     return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if "targets" in panel]
 
 
-def test_every_metric_of_the_dashboard_is_exported(exported: Exported) -> None:
+@pytest.fixture(scope="module")
+def of_loop() -> Exported:
+    return exported_by(loop_metrics().page()[1].decode())
+
+
+def exported_by(text: str) -> Exported:
+    found: Exported = defaultdict(set)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] |= sample.labels.keys()
+    return found
+
+
+def test_every_metric_of_the_dashboard_is_exported(exported: Exported, of_loop: Exported) -> None:
     found = expressions(json.loads(DASHBOARD.read_text()))
     assert len(found) > 20
     assert all(names_in(expression) for expression in found)
     named = set().union(*(names_in(expression) for expression in found))
-    assert named <= exported.keys()
+    assert named <= exported.keys() | of_loop.keys()
 
 
-def test_every_label_of_the_dashboard_is_one_of_its_metrics(exported: Exported) -> None:
+def test_every_label_of_the_dashboard_is_one_of_its_metrics(
+    exported: Exported, of_loop: Exported
+) -> None:
+    exported = {**exported, **of_loop}
     for panel in panels():
         for target in panel["targets"]:
             expression = target["expr"]
@@ -192,17 +206,30 @@ def test_panels_say_what_they_show_and_do_not_overlap() -> None:
     assert max(x for x, _ in taken) < 24
 
 
-def test_the_page_lists_exactly_the_metrics_there_are(exported: Exported) -> None:
-    rows = re.findall(r"^\| `(testbed_\w+)` \| (\w+) \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
+def test_the_page_lists_exactly_the_metrics_there_are(
+    exported: Exported, of_loop: Exported
+) -> None:
+    of_nodes, loop_section = PAGE.read_text().split("## Of the live loop")
+    assert listed_in(of_nodes, {"node"}) == ours(exported)
+    assert listed_in(loop_section, set()) == ours(of_loop)
+
+
+def listed_in(text: str, always: set[str]) -> Exported:
+    """The metrics of a table, all of which have the labels `always`."""
+    rows = re.findall(r"^\| `(testbed_\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
     listed: Exported = {}
     for name, kind, labels in rows:
         suffixes = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
-        own = {label.strip() for label in labels.split(",")} - {""} | {"node"}
+        own = {label.strip() for label in labels.split(",")} - {""} | always
         for suffix in suffixes.get(kind, ("",)):
             listed[name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
-    ours = {
+    return listed
+
+
+def ours(found: Exported) -> Exported:
+    """Without what the library adds."""
+    return {
         name: labels
-        for name, labels in exported.items()
+        for name, labels in found.items()
         if name.startswith("testbed_") and not name.endswith("_created")
     }
-    assert listed == ours
