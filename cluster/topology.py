@@ -7,34 +7,24 @@ a link's `bandwidth` times its `budget_share` is kappa.
 from __future__ import annotations
 
 import difflib
-import re
 from collections import Counter
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, ClassVar, Self
+from pathlib import Path
+from typing import ClassVar, Self
 
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, model_validator
 
 from cluster.devices import Device, EmulatedDevice
-from cluster.document import Document, FrozenModel
+from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import UnknownNameError
+from cluster.link import Link, Name, link_name
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology", "link_name"]
 
 LEAST_MEMORY_BYTES = 2**10
 LEAST_BANDWIDTH = 1_000
 """Below that, a number of bytes is rather one whose unit was forgotten."""
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name, re.ASCII):
-        raise ValueError(
-            "expected a name of lower-case letters, digits and hyphens, at most 63 of them"
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
 
 
 class Tier(StrEnum):
@@ -82,35 +72,6 @@ class Node(FrozenModel):
         return self.emulated.host_share if self.emulated else 1.0
 
 
-class Link(FrozenModel):
-    """A directed uplink; answers return over it too, but only the way up is budgeted (F7).
-
-    `budget_share` keeps the mean load below the bandwidth: queries arrive in bursts, and the
-    queue of a link that is full in the mean grows without bound.
-    """
-
-    source: Name
-    target: Name
-    bandwidth: ByteSize = Field(gt=0, description="bytes per second, e.g. 2.5MB")
-    budget_share: float = Field(default=0.7, gt=0, le=1, description="kappa / bandwidth")
-    rtt_s: float = Field(default=0.0, ge=0, le=60)
-
-    @property
-    def name(self) -> str:
-        """How it is named where a text must do."""
-        return link_name(self.source, self.target)
-
-    @property
-    def budget_bytes_per_s(self) -> float:
-        """kappa: what a plan may use in the mean."""
-        return self.budget_share * float(self.bandwidth)
-
-
-def link_name(source: str, target: str) -> str:
-    """How a link is named where a text must do."""
-    return f"{source} to {target}"
-
-
 class Topology(Document):
     """A whole hierarchy. Raises `DocumentError` when loaded from a file that is not one."""
 
@@ -145,6 +106,31 @@ class Topology(Document):
             self._check_uplinks(node, Tier.CLOUD, "exactly one link to a")
         return self
 
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read `path` and the traces that it names. Raises `DocumentError` for a fault of any."""
+        found = super().load(path)
+        if all(link.trace is None for link in found.links):
+            return found
+        folder = Path(path).absolute().parent
+        links = tuple(
+            link.model_copy(update={"trace": link.trace.relative_to(folder)})
+            if link.trace is not None
+            else link
+            for link in found.links
+        )
+        return found.model_copy(update={"links": links}).with_traces_read(f"{path}: ")
+
+    def with_traces_read(self, where: str = "") -> Self:
+        """This topology, whose links know what was recorded of them, also where they are sent to:
+        another process need not have the files. Raises `DocumentError`, after `where`."""
+        for position, link in enumerate(self.links):
+            try:
+                _ = link.recorded
+            except DocumentError as error:
+                raise DocumentError(f"{where}links.{position}.trace: {error}") from None
+        return self
+
     def _check_units(self) -> None:
         for position, node in enumerate(self.nodes):
             if node.memory < LEAST_MEMORY_BYTES:
@@ -153,7 +139,7 @@ class Topology(Document):
                     f"model is as small as {int(node.memory)} bytes"
                 )
         for position, link in enumerate(self.links):
-            if link.bandwidth < LEAST_BANDWIDTH:
+            if link.bandwidth is not None and link.bandwidth < LEAST_BANDWIDTH:
                 raise ValueError(
                     f"links.{position}.bandwidth: expected bytes a second with their unit, such as "
                     f"2.5MB, not {int(link.bandwidth)}"

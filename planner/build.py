@@ -119,12 +119,12 @@ def build_problem(
         rtt_a=np.array([link.rtt_s for links in reach for link in links]),
         edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
         edge_max_batch_e=np.array([float(node.max_batch) for node in edges]),
-        bandwidth_a=np.array([float(link.bandwidth) for links in reach for link in links]),
+        bandwidth_a=np.array([link.bytes_per_s for links in reach for link in links]),
         # A node refuses what would wait for its link longer than a window.
         backlog_a=np.array(
             [node.window_s for node, links in zip(clients, reach, strict=True) for _ in links]
         ),
-        edge_bandwidth_e=np.array([float(topology.uplink(n.name).bandwidth) for n in edges]),
+        edge_bandwidth_e=np.array([topology.uplink(n.name).bytes_per_s for n in edges]),
         edge_backlog_e=np.array([node.window_s for node in edges]),
         dispersion_c=np.array(
             [

@@ -92,6 +92,7 @@ class Fleet:
         these have none of a node that does. `tracing` says which queries are traced, if any.
         """
         emulated = emulated_profiles(topology, profiles)
+        topology = topology.with_traces_read()
         started_s = time.monotonic()
         log = LogConfig(str(log_folder().absolute()), log_level)
         configs = [
@@ -209,6 +210,13 @@ class Fleet:
     def change_link(self, source: str, target: str, condition: LinkCondition) -> None:
         """Let the link from `source` up to `target` be as `condition` says from now on."""
         run_blocking(self._nodes[source].change_link(target, condition))
+
+    def begin_traces(self) -> None:
+        """Let the recorded capacities of all links begin now: traffic that begins with them meets
+        what it meets in simulated time."""
+        if any(link.trace is not None for link in self.topology.links):
+            calls = {name: node.begin_traces() for name, node in self._nodes.items()}
+            run_blocking(call_each(calls))
 
     def switch_device(self, node: str, lost: bool) -> None:
         """Take the device of `node` away, or give it back. It stays lost to a process that is

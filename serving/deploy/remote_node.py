@@ -65,6 +65,10 @@ class RemoteNode:
             "change_link", lambda: self._handle.change_link.remote(target, condition)
         )
 
+    async def begin_traces(self) -> None:
+        """See `NodeControl.begin_traces`."""
+        await self._answer("begin_traces", self._handle.begin_traces.remote)
+
     async def switch_device(self, lost: bool) -> None:
         """See `NodeControl.switch_device`."""
         await self._answer("switch_device", lambda: self._handle.switch_device.remote(lost))

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import ByteSize
 
 from cluster.demand import Phase
 from planner.experiments.study import Progress
@@ -89,10 +88,7 @@ def with_wrong_setups(setting: Setting, seed: int, *, error: float) -> Setting:
 def with_wrong_bandwidths(setting: Setting, seed: int, *, error: float) -> Setting:
     """`setting` with every link's bandwidth off by up to `error`."""
     factor = _factors(seed, error)
-    links = tuple(
-        link.model_copy(update={"bandwidth": ByteSize(int(link.bandwidth * factor()))})
-        for link in setting.topology.links
-    )
+    links = tuple(link.carrying(link.bytes_per_s * factor()) for link in setting.topology.links)
     return replace(setting, topology=setting.topology.model_copy(update={"links": links}))
 
 

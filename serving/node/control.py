@@ -51,6 +51,10 @@ class NodeControl(Protocol):
         """Let the link to `target` be as `condition` says from now on."""
         ...
 
+    async def begin_traces(self) -> None:
+        """Let the recorded capacities of the node's links begin now."""
+        ...
+
     async def switch_device(self, lost: bool) -> None:
         """Take the device away, so that batches and loads fail as on a lost GPU, or give it back.
         A node that has worked with it needs a new process then, as it would with a GPU."""
@@ -100,6 +104,10 @@ class ServerControl:
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         """See `NodeControl.change_link`."""
         self._server.change_link(target, condition)
+
+    async def begin_traces(self) -> None:
+        """See `NodeControl.begin_traces`."""
+        self._server.begin_traces()
 
     async def switch_device(self, lost: bool) -> None:
         """See `NodeControl.switch_device`."""

@@ -159,6 +159,11 @@ class NodeCore:
         self._log.warning("the link to %s is %s now", target, condition)
         self._uplinks[target].change(condition)
 
+    def begin_traces(self) -> None:
+        """Let the recorded capacities of links begin now, where they have some."""
+        for uplink in self._uplinks.values():
+            uplink.begin_trace()
+
     def switch_device(self, lost: bool) -> None:
         """Take the device away, or give it back."""
         self._log.warning("the device is %s", "taken away" if lost else "given back")

@@ -136,7 +136,7 @@ def _make_uplink(
         peer=link.target,
     )
     return Uplink(
-        pacer_of(link, node),
+        pacer_of(link, node, clock()),
         transport,
         clock=clock,
         on_sent=lambda spent_s, size: observer.on_link(link.target, spent_s, size),

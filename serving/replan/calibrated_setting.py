@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pydantic import ByteSize
-
 from cluster.topology import Link
 from serving.setting.setting import Setting
 
@@ -20,8 +18,7 @@ def calibrated(setting: Setting, ratios: Mapping[str, float]) -> Setting:
         return setting
 
     def link_as_measured(link: Link) -> Link:
-        ratio = ratios.get(link.name, 1.0)
-        return link.model_copy(update={"bandwidth": ByteSize(max(1, int(link.bandwidth * ratio)))})
+        return link.carrying(link.bytes_per_s * ratios.get(link.name, 1.0))
 
     topology = setting.topology.model_copy(
         update={"links": tuple(map(link_as_measured, setting.topology.links))}

@@ -239,7 +239,7 @@ def slow_links(
     for link in setting.topology.links:
         if busy_s.get(link.name, 0.0) > 0:
             rate = sent_bytes.get(link.name, 0) / busy_s[link.name]
-            share = rate / float(link.bandwidth)
+            share = rate / link.bytes_per_s
             if share < SLOW_LINK:
                 found[link.name] = f"{link.name}, {share:.0%} of it"
     return found

@@ -88,9 +88,7 @@ def test_other_nodes_are_started_for_another_setting(
 
 def test_a_plan_made_for_other_figures_is_checked_against_those(runs: ClusterRuns) -> None:
     """As the experiment `noise` has it: what planning believes of links is not what there is."""
-    links = tuple(
-        link.model_copy(update={"bandwidth": 2 * link.bandwidth}) for link in SETTING.topology.links
-    )
+    links = tuple(link.carrying(2 * link.bytes_per_s) for link in SETTING.topology.links)
     topology = SETTING.topology.model_copy(update={"links": links})
     believed = replace(SETTING, topology=topology)
     phase = LIGHT.scaled(10.0).model_copy(update={"duration_s": 2.0})

@@ -91,6 +91,9 @@ class Running:
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         await self._now("change_link").change_link(target, condition)
 
+    async def begin_traces(self) -> None:
+        await self._now("begin_traces").begin_traces()
+
     async def switch_device(self, lost: bool) -> None:
         await self._now("switch_device").switch_device(lost)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cluster.topology import Link, Node
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission_margin import AdmissionMargin
+from serving.node.links.link_capacity import LinkCapacity, SteadyCapacity, TracedCapacity
 
 __all__ = ["LinkPacer", "pacer_of"]
 
@@ -20,7 +21,7 @@ LEAST_BACKLOG = 0.1
 
 @dataclass
 class LinkPacer:
-    """A link that sends one byte after another at `bandwidth_bytes_per_s`.
+    """A link that sends one byte after another, as fast as its `capacity` is then.
 
     `reserve` says when a message will have left; a backlog over `max_backlog_s` is refused, so a
     link that is too small pushes back instead of growing a queue. A message that was sent after
@@ -31,7 +32,7 @@ class LinkPacer:
     the node above are, which is not seen here.
     """
 
-    bandwidth_bytes_per_s: float
+    capacity: LinkCapacity
     rtt_s: float
     max_backlog_s: float
     sent_bytes: int = 0
@@ -72,6 +73,10 @@ class LinkPacer:
             return None
         return RefusedError(RefusalReason.LINK_FULL, "the uplink's backlog is full", excess_s)
 
+    def begins_s(self, now_s: float) -> float:
+        """When a message that is there at `now_s` begins to leave."""
+        return max(now_s, self.free_at_s)
+
     def reserve(self, now_s: float, size_bytes: int, deadline_s: float | None = None) -> float:
         """The time at which `size_bytes` will have left.
 
@@ -79,7 +84,7 @@ class LinkPacer:
         would end after `deadline_s`.
         """
         self.check(now_s)
-        left_s = max(now_s, self.free_at_s) + size_bytes / self.bandwidth_bytes_per_s
+        left_s = self.capacity.left_s(self.begins_s(now_s), size_bytes)
         if deadline_s is not None and left_s + self.rtt_s > deadline_s:
             late_s = left_s + self.rtt_s - deadline_s
             message = f"the link alone would take {late_s:.3f} s longer than the query's deadline"
@@ -94,18 +99,17 @@ class LinkPacer:
         self.busy_s += max(0.0, left_s - max(called_s, self.last_sent_s))
         self.last_sent_s = max(left_s, self.last_sent_s)
 
-    def change_bandwidth(
-        self, bandwidth_bytes_per_s: float, now_s: float
-    ) -> Callable[[float], float]:
+    def change_capacity(self, capacity: LinkCapacity, now_s: float) -> Callable[[float], float]:
         """Carry so much from now on; returns where times of messages move that are still to come.
 
         Example: a link is slowed to a tenth when 2 s of its backlog are left, which take 20 s then.
         """
-        times = self.bandwidth_bytes_per_s / bandwidth_bytes_per_s
-        self.bandwidth_bytes_per_s = bandwidth_bytes_per_s
+        former, self.capacity = self.capacity, capacity
 
         def moved(time_s: float) -> float:
-            return now_s + (time_s - now_s) * times if time_s > now_s else time_s
+            if time_s <= now_s:
+                return time_s
+            return capacity.left_s(now_s, former.carried_bytes(now_s, time_s))
 
         self.free_at_s = moved(self.free_at_s)
         return moved
@@ -118,9 +122,18 @@ class LinkPacer:
         when the first is cancelled: they leave at 2 s and 3 s as they were told, and the next one
         at 3 s instead of 4 s.
         """
-        self.free_at_s -= max(0.0, left_s - max(now_s, left_s - took_s))
+        begun_s = max(now_s, left_s - took_s)
+        if left_s <= begun_s or self.free_at_s <= now_s:
+            return
+        backlog = self.capacity.carried_bytes(now_s, self.free_at_s)
+        freed = self.capacity.carried_bytes(begun_s, left_s)
+        self.free_at_s = self.capacity.left_s(now_s, max(0.0, backlog - freed))
 
 
-def pacer_of(link: Link, node: Node) -> LinkPacer:
-    """The budget of `link` at its lower end `node`: a backlog of one window is let wait (F7)."""
-    return LinkPacer(float(link.bandwidth), link.rtt_s, max_backlog_s=node.window_s)
+def pacer_of(link: Link, node: Node, began_s: float = 0.0) -> LinkPacer:
+    """The budget of `link` at its lower end `node`: a backlog of one window is let wait (F7). What
+    was recorded of it begins at `began_s`, on the link's clock."""
+    capacity: LinkCapacity = SteadyCapacity(link.bytes_per_s)
+    if link.recorded is not None and link.trace is not None:
+        capacity = TracedCapacity(link.recorded, began_s, link.trace.shift_s)
+    return LinkPacer(capacity, link.rtt_s, max_backlog_s=node.window_s)

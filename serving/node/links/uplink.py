@@ -9,6 +9,7 @@ from functools import cached_property
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
@@ -54,7 +55,9 @@ class Uplink:
         on_sent: Callable[[float, int], None] = lambda spent_s, size_bytes: None,
     ) -> None:
         self._pacer = pacer
-        self._bandwidth_bytes_per_s = pacer.bandwidth_bytes_per_s
+        self._stated = pacer.capacity
+        self._stated_rtt_s = pacer.rtt_s
+        self._condition = LinkCondition()
         self._transport = transport
         self._max_in_flight = max_in_flight
         self._max_in_flight_bytes = max_in_flight_bytes
@@ -129,8 +132,8 @@ class Uplink:
                 del refusal  # which holds this frame, and with it the picture (`raise_first`)
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
-        left_s = self._pacer.reserve(called_s, size, deadline_s)
-        turn = _Turn(left_s - size / self._pacer.bandwidth_bytes_per_s, left_s)
+        begins_s = self._pacer.begins_s(called_s)
+        turn = _Turn(begins_s, self._pacer.reserve(called_s, size, deadline_s))
         up_s = 0.0
         self._in_flight += 1
         self._in_flight_bytes += size
@@ -179,9 +182,28 @@ class Uplink:
         """Let the link be as `condition` says from now on. What waits for bandwidth leaves later
         or earlier with it; what waits for a link that is cut now need not wait to be told."""
         self._transport.change(condition)
-        share = 1.0 if condition.is_cut else condition.share
-        now_s = self._clock()
-        moved = self._pacer.change_bandwidth(share * self._bandwidth_bytes_per_s, now_s)
+        self._condition = condition
+        self._pacer.rtt_s = self._stated_rtt_s if condition.rtt_s is None else condition.rtt_s
+        self._change_capacity()
+
+    def begin_trace(self) -> None:
+        """Let what was recorded of the link begin now; nothing where nothing was."""
+        if isinstance(self._stated, TracedCapacity):
+            self._stated = self._stated.begun_at(self._clock())
+            self._change_capacity()
+
+    @property
+    def condition(self) -> LinkCondition:
+        """What has happened to the link."""
+        return self._condition
+
+    def _change_capacity(self) -> None:
+        condition = self._condition
+        given = condition.bytes_per_s
+        capacity = self._stated if given is None else SteadyCapacity(given)
+        if not condition.is_cut and condition.share != 1.0:
+            capacity = capacity.times(condition.share)
+        moved = self._pacer.change_capacity(capacity, self._clock())
         for turn in self._turns:
             turn.begins_s, turn.left_s = moved(turn.begins_s), moved(turn.left_s)
             turn.moved = True

@@ -106,7 +106,7 @@ class Calibration(FrozenModel):
                 sent, busy_s = _since(link_totals.get(name), total)
                 link_totals[name] = total
                 if busy_s >= LEAST_BUSY_S:
-                    ratio = sent / busy_s / float(link.bandwidth)
+                    ratio = sent / busy_s / link.bytes_per_s
                     links[name] = links.get(name, MeasuredRatio()).after(ratio)
         for node, seen in shown.items():
             took_s = sum(total.spent_s for total in seen.batch_totals.values())

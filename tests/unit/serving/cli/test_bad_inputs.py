@@ -49,6 +49,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     devices = (SPECS / "emulated.yaml").read_text()
     nobodys = devices.replace("{slower_than_here: 8}", "jetson-nana", 1)
     (folder / "nobodys.yaml").write_text(nobodys)
+    for name, rows in (
+        ("backwards", "0,1 2,1 1,1"),
+        ("gap", "0,1 1,1 2,1 9,1"),
+        ("idle", "0,0 1,0"),
+    ):
+        lines = ["t_s,capacity_mbit_s", *rows.split()]
+        (folder / f"{name}.csv").write_text("\n".join(lines))
     (folder / "folder").mkdir()
     (folder / "short.txt").write_text("secret")
     (folder / "token.txt").write_text("a token of 16 signs or more")

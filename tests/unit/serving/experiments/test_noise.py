@@ -50,7 +50,7 @@ def test_wrong_set_up_costs_reach_the_problem_whatever_was_looked_up_before() ->
 def test_bandwidths_are_off_by_up_to_the_error() -> None:
     wrong = with_wrong_bandwidths(SETTING, 1, error=0.1)
     pairs = zip(wrong.topology.links, SETTING.topology.links, strict=True)
-    ratios = [a.bandwidth / b.bandwidth for a, b in pairs]
+    ratios = [a.bytes_per_s / b.bytes_per_s for a, b in pairs]
     assert all(0.9 - 1e-5 <= ratio <= 1.1 + 1e-5 for ratio in ratios)
     assert len(set(ratios)) == len(ratios)
     seen, true = wrong.problem(PHASE), SETTING.problem(PHASE)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from serving.errors import RefusalReason, RefusedError
+from serving.node.links.link_capacity import SteadyCapacity
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.peer_connection import PeerConnection, UplinkTimeouts
 from serving.node.links.uplink import Uplink
@@ -224,7 +225,7 @@ def test_what_a_peer_does_not_read_is_bounded_and_refused_below() -> None:
             async def find() -> tuple[str, int]:
                 return "127.0.0.1", servers.ports["edge"]
 
-            link = LinkPacer(1e12, 0.0, 1.0)
+            link = LinkPacer(SteadyCapacity(1e12), 0.0, 1.0)
             way = PeerConnection(find, "a-token", timeouts=HASTY)
             uplink = Uplink(link, way, max_in_flight_bytes=8 * 2**20)
             ask = (Ask(Target("edge", "edge", "two"), ("depth",)),)

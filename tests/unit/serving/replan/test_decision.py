@@ -251,7 +251,7 @@ def test_a_ground_says_what_the_links_carry_beyond_their_budgets() -> None:
 
     stated = demo_setting()
     on: Ground = ground_of(stated, demo_demand().phases[0], spill_over=True)
-    whole = [float(link.bandwidth) for link in stated.topology.links if link.target == "edge-0"]
+    whole = [link.bytes_per_s for link in stated.topology.links if link.target == "edge-0"]
     assert on.capacity.client_uplink_c.tolist() == whole
     assert on.problem.client_uplink_c.tolist() == [0.7 * bandwidth for bandwidth in whole]
     assert on.problem.total_load_qps == 0.0

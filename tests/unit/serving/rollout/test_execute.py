@@ -205,6 +205,9 @@ class Recorded:
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         raise AssertionError("a rollout leaves links alone")
 
+    async def begin_traces(self) -> None:
+        raise AssertionError("a rollout leaves links alone")
+
     async def switch_device(self, lost: bool) -> None:
         raise AssertionError("a rollout leaves devices alone")
 

@@ -207,7 +207,7 @@ def test_bounds_add_the_links_on_the_way() -> None:
     specs = SPECS
     topology = Topology.load(specs / "demo.yaml")
     bounds = latency_bounds_s(topology, "client-0", query_bytes=60_000)
-    up_s = 60_000 / float(topology.uplink("client-0").bandwidth) + 0.004
+    up_s = 60_000 / topology.uplink("client-0").bytes_per_s + 0.004
     edge_s = 2 * topology.node("edge-0").window_s
     assert bounds["client-0"] == 2 * topology.node("client-0").window_s
     assert abs(bounds["edge-0"] - (edge_s + up_s)) < 1e-9

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from cluster.link_trace import LinkTrace
 from serving.errors import RefusedError
+from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.pacer import LinkPacer
 
 
 def pacer() -> LinkPacer:
     """100 bytes take a second; 2 s of backlog may wait."""
-    return LinkPacer(bandwidth_bytes_per_s=100.0, rtt_s=0.0, max_backlog_s=2.0)
+    return LinkPacer(SteadyCapacity(100.0), rtt_s=0.0, max_backlog_s=2.0)
 
 
 def test_messages_leave_one_after_another() -> None:
@@ -76,3 +79,32 @@ def test_however_late_answers_are_some_backlog_is_taken() -> None:
         link.answered(spent_s=9.0, promised_s=1.0)
     assert link.limit_s == pytest.approx(0.2)
     assert link.refusal(0.0) is None
+
+
+def recorded(*bytes_per_s: float) -> TracedCapacity:
+    """A step a second."""
+    steps = len(bytes_per_s)
+    return TracedCapacity(
+        LinkTrace("test", np.arange(steps, dtype=float), np.array(bytes_per_s), float(steps))
+    )
+
+
+def test_messages_on_a_recorded_link_leave_as_its_capacity_lets_them() -> None:
+    link = LinkPacer(recorded(100.0, 0.0, 50.0), rtt_s=0.0, max_backlog_s=3.0)
+    assert [link.reserve(0.0, 75) for _ in range(3)] == [0.75, 3.0, 3.75]
+    refusal = link.refusal(0.0)
+    assert refusal is not None
+    assert refusal.retry_after_s == pytest.approx(0.75)
+    link.give_back(0.0, 2.25, 3.0)  # the second of them
+    assert link.free_at_s == pytest.approx(3.0)  # 150 bytes have left then
+
+
+def test_a_link_that_changes_moves_what_waits_for_it() -> None:
+    link = LinkPacer(recorded(100.0, 0.0, 50.0), rtt_s=0.0, max_backlog_s=9.0)
+    times_s = [link.reserve(0.0, 100), link.reserve(0.0, 50)]
+    moved = link.change_capacity(SteadyCapacity(10.0), 0.5)
+    assert [moved(time_s) for time_s in (0.25, *times_s)] == [0.25, 5.5, 10.5]
+    assert link.free_at_s == 10.5
+    back = link.change_capacity(recorded(100.0, 0.0, 50.0), 5.5)
+    assert back(10.5) == pytest.approx(6.25)  # 25 bytes by 6 s, when the trace begins again
+    assert link.free_at_s == pytest.approx(6.25)

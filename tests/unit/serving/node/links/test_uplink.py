@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cluster.link_trace import LinkTrace
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
+from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
@@ -64,7 +66,7 @@ class FakeTransport:
 
 def link(transport: FakeTransport) -> tuple[Uplink, LinkPacer]:
     """One query a second; two may wait."""
-    pacer = LinkPacer(bandwidth_bytes_per_s=SIZE, rtt_s=0.0, max_backlog_s=2.0)
+    pacer = LinkPacer(SteadyCapacity(SIZE), rtt_s=0.0, max_backlog_s=2.0)
     return Uplink(pacer, transport, clock=lambda: asyncio.get_running_loop().time()), pacer
 
 
@@ -125,7 +127,7 @@ def test_a_link_is_cut_slowed_and_restored() -> None:
         seen = []
         for share in (0.5, 0.0, 1.0):
             uplink.change(LinkCondition(share))
-            seen += [pacer.bandwidth_bytes_per_s / SIZE, float(transport.condition.is_cut)]
+            seen += [pacer.capacity.rate_bytes_per_s(0.0) / SIZE, float(transport.condition.is_cut)]
         uplink.change(LinkCondition(silent=True))
         assert transport.condition.silent
         return seen
@@ -198,3 +200,52 @@ def test_what_waits_for_a_slow_link_is_refused_as_soon_as_the_link_is_cut() -> N
         return asyncio.get_running_loop().time()
 
     assert run_in_virtual_time(scenario()) == pytest.approx(2.0, abs=0.01)
+
+
+def recorded_link() -> Uplink:
+    """Half a query in the first second, nothing in the second, two queries in the third."""
+    rates = np.array([0.5, 0.0, 2.0]) * SIZE
+    capacity = TracedCapacity(LinkTrace("test", np.arange(3.0), rates, 3.0))
+    pacer = LinkPacer(capacity, rtt_s=0.0, max_backlog_s=5.0)
+    return Uplink(pacer, FakeTransport(), clock=lambda: asyncio.get_running_loop().time())
+
+
+def test_queries_on_a_recorded_link_wait_for_its_capacity() -> None:
+    async def scenario() -> list[float]:
+        uplink, left_s = recorded_link(), []
+        for _ in range(4):
+            await uplink.call(ASKS, IMAGE)
+            left_s.append(asyncio.get_running_loop().time())
+        return left_s
+
+    assert run_in_virtual_time(scenario()) == pytest.approx([2.25, 2.75, 4.0, 5.5])
+
+
+def test_a_trace_that_begins_anew_takes_along_what_waits() -> None:
+    async def scenario() -> list[float]:
+        uplink = recorded_link()
+        clock = asyncio.get_running_loop().time
+        waits = asyncio.ensure_future(uplink.call(ASKS, IMAGE))
+        await asyncio.sleep(1.5)  # half of it has left
+        uplink.begin_trace()
+        await waits
+        return [clock()]
+
+    assert run_in_virtual_time(scenario()) == pytest.approx([2.5])
+
+
+def test_a_link_may_be_set_to_a_bandwidth_and_a_round_trip_of_its_own() -> None:
+    async def scenario() -> list[float]:
+        uplink = recorded_link()
+        clock = asyncio.get_running_loop().time
+        uplink.change(LinkCondition(bytes_per_s=2.0 * SIZE, rtt_s=0.25))
+        await uplink.call(ASKS, IMAGE)
+        set_s = clock()
+        uplink.begin_trace()  # of a link that does not follow it now
+        await uplink.call(ASKS, IMAGE)
+        uplink.change(LinkCondition())
+        times_s = [set_s, clock()]
+        await uplink.call(ASKS, IMAGE)  # an eighth of it by 1.75 s, the rest from 2.75 s on
+        return [*times_s, clock()]
+
+    assert run_in_virtual_time(scenario()) == pytest.approx([0.75, 1.5, 2.75 + 0.875 / 2])
