@@ -13,8 +13,9 @@ import os
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -296,6 +297,8 @@ def _may_hold_bool(annotation: Any) -> bool:
     """Whether a truth value belongs there; what is inside models those models judge themselves."""
     if annotation in (bool, Any, object) or _is_model(annotation):
         return True
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return any(_may_hold_bool(each) for each in get_type_hints(annotation).values())
     return any(_may_hold_bool(each) for each in getattr(annotation, "__args__", ()))
 
 

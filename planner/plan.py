@@ -14,6 +14,7 @@ from pydantic import Field
 
 from cluster.demand import BundleLoad
 from cluster.document import Document, DocumentError, FrozenModel
+from cluster.measured_links import LinkFigures
 from cluster.provenance import Provenance
 from planner.allocation import Allocation
 from planner.attachments import several_edges_c
@@ -87,6 +88,11 @@ class Plan(Document):
         description="task, or class of one as TASK@CLASS -> seconds within which it is to "
         "be answered (F13, F20); none if left out",
     )
+    links: dict[str, LinkFigures] = Field(
+        default_factory=dict,
+        description="'source to target' -> what was measured of the link, where the plan is made "
+        "for that; as the topology says if left out",
+    )
     profiles_digest: str | None = Field(
         default=None, description="of the profiles that its problem was made from, if it was"
     )
@@ -98,7 +104,8 @@ class Plan(Document):
     def digest(self) -> str:
         """Hex digest of what it decides, and for what load; not of its version, nor of what is
         predicted and proven of it. Equal plans have equal digests."""
-        decided = self.model_dump(mode="json", exclude=set(SAID_OF_IT))
+        left_out = SAID_OF_IT if self.links else SAID_OF_IT | {"links"}  # as older plans have it
+        decided = self.model_dump(mode="json", exclude=set(left_out))
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:32]
 
 

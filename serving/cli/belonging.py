@@ -122,7 +122,7 @@ def planned_problem(
 ) -> Problem:
     """The problem that the plan of `file` was made for, which is that of a phase of `demand`, if it
     is named. Raises `InputError` where plan, profiles and demand do not belong together."""
-    own = setting.with_deadlines(plan.deadlines_s)
+    own = setting.as_planned(plan)
     with naming_demand(demand) if demand is not None else naming_plan(file, "these profiles"):
         problem = own.problem(load)
     refuse_other_problem(plan, file, problem, own, demand)

@@ -15,7 +15,7 @@ from cluster.machine import check_capacity, read_machine
 from cluster.providers import local
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
-from cluster.topology import Topology
+from cluster.topology import Topology, link_name
 from profiling.published import refuse_unpublished
 from serving.cli.belonging import (
     judged_plan,
@@ -33,6 +33,7 @@ from serving.cli.inputs import (
     RunName,
     naming_file,
 )
+from serving.cli.link_words import condition_data
 from serving.cli.options import DURATION_S, PHASE, PORT, number
 from serving.cli.run_work import RunWork
 from serving.cli.verdict_output import Strict, end_strictly, tell_verdicts
@@ -108,7 +109,7 @@ def status(
 
         setting = serving_setting(work, profiles)
         judged, judged_file, load = judged_plan(work, plan, setting, demand, phase)
-        wanted = PlannedFor(setting.with_deadlines(judged.deadlines_s), judged, load)
+        wanted = PlannedFor(setting.as_planned(judged), judged, load)
     local.connect()
     from serving.deploy.fleet import Fleet
 
@@ -149,6 +150,7 @@ def status(
         )
     out.table(table)
     told_plan = _tell_plan(out, work, in_force) if fleet else None
+    told_links = _tell_links(out, snapshots)
     verdicts: tuple[Verdict, ...] = ()
     if wanted is not None and over is not None:
         verdicts = _judge_now(out, fleet, snapshots, wanted, over)
@@ -156,7 +158,7 @@ def status(
     out.result(
         {
             "up": True, "topology": state.topology.name, "address": state.address, "nodes": rows,
-            "in_force": told_plan,
+            "in_force": told_plan, "links": told_links,
             **({"verdicts": told} if over is not None else {}),
         }
     )  # fmt: skip
@@ -181,6 +183,18 @@ def _tell_plan(
         "policy": plan.policy, "digest": plan.digest, "version": plan.version,
         "routing": str(in_force.routing), "runs": list(runs),
     }  # fmt: skip
+
+
+def _tell_links(out: VerbOutput, snapshots: Mapping[str, NodeSnapshot]) -> list[dict[str, Any]]:
+    """Say which links are not as the topology has them."""
+    told = []
+    for source, seen in snapshots.items():
+        for target, condition in seen.link_conditions.items():
+            out.say(
+                f"the link {link_name(source, target)} is {condition}; `testbed link` changes it"
+            )
+            told.append({"source": source, "target": target, **condition_data(condition)})
+    return told
 
 
 def _judge_now(

@@ -157,7 +157,7 @@ def put_back(out: VerbOutput, fleet: Fleet, former: PlanInForce | None, setting:
         out.say("no plan was in force before, so the last one stays; `testbed deploy` puts another")
         return
     plan = former.plan
-    own = setting.with_deadlines(plan.deadlines_s)
+    own = setting.as_planned(plan)
     with out.busy(f"putting back the plan of {plan.policy}", changes=True):
         change = fleet.apply(plan, own, planned_phase(plan, Path("the plan in force"), None),
                              routing=former.routing)  # fmt: skip

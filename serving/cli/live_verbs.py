@@ -161,7 +161,7 @@ def live(
         loop = ReplanLoop(
             fleet,
             in_force,
-            setting.with_deadlines(in_force.plan.deadlines_s),
+            setting.as_planned(in_force.plan),
             ReplanOptions(
                 period_s=period,
                 planning_limit_s=planning,

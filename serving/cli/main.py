@@ -24,6 +24,7 @@ from serving.cli import (
     doctor_verb,
     experiment_verb,
     explain_verb,
+    link_verbs,
     live_verbs,
     logs_verb,
     plan_verbs,
@@ -77,6 +78,8 @@ for verb in (
 app.add_typer(problem_verbs.problems, name="problem")
 app.add_typer(zoo_verbs.zoo, name="zoo")
 app.add_typer(trace_verbs.traces, name="trace")
+app.add_typer(link_verbs.links, name="link")
+app.add_typer(link_verbs.net, name="net")
 
 
 def main() -> None:

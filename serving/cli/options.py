@@ -19,9 +19,9 @@ import typer
 
 __all__ = [
     "ALL", "AUDITED", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE",
-    "LINES", "NETWORKS",
+    "LINES", "MEASURE_S", "MEBIBYTES", "NETWORKS",
     "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PHASE_OR_ALL", "PORT", "PROFILE_S", "REACH",
-    "REPETITIONS",
+    "REPETITIONS", "RTT_S",
     "SEASON_S", "SEED", "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "WATTS",
     "NumberRange", "number",
 ]  # fmt: skip
@@ -89,6 +89,10 @@ DURATION_S = NumberRange("seconds", 0, WEEK_S, above_low=True)
 PERIOD_S = NumberRange("seconds", 0.05, 3600)
 PROFILE_S = NumberRange("seconds", 0, 600, above_low=True)
 TIME_LIMIT_S = NumberRange("seconds", 0, WEEK_S, above_low=True)
+
+MEASURE_S = NumberRange("seconds", 0.1, 60)
+RTT_S = NumberRange("seconds", 0, 60)
+MEBIBYTES = NumberRange("MiB", 0, 1024, above_low=True)
 
 SHARE = NumberRange("a share", 0, 1, above_low=True)
 SHARE_OR_NONE = NumberRange("a share", 0, 1)

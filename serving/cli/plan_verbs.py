@@ -12,6 +12,8 @@ from rich.table import Table
 from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
+from cluster.measured_links import LinkFigures, MeasuredLinks
+from cluster.topology import Topology
 from planner.certificate import Status
 from planner.client_accuracy import Objective
 from planner.evaluate import Evaluation
@@ -38,6 +40,7 @@ from serving.cli.inputs import (
     RunName,
     TopologyFile,
     load_setting,
+    naming_file,
     naming_plan,
     only_plan,
     pick_phase,
@@ -66,6 +69,13 @@ def plan(
     profiles: ProfilesFile = None,
     demand: DemandFile = None,
     topology: TopologyFile = None,
+    links: Annotated[
+        str | None,
+        typer.Option(
+            help="plan with links as they were measured: `measured` (the run's links.json), or a "
+            "file of `testbed net check`"
+        ),
+    ] = None,
     problem: Annotated[
         Path | None,
         typer.Option(help="plan this problem.json, or the run's drawn one, not measured files"),
@@ -146,11 +156,13 @@ def plan(
             "out --busy-watts"
         )
     work = RunWork(out, run, begins=True)
-    setting = None
+    setting = measured = None
     drawn = profiles is None and work.has(FileKind.PROBLEM) and not work.has(FileKind.PROFILES)
     if problem is not None or drawn:
         problem = work.read(FileKind.PROBLEM, problem, "--problem")
         stated = Problem.load(problem)
+        if links is not None:
+            raise InputError("--links: a problem states its links; leave it out with --problem")
         if demand is not None:
             raise InputError(
                 f"--demand: a problem states its load; leave out {demand}, or plan measured files"
@@ -158,6 +170,9 @@ def plan(
     else:
         hierarchy = work.read_topology(topology)
         setting = load_setting(hierarchy, work.read(FileKind.PROFILES, profiles, "--profiles"))
+        if links is not None:
+            measured = _measured_links(work, links, hierarchy)
+            setting = setting.with_links(measured)
         demand = work.read_demand(demand)
         setting = setting.with_deadlines(Demand.load(demand).deadlines_s)
         stated = state_problem(setting, demand, phase)
@@ -184,7 +199,10 @@ def plan(
     made = solution.plan
     if setting is not None:
         known = digest_of(setting.profiles.profiles)
-        made = made.model_copy(update={"profiles_digest": known})
+        update: dict[str, Any] = {"profiles_digest": known}
+        if measured is not None:
+            update["links"] = measured
+        made = made.model_copy(update=update)
         work.save(FileKind.PROBLEM, stated.save)
     work.save(FileKind.PLAN, made.save, also=outputs[1:])
     done = work.finish()
@@ -232,6 +250,15 @@ def plan(
             **compared,
         }
     )
+
+
+def _measured_links(work: RunWork, links: str, hierarchy: Topology) -> dict[str, LinkFigures]:
+    """What was measured of the links: of the run, or of a file."""
+    given = None if links == "measured" else Path(links)
+    path = work.read(FileKind.LINKS, given, "--links")
+    found = MeasuredLinks.load(path)
+    with naming_file(path):
+        return found.found(hierarchy)
 
 
 def evaluate(

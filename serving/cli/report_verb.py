@@ -80,7 +80,7 @@ def report(
     plan = _plan_file(work, plan, given)
     wanted = Plan.load(plan)
     refuse_other_plan(rows, measurements, wanted, plan)
-    setting = setting.with_deadlines(wanted.deadlines_s)
+    setting = setting.as_planned(wanted)
     phase = planned_phase(wanted, plan, demand)
     problem = planned_problem(setting, wanted, plan, phase, demand)
     wanted = current_plan(out, wanted, plan, problem).plan

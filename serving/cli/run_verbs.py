@@ -125,7 +125,7 @@ def deploy(
     work = RunWork(out, run, of_file=plan)
     plan = work.read(FileKind.PLAN, plan, "--plan")
     wanted = Plan.load(plan)
-    setting = serving_setting(work, profiles).with_deadlines(wanted.deadlines_s)
+    setting = serving_setting(work, profiles).as_planned(wanted)
     check_hardware(setting, work.read(FileKind.PROFILES, profiles, "--profiles"))
     load, words = phase_of_plan(work, wanted, plan, demand, phase)
     with naming_plan(plan, words):

@@ -42,6 +42,7 @@ COMMAND: ContextVar[str] = ContextVar("command", default="testbed")
 """the command line that runs, for the manifest"""
 MAKERS = {
     FileKind.PROFILES: "`testbed profile` makes them",
+    FileKind.LINKS: "`testbed net check` measures them",
     FileKind.PROBLEM: "`testbed plan` and `testbed problem sample` make one",
     FileKind.PLAN: "`testbed plan` makes one",
     FileKind.MEASUREMENTS: "`testbed drive` makes them",

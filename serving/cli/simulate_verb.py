@@ -103,7 +103,7 @@ def simulate(
     wanted = Plan.load(plan)
     profiles = work.read(FileKind.PROFILES, profiles, "--profiles")
     setting = load_setting(work.read_topology(topology), profiles)
-    setting = setting.with_deadlines(wanted.deadlines_s)
+    setting = setting.as_planned(wanted)
     if strict and against is None and not measured:
         raise InputError("--strict judges a run; name it with --against or --measured")
     if against is not None or measured:

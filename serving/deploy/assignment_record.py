@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cluster.document import Document, FrozenModel
 from planner.plan import Plan
+from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment
 from serving.routing.routes import RoutingMode
 
@@ -63,6 +64,8 @@ class AssignmentRecord(Document):
     """the highest plan version that any node was told"""
     nodes: dict[str, Assignment] = Field(default_factory=dict)
     ports: dict[str, DoorPorts] = Field(default_factory=dict)
+    links: dict[str, dict[str, LinkCondition]] = Field(default_factory=dict)
+    """source -> target -> what its link was set to (`testbed link`); others are as stated"""
     leases: dict[str, LeaseRecord] = Field(default_factory=dict)
     change: ChangeRecord | None = None
     in_force: PlanInForce | None = None

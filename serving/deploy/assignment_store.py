@@ -21,6 +21,7 @@ from serving.deploy.assignment_record import (
 )
 from serving.deploy.lease import PLAN_CHANGE, Lease, LeaseTable
 from serving.errors import PlanChangeConflictError
+from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment, with_version
 
 __all__ = ["FILE", "AssignmentStore"]
@@ -73,6 +74,20 @@ class AssignmentStore:
     def device_is_lost(self, node: str) -> bool:
         """Whether a process that starts as `node` finds its device taken away."""
         return node in self._lost_devices
+
+    def set_link(self, source: str, target: str, condition: LinkCondition) -> None:
+        """Remember what the link from `source` up to `target` is set to, also for a process that
+        starts as `source` later."""
+        self._end_abandoned()
+        kept = {**self.link_conditions(source), target: condition}
+        if condition.is_as_stated:
+            del kept[target]
+        self._keep(links={**self._record.links, source: kept})
+
+    def link_conditions(self, source: str) -> dict[str, LinkCondition]:
+        """What the links of `source` are set to, by target; those that are as stated are left
+        out."""
+        return dict(self.record().links.get(source, {}))
 
     def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
         """What is in force, for the holder of the lease `PLAN_CHANGE`.

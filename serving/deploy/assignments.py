@@ -17,6 +17,7 @@ from cluster.providers.state import ClusterError
 from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
 from serving.deploy.lease import Lease
+from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment
 
 __all__ = ["AssignmentsClient", "find_assignments", "open_assignments"]
@@ -59,6 +60,15 @@ class AssignmentsClient:
     def device_is_lost(self, node: str) -> bool:
         """See `AssignmentStore.device_is_lost`."""
         return cast(bool, _answer(self._actor.device_is_lost.remote(node)))
+
+    def set_link(self, source: str, target: str, condition: LinkCondition) -> None:
+        """See `AssignmentStore.set_link`."""
+        _answer(self._actor.set_link.remote(source, target, condition))
+
+    def link_conditions(self, source: str) -> dict[str, LinkCondition]:
+        """See `AssignmentStore.link_conditions`."""
+        calling = self._actor.link_conditions.remote(source)
+        return cast(dict[str, LinkCondition], _answer(calling))
 
     def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
         """See `AssignmentStore.begin_change`."""

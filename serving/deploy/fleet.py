@@ -40,6 +40,7 @@ from serving.metrics.targets import ScrapeTarget
 from serving.node.config import NodeConfig
 from serving.node.control import call_each
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.budget_check import refuse_broken_budgets
 from serving.rollout.execute import OnStep, RolloutReport
@@ -208,8 +209,24 @@ class Fleet:
         return run_blocking(_answers_within(LOG_TIMEOUT_S, calls))
 
     def change_link(self, source: str, target: str, condition: LinkCondition) -> None:
-        """Let the link from `source` up to `target` be as `condition` says from now on."""
+        """Let the link from `source` up to `target` be as `condition` says for now; a process that
+        is started in the place of `source` has it as it was set (`set_link`)."""
+        lasting = self.link_condition(source, target)
+        run_blocking(self._nodes[source].change_link(target, condition.over(lasting)))
+
+    def set_link(self, source: str, target: str, condition: LinkCondition) -> None:
+        """Let the link from `source` up to `target` be as `condition` says until it is set again,
+        also in processes that are started meanwhile."""
+        find_assignments().set_link(source, target, condition)
         run_blocking(self._nodes[source].change_link(target, condition))
+
+    def link_condition(self, source: str, target: str) -> LinkCondition:
+        """What the link is set to."""
+        return find_assignments().link_conditions(source).get(target, LinkCondition())
+
+    def probe_link(self, source: str, target: str, limits: ProbeLimits) -> LinkProbe:
+        """Measure the link from `source` up to `target`; see `NodeControl.probe_link`."""
+        return run_blocking(self._nodes[source].probe_link(target, limits))
 
     def begin_traces(self) -> None:
         """Let the recorded capacities of all links begin now: traffic that begins with them meets

@@ -11,6 +11,7 @@ from serving.deploy.calls import call_until_answered
 from serving.deploy.replica import Endpoint
 from serving.logs.read import Read, ReadPage
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
 
@@ -64,6 +65,13 @@ class RemoteNode:
         await self._answer(
             "change_link", lambda: self._handle.change_link.remote(target, condition)
         )
+
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
+        """See `NodeControl.probe_link`."""
+        found: LinkProbe = await self._answer(
+            "probe_link", lambda: self._handle.probe_link.remote(target, limits)
+        )
+        return found
 
     async def begin_traces(self) -> None:
         """See `NodeControl.begin_traces`."""

@@ -174,6 +174,9 @@ class NodeReplica(ServerControl):
 
         if await asyncio.to_thread(assignments.device_is_lost, node.name):
             server.switch_device(True)
+        set_to = await asyncio.to_thread(assignments.link_conditions, node.name)
+        for target, condition in set_to.items():
+            server.change_link(target, condition)
         await self._take_up(await read_assignment())
         peer_port = await server.start()
         # Callers keep their addresses when a replica is restarted.

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from serving.errors import raise_first
 from serving.logs.read import Read, ReadPage, log_files_of, read_on
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.node_core import NodeCore
 from serving.node.snapshot import NodeSnapshot
 from serving.routing.routes import RouteTable
@@ -49,6 +50,11 @@ class NodeControl(Protocol):
 
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         """Let the link to `target` be as `condition` says from now on."""
+        ...
+
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
+        """Measure the link to `target`, which takes from what queries may have of it. Where nothing
+        comes back over it, `LinkProbe.fault` says why."""
         ...
 
     async def begin_traces(self) -> None:
@@ -104,6 +110,10 @@ class ServerControl:
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         """See `NodeControl.change_link`."""
         self._server.change_link(target, condition)
+
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
+        """See `NodeControl.probe_link`."""
+        return await self._server.probe_link(target, limits)
 
     async def begin_traces(self) -> None:
         """See `NodeControl.begin_traces`."""

@@ -22,6 +22,7 @@ from serving.node.device.device_switch import DeviceSwitch
 from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits, probe
 from serving.node.links.messages import AskOutcome
 from serving.node.links.uplink import Uplink
 from serving.node.observer import NodeObserver
@@ -159,6 +160,11 @@ class NodeCore:
         self._log.warning("the link to %s is %s now", target, condition)
         self._uplinks[target].change(condition)
 
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
+        """Measure the link to `target`. Raises `KeyError` if there is no such link."""
+        self._log.info("measures the link to %s, with %d bytes at most", target, limits.most_bytes)
+        return await probe(self._uplinks[target], limits)
+
     def begin_traces(self) -> None:
         """Let the recorded capacities of links begin now, where they have some."""
         for uplink in self._uplinks.values():
@@ -288,6 +294,11 @@ class NodeCore:
             links={
                 target: LinkUse(uplink.pacer.sent_bytes, uplink.pacer.busy_s)
                 for target, uplink in self._uplinks.items()
+            },
+            link_conditions={
+                target: uplink.condition
+                for target, uplink in self._uplinks.items()
+                if not uplink.condition.is_as_stated
             },
             batch_totals=dict(self._device.latency_model.totals),
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from serving.errors import RefusalReason
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.latency_model import BatchTotals
+from serving.node.links.link_condition import LinkCondition
 
 __all__ = ["LinkUse", "NodeSnapshot"]
 
@@ -61,5 +62,7 @@ class NodeSnapshot:
     no device, nothing"""
     links: Mapping[str, LinkUse] = field(default_factory=dict)
     """by the node above"""
+    link_conditions: Mapping[str, LinkCondition] = field(default_factory=dict)
+    """by the node above, of links that are not as the topology has them"""
     batch_totals: Mapping[str, BatchTotals] = field(default_factory=dict)
     """what batches took, by model"""

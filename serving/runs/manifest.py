@@ -29,6 +29,8 @@ class FileKind(StrEnum):
     """What a file of a run is."""
 
     TOPOLOGY = "topology"
+    LINKS = "links"
+    """what was measured of the cluster's links"""
     PROFILES = "profiles"
     DEMAND = "demand"
     """that the problem is of"""
@@ -57,6 +59,7 @@ class FileKind(StrEnum):
 
 FILE_NAMES: Mapping[FileKind, str] = {
     FileKind.TOPOLOGY: "topology.yaml",
+    FileKind.LINKS: "links.json",
     FileKind.PROFILES: "profiles.json",
     FileKind.DEMAND: "demand.yaml",
     FileKind.PROBLEM: "problem.json",

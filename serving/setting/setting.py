@@ -8,9 +8,11 @@ from functools import cached_property
 
 from cluster.deadline_classes import with_classes
 from cluster.demand import Phase
+from cluster.measured_links import LinkFigures, with_links
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
 from planner.build import build_problem
+from planner.plan import Plan
 from planner.problem import Problem
 from profiling.emulation import check_devices
 from profiling.profile import Profiles
@@ -50,6 +52,16 @@ class Setting:
     def with_deadlines(self, deadlines_s: Mapping[str, float]) -> Setting:
         """The same with the deadlines and classes of a demand, or of the plan that is in force."""
         return replace(self, deadlines_s=dict(deadlines_s))
+
+    def with_links(self, links: Mapping[str, LinkFigures]) -> Setting:
+        """The same with what was measured of links, by name."""
+        if not links:
+            return self
+        return replace(self, topology=with_links(self.topology, links))
+
+    def as_planned(self, plan: Plan) -> Setting:
+        """The same with what `plan` says that it is made for: deadlines, classes and links."""
+        return self.with_deadlines(plan.deadlines_s).with_links(plan.links)
 
     @property
     def with_whole_links(self) -> Setting:

@@ -109,6 +109,14 @@ class SimulatedTransport:
             raise RefusedError(RefusalReason.PEER_LOST)
         return outcomes
 
+    async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
+        """See `Transport.probe`: they arrive when they are sent, once the link carries anything."""
+        if self.refusal() is not None:
+            raise RefusedError(RefusalReason.PEER_UNREACHABLE)
+        on_sent()
+        await self._carried()
+        return self._clock()
+
     def refusal(self) -> RefusedError | None:
         """See `Transport.refusal`: a node that is down closes its connections, which is seen
         unless the link is silent."""

@@ -17,6 +17,7 @@ from serving.errors import RefusedError
 from serving.logs.read import Read, ReadPage
 from serving.node.control import NodeControl, ServerControl
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.assignment import Assignment
 from serving.rollout.execute import OnStep, RolloutReport
@@ -90,6 +91,9 @@ class Running:
 
     async def change_link(self, target: str, condition: LinkCondition) -> None:
         await self._now("change_link").change_link(target, condition)
+
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
+        return await self._now("probe_link").probe_link(target, limits)
 
     async def begin_traces(self) -> None:
         await self._now("begin_traces").begin_traces()

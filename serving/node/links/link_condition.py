@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["LinkCondition"]
 
@@ -29,6 +29,11 @@ class LinkCondition:
     def is_cut(self) -> bool:
         """Whether it is known that nothing can cross it."""
         return self.share <= 0
+
+    def over(self, lasting: LinkCondition) -> LinkCondition:
+        """This for a moment, on a link that was set to `lasting`: a cut one stays cut."""
+        share = lasting.share * self.share
+        return replace(lasting, share=share, silent=self.silent or lasting.silent)
 
     def __str__(self) -> str:
         if self.is_cut:

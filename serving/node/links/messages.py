@@ -10,6 +10,8 @@
                       [[task, dtype, shape, bytes], ...]]
             refused  [reason, message, retry_after_s]
   CANCEL  [4, id]                                           its caller has gone
+  PROBE   [7, id, bytes]                                    to measure the link with
+  ECHO    [8, id, arrived_s]                                when it came, on the far side's clock
   PING    [5], PONG [6]                                     whether the far side's loop still turns
 
 A deadline travels as the seconds that remain when the far side reads it, so clocks need not agree.
@@ -32,9 +34,11 @@ from serving.routing.routes import Ask, Target
 __all__ = [
     "ANSWER",
     "CANCEL",
+    "ECHO",
     "HELLO",
     "PING",
     "PONG",
+    "PROBE",
     "QUERY",
     "WELCOME",
     "AskOutcome",
@@ -43,12 +47,14 @@ __all__ = [
     "encode_answer",
     "encode_query",
     "parse_answer",
+    "parse_echo",
     "parse_number",
+    "parse_probe",
     "parse_query",
     "unexpected_kind",
 ]  # fmt: skip
 
-HELLO, WELCOME, QUERY, ANSWER, CANCEL, PING, PONG = range(7)
+HELLO, WELCOME, QUERY, ANSWER, CANCEL, PING, PONG, PROBE, ECHO = range(9)
 MAX_ASKS = 64
 PREDICTED = re.compile(r"[<>|=][biuf]\d{1,2}")
 """numpy's words for the types that predictions have: `<f2`, `|u1`"""
@@ -166,6 +172,20 @@ def parse_number(fields: list[Any]) -> int:
     if len(fields) != (3 if fields[0] == ANSWER else 2) or type(fields[1]) is not int:
         raise FrameError("expected the number of a query")
     return fields[1]
+
+
+def parse_probe(fields: list[Any]) -> int:
+    """The id of a PROBE, whose bytes nobody reads. Raises `FrameError`."""
+    if len(fields) != 3 or type(fields[1]) is not int or type(fields[2]) is not bytes:
+        raise FrameError("expected a probe's number and bytes")
+    return fields[1]
+
+
+def parse_echo(fields: list[Any]) -> tuple[int, float]:
+    """The id of an ECHO, and when its probe arrived. Raises `FrameError`."""
+    if len(fields) != 3 or type(fields[1]) is not int or type(fields[2]) is not float:
+        raise FrameError("expected a probe's number and a time")
+    return fields[1], fields[2]
 
 
 def parse_answer(fields: list[Any], asks: tuple[Ask, ...]) -> list[AskOutcome]:

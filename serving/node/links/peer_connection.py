@@ -17,13 +17,16 @@ from serving.node.links.link_log import LinkLog
 from serving.node.links.messages import (
     ANSWER,
     CANCEL,
+    ECHO,
     HELLO,
     PING,
     PONG,
+    PROBE,
     WELCOME,
     AskOutcome,
     encode_query,
     parse_answer,
+    parse_echo,
     parse_number,
     unexpected_kind,
 )
@@ -106,6 +109,7 @@ class PeerConnection:
         self._heard = True
         self._here = 0  # queries that are out, or wait for the connection
         self._calls: dict[int, _Call] = {}
+        self._probes: dict[int, asyncio.Future[float]] = {}
         self._numbers = count()
 
     def refusal(self) -> RefusedError | None:
@@ -161,13 +165,23 @@ class PeerConnection:
         finally:
             self._here -= 1
 
-    async def _exchange(
-        self,
-        asks: tuple[Ask, ...],
-        image: Image,
-        latest_s: float | None,
-        on_sent: Callable[[], None],
-    ) -> list[AskOutcome]:
+    async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
+        """See `Transport.probe`."""
+        self._here += 1
+        number = next(self._numbers)
+        try:
+            connection = await self._ready()
+            arrived: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+            self._probes[number] = arrived
+            connection.send([PROBE, number, bytes(size_bytes)])
+            on_sent()
+            return await arrived
+        finally:
+            self._probes.pop(number, None)
+            self._here -= 1
+
+    async def _ready(self) -> FrameProtocol:
+        """The connection, once it takes what is sent."""
         if self._condition.is_cut:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         connection = self._connection
@@ -178,6 +192,16 @@ class PeerConnection:
             raise RefusedError(RefusalReason.PEER_UNREACHABLE, CUT)
         if not connection.connected:
             raise RefusedError(RefusalReason.PEER_LOST, "the node above went away")
+        return connection
+
+    async def _exchange(
+        self,
+        asks: tuple[Ask, ...],
+        image: Image,
+        latest_s: float | None,
+        on_sent: Callable[[], None],
+    ) -> list[AskOutcome]:
+        connection = await self._ready()
         number = next(self._numbers)
         now_s = self._clock()
         call = _Call(asks, asyncio.get_running_loop().create_future(), now_s)
@@ -309,6 +333,11 @@ class PeerConnection:
             call = self._calls.get(parse_number(fields))
             if call is not None and not call.future.done():  # else its caller has gone
                 call.future.set_result(parse_answer(fields, call.asks))
+        elif kind == ECHO:
+            number, arrived_s = parse_echo(fields)
+            probe = self._probes.get(number)
+            if probe is not None and not probe.done():
+                probe.set_result(arrived_s)
         elif kind == WELCOME:
             if self._welcomed is not None and not self._welcomed.done():
                 self._welcomed.set_result(None)
@@ -329,10 +358,11 @@ class PeerConnection:
         if not self._closing:
             self._log.lost(self._lost_because, len(self._calls))
             self._lost_because = "it went away"
-        for call in self._calls.values():
-            if not call.future.done():
+        out: list[asyncio.Future[Any]] = [call.future for call in self._calls.values()]
+        for future in [*out, *self._probes.values()]:
+            if not future.done():
                 message = "the node above went away"
-                call.future.set_exception(RefusedError(RefusalReason.PEER_LOST, message))
+                future.set_exception(RefusedError(RefusalReason.PEER_LOST, message))
 
 
 def _copy(refusal: RefusedError) -> RefusedError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,15 +15,18 @@ from serving.node.device.served import Image
 from serving.node.links.framing import FrameProtocol, make_frame_log
 from serving.node.links.messages import (
     CANCEL,
+    ECHO,
     HELLO,
     PING,
     PONG,
+    PROBE,
     QUERY,
     WELCOME,
     AskOutcome,
     QueryFrame,
     encode_answer,
     parse_number,
+    parse_probe,
     parse_query,
     unexpected_kind,
 )
@@ -112,6 +116,8 @@ class PeerServer:
             cancelled = self._tasks[connection].get(parse_number(fields))
             if cancelled is not None:
                 cancelled.cancel()
+        elif kind == PROBE:
+            connection.send([ECHO, parse_probe(fields), time.monotonic()])
         elif kind == PING:
             connection.send([PONG])
         else:

@@ -32,6 +32,11 @@ class Transport(Protocol):
         """
         ...
 
+    async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
+        """Send so many bytes for nobody, and return when they arrived, on the far node's clock. As
+        `exchange` otherwise."""
+        ...
+
     def refusal(self) -> RefusedError | None:
         """Why nothing can be sent now, where that is known without trying: queries then go
         elsewhere at once, before they wait for bandwidth. None where it is to be tried."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
+from typing import NamedTuple
 
 from serving.errors import RefusalReason, RefusedError
 from serving.node.device.served import Image
@@ -18,9 +19,20 @@ from serving.routing.early_refusal import NodeBackoff
 from serving.routing.routes import Ask
 from serving.tracing.active import LINK, active_span, within
 
-__all__ = ["QUERY_OVERHEAD_BYTES", "Uplink"]
+__all__ = ["QUERY_OVERHEAD_BYTES", "ProbeTimes", "Uplink"]
 
 QUERY_OVERHEAD_BYTES = 96  # frame, ids and names beside the image
+
+
+class ProbeTimes(NamedTuple):
+    """What became of a probe."""
+
+    arrived_s: float
+    """on the far node's clock"""
+    spent_s: float
+    """until its receipt was here"""
+    sent_bytes: int
+    """that had gone over the link by then, this probe and the queries before it included"""
 
 
 class _Turn:
@@ -78,6 +90,16 @@ class Uplink:
     def pacer(self) -> LinkPacer:
         """The link's budget and its use."""
         return self._pacer
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        """What its pacer lets go up it now."""
+        return self._pacer.capacity.rate_bytes_per_s(self._clock())
+
+    @property
+    def backlog_s(self) -> float:
+        """For how long what waits for the link will have it."""
+        return max(0.0, self._pacer.free_at_s - self._clock())
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -177,6 +199,31 @@ class Uplink:
             else AskReply(outcome.target, outcome.served, outcome.link_s + link_s)
             for outcome in outcomes
         ]
+
+    async def probe(self, size_bytes: int) -> ProbeTimes:
+        """Send so many bytes for nobody, which have their turn among the queries. Raises
+        `RefusedError` if the link does not take them, or nothing comes back."""
+        refusal = self._transport.refusal() or self._pacer.refusal(self._clock())
+        if refusal is not None:
+            raise refusal
+        called_s = self._clock()
+        begins_s = self._pacer.begins_s(called_s)
+        turn = _Turn(begins_s, self._pacer.reserve(called_s, size_bytes))
+        sent_bytes = 0
+
+        def note_sent() -> None:
+            nonlocal sent_bytes
+            self._pacer.note_sent(size_bytes, called_s, self._clock() - self._pacer.rtt_s / 2)
+            sent_bytes = self._pacer.sent_bytes
+
+        try:
+            await self._leave(turn, None)
+            arrived_s = await self._transport.probe(size_bytes, note_sent)
+        finally:
+            if not sent_bytes:
+                self._pacer.give_back(self._clock(), turn.left_s - turn.begins_s, turn.left_s)
+        await self._sleep(self._pacer.rtt_s / 2)
+        return ProbeTimes(arrived_s, self._clock() - called_s, sent_bytes)
 
     def change(self, condition: LinkCondition) -> None:
         """Let the link be as `condition` says from now on. What waits for bandwidth leaves later

@@ -16,6 +16,7 @@ from serving.deploy.assignment_record import DoorPorts, PlanInForce
 from serving.deploy.assignment_store import FILE, AssignmentStore
 from serving.deploy.lease import PLAN_CHANGE, Lease
 from serving.errors import PlanChangeConflictError
+from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment
 from serving.routing.routes import RouteTable, RoutingMode, Target
 
@@ -260,3 +261,17 @@ def test_after_a_change_whose_process_was_killed_the_plan_that_it_left_is_in_for
     store.assign("a", BETWEEN, OLDER if policy == "before" else TOLD, in_force(policy, 2))
     clock.now_s += 16.0
     assert store.record().in_force == in_force(policy, 4)
+
+
+def test_what_a_link_is_set_to_outlives_node_and_store_until_it_is_restored(
+    store: AssignmentStore, tmp_path: Path, clock: Clock
+) -> None:
+    slow, cut = LinkCondition(bytes_per_s=1e5, rtt_s=0.02), LinkCondition(share=0.0)
+    store.set_link("client", "edge", slow)
+    store.set_link("client", "other", cut)
+    again = AssignmentStore(tmp_path, clock)
+    assert again.link_conditions("client") == {"edge": slow, "other": cut}
+    assert again.link_conditions("edge") == {}
+    again.set_link("client", "edge", LinkCondition())
+    again.set_link("edge", "cloud", LinkCondition())
+    assert AssignmentStore(tmp_path, clock).link_conditions("client") == {"other": cut}

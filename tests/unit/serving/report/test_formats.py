@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from cluster.arrivals import KINDS
 from cluster.demand import Demand
 from cluster.document import Document
+from cluster.measured_links import MeasuredLinks
 from cluster.provenance import Provenance
 from cluster.timeline import TimelineEvent, check_timeline
 from cluster.topology import Topology
@@ -42,6 +43,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "profiles.json": Profiles,
     "problem.json": ProblemFile,
     "plan.json": Plan,
+    "links.json": MeasuredLinks,
     "report.json": Report,
     "gallery.json": Gallery,
     "manifest.json": Manifest,

@@ -15,6 +15,7 @@ from serving.errors import RefusedError
 from serving.logs.read import Read, ReadPage
 from serving.node.control import ServerControl, call_each
 from serving.node.links.link_condition import LinkCondition
+from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.snapshot import NodeSnapshot
 from serving.rollout.execute import RolloutReport, Step, execute_rollout
 from serving.rollout.stages import MemoryBudgets, Stage, next_version, plan_rollout, route_tables
@@ -203,6 +204,9 @@ class Recorded:
         raise AssertionError("the stages say what is to be done")
 
     async def change_link(self, target: str, condition: LinkCondition) -> None:
+        raise AssertionError("a rollout leaves links alone")
+
+    async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
         raise AssertionError("a rollout leaves links alone")
 
     async def begin_traces(self) -> None:

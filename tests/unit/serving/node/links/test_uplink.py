@@ -51,6 +51,10 @@ class FakeTransport:
         await asyncio.sleep(self.answer_s)
         return [AskReply(ask.target, {}, 0.0) for ask in asks]
 
+    async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
+        on_sent()
+        return asyncio.get_running_loop().time()
+
     def refusal(self) -> RefusedError | None:
         return self.known_gone
 
