@@ -16,8 +16,11 @@ __all__ = ["Device", "EmulatedDevice", "HostDevice", "SlowerThanHere"]
 
 
 def _check_host_device(name: str) -> str:
-    if not re.fullmatch(r"cpu|cuda:\d+", name, re.ASCII):
-        raise ValueError("expected cpu or cuda:0, cuda:1, ...; {emulate: NAME} for another device")
+    if not re.fullmatch(r"cpu|cuda:(\d+|(GPU|MIG)-[0-9A-Za-z/-]+)", name, re.ASCII):
+        raise ValueError(
+            "expected cpu or cuda:0, cuda:1, ..., or cuda:UUID as `testbed devices` has it; "
+            "{emulate: NAME} for another device"
+        )
     return name
 
 

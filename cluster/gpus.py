@@ -6,11 +6,11 @@ with its device: what cannot be said of a device is said when somebody asks for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["GpuDevice", "read_gpus"]
+__all__ = ["HIDDEN", "GpuDevice", "number_of", "read_gpus"]
 
 HIDDEN = "CUDA_VISIBLE_DEVICES"
 
@@ -53,6 +53,16 @@ def read_gpus(nvml: Any, environment: Mapping[str, str]) -> tuple[GpuDevice, ...
             break
         chosen.append(found)
     return tuple(chosen)
+
+
+def number_of(device: str, gpus: Sequence[GpuDevice]) -> int | None:
+    """The number in CUDA's order of a device that is named `cuda:k` or `cuda:UUID`, of which the
+    beginning does, as for CUDA; None where this process sees no such one, or several."""
+    name = device.removeprefix("cuda:")
+    if name.isdigit():
+        return int(name) if int(name) < len(gpus) else None
+    named = [number for number, gpu in enumerate(gpus) if gpu.uuid.startswith(name)]
+    return named[0] if len(named) == 1 else None
 
 
 def _find(name: str, by_board: list[GpuDevice], everything: list[GpuDevice]) -> GpuDevice | None:

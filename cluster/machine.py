@@ -9,10 +9,10 @@ import psutil
 
 from cluster.container import cpu_limit, memory_limit_bytes
 from cluster.errors import InputError
-from cluster.gpus import GpuDevice, read_gpus
-from cluster.topology import Topology
+from cluster.gpus import GpuDevice, number_of, read_gpus
+from cluster.topology import Node, Topology
 
-__all__ = ["CapacityError", "Machine", "check_capacity", "read_machine"]
+__all__ = ["CapacityError", "Machine", "check_capacity", "read_machine", "torch_device"]
 
 
 class CapacityError(InputError, RuntimeError):
@@ -56,8 +56,12 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
                 f"{node.name} asks for {node.threads} threads, this machine has {machine.cores:g} "
                 f"cores; lower `threads` of {node.name}"
             )
-    for device in sorted({node.host_device for node in topology.nodes}):
-        nodes = [node for node in topology.nodes if node.host_device == device]
+    by_device: dict[str, list[Node]] = {}
+    for node in topology.nodes:  # one board may be named by its number and by its UUID
+        number = number_of(node.host_device, machine.gpus)
+        device = node.host_device if number is None else f"cuda:{number}"
+        by_device.setdefault(device, []).append(node)
+    for device, nodes in sorted(by_device.items()):
         compute = sum(node.compute * node.host_share for node in nodes)
         memory = sum(int(node.memory) for node in nodes)
         if device == "cpu":
@@ -78,9 +82,30 @@ def check_capacity(topology: Topology, machine: Machine) -> None:
             )
 
 
+def torch_device(device: str) -> str:
+    """What torch calls a node's device in this process: `cpu`, or `cuda:k` for a UUID too.
+
+    Raises `CapacityError` where no device has that UUID, or CUDA_VISIBLE_DEVICES hides it.
+    """
+    if device == "cpu" or device.removeprefix("cuda:").isdigit():
+        return device
+    import pynvml
+
+    number = number_of(device, read_gpus(pynvml, os.environ))
+    if number is None:
+        raise CapacityError(f"no one device that this process sees is {device}; `testbed devices`")
+    return f"cuda:{number}"
+
+
 def _gpu(machine: Machine, device: str, asking: str) -> GpuDevice:
-    index = int(device.split(":")[1])
-    if index >= len(machine.gpus):
+    index = number_of(device, machine.gpus)
+    if index is None and not device.removeprefix("cuda:").isdigit():
+        there = ", ".join(f"cuda:{gpu.uuid}" for gpu in machine.gpus if gpu.uuid) or "none"
+        raise CapacityError(
+            f"nodes {asking} ask for {device}, and no one device here has that UUID (as far as "
+            f"CUDA_VISIBLE_DEVICES shows them); there are: {there}"
+        )
+    if index is None:
         raise CapacityError(
             f"nodes {asking} ask for {device}, but this machine has {len(machine.gpus)} CUDA "
             "devices (as far as CUDA_VISIBLE_DEVICES shows them); set device: cpu"

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.gpus import read_gpus
+from cluster.machine import torch_device
 from cluster.provenance import collect_provenance
 from cluster.topology import Node
 from models.zoo.cards import ModelCard
@@ -162,14 +163,15 @@ class ProfileBench:
         """What this host takes for a batch of a network with published times."""
         from profiling.reference import host_latency_s
 
-        return host_latency_s(row, self._node.host_device, self._node.threads)
+        device = torch_device(self._node.host_device)
+        return host_latency_s(row, device, self._node.threads)
 
     def _load(self, model: str) -> ModelRuntime:
         from models.runtime.model_runtime import ModelRuntime
 
         runtime = ModelRuntime.load(
             self._cards[model],
-            self._node.host_device,
+            torch_device(self._node.host_device),
             threads=self._node.threads,
             max_batch=self._max_batch,
         )
@@ -257,12 +259,13 @@ def hardware_of(node: Node) -> tuple[Hardware, dict[str, str]]:
 
 
 def gpu_of(device: str) -> tuple[Any, Any]:
-    """NVML and its handle of a GPU, `cuda:k`; None of both for a CPU."""
+    """NVML and its handle of a GPU, `cuda:k` or `cuda:UUID`; None of both for a CPU."""
     if device == "cpu":
         return None, None
     import pynvml
 
-    uuid = read_gpus(pynvml, os.environ)[int(device.split(":")[1])].uuid
+    number = int(torch_device(device).removeprefix("cuda:"))
+    uuid = read_gpus(pynvml, os.environ)[number].uuid
     pynvml.nvmlInit()
     return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)
 

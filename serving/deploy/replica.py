@@ -17,6 +17,7 @@ from pathlib import Path
 import ray
 from ray import serve
 
+from cluster.machine import torch_device
 from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
 from serving.deploy.assignment_record import DoorPorts
@@ -134,7 +135,7 @@ class NodeReplica(ServerControl):
         def load(model: str) -> ModelRuntime:
             runtime = ModelRuntime.load(
                 find_model(model),
-                node.host_device,
+                torch_device(node.host_device),
                 threads=node.threads,
                 max_batch=node.max_batch,
                 memory_bytes=int(node.memory),

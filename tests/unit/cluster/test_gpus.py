@@ -1,80 +1,18 @@
 """CUDA devices by NVML: one that cannot be read stops only who asks for it."""
 
-# The fake has the names of the module that it stands for.
-# ruff: noqa: N802
-
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
+import sys
 
 import pytest
 
-from cluster.gpus import read_gpus
-from cluster.machine import CapacityError, Machine, check_capacity
+from cluster.gpus import number_of, read_gpus
+from cluster.machine import CapacityError, Machine, check_capacity, torch_device
 from cluster.specs import SPECS
 from cluster.topology import Topology
+from support.nvml_fake import FakeBoard, FakeNvml
 
-
-class NVMLError(Exception):
-    """As pynvml's."""
-
-
-class Board:
-    def __init__(
-        self, uuid: str, free: int | None, mig: Sequence[int] = (), *, there: bool = True
-    ) -> None:
-        self.uuid, self.free, self.mig, self.there = uuid, free, mig, there
-
-
-class FakeNvml:
-    """The part of pynvml that is used; memory None answers NOT_SUPPORTED."""
-
-    NVMLError = NVMLError
-    NVML_DEVICE_MIG_ENABLE = 1
-
-    def __init__(self, *boards: Board, driver: bool = True) -> None:
-        self.boards, self.driver, self.open = boards, driver, 0
-
-    def nvmlInit(self) -> None:
-        if not self.driver:
-            raise NVMLError("Driver Not Loaded")
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:
-        self.open -= 1
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.boards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Board:
-        if not self.boards[index].there:
-            raise NVMLError("GPU is lost")
-        return self.boards[index]
-
-    def nvmlDeviceGetUUID(self, board: Board) -> bytes:
-        return board.uuid.encode()
-
-    def nvmlDeviceGetMemoryInfo(self, board: Board) -> SimpleNamespace:
-        if board.free is None:
-            raise NVMLError("Not Supported")
-        return SimpleNamespace(total=2 * board.free, free=board.free)
-
-    def nvmlDeviceGetMigMode(self, board: Board) -> tuple[int, int]:
-        if not board.mig:
-            raise NVMLError("Not Supported")
-        return 1, 1
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, board: Board) -> int:
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, board: Board, index: int) -> Board:
-        if index >= len(board.mig):
-            raise NVMLError("Not Found")
-        return Board(f"MIG-{board.uuid}-{index}", board.mig[index])
-
-
-A, B, C = Board("GPU-aaa", 100), Board("GPU-bbb", 200), Board("GPU-abc", 300)
+A, B, C = FakeBoard("GPU-aaa", 100), FakeBoard("GPU-bbb", 200), FakeBoard("GPU-abc", 300)
 
 
 def seen(nvml: FakeNvml, visible: str | None = None) -> list[tuple[str, int]]:
@@ -110,14 +48,16 @@ def test_devices_are_numbered_as_cuda_numbers_them(visible: str, uuids: list[str
 
 
 def test_a_split_board_is_its_instances() -> None:
-    split = FakeNvml(Board("s", 900, mig=(10, 20)), A)
+    split = FakeNvml(FakeBoard("s", 900, mig=(10, 20)), A)
     assert seen(split) == [("MIG-s-0", 10), ("MIG-s-1", 20), ("GPU-aaa", 100)]
     assert seen(split, "MIG-s-1") == [("MIG-s-1", 20)]
     assert seen(split, "0") == [("MIG-s-0", 10)]
 
 
 def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> None:
-    nvml = FakeNvml(Board("GPU-x", None), Board("GPU-bbb", 200_000), Board("GPU-y", 1, there=False))
+    nvml = FakeNvml(
+        FakeBoard("GPU-x", None), FakeBoard("GPU-bbb", 200_000), FakeBoard("GPU-y", 1, there=False)
+    )
     machine = Machine(2, 2**34, read_gpus(nvml, {}))
     topology = Topology.load(SPECS / "demo.yaml")
     check_capacity(topology, machine)
@@ -135,3 +75,49 @@ def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> No
         check_capacity(on("cuda:2"), machine)
     with pytest.raises(CapacityError, match="this machine has 3 CUDA devices"):
         check_capacity(on("cuda:3"), machine)
+
+
+SPLIT = FakeNvml(FakeBoard("GPU-aaa", 200_000), FakeBoard("GPU-abc", 300_000))
+
+
+@pytest.mark.parametrize(
+    ("device", "number"),
+    [
+        ("cuda:1", 1), ("cuda:2", None), ("cuda:GPU-abc", 1), ("cuda:GPU-aa", 0),
+        ("cuda:GPU-a", None), ("cuda:GPU-x", None), ("cpu", None),
+    ],
+)  # fmt: skip
+def test_a_device_is_found_by_its_number_or_by_the_beginning_of_its_uuid(
+    device: str, number: int | None
+) -> None:
+    assert number_of(device, read_gpus(SPLIT, {})) == number
+
+
+def test_nodes_on_one_board_share_its_memory_however_they_name_it() -> None:
+    machine = Machine(2, 2**34, read_gpus(SPLIT, {}))
+
+    def sharing(first: str, second: str, memory: int) -> Topology:
+        data = Topology.load(SPECS / "demo.yaml").model_dump(mode="json")
+        for node, device in zip(data["nodes"][3:], (first, second), strict=True):
+            node.update(device=device, memory=memory)
+        return Topology.parse(data)
+
+    check_capacity(sharing("cuda:1", "cuda:GPU-abc", 150_000), machine)
+    with pytest.raises(CapacityError) as caught:
+        check_capacity(sharing("cuda:1", "cuda:GPU-abc", 160_000), machine)
+    assert "on cuda:1 add up to" in str(caught.value)
+    assert "lower `memory` of edge-0, cloud" in str(caught.value)
+    check_capacity(sharing("cuda:GPU-aaa", "cuda:GPU-abc", 160_000), machine)
+    with pytest.raises(CapacityError, match="there are: cuda:GPU-aaa, cuda:GPU-abc"):
+        check_capacity(sharing("cuda:GPU-x", "cpu", 160_000), machine)
+
+
+def test_torch_is_told_the_number_of_a_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", SPLIT)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert torch_device("cuda:GPU-abc") == "cuda:0"
+    assert torch_device("cuda:GPU-aaa") == "cuda:1"
+    assert [torch_device(each) for each in ("cpu", "cuda:7")] == ["cpu", "cuda:7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(CapacityError, match="no one device that this process sees is cuda:GPU-abc"):
+        torch_device("cuda:GPU-abc")
