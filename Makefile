@@ -94,9 +94,8 @@ format: setup ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-gpu-check: setup ## the tests that only a CUDA device can answer
-	@$(PY) -c 'import sys; from cluster.machine import read_machine as read; sys.exit(0 if read().gpus else "no CUDA device here: nothing was checked")'
-	$(PY) -m pytest $(FAST) $(CLUSTER) -m gpu
+gpu-check: setup ## what only a GPU can answer, in eight minutes at most; writes out/gpu-check.json (DEVICE=cuda:0)
+	$(PY) benchmarks/gpu_check.py --device $(or $(DEVICE),cuda:0) --out out/gpu-check.json
 
 bench-planner: setup ## measure the planner, P10 with TRACE=arrivals.csv too; writes out/bench/planner.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_planner.py --out out/bench/planner.json $(if $(TRACE),--trace "$(TRACE)")
