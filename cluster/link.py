@@ -75,10 +75,24 @@ class Link(FrozenModel):
         default=None, gt=0, description="bytes per second, e.g. 2.5MB"
     )
     budget_share: float = Field(default=0.7, gt=0, le=1, description="kappa / bandwidth")
-    rtt_s: float = Field(default=0.0, ge=0, le=60)
+    rtt_s: float = Field(default=0.0, ge=0, le=60, description="the least that a round trip takes")
+    jitter_s: float | None = Field(
+        default=None, ge=0, le=60, description="the most that one takes beyond it, at random"
+    )
     trace: Annotated[LinkTraceFile, BeforeValidator(_file_alone)] | None = Field(
         default=None, description="recorded capacity over time: a file, or a mapping with `file`"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loses_nothing(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "loss" in given:
+            raise ValueError(
+                "`loss` cannot be had: nodes speak TCP over links that lose nothing, and what TCP "
+                "makes of losses depends on the kernel; state that, as a lower `bandwidth` or a "
+                "`trace`, and `jitter_s`"
+            )
+        return given
 
     @model_validator(mode="after")
     def _carries(self) -> Self:
@@ -90,6 +104,11 @@ class Link(FrozenModel):
     def name(self) -> str:
         """How it is named where a text must do."""
         return link_name(self.source, self.target)
+
+    @property
+    def slowest_rtt_s(self) -> float:
+        """The longest that a round trip takes: what may be promised (F13)."""
+        return self.rtt_s + (self.jitter_s or 0.0)
 
     @cached_property
     def recorded(self) -> LinkTrace | None:

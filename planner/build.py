@@ -116,8 +116,8 @@ def build_problem(
         edge_uplink_e=np.array([topology.uplink(n.name).budget_bytes_per_s for n in edges]),
         cloud_compute=cloud.compute,
         deadline_t=np.array([deadline_s.get(task, np.inf) for task in tasks]),
-        rtt_a=np.array([link.rtt_s for links in reach for link in links]),
-        edge_rtt_e=np.array([topology.uplink(node.name).rtt_s for node in edges]),
+        rtt_a=np.array([link.slowest_rtt_s for links in reach for link in links]),
+        edge_rtt_e=np.array([topology.uplink(node.name).slowest_rtt_s for node in edges]),
         edge_max_batch_e=np.array([float(node.max_batch) for node in edges]),
         bandwidth_a=np.array([link.bytes_per_s for links in reach for link in links]),
         # A node refuses what would wait for its link longer than a window.

@@ -53,7 +53,7 @@ def latency_bounds_s(topology: Topology, client: str, query_bytes: float) -> dic
         bound_s = links_s + window_bound_s(topology.node(name).window_s)
         bounds_s[name] = max(bound_s, bounds_s.get(name, 0.0))
         for link in topology.uplinks(name):
-            hop_s = float(link_s(query_bytes, link.bytes_per_s, link.rtt_s))
+            hop_s = float(link_s(query_bytes, link.bytes_per_s, link.slowest_rtt_s))
             climb(link.target, links_s + hop_s)
 
     climb(client, 0.0)

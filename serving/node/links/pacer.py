@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,13 +11,35 @@ from serving.errors import RefusalReason, RefusedError
 from serving.node.device.admission_margin import AdmissionMargin
 from serving.node.links.link_capacity import LinkCapacity, SteadyCapacity, TracedCapacity
 
-__all__ = ["LinkPacer", "pacer_of"]
+__all__ = ["Jitter", "LinkPacer", "pacer_of"]
 
 RETREAT, ADVANCE = 0.9, 0.001
 """of the backlog that is taken, at each answer that was late, and at each that was not: it settles
 where one answer in a hundred is late"""
 LEAST_BACKLOG = 0.1
 """the part of `max_backlog_s` that is always taken"""
+
+
+class Jitter:
+    """What a message takes beyond half a round trip, each way: up to half of `most_s`, uniformly
+    at random by `seed`. On the way up no message overtakes another, as on a TCP connection."""
+
+    def __init__(self, most_s: float, seed: str = "") -> None:
+        self.most_s = most_s
+        self._draw = random.Random(seed)
+        self._there_s = 0.0
+
+    def up_s(self, left_s: float) -> float:
+        """Of the next message, which has left at `left_s`."""
+        if self.most_s <= 0:
+            return 0.0
+        extra_s = max(self._draw.uniform(0.0, self.most_s / 2), self._there_s - left_s)
+        self._there_s = left_s + extra_s
+        return extra_s
+
+    def down_s(self) -> float:
+        """Of an answer."""
+        return self._draw.uniform(0.0, self.most_s / 2) if self.most_s > 0 else 0.0
 
 
 @dataclass
@@ -35,6 +58,7 @@ class LinkPacer:
     capacity: LinkCapacity
     rtt_s: float
     max_backlog_s: float
+    jitter: Jitter = field(default_factory=lambda: Jitter(0.0))
     sent_bytes: int = 0
     busy_s: float = 0.0
     """for which a message that was sent was next, or on its way"""
@@ -136,4 +160,5 @@ def pacer_of(link: Link, node: Node, began_s: float = 0.0) -> LinkPacer:
     capacity: LinkCapacity = SteadyCapacity(link.bytes_per_s)
     if link.recorded is not None and link.trace is not None:
         capacity = TracedCapacity(link.recorded, began_s, link.trace.shift_s)
-    return LinkPacer(capacity, link.rtt_s, max_backlog_s=node.window_s)
+    jitter = Jitter(link.jitter_s or 0.0, link.name)
+    return LinkPacer(capacity, link.rtt_s, max_backlog_s=node.window_s, jitter=jitter)

@@ -38,11 +38,13 @@ class ProbeTimes(NamedTuple):
 class _Turn:
     """A message's turn on the link: when it begins to leave, and when it has left."""
 
-    __slots__ = ("begins_s", "left_s", "moved", "sleep")
+    __slots__ = ("begins_s", "left_s", "moved", "on_the_way_s", "sleep")
 
-    def __init__(self, begins_s: float, left_s: float) -> None:
+    def __init__(self, begins_s: float, left_s: float, on_the_way_s: float) -> None:
         self.begins_s = begins_s
         self.left_s = left_s
+        self.on_the_way_s = on_the_way_s
+        """from then until it is at the far side"""
         self.moved = False
         """whether that changed while it was waited for"""
         self.sleep: asyncio.Future[None] | None = None
@@ -155,8 +157,8 @@ class Uplink:
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
         begins_s = self._pacer.begins_s(called_s)
-        turn = _Turn(begins_s, self._pacer.reserve(called_s, size, deadline_s))
-        up_s = 0.0
+        turn = self._turn(begins_s, self._pacer.reserve(called_s, size, deadline_s))
+        up_s = down_s = 0.0
         self._in_flight += 1
         self._in_flight_bytes += size
         sent = False
@@ -164,7 +166,7 @@ class Uplink:
         def note_sent() -> None:
             nonlocal sent
             sent = True
-            self._pacer.note_sent(size, called_s, self._clock() - self._pacer.rtt_s / 2)
+            self._pacer.note_sent(size, called_s, self._clock() - turn.on_the_way_s)
             self._on_sent(up_s, size)
 
         try:
@@ -172,15 +174,16 @@ class Uplink:
             span = active_span()
             if span is not None:
                 span.add("bandwidth", called_s, turn.left_s)
-            up_s = turn.left_s - called_s + self._pacer.rtt_s / 2
+            up_s = turn.left_s - called_s + turn.on_the_way_s
             if deadline_s is None:
                 outcomes = await self._transport.exchange(asks, image, None, note_sent)
             else:
-                latest_s = deadline_s - self._pacer.rtt_s / 2
+                latest_s = deadline_s - (self._pacer.rtt_s + self._pacer.jitter.most_s) / 2
                 async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
                     outcomes = await self._transport.exchange(asks, image, latest_s, note_sent)
-            if self._pacer.rtt_s:
-                await self._sleep(self._pacer.rtt_s / 2)
+            down_s = self._pacer.rtt_s / 2 + self._pacer.jitter.down_s()
+            if down_s:
+                await self._sleep(down_s)
         except TimeoutError:
             raise RefusedError(RefusalReason.DEADLINE, "the deadline passed on the link") from None
         finally:
@@ -189,7 +192,7 @@ class Uplink:
                 self._pacer.give_back(self._clock(), took_s, turn.left_s)
             self._in_flight -= 1
             self._in_flight_bytes -= size
-        link_s = up_s + self._pacer.rtt_s / 2
+        link_s = up_s + down_s
         for ask, outcome in zip(asks, outcomes, strict=True):
             if isinstance(outcome, RefusedError):
                 self._backoff.note(ask.target.node, outcome, self._clock())
@@ -208,12 +211,12 @@ class Uplink:
             raise refusal
         called_s = self._clock()
         begins_s = self._pacer.begins_s(called_s)
-        turn = _Turn(begins_s, self._pacer.reserve(called_s, size_bytes))
+        turn = self._turn(begins_s, self._pacer.reserve(called_s, size_bytes))
         sent_bytes = 0
 
         def note_sent() -> None:
             nonlocal sent_bytes
-            self._pacer.note_sent(size_bytes, called_s, self._clock() - self._pacer.rtt_s / 2)
+            self._pacer.note_sent(size_bytes, called_s, self._clock() - turn.on_the_way_s)
             sent_bytes = self._pacer.sent_bytes
 
         try:
@@ -222,7 +225,7 @@ class Uplink:
         finally:
             if not sent_bytes:
                 self._pacer.give_back(self._clock(), turn.left_s - turn.begins_s, turn.left_s)
-        await self._sleep(self._pacer.rtt_s / 2)
+        await self._sleep(self._pacer.rtt_s / 2 + self._pacer.jitter.down_s())
         return ProbeTimes(arrived_s, self._clock() - called_s, sent_bytes)
 
     def change(self, condition: LinkCondition) -> None:
@@ -257,6 +260,10 @@ class Uplink:
             if turn.sleep is not None:
                 _wake(turn.sleep)
 
+    def _turn(self, begins_s: float, left_s: float) -> _Turn:
+        on_the_way_s = self._pacer.rtt_s / 2 + self._pacer.jitter.up_s(left_s)
+        return _Turn(begins_s, left_s, on_the_way_s)
+
     async def _leave(self, turn: _Turn, deadline_s: float | None) -> None:
         """Wait until a message of that turn is at the far side. Raises `TimeoutError` at its
         deadline, if the link was slowed so much meanwhile."""
@@ -265,7 +272,7 @@ class Uplink:
         try:
             while True:
                 turn.moved = False
-                there_s = turn.left_s + self._pacer.rtt_s / 2
+                there_s = turn.left_s + turn.on_the_way_s
                 until_s = there_s if deadline_s is None else min(there_s, deadline_s)
                 turn.sleep = loop.create_future()
                 timer = loop.call_later(max(0.0, until_s - self._clock()), _wake, turn.sleep)

@@ -151,3 +151,12 @@ def test_a_cuda_node_needs_that_device_and_its_memory() -> None:
     check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**34)))
     with pytest.raises(CapacityError, match="cuda:1 add up"):
         check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**20)))
+
+
+def test_jitter_counts_in_what_is_promised_and_is_left_out_where_there_is_none() -> None:
+    data = demo()
+    data["links"][0]["jitter_s"] = 0.05
+    topology = Topology.parse(data)
+    assert topology.links[0].slowest_rtt_s == pytest.approx(0.054)
+    assert topology.links[1].slowest_rtt_s == topology.links[1].rtt_s
+    assert topology.as_text(".yaml").count("jitter_s") == 1

@@ -14,7 +14,7 @@ from serving.node.device.served import Image
 from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
-from serving.node.links.pacer import LinkPacer
+from serving.node.links.pacer import Jitter, LinkPacer
 from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
 from serving.routing.routes import Ask, Target
 from serving.simulation.virtual_time import run_in_virtual_time
@@ -253,3 +253,44 @@ def test_a_link_may_be_set_to_a_bandwidth_and_a_round_trip_of_its_own() -> None:
         return [*times_s, clock()]
 
     assert run_in_virtual_time(scenario()) == pytest.approx([0.75, 1.5, 2.75 + 0.875 / 2])
+
+
+def jittery(most_s: float) -> Uplink:
+    """A hundred queries a second, whose round trip takes a second and up to `most_s` more."""
+    pacer = LinkPacer(SteadyCapacity(100.0 * SIZE), 1.0, 2.0, jitter=Jitter(most_s, "a to b"))
+    return Uplink(pacer, FakeTransport(), clock=lambda: asyncio.get_running_loop().time())
+
+
+async def round_trips(uplink: Uplink, queries: int) -> tuple[list[float], list[float]]:
+    """What each of them took, sent all at once, and what it says of the link."""
+    clock = asyncio.get_running_loop().time
+
+    async def ask() -> tuple[float, float]:
+        (outcome,) = await uplink.call(ASKS, IMAGE)
+        assert isinstance(outcome, AskReply)
+        return clock(), outcome.link_s
+
+    took = await asyncio.gather(*(ask() for _ in range(queries)))
+    return [spent_s for spent_s, _ in took], [link_s for _, link_s in took]
+
+
+def test_a_round_trip_takes_up_to_its_jitter_more_at_random_but_each_time_alike() -> None:
+    spent_s, told_s = run_in_virtual_time(round_trips(jittery(0.4), 100))
+    extra_s = np.array(spent_s) - 1.0 - 0.01 * np.arange(1, 101)
+    assert (extra_s >= -1e-9).all()
+    assert extra_s.max() <= 0.4 + 1e-9
+    assert 0.1 < extra_s.mean() < 0.4
+    assert extra_s.std() > 0.05
+    assert told_s == pytest.approx(spent_s)
+    again, _ = run_in_virtual_time(round_trips(jittery(0.4), 100))
+    assert again == spent_s
+    without, _ = run_in_virtual_time(round_trips(jittery(0.0), 100))
+    assert without == pytest.approx(1.0 + 0.01 * np.arange(1, 101))
+
+
+def test_no_query_overtakes_another_on_its_way_up() -> None:
+    jitter = Jitter(2.0, "a to b")
+    left_s = 0.01 * np.arange(200)
+    there_s = np.array([left + jitter.up_s(left) for left in left_s.tolist()])
+    assert (np.diff(there_s) >= -1e-12).all()
+    assert (there_s - left_s).max() <= 1.0
