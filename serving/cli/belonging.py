@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster.demand import Phase
 from cluster.errors import InputError
+from cluster.measured_links import LinkFigures, MeasuredLinks
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.topology import Topology
 from planner.plan import Plan
@@ -17,6 +18,7 @@ from serving.cli.console import VerbOutput
 from serving.cli.inputs import (
     load_setting,
     naming_demand,
+    naming_file,
     naming_plan,
     pick_phase,
     planned_phase,
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
 
 __all__ = [
-    "current_plan", "judged_plan", "phase_of_plan", "plan_in_force", "planned_problem",
-    "refuse_not_in_force", "refuse_other_plan", "refuse_other_problem", "runs_of_plan",
+    "current_plan", "judged_plan", "measured_links", "phase_of_plan", "plan_in_force",
+    "planned_problem", "refuse_not_in_force", "refuse_other_plan", "refuse_other_problem", "runs_of_plan",
     "serving_setting",
 ]  # fmt: skip
 
@@ -106,6 +108,16 @@ def refuse_other_problem(
         f"{demand}: {file} was not made for it ({why}); `testbed plan --demand {demand}` makes a "
         "plan, or leave --demand out"
     )
+
+
+def measured_links(work: RunWork, links: str, hierarchy: Topology) -> dict[str, LinkFigures]:
+    """What was measured of the links of `hierarchy`, of the run if `links` is `measured`, or of the
+    file that it names. Raises `InputError` for another topology's, or one that lacks a link."""
+    given = None if links == "measured" else Path(links)
+    path = work.read(FileKind.LINKS, given, "--links")
+    found = MeasuredLinks.load(path)
+    with naming_file(path):
+        return found.found(hierarchy)
 
 
 def current_plan(out: VerbOutput, plan: Plan, file: Path, problem: Problem) -> Recomputed:

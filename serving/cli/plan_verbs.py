@@ -12,8 +12,6 @@ from rich.table import Table
 from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
-from cluster.measured_links import LinkFigures, MeasuredLinks
-from cluster.topology import Topology
 from planner.certificate import Status
 from planner.client_accuracy import Objective
 from planner.evaluate import Evaluation
@@ -27,7 +25,7 @@ from planner.problem import Problem
 from planner.solution import Solution
 from planner.solvers import SolverName
 from profiling.profile import digest_of
-from serving.cli.belonging import current_plan
+from serving.cli.belonging import current_plan, measured_links
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
 from serving.cli.inputs import (
@@ -40,7 +38,6 @@ from serving.cli.inputs import (
     RunName,
     TopologyFile,
     load_setting,
-    naming_file,
     naming_plan,
     only_plan,
     pick_phase,
@@ -171,7 +168,7 @@ def plan(
         hierarchy = work.read_topology(topology)
         setting = load_setting(hierarchy, work.read(FileKind.PROFILES, profiles, "--profiles"))
         if links is not None:
-            measured = _measured_links(work, links, hierarchy)
+            measured = measured_links(work, links, hierarchy)
             setting = setting.with_links(measured)
         demand = work.read_demand(demand)
         setting = setting.with_deadlines(Demand.load(demand).deadlines_s)
@@ -250,15 +247,6 @@ def plan(
             **compared,
         }
     )
-
-
-def _measured_links(work: RunWork, links: str, hierarchy: Topology) -> dict[str, LinkFigures]:
-    """What was measured of the links: of the run, or of a file."""
-    given = None if links == "measured" else Path(links)
-    path = work.read(FileKind.LINKS, given, "--links")
-    found = MeasuredLinks.load(path)
-    with naming_file(path):
-        return found.found(hierarchy)
 
 
 def evaluate(
