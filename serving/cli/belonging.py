@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "current_plan", "judged_plan", "measured_links", "phase_of_plan", "plan_in_force",
-    "planned_problem", "refuse_not_in_force", "refuse_other_plan", "refuse_other_problem", "runs_of_plan",
-    "serving_setting",
+    "planned_problem", "refuse_not_in_force", "refuse_other_plan", "refuse_other_problem",
+    "runs_of_plan", "serving_setting",
 ]  # fmt: skip
 
 

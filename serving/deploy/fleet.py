@@ -228,11 +228,11 @@ class Fleet:
         """Measure the link from `source` up to `target`; see `NodeControl.probe_link`."""
         return run_blocking(self._nodes[source].probe_link(target, limits))
 
-    def begin_traces(self) -> None:
+    def begin_link_traces(self) -> None:
         """Let the recorded capacities of all links begin now: traffic that begins with them meets
         what it meets in simulated time."""
         if any(link.trace is not None for link in self.topology.links):
-            calls = {name: node.begin_traces() for name, node in self._nodes.items()}
+            calls = {name: node.begin_link_traces() for name, node in self._nodes.items()}
             run_blocking(call_each(calls))
 
     def switch_device(self, node: str, lost: bool) -> None:

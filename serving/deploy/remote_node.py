@@ -73,9 +73,9 @@ class RemoteNode:
         )
         return found
 
-    async def begin_traces(self) -> None:
-        """See `NodeControl.begin_traces`."""
-        await self._answer("begin_traces", self._handle.begin_traces.remote)
+    async def begin_link_traces(self) -> None:
+        """See `NodeControl.begin_link_traces`."""
+        await self._answer("begin_link_traces", self._handle.begin_link_traces.remote)
 
     async def switch_device(self, lost: bool) -> None:
         """See `NodeControl.switch_device`."""

@@ -57,7 +57,7 @@ class NodeControl(Protocol):
         comes back over it, `LinkProbe.fault` says why."""
         ...
 
-    async def begin_traces(self) -> None:
+    async def begin_link_traces(self) -> None:
         """Let the recorded capacities of the node's links begin now."""
         ...
 
@@ -115,9 +115,9 @@ class ServerControl:
         """See `NodeControl.probe_link`."""
         return await self._server.probe_link(target, limits)
 
-    async def begin_traces(self) -> None:
-        """See `NodeControl.begin_traces`."""
-        self._server.begin_traces()
+    async def begin_link_traces(self) -> None:
+        """See `NodeControl.begin_link_traces`."""
+        self._server.begin_link_traces()
 
     async def switch_device(self, lost: bool) -> None:
         """See `NodeControl.switch_device`."""

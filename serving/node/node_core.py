@@ -165,7 +165,7 @@ class NodeCore:
         self._log.info("measures the link to %s, with %d bytes at most", target, limits.most_bytes)
         return await probe(self._uplinks[target], limits)
 
-    def begin_traces(self) -> None:
+    def begin_link_traces(self) -> None:
         """Let the recorded capacities of links begin now, where they have some."""
         for uplink in self._uplinks.values():
             uplink.begin_trace()

@@ -60,7 +60,7 @@ def run_traffic(
     `beside`, if given, runs on the same loop while traffic flows (the live controller) and is
     cancelled when it ends. A share `trace_share` of the requests asks for its way to be traced.
     """
-    fleet.begin_traces()
+    fleet.begin_link_traces()
     before, host_before = fleet.snapshots(), read_host_times()
     driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside, trace_share))
     host = host_use(host_before, read_host_times())

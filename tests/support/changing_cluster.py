@@ -95,8 +95,8 @@ class Running:
     async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
         return await self._now("probe_link").probe_link(target, limits)
 
-    async def begin_traces(self) -> None:
-        await self._now("begin_traces").begin_traces()
+    async def begin_link_traces(self) -> None:
+        await self._now("begin_link_traces").begin_link_traces()
 
     async def switch_device(self, lost: bool) -> None:
         await self._now("switch_device").switch_device(lost)

@@ -209,7 +209,7 @@ class Recorded:
     async def probe_link(self, target: str, limits: ProbeLimits) -> LinkProbe:
         raise AssertionError("a rollout leaves links alone")
 
-    async def begin_traces(self) -> None:
+    async def begin_link_traces(self) -> None:
         raise AssertionError("a rollout leaves links alone")
 
     async def switch_device(self, lost: bool) -> None:
