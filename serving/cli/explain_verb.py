@@ -179,10 +179,17 @@ def _tell_ways(
             costs or "nothing", f"{way.worth:.3f}", _short_words(way),
         )  # fmt: skip
     out.table(table)
+    best = max((way.worth for way in ways if not way.closed), default=0.0)
     shut = [way for way in ways if way.closed]
-    for way in shut:
+    wanted = [way for way in shut if way.accuracy > best]
+    for way in wanted:
         name = f"{way.model} on {way.node}" + (f" by {way.via}" if way.via else "")
-        out.say(f"  not {name}: {way.closed}")
+        out.say(f"  not {name} (right {way.accuracy:.3f}): {way.closed}")
+    if len(shut) > len(wanted):
+        out.say(
+            f"  {len(shut) - len(wanted)} more ways are closed, and none of them could be worth "
+            f"{best:.3f}; --json has them"
+        )
 
 
 def _short_words(way: OtherWay) -> str:
