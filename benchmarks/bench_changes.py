@@ -21,7 +21,7 @@ import numpy as np
 
 from cluster.demand import Phase
 from cluster.provenance import collect_provenance
-from cluster.providers import local
+from cluster.providers import lifecycle, ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
@@ -51,9 +51,9 @@ def running_fleet(topology: Topology) -> Iterator[tuple[Fleet, Setting]]:
     """The nodes of `topology` on a Ray cluster of their own, and what the models cost there."""
     with tempfile.TemporaryDirectory() as state_dir:
         os.environ["TESTBED_STATE_DIR"] = state_dir
-        state = local.up(topology)
+        state = lifecycle.up(topology)
         try:
-            local.connect()
+            ray_driver.connect()
             from serving.deploy.fleet import Fleet  # which imports Ray, as the next does
             from serving.deploy.profile_nodes import profile_cluster
 
@@ -64,8 +64,8 @@ def running_fleet(topology: Topology) -> Iterator[tuple[Fleet, Setting]]:
                 setting,
             )
         finally:
-            local.disconnect()
-            local.down()
+            ray_driver.disconnect()
+            lifecycle.down()
 
 
 def plan(topology: Topology, version: int, at: str, edge_model: str) -> Plan:

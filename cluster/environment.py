@@ -7,7 +7,7 @@ another purpose then stops `deploy`, or a `PYTHONPATH` puts another package befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["MARK", "driver_environment", "node_environment"]
 
@@ -38,16 +38,19 @@ def node_environment(
     return {**passed, **settings, "PYTHONPATH": root}
 
 
-def driver_environment(shell: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that connects to a cluster on this machine.
+def driver_environment(
+    shell: Mapping[str, str], settings: Mapping[str, str], hosts: Sequence[str] = ()
+) -> dict[str, str]:
+    """The environment of a process that connects to a cluster.
 
-    All that `shell` has, but of Ray's variables only `settings`, and with loopback exempt from
-    whatever proxies it names, which gRPC would otherwise ask for the way to 127.0.0.1.
+    All that `shell` has, but of Ray's variables only `settings`, and with loopback and the
+    cluster's `hosts` exempt from whatever proxies it names, which gRPC would otherwise ask for the
+    way to 127.0.0.1.
     """
     found = {name: value for name, value in shell.items() if not name.startswith("RAY_")}
     found.update(settings)
     if any(found.get(name) or found.get(name.upper()) for name in PROXIES):
         for name in ("no_proxy", "NO_PROXY"):
-            hosts = [host for host in found.get(name, "").split(",") if host.strip()]
-            found[name] = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
+            exempt = [host for host in found.get(name, "").split(",") if host.strip()]
+            found[name] = ",".join(dict.fromkeys([*exempt, *LOOPBACK, *hosts]))
     return found

@@ -19,6 +19,7 @@ from cluster.devices import Device, EmulatedDevice
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import UnknownNameError
 from cluster.link import Link, Name, link_name
+from cluster.provider_choice import ProviderChoice
 
 __all__ = ["Batching", "Link", "Node", "Tier", "Topology", "link_name"]
 
@@ -80,6 +81,8 @@ class Topology(Document):
     name: Name
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
+    provider: ProviderChoice | None = None
+    """what brings the cluster up; None for whatever `testbed up` takes unless it is told"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,12 +12,14 @@ from pydantic import Field
 from cluster.document import Document, DocumentError
 from cluster.environment import MARK
 from cluster.private_folder import make_private
+from cluster.providers.records import LocalRecord, ProviderRecord
 from cluster.topology import Topology
+from cluster.wiring import Wiring
 from cluster.writable import try_writing
 
 __all__ = [
     "ClusterError", "ClusterState", "control_folder", "find_cluster", "forget_cluster",
-    "log_folder", "prepare_state_folder", "state_path",
+    "log_folder", "prepare_state_folder", "ray_token_path", "state_path",
 ]  # fmt: skip
 
 
@@ -30,13 +32,33 @@ class ClusterState(Document):
 
     topology: Topology
     address: str
-    head_pid: int
+    head_pid: int | None = None
+    """None until Ray's head was started: what there is so far is still to be made, or was left"""
     temp_dir: str
     started_at: str
     link_token: str
     """what nodes show each other; Ray has a token of its own"""
     mark: str = Field(min_length=1)
     """in the environment of the cluster's processes, and of no others"""
+    provider: ProviderRecord = LocalRecord()
+    """what brought it up, and what only that one must know to take it down"""
+
+    @property
+    def wiring(self) -> Wiring:
+        """How its nodes reach each other."""
+        return self.provider.wiring
+
+    @property
+    def fate(self) -> str:
+        """Why it is not alive, in words, if it is not."""
+        if self.head_pid is None:
+            return "it did not come up to its end"
+        return f"pid {self.head_pid} has ended"
+
+    @property
+    def driver_host(self) -> str:
+        """The address at which a driver on this host is a part of the cluster."""
+        return self.address.rpartition(":")[0]
 
     def record(self) -> None:
         """Write the file where `find_cluster` looks for it, for this user's eyes only."""
@@ -48,6 +70,8 @@ class ClusterState(Document):
 
         It is known by its mark: when a process began is told by the wall clock, which may be set.
         """
+        if self.head_pid is None:
+            return False
         try:
             return psutil.Process(self.head_pid).environ().get(MARK) == self.mark
         except psutil.Error:  # it has ended, or is another user's
@@ -78,6 +102,11 @@ def prepare_state_folder() -> Path:
             f"TESTBED_STATE_DIR name one that can"
         ) from None
     return folder
+
+
+def ray_token_path() -> Path:
+    """The file with the token that Ray's servers of this cluster ask for."""
+    return state_path().with_name("ray-token")
 
 
 def log_folder() -> Path:

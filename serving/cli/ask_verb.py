@@ -18,7 +18,7 @@ from rich.text import Text
 
 from cluster.deadline_classes import base_task
 from cluster.errors import InputError, UnknownNameError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from models.tasks import find_task
 from models.tasks.task import Kind
 from serving.cli.console import VerbOutput
@@ -66,7 +66,7 @@ def ask(
     for name in task:
         find_task(base_task(name))  # raises what is near, if there is none
     body, labels = _read(picture)
-    fleet = running_fleet(local.connect())
+    fleet = running_fleet(ray_driver.connect())
     urls = fleet.urls()
     node = client or next(iter(urls))
     if node not in urls:
@@ -96,7 +96,7 @@ def ask(
             out.write(in_the_terminal(drawn))
         out.wrote(path)
     out.result({"client": node, "answers": found})
-    local.disconnect()
+    ray_driver.disconnect()
 
 
 def _read(picture: str) -> tuple[bytes, Mapping[str, NDArray[Any]]]:

@@ -11,8 +11,9 @@ import typer
 from rich.table import Table
 
 from cluster.errors import InputError
-from cluster.machine import check_capacity, read_machine
-from cluster.providers import local
+from cluster.provider_choice import PROVIDERS
+from cluster.providers import lifecycle, ray_driver
+from cluster.providers.provider import provider_of
 from cluster.providers.state import ClusterError, find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology, link_name
@@ -47,11 +48,17 @@ if TYPE_CHECKING:
     from serving.node.snapshot import NodeSnapshot
     from serving.verdicts.judge import PlannedFor
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "exec"]
 
 
 def up(
     topology: Annotated[Path, typer.Argument(help="topology YAML")] = SPECS / "demo.yaml",
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            help=f"what brings it up: {', '.join(PROVIDERS)}; default: the topology's, or local"
+        ),
+    ] = None,
     port: Annotated[
         int | None, number(PORT, help="port of Ray's head; default: a free one")
     ] = None,
@@ -62,9 +69,9 @@ def up(
     wanted = Topology.load(topology)
     with naming_file(topology):
         refuse_unpublished(wanted)
-        check_capacity(wanted, read_machine())
+        lifecycle.check(wanted, provider)
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
-        state = local.up(wanted, port=port, say=out.say)
+        state = lifecycle.up(wanted, provider=provider, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
     out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})
 
@@ -72,9 +79,24 @@ def up(
 def down(as_json: Json = False) -> None:
     """End the cluster and everything that runs in it."""
     out = VerbOutput(as_json)
-    ended = local.down(out.say)
+    ended = lifecycle.down(out.say)
     out.say("the cluster is down" if ended else "no cluster was up")
     out.result({"ended": ended})
+
+
+def exec(
+    node: Annotated[str, typer.Argument(help="a node of the cluster")],
+    command: Annotated[list[str], typer.Argument(help="what is run there, with its arguments")],
+) -> None:
+    """Run a command where a node is: in its network namespace, if it has one.
+
+    Ends with the command's own exit code.
+    """
+    state = find_cluster()
+    if state is None:
+        raise ClusterError("no cluster is up; start one with `testbed up TOPOLOGY`")
+    wanted = state.topology.node(node).name
+    raise typer.Exit(provider_of(state.provider.kind).exec(state, wanted, command))
 
 
 def status(
@@ -110,7 +132,7 @@ def status(
         setting = serving_setting(work, profiles)
         judged, judged_file, load = judged_plan(work, plan, setting, demand, phase)
         wanted = PlannedFor(setting.as_planned(judged), judged, load)
-    local.connect()
+    ray_driver.connect()
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)
@@ -121,6 +143,7 @@ def status(
     endpoints = fleet.endpoints() if fleet else {}
     table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP", "gRPC")
     rows = []
+    places = {place.node: place for place in lifecycle.nodes_of(state)}
     for node in state.topology.nodes:
         seen = snapshots.get(node.name)
         door = endpoints.get(node.name)
@@ -136,6 +159,8 @@ def status(
             "url": door.url if door else "",
             "metrics": f"http://{door.metrics_address}/metrics" if door else "",
             "grpc": door.grpc_address if door else "",
+            "host": places[node.name].host,
+            "ray_node": "running" if places[node.name].running else "gone",
         }
         rows.append(row)
         table.add_row(
@@ -157,12 +182,13 @@ def status(
     told = [verdict.model_dump(mode="json") for verdict in verdicts]
     out.result(
         {
-            "up": True, "topology": state.topology.name, "address": state.address, "nodes": rows,
+            "up": True, "topology": state.topology.name, "address": state.address,
+            "provider": state.provider.kind, "nodes": rows,
             "in_force": told_plan, "links": told_links,
             **({"verdicts": told} if over is not None else {}),
         }
     )  # fmt: skip
-    local.disconnect()
+    ray_driver.disconnect()
     end_strictly(verdicts, strict)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from cluster.demand import Demand
 from cluster.provenance import collect_provenance
-from cluster.providers import local
+from cluster.providers import ray_driver
 from planner.policies import DEFAULT, Options, find_policy, solve
 from serving.cli.belonging import serving_setting
 from serving.cli.console import VerbOutput
@@ -88,7 +88,7 @@ def compare(
     phases, timeline = pick_traffic(out, demand, phase, duration)
     with naming_demand(demand):
         problem = setting.problem(phases[0])
-    state = local.connect()
+    state = ray_driver.connect()
     check_events(demand, state.topology)
     output = work.writes((FileKind.COMPARISON,), output, drops=(FileKind.COMPARED_DEMAND,))
     fleet = running_or_launched(out, state, setting)
@@ -148,7 +148,7 @@ def compare(
             "run": None if done is None else done.name,
         }
     )  # fmt: skip
-    local.disconnect()
+    ray_driver.disconnect()
 
 
 def put_back(out: VerbOutput, fleet: Fleet, former: PlanInForce | None, setting: Setting) -> None:

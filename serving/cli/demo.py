@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cluster.demand import Demand, Phase
-from cluster.providers import local
+from cluster.providers import lifecycle, ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.registry import list_models
@@ -82,9 +82,9 @@ def run_demo(
     if duration_s is not None:
         phases = [phase.model_copy(update={"duration_s": duration_s}) for phase in phases]
     with out.busy("1 up: starting Ray with one resource a node"):
-        state = local.up(topology, say=out.say)
+        state = lifecycle.up(topology, say=out.say)
     try:
-        local.connect()
+        ray_driver.connect()
         setting = (known or _profile(out, folder, topology)).with_deadlines(demand.deadlines_s)
         save_result(setting.profiles.save, folder / "profiles.json")
         solutions = _plan(out, folder, setting, phases[0], seed)
@@ -94,13 +94,14 @@ def run_demo(
                 setting.base_tasks,
                 setting.largest_query_bytes,
                 state.link_token,
+                wiring=state.wiring,
                 profiles=setting.profiles,
             )
         stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
         report = _measure(stand, folder, solutions, phases)
     finally:
-        local.disconnect()
-        local.down()
+        ray_driver.disconnect()
+        lifecycle.down()
     run = keep_run(topology, SPECS / "demo-demand.yaml", folder)
     out.table(comparison_table(report.policies or ()))
     out.table(_claims_table(demo_claims(report, DEFAULT)))

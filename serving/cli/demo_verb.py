@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from serving.cli.console import VerbOutput
@@ -35,7 +35,7 @@ def demo(
     """The whole system, end to end, on this machine: up, profile, plan, deploy, drive, report."""
     check_folder(out_dir, "--out")
     known = None if profiles is None else load_setting(Topology.load(SPECS / "demo.yaml"), profiles)
-    local.prepare_ray()
+    ray_driver.prepare_ray()
     from serving.cli.demo import run_demo
 
     out = VerbOutput(as_json)

@@ -10,7 +10,7 @@ import typer
 
 from cluster.demand import Demand
 from cluster.errors import InputError, UnknownNameError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from planner.policies import find_policy
@@ -123,7 +123,7 @@ def _run_live(
     options: dict[str, object],
 ) -> Path:
     """An experiment on a cluster that is started for it. Raises `ClusterError` if one is up."""
-    local.prepare_ray()
+    ray_driver.prepare_ray()
     from serving.experiment_runs.on_cluster import ClusterRuns
     from serving.experiments import LIVE_EXPERIMENTS
 

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from cluster.errors import InputError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.providers.state import ClusterError, state_path
 from planner.plan import Plan
 from planner.policies import DEFAULT, find_policy
@@ -116,7 +116,7 @@ def live(
     present = Plan.load(file)
     setting = serving_setting(work, profiles)
     traffic = read_traffic(out, work, demand, duration, images, present) if drive else None
-    state_of_cluster = local.connect()
+    state_of_cluster = ray_driver.connect()
     fleet = running_fleet(state_of_cluster)
     now = plan_in_force(fleet)
     kinds = (FileKind.DECISIONS, FileKind.LIVE_PLAN)
@@ -208,7 +208,7 @@ def live(
             **({} if driven is None else {"measured": driven_summary(out, driven)}),
         }
     )  # fmt: skip
-    local.disconnect()
+    ray_driver.disconnect()
     if driven is not None and driven.beside_fault:
         raise ClusterError(f"the live loop broke off beside the traffic: {driven.beside_fault}")
 

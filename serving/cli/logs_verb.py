@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from cluster.errors import UnknownNameError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.providers.state import ClusterState, find_cluster, log_folder
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
@@ -129,7 +129,7 @@ def _ask_elsewhere(out: VerbOutput, state: ClusterState | None) -> Ask:
     ]
     if not missing or state is None or not state.alive:
         return lambda: ()
-    local.connect()
+    ray_driver.connect()
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(state.topology)

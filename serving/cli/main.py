@@ -77,6 +77,8 @@ for verb in (
     *zoo_verbs.VERBS,
 ):
     app.command(name=verb.__name__)(verb)
+# All that follows the node is the command's own, options too.
+app.command(name="exec", context_settings={"ignore_unknown_options": True})(cluster_verbs.exec)
 app.add_typer(problem_verbs.problems, name="problem")
 app.add_typer(zoo_verbs.zoo, name="zoo")
 app.add_typer(trace_verbs.traces, name="trace")

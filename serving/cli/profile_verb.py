@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.errors import InputError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.providers.state import state_path
 from cluster.topology import Topology
 from models.zoo.registry import find_model, list_models
@@ -73,7 +73,7 @@ def profile(
     if output is not None:
         check_output(output)
     cards = tuple(find_model(name) for name in model) if model else models_of(benchmark)
-    state = local.connect()
+    state = ray_driver.connect()
     work.note_topology(state.topology, measured=True)
     output = work.writes((FileKind.PROFILES,), output)
     from serving.deploy.profile_nodes import profile_cluster
@@ -86,7 +86,7 @@ def profile(
         )
     work.save(FileKind.PROFILES, profiles.save)
     done = work.finish()
-    local.disconnect()
+    ray_driver.disconnect()
     spent_s = time.perf_counter() - begun_s
     _tell(out, state.topology, profiles, begun_at)
     out.say(f"{len(cards)} models in {spent_s:.0f} s")
@@ -120,7 +120,7 @@ def _tell(out: VerbOutput, topology: Topology, profiles: Profiles, begun_at: str
 
 def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
     profiles = Profiles.load(file)
-    state = local.connect()
+    state = ray_driver.connect()
     from serving.deploy.profile_nodes import verify_on_cluster
 
     cards = list_models()
@@ -136,7 +136,7 @@ def _verify(out: VerbOutput, file: Path, rule: SamplingRule) -> None:
             drifts = verify_on_cluster(
                 state.topology, cards, profiles, rule=rule, on_progress=advance
             )
-    local.disconnect()
+    ray_driver.disconnect()
     out.table(drift_table(drifts))
     drifted = [drift for drift in drifts if drift.drifted]
     by = f"more than {TOLERATED:.0%} and more than chance"

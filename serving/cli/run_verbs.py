@@ -11,7 +11,7 @@ import typer
 
 from cluster.demand import Phase, RatesQps
 from cluster.errors import InputError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.providers.state import ClusterError, ClusterState, state_path
 from planner.plan import Plan
 from serving.cli.audit_output import tell_audit
@@ -134,7 +134,7 @@ def deploy(
         refuse_broken_budgets(stated, wanted)
     refuse_other_problem(wanted, plan, stated, setting, demand)
     fleet = running_or_launched(
-        out, local.connect(), setting, door, share, spill, log_level, tracing
+        out, ray_driver.connect(), setting, door, share, spill, log_level, tracing
     )
     with out.busy("loading models and routing", changes=True):
         change = fleet.apply(wanted, setting, load, routing=routing)
@@ -162,7 +162,7 @@ def deploy(
             "prometheus": str(scraped),
         }
     )
-    local.disconnect()
+    ray_driver.disconnect()
 
 
 def drive(
@@ -204,7 +204,7 @@ def drive(
     demand = work.read_demand(demand, FileKind.TRAFFIC)
     phases, timeline = pick_traffic(out, demand, None if phase == ALL else phase, duration)
     check_class_names(demand, phases, wanted)
-    state = local.connect()
+    state = ray_driver.connect()
     check_events(demand, state.topology)
     fleet = running_fleet(state)
     _say_other_load(out, wanted, demand, phases[0])
@@ -229,7 +229,7 @@ def drive(
             out, lambda asked, chosen: send(asked, chosen, "trying").measurements, phases,
             seed=seed, share=share, within_s=within, seeds=seeds, tolerance=tolerance,
         )  # fmt: skip
-        local.disconnect()
+        ray_driver.disconnect()
         return
     driven = send(phases, seed)
     keep_driven(work, driven, labelled)
@@ -245,7 +245,7 @@ def drive(
             "run": None if done is None else done.name,
         }
     )  # fmt: skip
-    local.disconnect()
+    ray_driver.disconnect()
     if driven.beside_fault:
         raise ServingError(f"the timeline of {demand} broke off: {driven.beside_fault}")
     if measured.errors:
@@ -363,6 +363,7 @@ def running_or_launched(
             setting.largest_query_bytes,
             state.link_token,
             door,
+            wiring=state.wiring,
             shared_passes=shared_passes,
             spill_over=spill_over,
             log_level=log_level,

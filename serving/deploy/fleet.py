@@ -17,10 +17,11 @@ from typing import TypeVar
 from ray import serve
 
 from cluster.demand import Phase
-from cluster.providers.local import resource_of
+from cluster.providers.ray_driver import resource_of
 from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.providers.time_limit import within
 from cluster.topology import Topology
+from cluster.wiring import Wiring
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
 from profiling.emulation import check_running, emulated_profiles
@@ -28,6 +29,7 @@ from profiling.profile import Profiles
 from serving.blocking import run_blocking
 from serving.deploy.assignment_record import PlanInForce, plan_followed
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
+from serving.deploy.door_place import door_for
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
 from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
@@ -80,6 +82,7 @@ class Fleet:
         token: str,
         door: DoorConfig | None = None,
         *,
+        wiring: Wiring | None = None,
         shared_passes: bool = True,
         spill_over: bool = True,
         log_level: Level = Level.INFO,
@@ -88,12 +91,15 @@ class Fleet:
     ) -> Fleet:
         """Start one Serve application a node and wait until all run. Raises `ClusterError`.
 
-        `token` is what nodes show each other, `door` says where clients' doors listen and to whom.
+        `token` is what nodes show each other, `door` says where clients' doors listen and to whom,
+        `wiring` how the cluster's provider has connected the nodes.
         Nodes that emulate a device take its time from `profiles`; raises `InputError` where
         these have none of a node that does. `tracing` says which queries are traced, if any.
         """
         emulated = emulated_profiles(topology, profiles)
         topology = topology.with_traces_read()
+        wiring = wiring or Wiring()
+        door = door_for(wiring, door or DoorConfig())
         started_s = time.monotonic()
         log = LogConfig(str(log_folder().absolute()), log_level)
         configs = [
@@ -107,6 +113,11 @@ class Fleet:
                 spill_over=spill_over,
                 emulated=emulated.get(node.name, {}),
                 tracing=tracing,
+                link_hosts=wiring.hosts_below(node.name),
+                laid=frozenset(
+                    link.target for link in topology.uplinks(node.name) if wiring.laid(link)
+                ),
+                private=wiring.private,
             )
             for node in topology.nodes
         ]
@@ -117,7 +128,7 @@ class Fleet:
         open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
         targets = [
             serve.RunTarget(
-                make_application(config, door or DoorConfig(), log, resource_of(config.node.name)),
+                make_application(config, door, log, resource_of(config.node.name)),
                 name=application_of(config.node.name),
                 route_prefix=None,
             )

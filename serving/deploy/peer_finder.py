@@ -12,26 +12,24 @@ __all__ = ["PeerFinder"]
 class PeerEndpoint(Protocol):
     """Where a node listens (`serving.deploy.replica.Endpoint`)."""
 
-    @property
-    def host(self) -> str:
-        """Its address."""
-        ...
-
-    @property
-    def peer_port(self) -> int:
-        """The port for nodes below."""
+    def peer_at(self, below: str) -> tuple[str, int]:
+        """(host, port) for the node `below` it."""
         ...
 
 
 class PeerFinder:
-    """Asks nodes where they listen. `open_handle(node)` gives the call that asks one of them.
+    """Asks nodes where they listen for the node `own`. `open_handle(node)` gives the call that asks
+    one of them.
 
     Opening a handle waits for the Serve controller, which may be away, so it happens on a thread:
     the event loop goes on with queries. A handle is kept, since it finds a restarted node itself;
     one that fails is opened anew at the next try.
     """
 
-    def __init__(self, open_handle: Callable[[str], Callable[[], Awaitable[PeerEndpoint]]]) -> None:
+    def __init__(
+        self, own: str, open_handle: Callable[[str], Callable[[], Awaitable[PeerEndpoint]]]
+    ) -> None:
+        self._own = own
         self._open_handle = open_handle
         self._handles: dict[str, Callable[[], Awaitable[PeerEndpoint]]] = {}
 
@@ -46,4 +44,4 @@ class PeerFinder:
         except BaseException:
             self._handles.pop(node, None)
             raise
-        return endpoint.host, endpoint.peer_port
+        return endpoint.peer_at(self._own)

@@ -19,7 +19,7 @@ import ray
 
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
-from cluster.providers.local import resource_of
+from cluster.providers.ray_driver import resource_of
 from cluster.topology import Node, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
@@ -40,6 +40,7 @@ __all__ = ["profile_cluster", "verify_on_cluster"]
 
 BESIDE = 4
 """the largest batch that is timed beside neighbours"""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 BUSY_S = 3600.0
 """a neighbour is ended long before"""
 Progress = Callable[[int, int, str], None]
@@ -316,8 +317,16 @@ def _group_by_hardware(topology: Topology) -> list[_Group]:
 
 
 def _look(node: Node) -> tuple[str, Hardware, dict[str, str]]:
-    """Where `node` is, and what computes there."""
-    return str(ray.get_runtime_context().get_node_id()), *hardware_of(node)
+    """On which machine `node` is, and what computes there."""
+    return _machine(), *hardware_of(node)
+
+
+def _machine() -> str:
+    """What tells the machines of a cluster apart: several Ray nodes may be on one."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:  # no Linux
+        return str(ray.get_runtime_context().get_node_id())
 
 
 def _on_node(remote: Any, node: Node) -> Any:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -58,7 +58,10 @@ class Endpoint:
     """Where a node listens: for the tier below, and (clients) at its doors."""
 
     host: str
-    peer_port: int
+    peer_port: int = 0
+    """for nodes below, at `host`; 0 where none reach it there"""
+    peers: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """(host, port) for those nodes below that have a link of their own, by name"""
     doors: DoorPorts | None = None
     door_host: str = ""
     """under which callers reach the doors"""
@@ -68,6 +71,10 @@ class Endpoint:
     """HOST:PORT where GET /metrics is answered"""
     tasks: tuple[str, ...] = ()
     """that the node was started for: what its door decodes pictures to is settled by them"""
+
+    def peer_at(self, below: str) -> tuple[str, int]:
+        """(host, port) for the node `below` it."""
+        return self.peers.get(below, (self.host, self.peer_port))
 
     @property
     def url(self) -> str:
@@ -129,6 +136,8 @@ class NodeReplica(ServerControl):
         take_short_turns()
         schedule_as_batch()
         node = config.node
+        config = replace(config, host=ray.util.get_node_ip_address())
+        door = door.at(config.host, private=config.private)
 
         held_bytes: dict[str, int] = {}
 
@@ -155,7 +164,7 @@ class NodeReplica(ServerControl):
             return find_model(model).tasks
 
         metrics = NodeMetrics(node, config.bounds_s)
-        find_peer = PeerFinder(_open_endpoint).find
+        find_peer = PeerFinder(node.name, _open_endpoint).find
         tracing = None
         if config.tracing is not None:
             from serving.tracing.exporters import open_tracing
@@ -179,7 +188,11 @@ class NodeReplica(ServerControl):
         for target, condition in set_to.items():
             server.change_link(target, condition)
         await self._take_up(await read_assignment())
-        peer_port = await server.start()
+        peers = await server.start_links()
+        alone = bool(peers) or node.tier is Tier.CLIENT  # nobody else is below it
+        listening = Endpoint(
+            config.host, 0 if alone else await server.start(), peers, tasks=config.tasks
+        )
         # Callers keep their addresses when a replica is restarted.
         former = await asyncio.to_thread(assignments.ports, node.name)
         if node.tier is Tier.CLIENT:
@@ -203,21 +216,19 @@ class NodeReplica(ServerControl):
             ports = DoorPorts(self._doors.http_port, self._doors.grpc_port)
             reached = ray.util.get_node_ip_address() if is_wildcard(door.host) else door.host
             scraped = f"{_bracketed(reached)}:{ports.http}"
-            self._endpoint = Endpoint(
-                config.host, peer_port, ports, reached, door.token, scraped, config.tasks
+            self._endpoint = replace(
+                listening, doors=ports, door_host=reached, token=door.token, metrics_address=scraped
             )
         else:
 
             async def serve_page(at: DoorPorts) -> PageServer:
-                page = PageServer(metrics.page, at.http, node.name)
+                page = PageServer(metrics.page, at.http, node.name, host=config.host)
                 await page.start()
                 return page
 
             self._page = await open_at(former, serve_page, node.name)
             ports = DoorPorts(self._page.port)
-            self._endpoint = Endpoint(
-                config.host, peer_port, metrics_address=self._page.address, tasks=config.tasks
-            )
+            self._endpoint = replace(listening, metrics_address=self._page.address)
         await asyncio.to_thread(assignments.claim_ports, node.name, ports)
         self._changing = asyncio.Lock()
         self._keeping = asyncio.create_task(

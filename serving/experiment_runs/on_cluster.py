@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.machine import check_capacity, read_machine
-from cluster.providers import local
+from cluster.providers import lifecycle, ray_driver
 from cluster.providers.state import ClusterError, ClusterState
 from cluster.topology import Topology
 from planner.plan import Plan
@@ -218,8 +218,8 @@ class ClusterRuns:
         """The cluster. It is never another one, since Ray keeps the token of the first for as long
         as a process lives."""
         if self._state is None:
-            self._state = local.up(topology)
-            local.connect()
+            self._state = lifecycle.up(topology)
+            ray_driver.connect()
         names = [node.name for node in self._state.topology.nodes]
         if [node.name for node in topology.nodes] != names:
             raise InputError(
@@ -241,14 +241,15 @@ class ClusterRuns:
             setting.base_tasks,
             setting.largest_query_bytes,
             state.link_token,
+            wiring=state.wiring,
             profiles=setting.profiles,
         )
 
     def _down(self) -> None:
         """Take down what was started here, and nothing else."""
         if self._state is not None:
-            local.disconnect()
-            local.down()
+            ray_driver.disconnect()
+            lifecycle.down()
         self._setting = self._state = self._fleet = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.errors import InputError
@@ -28,10 +28,20 @@ class DoorConfig:
     limits: Limits = field(default_factory=Limits)
     access_log: bool = False
     """whether each request is written to the access log"""
+    private: bool = False
+    """whether only this machine reaches `host`, which is not loopback all the same"""
+
+    def at(self, own_host: str, *, private: bool) -> DoorConfig:
+        """The same doors at a node whose own address is `own_host`, unless they were to listen
+        somewhere else than on loopback. `private`: only this machine reaches that address. Raises
+        `InputError` as the class does."""
+        if not is_loopback(self.host) or is_loopback(own_host):
+            return self
+        return replace(self, host=own_host, private=private)
 
     def __post_init__(self) -> None:
         if self.token is None:
-            if not is_loopback(self.host):
+            if not (self.private or is_loopback(self.host)):
                 raise InputError(
                     f"listening on {self.host} lets others in and needs a token: name a file that "
                     "holds one (--token-file), or listen on 127.0.0.1"

@@ -1,4 +1,4 @@
-"""One page over HTTP on the loopback: where a node without a door is scraped."""
+"""One page over HTTP: where a node without a door is scraped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.http.server import HttpServer
 __all__ = ["METRICS_PATH", "PageServer"]
 
 METRICS_PATH = "/metrics"
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 Page = Callable[[], tuple[str, bytes]]
 
@@ -22,10 +22,11 @@ Page = Callable[[], tuple[str, bytes]]
 class PageServer:
     """Answers GET /metrics with `page` (content type, body), and nothing else."""
 
-    def __init__(self, page: Page, port: int = 0, node: str = "") -> None:
-        """Listens from `start` on. Raises `OSError` if `port` is taken."""
+    def __init__(self, page: Page, port: int = 0, node: str = "", *, host: str = LOOPBACK) -> None:
+        """Listens at `host` from `start` on. Raises `OSError` if `port` is taken."""
         self._page = page
-        self._server = HttpServer(self, socket.create_server((HOST, port)), Limits(), node=node)
+        self._host = host
+        self._server = HttpServer(self, socket.create_server((host, port)), Limits(), node=node)
 
     @property
     def port(self) -> int:
@@ -35,7 +36,7 @@ class PageServer:
     @property
     def address(self) -> str:
         """HOST:PORT."""
-        return f"{HOST}:{self.port}"
+        return f"{self._host}:{self.port}"
 
     async def start(self) -> None:
         """Serve on the running event loop."""

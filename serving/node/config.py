@@ -25,6 +25,13 @@ class NodeConfig:
     bounds_s: Mapping[str, float] = field(default_factory=dict)
     """promised latency of an answer, by the node that serves it"""
     host: str = "127.0.0.1"
+    """where it listens; on a cluster, the address of the Ray node that it runs on"""
+    link_hosts: Mapping[str, str] = field(default_factory=dict)
+    """where it listens for those nodes below to which a link of its own was laid, by name"""
+    laid: frozenset[str] = frozenset()
+    """the nodes above to which such a link leads: the network itself holds their bandwidth"""
+    private: bool = True
+    """whether only this machine reaches `host`"""
     max_waiting: int = 512
     shared_passes: bool = True
     """whether tasks asked of one image share its passes and its way up (F14)"""

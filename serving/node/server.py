@@ -5,6 +5,7 @@ Knows no Ray: the Serve replica (`serving/deploy/replica.py`) wraps it, tests dr
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -93,6 +94,15 @@ class NodeServer(NodeCore):
         self._log.info("listens for nodes below at %s:%d", self.config.host, port)
         return port
 
+    async def start_links(self) -> dict[str, tuple[str, int]]:
+        """Listen at the far ends of the links that were laid to nodes below, and nowhere else;
+        returns (host, port) by the node below. Raises `OSError` where there is no such address."""
+        found: dict[str, tuple[str, int]] = {}
+        for below, host in self.config.link_hosts.items():
+            found[below] = host, await self._peers.start(host)
+            self._log.info("listens for %s at %s:%d", below, *found[below])
+        return found
+
     def close(self) -> None:
         """Stop everything; queries still here are refused."""
         self._log.info("the node stops")
@@ -140,6 +150,7 @@ def _make_uplink(
         transport,
         clock=clock,
         on_sent=lambda spent_s, size: observer.on_link(link.target, spent_s, size),
+        wire_bytes_per_s=float(link.bandwidth) if link.target in config.laid else math.inf,
     )
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from cluster.demand import Phase
-from cluster.providers import local
+from cluster.providers import ray_driver
 from planner.plan import Plan
 from profiling.profile import Profiles
 from serving.rollout.execute import Step
@@ -37,7 +37,7 @@ def read_setting(folder: Path) -> tuple[Setting, Phase]:
 def main() -> None:
     """Change plans until standard input ends."""
     setting, phase = read_setting(Path(sys.argv[1]))
-    local.connect()
+    ray_driver.connect()
     from serving.deploy.fleet import Fleet
 
     fleet = Fleet.attach(setting.topology)

@@ -19,7 +19,7 @@ import psutil
 from drill_changer import read_setting
 
 from cluster.environment import MARK
-from cluster.providers import local
+from cluster.providers import lifecycle, ray_driver
 from cluster.providers.state import control_folder
 from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
@@ -242,9 +242,9 @@ def drill_cluster(folder: Path) -> Iterator[DrillCluster]:
     Profiles(topology=topology.name, provenance=PROVENANCE, profiles=tuple(made_up)).save(
         folder / "profiles.json"
     )
-    state = local.up(topology)
+    state = lifecycle.up(topology)
     try:
-        local.connect()
+        ray_driver.connect()
         from serving.deploy.fleet import Fleet
 
         setting, phase = read_setting(folder)
@@ -265,8 +265,8 @@ def drill_cluster(folder: Path) -> Iterator[DrillCluster]:
         (folder / "picture.png").write_bytes(bodies[0])
         yield DrillCluster(folder, setting.topology, fleet, state.mark, plans)
     finally:
-        local.disconnect()
-        local.down()
+        ray_driver.disconnect()
+        lifecycle.down()
 
 
 def as_json(urls: Mapping[str, str]) -> str:

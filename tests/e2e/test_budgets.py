@@ -19,7 +19,7 @@ SCRIPT = """
 import sys
 
 from cluster.demand import Demand
-from cluster.providers import local
+from cluster.providers import lifecycle, ray_driver
 from cluster.specs import SPECS
 from models.zoo.registry import list_models
 from planner.plan import Plan
@@ -27,7 +27,7 @@ from profiling.profile import Profiles
 from serving.errors import BudgetError
 from serving.setting.setting import Setting
 
-state = local.connect()
+state = ray_driver.connect()
 from serving.deploy.fleet import Fleet
 
 profiles = Profiles.load(sys.argv[1])

@@ -147,9 +147,8 @@ class Servers(dict[str, NodeServer]):
 
     def kill(self, name: str) -> None:
         """Let a node's sockets go as they do when its process is killed."""
-        listener = self[name]._peers._server
-        assert listener is not None
-        listener.close()
+        for listener in self[name]._peers._servers:
+            listener.close()
         for connection in list(self[name]._peers._tasks):
             connection.abort()
         self[name].close()

@@ -62,18 +62,19 @@ class PeerServer:
         self._handler = handler
         self._token = token.encode()
         self._tasks: dict[FrameProtocol, dict[int, asyncio.Task[None]]] = {}
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def start(self, host: str) -> int:
-        """Listen on a free port of `host`; returns the port."""
+        """Listen on a free port of `host`, too; returns the port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, 0)
-        return int(self._server.sockets[0].getsockname()[1])
+        server = await loop.create_server(self._accept, host, 0)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
 
     def close(self) -> None:
         """Stop listening and end every connection."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._tasks):
             connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -38,13 +39,15 @@ class ProbeTimes(NamedTuple):
 class _Turn:
     """A message's turn on the link: when it begins to leave, and when it has left."""
 
-    __slots__ = ("begins_s", "left_s", "moved", "on_the_way_s", "sleep")
+    __slots__ = ("begins_s", "left_s", "moved", "on_the_way_s", "sleep", "wire_s")
 
-    def __init__(self, begins_s: float, left_s: float, on_the_way_s: float) -> None:
+    def __init__(self, begins_s: float, left_s: float, on_the_way_s: float, wire_s: float) -> None:
         self.begins_s = begins_s
         self.left_s = left_s
         self.on_the_way_s = on_the_way_s
         """from then until it is at the far side"""
+        self.wire_s = wire_s
+        """before `left_s` it must be given to the connection, which takes so long with it"""
         self.moved = False
         """whether that changed while it was waited for"""
         self.sleep: asyncio.Future[None] | None = None
@@ -55,6 +58,11 @@ class Uplink:
 
     At most `max_in_flight` queries of `max_in_flight_bytes` are between `call` and its return:
     what the far side does not take stays with the callers, and the next are refused.
+
+    `wire_bytes_per_s` is the pace of the network under the connection, where that is the link
+    itself. Its budget is then held here all the same, by the same turns: who is refused does not
+    depend on what is under a link. But a message is given to the connection so much earlier that
+    it has left at the end of its turn, instead of waiting twice.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Uplink:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_sent: Callable[[float, int], None] = lambda spent_s, size_bytes: None,
+        wire_bytes_per_s: float = math.inf,
     ) -> None:
         self._pacer = pacer
         self._stated = pacer.capacity
@@ -78,6 +87,7 @@ class Uplink:
         self._clock = clock
         self._sleep = sleep
         self._on_sent = on_sent
+        self._wire_bytes_per_s = wire_bytes_per_s
         self._backoff = NodeBackoff()
         self._in_flight = 0
         self._in_flight_bytes = 0
@@ -157,7 +167,7 @@ class Uplink:
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         called_s = self._clock()
         begins_s = self._pacer.begins_s(called_s)
-        turn = self._turn(begins_s, self._pacer.reserve(called_s, size, deadline_s))
+        turn = self._turn(begins_s, self._pacer.reserve(called_s, size, deadline_s), size)
         up_s = down_s = 0.0
         self._in_flight += 1
         self._in_flight_bytes += size
@@ -166,7 +176,8 @@ class Uplink:
         def note_sent() -> None:
             nonlocal sent
             sent = True
-            self._pacer.note_sent(size, called_s, self._clock() - turn.on_the_way_s)
+            has_left_s = self._clock() + turn.wire_s - turn.on_the_way_s
+            self._pacer.note_sent(size, called_s, has_left_s)
             self._on_sent(up_s, size)
 
         try:
@@ -196,12 +207,10 @@ class Uplink:
         for ask, outcome in zip(asks, outcomes, strict=True):
             if isinstance(outcome, RefusedError):
                 self._backoff.note(ask.target.node, outcome, self._clock())
-        return [
-            outcome
-            if isinstance(outcome, RefusedError)
-            else AskReply(outcome.target, outcome.served, outcome.link_s + link_s)
-            for outcome in outcomes
-        ]
+        if math.isinf(self._wire_bytes_per_s):
+            return [_over(outcome, link_s) for outcome in outcomes]
+        spent_s = self._clock() - called_s
+        return [_over(outcome, max(0.0, spent_s - _beyond_s(outcome))) for outcome in outcomes]
 
     async def probe(self, size_bytes: int) -> ProbeTimes:
         """Send so many bytes for nobody, which have their turn among the queries. Raises
@@ -211,12 +220,13 @@ class Uplink:
             raise refusal
         called_s = self._clock()
         begins_s = self._pacer.begins_s(called_s)
-        turn = self._turn(begins_s, self._pacer.reserve(called_s, size_bytes))
+        turn = self._turn(begins_s, self._pacer.reserve(called_s, size_bytes), size_bytes)
         sent_bytes = 0
 
         def note_sent() -> None:
             nonlocal sent_bytes
-            self._pacer.note_sent(size_bytes, called_s, self._clock() - turn.on_the_way_s)
+            has_left_s = self._clock() + turn.wire_s - turn.on_the_way_s
+            self._pacer.note_sent(size_bytes, called_s, has_left_s)
             sent_bytes = self._pacer.sent_bytes
 
         try:
@@ -260,19 +270,20 @@ class Uplink:
             if turn.sleep is not None:
                 _wake(turn.sleep)
 
-    def _turn(self, begins_s: float, left_s: float) -> _Turn:
+    def _turn(self, begins_s: float, left_s: float, size_bytes: int) -> _Turn:
         on_the_way_s = self._pacer.rtt_s / 2 + self._pacer.jitter.up_s(left_s)
-        return _Turn(begins_s, left_s, on_the_way_s)
+        return _Turn(begins_s, left_s, on_the_way_s, size_bytes / self._wire_bytes_per_s)
 
     async def _leave(self, turn: _Turn, deadline_s: float | None) -> None:
-        """Wait until a message of that turn is at the far side. Raises `TimeoutError` at its
+        """Wait until a message of that turn is at the far side, or may be given to the wire that
+        takes it there. Raises `TimeoutError` at its
         deadline, if the link was slowed so much meanwhile."""
         loop = self._loop
         self._turns.add(turn)
         try:
             while True:
                 turn.moved = False
-                there_s = turn.left_s + turn.on_the_way_s
+                there_s = turn.left_s - turn.wire_s + turn.on_the_way_s
                 until_s = there_s if deadline_s is None else min(there_s, deadline_s)
                 turn.sleep = loop.create_future()
                 timer = loop.call_later(max(0.0, until_s - self._clock()), _wake, turn.sleep)
@@ -295,6 +306,22 @@ class Uplink:
     def close(self) -> None:
         """End the connection; queries in flight are refused."""
         self._transport.close()
+
+
+def _over(outcome: AskOutcome, link_s: float) -> AskOutcome:
+    """What came back, with the seconds that this link took."""
+    if isinstance(outcome, RefusedError):
+        return outcome
+    return AskReply(outcome.target, outcome.served, outcome.link_s + link_s)
+
+
+def _beyond_s(outcome: AskOutcome) -> float:
+    """The seconds that a query spent beyond the link, by what the nodes there counted. What is left
+    of its time was measured here, and has the answer's way back in it."""
+    if isinstance(outcome, RefusedError):
+        return 0.0
+    waits = (each.queue_s + each.batch_wait_s + each.compute_s for each in outcome.served.values())
+    return outcome.link_s + max(waits, default=0.0)
 
 
 def _wake(sleep: asyncio.Future[None]) -> None:

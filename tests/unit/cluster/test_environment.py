@@ -46,8 +46,8 @@ def test_without_a_proxy_none_is_spoken_of() -> None:
 def test_a_driver_that_imported_ray_before_is_told_what_is_in_the_way(name: str) -> None:
     code = (
         "import sys, types; sys.modules['ray'] = types.ModuleType('ray')\n"
-        "from cluster.providers import local\n"
-        "try: local.prepare_ray()\n"
+        "from cluster.providers import ray_driver\n"
+        "try: ray_driver.prepare_ray()\n"
         "except Exception as error: print(error)"
     )
     done = subprocess.run(
@@ -61,10 +61,10 @@ def test_a_driver_may_connect_again_after_ray_was_imported() -> None:
     """Ray sets a variable of its own when it is imported, which is no shell's."""
     code = (
         "import os, sys, types\n"
-        "from cluster.providers import local\n"
-        "local.prepare_ray()\n"
+        "from cluster.providers import ray_driver\n"
+        "ray_driver.prepare_ray()\n"
         "sys.modules['ray'] = types.ModuleType('ray'); os.environ['RAY_CLIENT_MODE'] = '0'\n"
-        "local.prepare_ray(); print('again')"
+        "ray_driver.prepare_ray(); print('again')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False,

@@ -9,7 +9,7 @@ from support.paths import ROOT
 
 CODE = """
 import signal
-from cluster.providers.local import _own_signals
+from cluster.providers.ray_driver import _own_signals
 
 mine = lambda *_: print("mine")
 signal.signal(signal.SIGTERM, mine)

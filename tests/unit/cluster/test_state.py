@@ -14,7 +14,8 @@ import pytest
 from psutil import _pslinux
 
 from cluster.environment import MARK
-from cluster.providers import local
+from cluster.providers import lifecycle, local, ray_driver
+from cluster.providers.ray_processes import make_folder, processes_of
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
@@ -51,7 +52,7 @@ def test_a_second_cluster_is_refused_while_the_first_lives() -> None:
     try:
         assert record(head.pid).alive
         with pytest.raises(ClusterError, match=r"'demo' is already up at 127\.0\.0\.1:1"):
-            local.up(Topology.load(SPECS / "demo.yaml"))
+            lifecycle.up(Topology.load(SPECS / "demo.yaml"))
     finally:
         head.kill()
         head.wait(10)
@@ -64,12 +65,12 @@ def test_a_reused_pid_is_not_taken_for_the_head(of: str) -> None:
     try:
         state = record({"us": os.getpid(), "init": 1, "another cluster": other.pid}[of])
         assert not state.alive
-        assert local._processes_of(state) == []
+        assert processes_of(state) == []
         with pytest.raises(ClusterError, match="is gone"):
-            local.connect()
-        assert local.down()
+            ray_driver.connect()
+        assert lifecycle.down()
         assert find_cluster() is None
-        assert not local.down()
+        assert not lifecycle.down()
         assert other.poll() is None
     finally:
         other.kill()
@@ -93,10 +94,10 @@ def test_a_cluster_is_alive_though_the_clock_of_its_host_is_set(
 
 def test_no_cluster_and_a_damaged_record_are_told_apart() -> None:
     with pytest.raises(ClusterError, match="no cluster is up"):
-        local.connect()
+        ray_driver.connect()
     state_path().write_text("{}")
     with pytest.raises(ClusterError, match=r"cluster\.json: topology: missing"):
-        local.connect()
+        ray_driver.connect()
 
 
 def test_a_busy_port_is_named_before_anything_starts() -> None:
@@ -105,14 +106,14 @@ def test_a_busy_port_is_named_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ClusterError, match=f"port {port} cannot be used"):
-            local.up(Topology.load(SPECS / "demo.yaml"), port=port)
+            lifecycle.up(Topology.load(SPECS / "demo.yaml"), port=port)
     assert find_cluster() is None
 
 
 def test_a_stale_ray_address_is_named_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     said: list[str] = []
-    local._warn_of_stale_addresses(said.append)
+    lifecycle._warn_of_stale_addresses(said.append)
     assert any("RAY_ADDRESS names a Ray at 127.0.0.1:9" in line for line in said)
 
 
@@ -139,7 +140,7 @@ def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
     bystander = sleeping(f"{state.temp_dir}/head.log")
     another = sleeping(**{MARK: "another"})
     try:
-        assert local.down()
+        assert lifecycle.down()
         ours.wait(10)
         assert not psutil.pid_exists(ours.pid)
         assert bystander.poll() is None
@@ -158,13 +159,13 @@ def test_what_up_writes_is_for_this_user_only(
     monkeypatch.setattr(local, "check_capacity", lambda *_: None)
     heads: list[subprocess.Popen[bytes]] = []
 
-    def start_head(*arguments: object) -> subprocess.Popen[bytes]:
-        heads.append(sleeping(**{MARK: str(arguments[-1])}))
+    def start_ray(_: object, state: ClusterState) -> subprocess.Popen[bytes]:
+        heads.append(sleeping(**{MARK: state.mark}))
         return heads[0]
 
-    monkeypatch.setattr(local, "_start_head", start_head)
-    monkeypatch.setattr(local, "_wait_until_ready", lambda *_: None)
-    state = local.up(Topology.load(SPECS / "demo.yaml"))
+    monkeypatch.setattr(local, "start_ray", start_ray)
+    monkeypatch.setattr(local, "wait_until_ready", lambda *_: None)
+    state = lifecycle.up(Topology.load(SPECS / "demo.yaml"))
     try:
         written = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
         assert {path.name for path in written} == {"cluster.json", "ray-token"}
@@ -173,7 +174,7 @@ def test_what_up_writes_is_for_this_user_only(
         token = (tmp_path / "state/ray-token").read_text()
         assert len({token, state.link_token, state.mark}) == 3
     finally:
-        local.down()
+        lifecycle.down()
         heads[0].wait(timeout=10)
 
 
@@ -182,10 +183,10 @@ def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "file" / "state"))
-    made: list[str] = []
-    monkeypatch.setattr("tempfile.mkdtemp", lambda **asked: made.append(str(asked)))
+    made: list[ClusterState] = []
+    monkeypatch.setattr(local, "make_folder", lambda state, _: made.append(state))
     with pytest.raises(ClusterError) as told:
-        local.up(Topology.load(SPECS / "demo.yaml"))
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"))
     assert str(told.value) == (
         f"the state folder {tmp_path}/file/state cannot be written: {tmp_path}/file is no folder; "
         "let TESTBED_STATE_DIR name one that can"
@@ -196,28 +197,74 @@ def test_a_state_folder_that_cannot_be_written_leaves_nothing_behind(
 def test_a_disk_that_is_full_when_the_cluster_is_recorded_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heads: list[subprocess.Popen[bytes]] = []
-    made = tmp_path / "made"
-
-    def start_head(*_: object) -> subprocess.Popen[bytes]:
-        heads.append(subprocess.Popen(["sleep", "60"]))
-        return heads[0]
-
     def no_room(_: ClusterState) -> None:
         raise OSError(28, "No space left on device")
 
-    def make_folder(**_: object) -> str:
-        made.mkdir()
-        return str(made)
-
-    monkeypatch.setattr(local, "_start_head", start_head)
-    monkeypatch.setattr("tempfile.mkdtemp", make_folder)
+    made: list[ClusterState] = []
+    monkeypatch.setattr(local, "make_folder", lambda state, _: made.append(state))
     monkeypatch.setattr(ClusterState, "record", no_room)
     with pytest.raises(OSError, match="No space left"):
-        local.up(Topology.load(SPECS / "demo.yaml"))
-    assert heads[0].wait(timeout=10) == -9
-    assert not made.exists()
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"))
+    assert made == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_once_ray_was_started_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[subprocess.Popen[bytes]] = []
+
+    def start_ray(_: object, state: ClusterState) -> subprocess.Popen[bytes]:
+        heads.append(sleeping(**{MARK: state.mark}))
+        raise KeyboardInterrupt  # before anybody knows the process
+
+    monkeypatch.setattr(local, "start_ray", start_ray)
+    folders: list[Path] = []
+
+    def make_folder_too(state: ClusterState, token: str) -> None:
+        make_folder(state, token)
+        folders.append(Path(state.temp_dir))
+
+    monkeypatch.setattr(local, "make_folder", make_folder_too)
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"))
+    heads[0].wait(timeout=10)
+    assert len(folders) == 1
+    assert not folders[0].exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_up_left_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was recorded before anything was made, and by then has no head."""
+    left = ClusterState(
+        topology=Topology.load(SPECS / "demo.yaml"), address="127.0.0.1:1",
+        temp_dir=str(tmp_path / "made"), started_at="now", link_token="t", mark=MARK_OF_THE_TEST,
+    )  # fmt: skip
+    left.record()
+    (tmp_path / "made").mkdir()
+    orphan = sleeping(**{MARK: MARK_OF_THE_TEST})
+    said: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise ClusterError("as the next one")
+
+    monkeypatch.setattr(local, "start_ray", fail)
+    with pytest.raises(ClusterError, match="as the next one"):
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"), say=said.append)
+    assert "removing what a cluster that died (it did not come up to its end) left behind" in said
+    orphan.wait(timeout=10)  # sleeps for 60 s if it is left alone
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_cannot_change_the_cluster_at_once() -> None:
+    with lifecycle._changing(), pytest.raises(ClusterError, match="under way"):
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"))
+    record(1)
+    with lifecycle._changing(), pytest.raises(ClusterError, match="under way"):
+        lifecycle.down()
+    assert lifecycle.down()
 
 
 def test_folders_that_are_made_for_the_state_are_for_their_user_alone(
@@ -243,6 +290,6 @@ def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
 def test_the_handler_of_sigterm_outlives_rays() -> None:
     """`ray.init` sets one of its own, which ends a process with code 15 instead of 143."""
     before = signal.getsignal(signal.SIGTERM)
-    with local._own_signals():
+    with ray_driver._own_signals():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
     assert signal.getsignal(signal.SIGTERM) is before

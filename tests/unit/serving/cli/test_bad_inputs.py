@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.providers import local
+from cluster.providers import lifecycle
 from cluster.specs import SPECS
 from planner.policies import Options, solve
 from serving.cli.main import run
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_told_in_one_line(
         raise AssertionError("it would have started a cluster")
 
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(local, "up", refuse)
+    monkeypatch.setattr(lifecycle, "up", refuse)
     shutil.copytree(files, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     case.spoil(tmp_path / "work")

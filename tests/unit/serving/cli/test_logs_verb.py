@@ -155,7 +155,7 @@ def test_nodes_without_a_file_on_this_host_are_asked_and_silent_ones_named(
     module = ModuleType("serving.deploy.fleet")
     vars(module)["Fleet"] = FakeFleet
     monkeypatch.setitem(sys.modules, "serving.deploy.fleet", module)
-    monkeypatch.setattr("cluster.providers.local.connect", lambda: None)
+    monkeypatch.setattr("cluster.providers.ray_driver.connect", lambda: None)
     state = SimpleNamespace(alive=True, topology=topology)
     monkeypatch.setattr("serving.cli.logs_verb.find_cluster", lambda: state)
     code, out, err = run("--json")

@@ -9,7 +9,7 @@ import pytest
 from rich.table import Table
 
 from cluster.errors import InputError
-from cluster.providers import local
+from cluster.providers import lifecycle
 from planner.policies import Options, solve
 from serving.cli.console import VerbOutput
 from serving.cli.main import run
@@ -42,9 +42,9 @@ def test_tracebacks_that_people_were_told_of_outlive_the_cluster(tmp_path: Path)
     for name in ("driver.jsonl", "error-20261130-x.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "client-0").mkdir()
-    local._forget_logs(tmp_path)
+    lifecycle._forget_logs(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["error-20261130-x.txt"]
-    local._forget_logs(tmp_path / "nowhere")
+    lifecycle._forget_logs(tmp_path / "nowhere")
 
 
 def test_evaluating_a_plan_that_was_edited_says_that_its_promise_is_another(

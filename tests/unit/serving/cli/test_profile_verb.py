@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
@@ -57,8 +57,8 @@ class FakeCluster:
         for measures in (self.profile_cluster, self.verify_on_cluster):
             monkeypatch.setattr(module, measures.__name__, measures, raising=False)
         monkeypatch.setitem(sys.modules, MODULE, module)
-        monkeypatch.setattr(local, "connect", lambda: SimpleNamespace(topology=TOPOLOGY))
-        monkeypatch.setattr(local, "disconnect", lambda: None)
+        monkeypatch.setattr(ray_driver, "connect", lambda: SimpleNamespace(topology=TOPOLOGY))
+        monkeypatch.setattr(ray_driver, "disconnect", lambda: None)
 
     def profile_cluster(
         self, topology: Topology, cards: Sequence[ModelCard], **asked: Any

@@ -18,7 +18,10 @@ pytestmark = pytest.mark.real_time
 @dataclass(frozen=True)
 class At:
     peer_port: int
-    host: str = "127.0.0.1"
+
+    def peer_at(self, below: str) -> tuple[str, int]:
+        assert below == "client"
+        return "127.0.0.1", self.peer_port
 
 
 class Controller:
@@ -48,7 +51,7 @@ def test_the_loop_goes_on_while_the_controller_does_not_answer() -> None:
     controller.opening.clear()
 
     async def scenario() -> float:
-        finding = asyncio.ensure_future(PeerFinder(controller.open).find("edge"))
+        finding = asyncio.ensure_future(PeerFinder("client", controller.open).find("edge"))
         longest_s = 0.0
         for _ in range(20):
             started_s = time.monotonic()
@@ -66,7 +69,7 @@ def test_a_handle_is_kept_and_asked_again_for_a_restarted_node() -> None:
     controller = Controller()
 
     async def scenario() -> None:
-        finder = PeerFinder(controller.open)
+        finder = PeerFinder("client", controller.open)
         assert await finder.find("edge") == ("127.0.0.1", 7000)
         controller.port = 7001
         assert await finder.find("edge") == ("127.0.0.1", 7001)
@@ -80,7 +83,7 @@ def test_a_handle_that_fails_is_opened_anew() -> None:
     controller = Controller()
 
     async def scenario() -> None:
-        finder = PeerFinder(controller.open)
+        finder = PeerFinder("client", controller.open)
         await finder.find("edge")
         controller.fails = True
         with pytest.raises(ConnectionError):
