@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help setup system demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
+.PHONY: help system setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-cluster bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ $(INSTALLED):
 	echo "$(CURDIR)" > $(VENV)/.checkout
 	touch $@
 
+system: ## system packages that tests need (apt-get, as root); nothing to do where they are there
+	@sh tests/support/install_system.sh
+
 # The dependencies are installed once per lock; the project itself, editable, once per checkout,
 # because one environment may serve several clones.
 setup: $(INSTALLED) ## virtual environment and install; nothing to do the second time
@@ -33,12 +36,6 @@ setup: $(INSTALLED) ## virtual environment and install; nothing to do the second
 	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
 
 # Debian or Ubuntu, as root. Without them the tests that need them are skipped, but not in CI.
-SYSTEM := chromium fonts-dejavu-core
-
-system: ## what tests need of the operating system: Chromium, to look at the pages of reports
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SYSTEM)
-
 demo: setup ## the whole system, end to end, on this machine (about seven minutes)
 	$(VENV)/bin/testbed demo --out out/demo
 
@@ -114,6 +111,9 @@ bench-models: setup ## measure the zoo; writes out/bench/models.json (two minute
 
 bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
 	$(PY) benchmarks/bench_changes.py --out out/bench/changes.json
+
+bench-cluster: setup ## measure how clusters come up and go, and what links carry; needs root; writes out/bench/cluster.json (30 minutes)
+	$(PY) benchmarks/bench_cluster.py --out out/bench/cluster.json
 
 bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (20 minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json

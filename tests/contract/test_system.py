@@ -1,13 +1,17 @@
-"""What every `System` keeps, asked of the simulator and of the live cluster alike."""
+"""What every `System` keeps, asked of the simulator and of live clusters alike, on loopback and in
+network namespaces."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,6 +19,7 @@ import pytest
 
 from cluster.demand import Phase
 from cluster.topology import Topology
+from leftovers import Traces
 from models.benchmarks.rooms import Rooms
 from models.tasks import find_task
 from models.zoo.registry import list_models
@@ -29,6 +34,7 @@ from serving.traffic.driver import Record, drive
 from serving.traffic.images import load_images
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.schedule import Schedule, build_schedule
+from support.namespaces import NEEDS_NETNS
 from support.paths import ROOT
 from support.testbed_process import Testbed
 
@@ -74,18 +80,51 @@ class Case:
         return schedule, drive_it(self, schedule)
 
 
-@pytest.fixture(scope="module", params=["simulated", "live"])
-def case(request: pytest.FixtureRequest, walked: Testbed) -> Case:
-    if request.param == "live":
-        deployed = walked.run("deploy")
-        assert deployed.returncode == 0, deployed.stderr
-    return Case(
-        request.param,
-        Plan.load(walked.file("plan.json")),
-        Topology.load(ROOT / "cluster/specs/demo.yaml"),
-        list(load_images([Rooms("test")], 4).bodies),
-        walked,
+def kinds(*marks: pytest.MarkDecorator) -> pytest.MarkDecorator:
+    """On every system; `marks` go to that of namespaces, which costs a cluster of its own."""
+    netns = pytest.param("netns", marks=[NEEDS_NETNS, *marks])
+    return pytest.mark.parametrize(
+        "case", ["simulated", "live", netns], indirect=True, scope="module"
     )
+
+
+EVERYWHERE, SELDOM_IN_NAMESPACES = kinds(), kinds(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def case(
+    request: pytest.FixtureRequest, walked: Testbed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
+    with ExitStack() as stack:
+        bench = walked
+        if request.param == "netns":
+            bench = stack.enter_context(in_namespaces(walked, tmp_path_factory.mktemp("netns")))
+        if request.param != "simulated":
+            deployed = bench.run("deploy")
+            assert deployed.returncode == 0, deployed.stderr
+        yield Case(
+            request.param,
+            Plan.load(walked.file("plan.json")),
+            Topology.load(ROOT / "cluster/specs/demo.yaml"),
+            list(load_images([Rooms("test")], 4).bodies),
+            bench,
+        )
+
+
+@contextmanager
+def in_namespaces(walked: Testbed, folder: Path) -> Iterator[Testbed]:
+    """A cluster with real links and the runs of the other one; nothing is left of it."""
+    bench = Testbed(folder)
+    before = Traces.look(bench.state)
+    shutil.copytree(walked.folder / "out", folder / "out")
+    came_up = bench.run("up", "--provider", "netns")
+    try:
+        assert came_up.returncode == 0, came_up.stderr
+        yield bench
+    finally:
+        ended = bench.run("down", timeout_s=60)
+    assert ended.returncode == 0, ended.stderr
+    assert Traces.look(bench.state).beyond(before) == []
 
 
 def schedule_of(plan: Plan, qps: float, duration_s: float) -> Schedule:
@@ -103,6 +142,7 @@ def drive_it(case: Case, schedule: Schedule) -> list[Record]:
     return case.run(scenario)
 
 
+@EVERYWHERE
 def test_every_query_is_answered_or_refused(case: Case) -> None:
     schedule, records = case.driven
     outcomes = Counter(record.answer.outcome for record in records)
@@ -111,6 +151,7 @@ def test_every_query_is_answered_or_refused(case: Case) -> None:
     assert outcomes[Outcome.ANSWERED] > 0
 
 
+@EVERYWHERE
 def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> None:
     schedule, records = case.driven
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
@@ -130,6 +171,7 @@ def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> 
         assert (timing.link_s > 0) == (answer.tier != "client")
 
 
+@SELDOM_IN_NAMESPACES
 def test_shares_are_followed(case: Case) -> None:
     """A low-discrepancy router is within a few queries of its shares after any number."""
     by_task: dict[tuple[str, str], list[Route]] = {}
@@ -145,6 +187,7 @@ def test_shares_are_followed(case: Case) -> None:
         assert abs(taken[route.model + route.node] - 24 * route.share) <= len(routes) + 2
 
 
+@SELDOM_IN_NAMESPACES
 def test_low_load_is_answered_within_the_promise(case: Case) -> None:
     records = drive_it(case, schedule_of(case.plan, qps=0.3, duration_s=8.0))
     answered = [r for r in records if r.answer.outcome is Outcome.ANSWERED]
@@ -165,6 +208,7 @@ def two_tasks(plan: Plan) -> tuple[str, tuple[str, ...]]:
     return client, tuple(sorted(task for _, task in tops[client]))
 
 
+@SELDOM_IN_NAMESPACES
 def test_tasks_of_one_image_are_answered_together_or_not_at_all(case: Case) -> None:
     client, tasks = two_tasks(case.plan)
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
@@ -191,6 +235,7 @@ def test_tasks_of_one_image_are_answered_together_or_not_at_all(case: Case) -> N
         assert len(spent_s) == len(models)  # one pass a model
 
 
+@SELDOM_IN_NAMESPACES
 def test_a_deadline_is_kept_or_the_query_refused(case: Case) -> None:
     client, (task, _) = two_tasks(case.plan)
 
@@ -218,6 +263,7 @@ def test_a_deadline_is_kept_or_the_query_refused(case: Case) -> None:
     assert all(answer.outcome is not Outcome.ERROR for answer, _ in patient)
 
 
+@EVERYWHERE
 def test_an_unknown_task_is_not_answered(case: Case) -> None:
     async def scenario(system: SharingSystem, bodies: list[bytes]) -> Answer:
         return await system.send(Query(case.topology.clients[0].name, "weather", bodies[0]))
@@ -225,6 +271,7 @@ def test_an_unknown_task_is_not_answered(case: Case) -> None:
     assert case.run(scenario).outcome is not Outcome.ANSWERED
 
 
+@SELDOM_IN_NAMESPACES
 def test_live_predictions_are_arrays_of_the_task(case: Case) -> None:
     if case.kind == "simulated":
         pytest.skip("the simulator predicts nothing")

@@ -38,6 +38,11 @@ def test_a_driver_keeps_its_shell_but_for_rays_variables_and_the_way_to_loopback
     assert found["AWS_SECRET_ACCESS_KEY"] == "s"
 
 
+def test_no_proxy_stands_between_a_driver_and_the_clusters_own_addresses() -> None:
+    found = driver_environment(SHELL, SETTINGS, ("198.18.3.1", "198.18.3.2"))
+    assert found["no_proxy"].endswith(",198.18.3.1,198.18.3.2")
+
+
 def test_without_a_proxy_none_is_spoken_of() -> None:
     assert "no_proxy" not in driver_environment({"PATH": "/bin"}, SETTINGS)
 

@@ -1,0 +1,74 @@
+"""What clusters of this machine have made and not taken away: what K2 counts, and the drills."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+__all__ = ["Traces"]
+
+INTERFACE = re.compile(r"tb[0-9a-f]{6}(-\d+)?")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is there of clusters whose records are in one state folder, or anywhere."""
+
+    processes: frozenset[str]
+    """of this state folder"""
+    namespaces: frozenset[str]
+    """network namespaces that a process lives in, by number"""
+    interfaces: frozenset[str]
+    mounts: frozenset[str]
+    shared_memory: frozenset[str]
+    """of Ray's object store"""
+    folders: frozenset[str]
+
+    @classmethod
+    def look(cls, state: str) -> Self:
+        """What is there now."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        return cls(
+            processes=frozenset(_processes(state)),
+            namespaces=frozenset(_namespaces()),
+            interfaces=frozenset(
+                path.name
+                for path in Path("/sys/class/net").iterdir()
+                if INTERFACE.fullmatch(path.name)
+            ),
+            mounts=frozenset(p for m in mounts if (p := m.split()[4]).startswith("/tmp/testbed-")),
+            shared_memory=frozenset(map(str, Path("/dev/shm").glob("plasma*"))),
+            folders=frozenset(map(str, Path("/tmp").glob(f"testbed-{os.getuid()}-*"))),
+        )
+
+    def beyond(self, before: Traces) -> list[str]:
+        """What was not there before, each with its kind."""
+        return [
+            f"{kind} {each}"
+            for kind in self.__dataclass_fields__
+            for each in sorted(getattr(self, kind) - getattr(before, kind))
+        ]
+
+
+def _processes(state: str) -> list[str]:
+    return [
+        f"{process.pid} {' '.join(process.info['cmdline'] or ())[:80]}"
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if (process.info["environ"] or {}).get("TESTBED_STATE_DIR") == state
+        and process.pid != os.getpid()
+    ]
+
+
+def _namespaces() -> set[str]:
+    found = set()
+    for process in psutil.pids():
+        try:
+            found.add(str(Path(f"/proc/{process}/ns/net").readlink()))
+        except OSError:  # it has ended
+            continue
+    return found
