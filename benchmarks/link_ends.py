@@ -28,7 +28,7 @@ from serving.node.links.peer_server import PeerServer
 from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
 from serving.routing.routes import Ask, Target
 
-SECONDS = 6.0
+SECONDS = 10.0
 WARM_UP_S = 2.0
 CHUNK = bytes(2**16)
 IMAGE_SIDE = 96

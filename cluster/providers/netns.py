@@ -74,6 +74,8 @@ class Netns:
         state.record()
         make_folder(state, secrets.token_hex(24))
         asked.say(f"making {len(layout.spaces)} namespaces and {len(layout.links)} links")
+        if any(link.rtt_s for link in asked.topology.links):
+            asked.say("the kernel holds the links' bandwidth (tbf), the nodes their round trips")
         netns_kernel.build(layout, environment_of(state, {}))
         asked.say(f"starting Ray on {state.address}, and in each namespace")
         head = RayNode(

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from cluster.errors import InputError
+from cluster.providers.state import ClusterError
 
 __all__ = ["RightsError", "check_rights", "missing_rights"]
 
@@ -14,8 +14,8 @@ NEEDED = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 """capabilities, and their bits (capability.h)"""
 
 
-class RightsError(InputError, RuntimeError):
-    """The provider cannot do its work here."""
+class RightsError(ClusterError):
+    """The provider cannot do its work here, whatever the topology."""
 
 
 def missing_rights(status: str) -> tuple[str, ...]:
