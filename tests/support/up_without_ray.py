@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 from cluster.providers import lifecycle, netns
 from cluster.providers.ray_processes import RayNode, environment_of
@@ -24,10 +25,12 @@ def start(node: RayNode, state: ClusterState) -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """Bring it up, and say so."""
-    netns.start_ray = start  # type: ignore[assignment]
-    netns.wait_until_ready = lambda *_: time.sleep(0.3)  # type: ignore[assignment]
     print("begun", flush=True)
-    lifecycle.up(Topology.load(SPECS / "demo.yaml"), provider="netns")
+    with (
+        patch.object(netns, "start_ray", start),
+        patch.object(netns, "wait_until_ready", lambda *_: time.sleep(0.3)),
+    ):
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"), provider="netns")
     print("up", flush=True)
 
 
