@@ -18,13 +18,13 @@ import psutil
 
 from cluster.environment import MARK
 from cluster.machine import check_capacity, read_machine
+from cluster.providers import ray_private
 from cluster.providers.netns_enter import enter_command
 from cluster.providers.netns_layout import lay_out, spaces_folder
 from cluster.providers.netns_rights import check_rights
 from cluster.providers.provider import Bringing, NodePlace, Say
 from cluster.providers.ray_driver import resource_of
 from cluster.providers.ray_processes import (
-    SEVERAL_HOSTS,
     RayNode,
     claim_port,
     end_processes,
@@ -80,7 +80,7 @@ class Netns:
         asked.say(f"starting Ray on {state.address}, and in each namespace")
         head = RayNode(
             "head", layout.head_host, {}, len(os.sched_getaffinity(0)),
-            claim_port(asked.port or FIRST_PORT, layout.head_host), environment=SEVERAL_HOSTS,
+            claim_port(asked.port or FIRST_PORT, layout.head_host), environment=ray_private.SEVERAL_HOSTS,
         )  # fmt: skip
         process = start_ray(head, state)
         state = state.model_copy(update={"head_pid": process.pid})
@@ -91,7 +91,7 @@ class Netns:
             node = RayNode(
                 space.node, space.host, {resource_of(space.node): 1.0}, 0,
                 folder=f"n{index}", joins=state.address,
-                within=enter_command(str(space.path)), environment=SEVERAL_HOSTS,
+                within=enter_command(str(space.path)), environment=ray_private.SEVERAL_HOSTS,
             )  # fmt: skip
             started.append((node, start_ray(node, state)))
         pids = {node.name: process.pid for node, process in started}

@@ -6,7 +6,15 @@ no longer does what is relied on here. Ray is imported only by what needs it.
 
 from __future__ import annotations
 
-__all__ = ["ENVIRONMENT", "SET_BY_IMPORT", "STARTED", "START_COMMAND", "TRIED_ON", "forget_token"]
+__all__ = [
+    "ENVIRONMENT",
+    "SET_BY_IMPORT",
+    "SEVERAL_HOSTS",
+    "STARTED",
+    "START_COMMAND",
+    "TRIED_ON",
+    "forget_token",
+]
 
 TRIED_ON = ("2.60",)
 
@@ -23,6 +31,10 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",
 }
 """Variables that every driver and every process of the cluster is given."""
+
+SEVERAL_HOSTS = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+"""In place of the same above, for processes of a cluster on several addresses: with 0 no Ray node
+joins a head."""
 
 SET_BY_IMPORT = frozenset({"RAY_CLIENT_MODE"})
 """Variables that Ray sets in its own process when it is imported."""

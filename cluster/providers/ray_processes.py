@@ -36,8 +36,6 @@ LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 15.0
 OBJECT_STORE_BYTES = 128 * 2**20  # queries travel over the nodes' own links, not the store
-SEVERAL_HOSTS = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
-"""without it Ray takes the host for all there is (`ray_private.ENVIRONMENT`) and joins no head"""
 
 
 @dataclass(frozen=True)
