@@ -80,7 +80,8 @@ class Netns:
         asked.say(f"starting Ray on {state.address}, and in each namespace")
         head = RayNode(
             "head", layout.head_host, {}, len(os.sched_getaffinity(0)),
-            claim_port(asked.port or FIRST_PORT, layout.head_host), environment=ray_private.SEVERAL_HOSTS,
+            claim_port(asked.port or FIRST_PORT, layout.head_host),
+            environment=ray_private.SEVERAL_HOSTS,
         )  # fmt: skip
         process = start_ray(head, state)
         state = state.model_copy(update={"head_pid": process.pid})

@@ -7,14 +7,9 @@ no longer does what is relied on here. Ray is imported only by what needs it.
 from __future__ import annotations
 
 __all__ = [
-    "ENVIRONMENT",
-    "SET_BY_IMPORT",
-    "SEVERAL_HOSTS",
-    "STARTED",
-    "START_COMMAND",
-    "TRIED_ON",
+    "ENVIRONMENT", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED", "START_COMMAND", "TRIED_ON",
     "forget_token",
-]
+]  # fmt: skip
 
 TRIED_ON = ("2.60",)
 
