@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from cluster.extras import install_command
 from cluster.providers.state import ClusterError
 
 __all__ = ["RightsError", "check_rights", "missing_rights"]
@@ -30,7 +31,7 @@ def check_rights() -> None:
     if not sys.platform.startswith("linux"):
         raise RightsError("provider netns needs Linux; use provider local")
     if find_spec("pyroute2") is None:
-        raise RightsError("provider netns needs pyroute2; pip install 'j3o-testbed[netns]'")
+        raise RightsError(f"provider netns needs pyroute2; {install_command('netns')}")
     missing = missing_rights(Path("/proc/self/status").read_text())
     if missing:
         raise RightsError(

@@ -18,6 +18,7 @@ EXTRAS = {
     "forecast": "statsmodels",
     "gurobi": "gurobipy",
     "gym": "gymnasium",
+    "netns": "pyroute2",
 }
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS.values())!r}))\n"
 LITTLE = (
