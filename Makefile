@@ -35,7 +35,6 @@ setup: $(INSTALLED) ## virtual environment and install; nothing to do the second
 	  $(PIP) install --quiet --no-deps --no-build-isolation -e . \
 	  && echo "$(CURDIR)" > $(VENV)/.checkout; fi
 
-# Debian or Ubuntu, as root. Without them the tests that need them are skipped, but not in CI.
 demo: setup ## the whole system, end to end, on this machine (about seven minutes)
 	$(VENV)/bin/testbed demo --out out/demo
 

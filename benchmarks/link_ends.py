@@ -21,6 +21,7 @@ import numpy as np
 
 from serving.errors import RefusedError
 from serving.node.device.served import Image, Served
+from serving.node.links.link_capacity import SteadyCapacity
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
 from serving.node.links.peer_connection import PeerConnection
@@ -81,7 +82,8 @@ async def ask(host: str, port: int, rate: float) -> None:
         return host, port
 
     transport = PeerConnection(find, TOKEN)
-    uplink = Uplink(LinkPacer(rate, 0.0, BACKLOG_S), transport, wire_bytes_per_s=rate)
+    pacer = LinkPacer(SteadyCapacity(rate), 0.0, BACKLOG_S)
+    uplink = Uplink(pacer, transport, wire_bytes_per_s=rate)
     image = np.random.default_rng(1).integers(0, 255, (IMAGE_SIDE, IMAGE_SIDE, 3), dtype=np.uint8)
     wanted = (Ask(Target("edge", "edge", "model"), ("depth",)),)
     size = image.nbytes + QUERY_OVERHEAD_BYTES

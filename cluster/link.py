@@ -128,6 +128,12 @@ class Link(FrozenModel):
         return float(self.bandwidth)
 
     @property
+    def most_bytes_per_s(self) -> float:
+        """The most that it carries at any time: the bandwidth, or the peak of what was recorded."""
+        recorded = self.recorded
+        return self.bytes_per_s if recorded is None else float(recorded.bytes_per_s_k.max())
+
+    @property
     def budget_bytes_per_s(self) -> float:
         """kappa: what a plan may use in the mean."""
         return self.budget_share * self.bytes_per_s

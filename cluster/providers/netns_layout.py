@@ -157,7 +157,7 @@ def lay_out(topology: Topology, mark: str, temp_dir: str, taken: Collection[str]
                 target=spaces[link.target],
                 source_host=str(pair[1]),
                 target_host=str(pair[2]),
-                shaping=shaping_of(float(link.bandwidth)),
+                shaping=shaping_of(link.most_bytes_per_s),
             )
         )
     return Layout(

@@ -15,7 +15,7 @@ from cluster.errors import InputError
 from cluster.link import link_name
 from cluster.measured_links import MeasuredLink, MeasuredLinks
 from cluster.provenance import collect_provenance
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.topology import LEAST_BANDWIDTH, Link
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.inputs import Json, RunName
@@ -103,7 +103,7 @@ def restore(source: Source, target: Target, as_json: Json = False) -> None:
 def list_links(as_json: Json = False) -> None:
     """What the links are stated to be, what they are set to now, and what went up them."""
     out = VerbOutput(as_json)
-    state = local.connect()
+    state = ray_driver.connect()
     snapshots = running_fleet(state).snapshots()
     table = Table("link", "bandwidth", "round trip", "now", "sent")
     rows: list[dict[str, Any]] = []
@@ -128,7 +128,7 @@ def list_links(as_json: Json = False) -> None:
         )  # fmt: skip
     out.table(table)
     out.result({"links": rows})
-    local.disconnect()
+    ray_driver.disconnect()
 
 
 @net.command()
@@ -150,7 +150,7 @@ def check(
     out = VerbOutput(as_json)
     if output is not None:
         check_output(output)
-    state = local.connect()
+    state = ray_driver.connect()
     work = RunWork(out, run)
     work.note_topology(state.topology, measured=True)
     output = work.writes((FileKind.LINKS,), output)
@@ -179,7 +179,7 @@ def check(
             "run": None if done is None else done.name,
         }
     )
-    local.disconnect()
+    ray_driver.disconnect()
     if any(link.fault for link in measured.links):
         raise typer.Exit(ExitCode.NOT_MET)
 
@@ -220,7 +220,7 @@ def _table(measured: MeasuredLinks) -> Table:
 def _change(
     out: VerbOutput, source: str, target: str, changed: Callable[[LinkCondition], LinkCondition]
 ) -> None:
-    state = local.connect()
+    state = ray_driver.connect()
     check_link(state.topology, source, target)
     fleet = running_fleet(state)
     condition = changed(fleet.link_condition(source, target))
@@ -228,4 +228,4 @@ def _change(
         fleet.set_link(source, target, condition)
     out.say(f"the link {link_name(source, target)} is {condition} now")
     out.result({"source": source, "target": target, **condition_data(condition)})
-    local.disconnect()
+    ray_driver.disconnect()

@@ -150,7 +150,7 @@ def _make_uplink(
         transport,
         clock=clock,
         on_sent=lambda spent_s, size: observer.on_link(link.target, spent_s, size),
-        wire_bytes_per_s=float(link.bandwidth) if link.target in config.laid else math.inf,
+        wire_bytes_per_s=link.most_bytes_per_s if link.target in config.laid else math.inf,
     )
 
 

@@ -19,8 +19,14 @@ EXTRAS = {
     "gurobi": "gurobipy",
     "gym": "gymnasium",
     "netns": "pyroute2",
+    "tracing": "opentelemetry-exporter-otlp-proto-http",
 }
-BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS.values())!r}))\n"
+MODULES = {
+    **{package: package for package in EXTRAS.values()},
+    EXTRAS["tracing"]: "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+}
+"""what is imported of each package"""
+BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({sorted(MODULES.values())!r}))\n"
 LITTLE = (
     "from planner.instances import sample_problem\n"
     "from planner.policies import Options, solve\n"
@@ -91,6 +97,16 @@ def test_an_environment_says_what_it_lacks_and_the_other_names_are_there() -> No
     assert said.endswith(
         "an environment of the simulator needs gymnasium; pip install 'j3o-testbed[gym]'"
     )
+
+
+def test_a_collector_says_what_it_lacks() -> None:
+    code = (
+        "from serving.tracing.config import TracingConfig\n"
+        "TracingConfig(0.1).check_extra()\n"
+        "TracingConfig(0.1, 'http://127.0.0.1:4318').check_extra()"
+    )
+    said = without_extras(code).stderr.splitlines()[-1]
+    assert said.endswith("--trace-to needs opentelemetry; pip install 'j3o-testbed[tracing]'")
 
 
 def test_the_command_line_answers_without_any_extra() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from planner.plan import Plan
@@ -76,8 +76,8 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path / "state"))
     state = SimpleNamespace(topology=fleet.topology)
-    monkeypatch.setattr(local, "connect", lambda: state)
-    monkeypatch.setattr(local, "disconnect", lambda: None)
+    monkeypatch.setattr(ray_driver, "connect", lambda: state)
+    monkeypatch.setattr(ray_driver, "disconnect", lambda: None)
     monkeypatch.setattr(link_verbs, "running_fleet", lambda _: fleet)
     return fleet
 

@@ -12,6 +12,7 @@ import pytest
 
 from serving.errors import RefusedError
 from serving.node.device.served import Image, Served
+from serving.node.links.link_capacity import SteadyCapacity
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.pacer import LinkPacer
@@ -55,6 +56,9 @@ class Wire:
     def refusal(self) -> RefusedError | None:
         return None
 
+    async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
+        raise AssertionError("nothing is probed here")
+
     def prepare(self) -> None:
         pass
 
@@ -68,7 +72,7 @@ class Wire:
 def uplink_over(wire: Wire, rtt_s: float = 0.0) -> Uplink:
     """A message a second; two may wait."""
     return Uplink(
-        LinkPacer(bandwidth_bytes_per_s=SIZE, rtt_s=rtt_s, max_backlog_s=2.0),
+        LinkPacer(SteadyCapacity(SIZE), rtt_s=rtt_s, max_backlog_s=2.0),
         wire,
         clock=lambda: asyncio.get_running_loop().time(),
         wire_bytes_per_s=SIZE / wire.wire_s if wire.wire_s else math.inf,
