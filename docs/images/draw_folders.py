@@ -52,6 +52,7 @@ SERVING = Panel(
         [
             ("serving/experiments", "drift, bursts, faults"),
             ("serving/doctor", "what a machine lacks"),
+            ("serving/watch", "the page, recordings"),
         ],
         [("serving/experiment_runs", "simulated or live")],
         [("serving/report", "report.html, figures")],

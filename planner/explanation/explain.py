@@ -25,7 +25,8 @@ from planner.programs.prices import Prices
 from planner.solution import Solution
 
 __all__ = [
-    "Binding", "Explanation", "MissingModel", "TaskExplanation", "explain", "reasons_of",
+    "Binding", "Explanation", "MissingModel", "TaskExplanation", "explain", "explanation_of",
+    "reasons_of",
 ]  # fmt: skip
 
 TIGHT = 0.999
@@ -124,18 +125,18 @@ def explain(problem: Problem, solution: Solution) -> Explanation:
     )
 
 
-def reasons_of(problem: Problem, plan: Plan) -> tuple[str, ...]:
-    """The lines of the explanation of a plan of `problem` that was read from a file.
+def explanation_of(problem: Problem, plan: Plan) -> Explanation | None:
+    """The explanation of a plan of `problem` that was read from a file.
 
-    Empty for a plan without a certificate, and for one that is for another goal than the mean
+    None for a plan without a certificate, and for one that is for another goal than the mean
     accuracy, or pays for joules: prices are in the mean accuracy. So are they for tasks that are
     asked together (F14). Raises `PlanError` if it names what the problem does not have.
     """
     certificate = plan.certificate
     if certificate is None or certificate.maximised != "mean" or problem.asks_together:
-        return ()
+        return None
     if plan.predicted is not None and plan.predicted.watts_by_node:
-        return ()
+        return None
     allocation = allocation_of(problem, plan)
     solution = Solution(
         problem=problem,
@@ -147,7 +148,13 @@ def reasons_of(problem: Problem, plan: Plan) -> tuple[str, ...]:
         trace=(),
         overrun=plan.overrun,
     )
-    return explain(problem, solution).lines
+    return explain(problem, solution)
+
+
+def reasons_of(problem: Problem, plan: Plan) -> tuple[str, ...]:
+    """The lines of `explanation_of`, of which there are none where it is None."""
+    found = explanation_of(problem, plan)
+    return () if found is None else found.lines
 
 
 def _prices(problem: Problem, solution: Solution, evaluation: Evaluation) -> Prices:

@@ -10,8 +10,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.errors import MarkupError
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     Progress,
@@ -100,6 +101,20 @@ class VerbOutput:
         for column in table.columns:
             column.overflow = "fold"
         self._people.print(table)
+
+    def frame(self, shown: RenderableType) -> None:
+        """Something drawn for people."""
+        self._people.print(shown)
+
+    @contextmanager
+    def frames(self) -> Iterator[Callable[[RenderableType], None]]:
+        """Drawings one over the other, on a terminal; yields what draws the next one."""
+        with Live(console=self._people, auto_refresh=False, vertical_overflow="crop") as live:
+
+            def write(shown: RenderableType) -> None:
+                live.update(shown, refresh=True)
+
+            yield write
 
     def result(self, data: dict[str, Any]) -> None:
         """The verb's result, printed only for programs."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DRIVEN_FILES", "DROPPED_FILES", "keep_driven"]
 
-DRIVEN_FILES = (FileKind.MEASUREMENTS, FileKind.GALLERY)
+DRIVEN_FILES = (FileKind.MEASUREMENTS, FileKind.GALLERY, FileKind.RECORDING)
 DROPPED_FILES = (FileKind.TRAFFIC, FileKind.DRIVEN_PLAN)
 """of a run, that are no more once traffic was driven anew"""
 

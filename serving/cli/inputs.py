@@ -25,7 +25,7 @@ from profiling.freshness import refuse_foreign, refuse_partial, refuse_stale
 from profiling.profile import Profiles
 from profiling.published import refuse_unpublished
 from serving.cli.console import VerbOutput
-from serving.cli.options import IMAGES, SEED, number
+from serving.cli.options import IMAGES, PORT, SEED, number
 from serving.errors import BudgetError
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -33,10 +33,10 @@ from serving.traffic.images import LabelledImages, load_images
 
 __all__ = [
     "DemandFile", "ImageCount", "Json", "MeasurementsFile", "NewRun", "PlanFile", "PlannedDemand",
-    "ProfilesFile", "Routes", "RunName", "Seed", "Spill", "TopologyFile", "check_class_names",
-    "check_events", "check_hardware", "load_labelled", "load_setting", "models_of",
-    "naming_demand", "naming_file", "naming_plan", "only_plan", "pick_phase", "pick_traffic",
-    "planned_phase", "state_problem",
+    "ProfilesFile", "ReadOnly", "Routes", "RunName", "Seed", "Spill", "TopologyFile",
+    "WatchPort", "check_class_names", "check_events", "check_hardware", "load_labelled",
+    "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan", "only_plan",
+    "pick_phase", "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -57,6 +57,12 @@ Routes = Annotated[
     typer.Option("--routing", help="choose ways by the plan's shares, or by what is queued"),
 ]
 ImageCount = Annotated[int, number(IMAGES, help="labelled images of the test split to draw from")]
+WatchPort = Annotated[
+    int | None, number(PORT, help="of the page, on this machine alone; default: a free one")
+]
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", help="nothing can be done from the page: for a beamer")
+]
 ProfilesFile = Annotated[Path | None, typer.Option(help="profiles.json; default: the run's")]
 DemandFile = Annotated[
     Path | None, typer.Option(help="demand YAML; default: the run's, or the demo's")

@@ -16,8 +16,10 @@ from serving.cli.console import VerbOutput
 from serving.cli.driven_files import keep_driven
 from serving.cli.inputs import check_class_names, check_events, load_labelled, pick_traffic
 from serving.cli.run_work import RunWork
+from serving.cli.watched import event_teller
 from serving.runs.manifest import FileKind
 from serving.traffic.images import LabelledImages
+from serving.traffic.load_switch import LoadSwitch
 from serving.traffic.local_faults import timeline_beside
 from serving.traffic.schedule import build_schedule
 from serving.traffic.summary import say_measured, summarise_run
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from serving.deploy.fleet import Fleet
     from serving.replan.replanner import Look
     from serving.traffic.session import Run
+    from serving.watch.history import WatchHistory
 
 __all__ = ["QuietNote", "Traffic", "driven_summary", "read_traffic"]
 
@@ -54,13 +57,17 @@ class Traffic:
         seed: int,
         loop: Callable[[], Awaitable[None]],
         state: ClusterState,
+        history: WatchHistory,
+        load: LoadSwitch | None,
     ) -> Run:
-        """Send it all under `plan`, with `loop` and the demand's events beside it."""
+        """Send it all under `plan`, with `loop` and the demand's events beside it, of which
+        `history` hears. By `load`, if given, clients ask more or less than that."""
         from serving.traffic.session import run_traffic
 
-        events = timeline_beside(self.timeline, state, fleet)
+        events = timeline_beside(self.timeline, state, fleet, on_event=event_teller(history))
 
         async def beside() -> None:
+            history.traffic_begins()
             await asyncio.gather(loop(), *(() if events is None else (events(),)))
 
         schedule = build_schedule(
@@ -70,6 +77,7 @@ class Traffic:
             return run_traffic(
                 fleet, plan, schedule, self.labelled,
                 command="testbed live", seed=seed, on_progress=advance, beside=beside,
+                load=load,
             )  # fmt: skip
 
     def keep(self, work: RunWork, driven: Run, in_force: Plan, of_run: Plan) -> None:

@@ -26,10 +26,13 @@ from serving.cli.inputs import (
     Json,
     PlanFile,
     ProfilesFile,
+    ReadOnly,
     Routes,
     RunName,
     Seed,
+    WatchPort,
 )
+from serving.cli.live_page import live_page
 from serving.cli.live_traffic import QuietNote, driven_summary, read_traffic
 from serving.cli.options import (
     DURATION_S,
@@ -44,9 +47,11 @@ from serving.cli.options import (
 from serving.cli.output import check_output, save_result
 from serving.cli.run_verbs import running_fleet
 from serving.cli.run_work import RunWork
+from serving.cli.watched import recording
 from serving.errors import ServingError
 from serving.routing.routes import RoutingMode
 from serving.runs.manifest import FileKind
+from serving.traffic.load_switch import LoadSwitch
 
 if TYPE_CHECKING:
     from serving.deploy.assignment_record import PlanInForce
@@ -96,6 +101,11 @@ def live(
     demand: DemandFile = None,
     seed: Seed = 1,
     images: ImageCount = 240,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="show it as a page, from which it can be steered")
+    ] = False,
+    port: WatchPort = None,
+    read_only: ReadOnly = False,
     as_json: Json = False,
 ) -> None:
     """Change the plan as load and nodes change, where that surely gains.
@@ -109,6 +119,8 @@ def live(
         check_output(log, "--log")
     if demand is not None and not drive:
         raise InputError(f"--demand {demand}: is driven with --drive alone")
+    if not watch and (port is not None or read_only):
+        raise InputError("--port and --read-only are about the page; say --watch")
     find_policy(policy)
     change_policy = _change_policy(forecast, forecast_periods, period)
     work = RunWork(out, run, of_file=plan)
@@ -121,15 +133,15 @@ def live(
     now = plan_in_force(fleet)
     kinds = (FileKind.DECISIONS, FileKind.LIVE_PLAN)
     if traffic is None:
-        log = work.writes(kinds, log, option="--log")
+        log = work.writes((*kinds, FileKind.LIVE_RECORDING), log, option="--log")
     else:
         traffic.check_events(state_of_cluster)
         log = work.writes((*kinds, *DRIVEN_FILES), log, drops=DROPPED_FILES, option="--log")
     from serving.replan.decision_input import DecisionOptions
-    from serving.replan.decision_log import DecisionLog
     from serving.replan.loop import ReplanLoop
     from serving.replan.loop_state import LoopState, hold_loop_lock, load_state, state_file
     from serving.replan.options import ReplanOptions
+    from serving.watch.watched_loop import WatchedFleet, WatchedLog
 
     folder = state_path().parent
     reports: list[LookReport] = []
@@ -158,8 +170,10 @@ def live(
         if state is None or state.plan.digest != now.plan.digest:
             _refuse_another_plan(work, present, file, plan, now)
         in_force = state or LoopState(plan=now.plan.model_copy(update={"version": version}))
+        kind = FileKind.LIVE_RECORDING if traffic is None else FileKind.RECORDING
+        history = held.enter_context(recording(work, kind, setting, in_force.plan))
         loop = ReplanLoop(
-            fleet,
+            WatchedFleet(fleet, history),
             in_force,
             setting.as_planned(in_force.plan),
             ReplanOptions(
@@ -170,12 +184,22 @@ def live(
             ),
             clock=time.monotonic,
             policy=change_policy,
-            log=DecisionLog(log),
+            log=WatchedLog(log, history),
             state_path=None if dry_run else state_file(folder),
             spill_over=spill,
             routing=routing,
             on_look=note,
         )
+        load = None
+        if watch:
+            clients = [client.name for client in fleet.topology.clients]
+            load = None if traffic is None else LoadSwitch(clients)
+            held.enter_context(
+                live_page(
+                    out, history, fleet, state_of_cluster, loop, load,
+                    port=port, read_only=read_only,
+                )
+            )  # fmt: skip
         out.say(
             f"looks at the nodes every {period:g} s; decisions go to {log}"
             + ("" if drive else "; Ctrl-C ends it")
@@ -184,7 +208,9 @@ def live(
             if traffic is None:
                 asyncio.run(_for(loop, duration))
             else:
-                driven = traffic.drive(fleet, in_force.plan, seed, loop.run, state_of_cluster)
+                driven = traffic.drive(
+                    fleet, in_force.plan, seed, loop.run, state_of_cluster, history, load
+                )
         except KeyboardInterrupt:
             out.say("the loop ends; the plan in force stays")
         except Exception as error:

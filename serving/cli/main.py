@@ -37,6 +37,7 @@ from serving.cli import (
     simulate_verb,
     trace_verbs,
     train_verb,
+    watch_verbs,
     zoo_verbs,
 )
 from serving.cli.exits import exit_code_of
@@ -69,6 +70,7 @@ for verb in (
     *compare_verb.VERBS,
     *simulate_verb.VERBS,
     *live_verbs.VERBS,
+    *watch_verbs.VERBS,
     *demo_verb.VERBS,
     *doctor_verb.VERBS,
     *devices_verb.VERBS,

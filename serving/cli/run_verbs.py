@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -56,6 +57,7 @@ from serving.cli.options import (
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
+from serving.cli.watched import event_teller, recorded_setting, recording
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
@@ -75,10 +77,13 @@ if TYPE_CHECKING:
     from serving.deploy.assignment_record import PlanInForce
     from serving.deploy.fleet import Fleet
     from serving.traffic.session import Run
+    from serving.watch.history import WatchHistory
 
 __all__ = ["VERBS", "find_loop", "metrics_words", "running_fleet", "running_or_launched"]
 
 PROMETHEUS = Path("out/prometheus")
+SAMPLES_S = 1.0
+"""between two looks at the nodes for the recording"""
 
 
 def deploy(
@@ -208,20 +213,35 @@ def drive(
     check_events(demand, state.topology)
     fleet = running_fleet(state)
     _say_other_load(out, wanted, demand, phases[0])
-    wanted = _driven_plan(out, work, wanted, file, plan, plan_in_force(fleet))
+    in_force = plan_in_force(fleet)
+    wanted = _driven_plan(out, work, wanted, file, plan, in_force)
     output = work.writes(DRIVEN_FILES, output, drops=DROPPED_FILES)
-    beside = timeline_beside(timeline, state, fleet, find_loop)
     from serving.traffic.session import run_traffic
+    from serving.watch.watched_loop import sample_nodes
 
     labelled = load_labelled(out, phases, images)
 
-    def send(asked: Sequence[Phase], chosen: int, what: str = "driving") -> Run:
+    def send(
+        asked: Sequence[Phase],
+        chosen: int,
+        what: str = "driving",
+        history: WatchHistory | None = None,
+    ) -> Run:
+        on_event = None if history is None else event_teller(history)
+        events = timeline_beside(timeline, state, fleet, find_loop, on_event=on_event)
+
+        async def beside() -> None:
+            if history is not None:
+                history.traffic_begins()
+            sampling = () if history is None else (sample_nodes(fleet, history, SAMPLES_S),)
+            await asyncio.gather(*sampling, *(() if events is None else (events(),)))
+
         schedule = build_schedule(asked, chosen, images, labelled.labelled, timeline)
-        with out.progress(what, changes=beside is not None) as advance:
+        idle = history is None and events is None
+        with out.progress(what, changes=events is not None) as advance:
             return run_traffic(
-                fleet, wanted, schedule, labelled,
-                command="testbed drive", seed=chosen, on_progress=advance, beside=beside,
-                trace_share=trace,
+                fleet, wanted, schedule, labelled, command="testbed drive", seed=chosen,
+                on_progress=advance, beside=None if idle else beside, trace_share=trace,
             )  # fmt: skip
 
     if find_peak:
@@ -231,7 +251,12 @@ def drive(
         )  # fmt: skip
         ray_driver.disconnect()
         return
-    driven = send(phases, seed)
+    setting = recorded_setting(work, state.topology)
+    if setting is None:
+        driven = send(phases, seed)
+    else:
+        with recording(work, FileKind.RECORDING, setting, in_force.plan) as history:
+            driven = send(phases, seed, history=history)
     keep_driven(work, driven, labelled)
     done = work.finish()
     measured = summarise_run(driven.measurements)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from profiling.profile import digest_of
 from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
+from serving.node.answer_tally import AnswerTally
 from serving.node.config import NodeConfig
 from serving.node.device.device import Device
 from serving.node.device.device_switch import DeviceSwitch
@@ -103,6 +104,7 @@ class NodeCore:
             clock=clock,
         )
         self._arrived: Counter[str] = Counter()
+        self._answers = AnswerTally()
         self._refused: Counter[RefusalReason] = Counter()
         self._spilled: Counter[RefusalReason] = Counter()
         self._refused_early: Counter[str] = Counter()
@@ -246,6 +248,7 @@ class NodeCore:
             for task, served in reply.served.items():
                 forwarded = Forwarded(served, reply.link_s)
                 answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)
+                self._answers.add(task, reply.target, spent_s, bound_s)
                 self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
                 if span is not None:
                     by = f"{reply.target.model} on {reply.target.node}"
@@ -302,6 +305,7 @@ class NodeCore:
             },
             batch_totals=dict(self._device.latency_model.totals),
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
+            answers=self._answers.totals(),
         )
 
     def _refusal(self, task: str) -> RefusedError | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from serving.errors import RefusalReason
+from serving.node.answer_tally import AnswerTotals, AnswerWay
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.latency_model import BatchTotals
 from serving.node.links.link_condition import LinkCondition
@@ -66,3 +67,5 @@ class NodeSnapshot:
     """by the node above, of links that are not as the topology has them"""
     batch_totals: Mapping[str, BatchTotals] = field(default_factory=dict)
     """what batches took, by model"""
+    answers: Mapping[AnswerWay, AnswerTotals] = field(default_factory=dict)
+    """what answers took, by the way they came (client nodes)"""

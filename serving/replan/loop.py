@@ -130,10 +130,31 @@ class ReplanLoop:
         self._silent: frozenset[str] = frozenset()
         """nodes that gave no answer at the latest look"""
         self._asked = [node.name for node in fleet.topology.nodes]
+        self._paused = False
+        self._wanted = False
+        """whether a decision was asked for by hand"""
         self._failures = 0
         self._broken_off = False
         self._answered_s = clock()
         self._saved_s = clock()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is decided or changed."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Decide and change nothing until `resume`; looks go on. A change that has begun is
+        completed. This and the two below may be called from any thread."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on deciding."""
+        self._paused = False
+
+    def plan_now(self) -> None:
+        """Decide at the next look, whether the load has moved or not."""
+        self._wanted = True
 
     async def run(self) -> None:
         """Look every period. A change that has begun is completed before cancellation ends it.
@@ -195,7 +216,12 @@ class ReplanLoop:
         self._answered_s = now_s = self._clock()
         self._refuse_strange_version(snapshots)
         self._silent = frozenset(self._asked) - serving_nodes(snapshots)
-        look = self._replanner.look(self._asked, snapshots, now_s, at_s)
+        wanted = self._wanted and not self._paused
+        look = self._replanner.look(
+            self._asked, snapshots, now_s, at_s, paused=self._paused, wanted=wanted
+        )
+        if wanted and look.question is not None:
+            self._wanted = False
         if look.question is None or not self._answered(look.question):
             if now_s - self._saved_s >= self._options.save_s:
                 self._save()
@@ -217,8 +243,8 @@ class ReplanLoop:
         return True
 
     def _fetch(self) -> bool:
-        """Follow the answer to the open question, if it is there."""
-        if self._open is None:
+        """Follow the answer to the open question, if it is there; later, while paused."""
+        if self._open is None or self._paused:
             return False
         try:
             outcome: Decision | PlanningError | None = self._planners.models.outcome()

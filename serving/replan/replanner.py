@@ -31,6 +31,7 @@ __all__ = ["DecisionQuestion", "Look", "Made", "Replanner", "must_answer", "serv
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
 """between tries to plan that fail one after another; each pause is twice the one before"""
+WANTED = "it was asked for by hand"
 
 _log = logging.getLogger(__name__)
 
@@ -168,8 +169,12 @@ class Replanner:
         snapshots: Mapping[str, NodeSnapshot],
         now_s: float,
         at_s: float,
+        *,
+        paused: bool = False,
+        wanted: bool = False,
     ) -> Look:
-        """Take in what those of the `asked` nodes that answered show, and ask if it is time.
+        """Take in what those of the `asked` nodes that answered show, and ask if it is time: not
+        while `paused`, and whatever the load is where a decision is `wanted`.
 
         `now_s` is the clock's, `at_s` is counted from the start of the loop. The caller has the
         question answered and tells the answer by `decided`; what follows from that it carries out,
@@ -189,7 +194,12 @@ class Replanner:
         self._state = self._state.model_copy(update={"nodes": nodes, "calibration": calibration})
         absent = nodes.absent(now_s)
         look = Look(at_s, self.plan, estimate, absent)
-        if estimate is None or now_s < self._quiet_until_s:
+        if estimate is None or paused:
+            return look
+        if wanted and self._open is None:
+            question = self._ask(look, WANTED, now_s, shares_only=False)
+            return replace(look, question=question)
+        if now_s < self._quiet_until_s:
             return look
         why = self._policy.why(
             estimate, absent, calibration.used, self._state.considered, now_s, self._asked_s

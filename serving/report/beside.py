@@ -128,7 +128,7 @@ def render_beside(
             rows=rows,
             figures=figures,
             lead=lead,
-            css=Markup(page_css()),
+            css=page_css(),
             files=files_of({"figures": table}, drawings),
         )
     )

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from planner.explanation.budget_words import amount_words
+from serving.report.colours import colour_css
 from serving.report.compare import rank
 from serving.report.comparison_figures import (
     draw_live,
@@ -99,16 +100,16 @@ def render_page(page: Page) -> str:
             links=links,
             window_s=WINDOW_S,
             policies=rank(page.report.policies or ()),
-            css=Markup(page_css()),
+            css=page_css(),
             figures={name: Markup(svg) for name, svg in figures.items()},
             files=files_of(page_tables(page.report, links, page.streams), figures),
         )
     )
 
 
-def page_css() -> str:
-    """What pages look like."""
-    return (_FOLDER / "page.css").read_text(encoding="utf-8")
+def page_css() -> Markup:
+    """The style of every page of ours, with its colours."""
+    return Markup(colour_css() + (_FOLDER / "page.css").read_text(encoding="utf-8"))
 
 
 def files_of(tables: Mapping[str, Rows], figures: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.report.colours import reason_colour
 from serving.report.node_series import NodeSeries, bin_edges_s, node_series, refusal_series
 from serving.report.plan_changes import plan_changes_s
 from serving.report.svg import (
@@ -29,8 +30,8 @@ _WIDTH = 980.0
 _LEFT, _GAP = 84.0, 34.0
 _ROW, _TOP = 52.0, 34.0
 _COLUMNS = ("device busy", "queries waiting", "batch size")
-_REASON_COLOURS = ("--edge", "--client", "--cloud", "--queue", "--link", "--measured", "--shed")
-_MOST_REASONS = len(_REASON_COLOURS) - 1
+_MOST_REASONS = 6
+_OTHERS = "others"
 
 
 def draw_nodes(measurements: Measurements) -> str:
@@ -103,19 +104,19 @@ def draw_refusals(measurements: Measurements) -> str | None:
     shown = dict(list(found.items())[:_MOST_REASONS])
     rest = [values for name, values in found.items() if name not in shown]
     if rest:
-        shown["others"] = np.sum(rest, axis=0)
+        shown[_OTHERS] = np.sum(rest, axis=0)
     left, right, top, bottom = 52.0, _WIDTH - 14, 34.0, 190.0
     highest = float(np.sum(list(shown.values()), axis=0).max())
     time_x = Scale(0, float(edges_s[-1]), left, right)
     rate_y = Scale(0, highest, bottom, top)
     parts, below = [], np.zeros(len(edges_s) - 1)
-    for (name, values), colour in zip(shown.items(), _REASON_COLOURS, strict=False):
+    for name, values in shown.items():
         parts.append(
             element(
                 "path",
                 element("title", f"{name}: {values.mean():.2f} a second on average"),
                 d=_band(edges_s, below, below + values, time_x, rate_y),
-                fill=f"var({colour})",
+                fill=_reason_colour(name),
             )
         )
         below = below + values
@@ -124,15 +125,16 @@ def draw_refusals(measurements: Measurements) -> str | None:
         line(time_x(at), bottom, time_x(at), top, class_="change")
         for at in plan_changes_s(measurements).values()
     ]
-    swatches = [
-        (swatch(f"var({colour})"), name)
-        for name, colour in zip(shown, _REASON_COLOURS, strict=False)
-    ]
+    swatches = [(swatch(_reason_colour(name)), name) for name in shown]
     return picture(
         _WIDTH, bottom + 40, "Refused queries a second, by reason",
         axis, *parts, *changes, legend(left, 18, swatches),
         *_time_axis(float(edges_s[-1]), left, right, bottom), class_="chart wide",
     )  # fmt: skip
+
+
+def _reason_colour(name: str) -> str:
+    return "var(--rest)" if name == _OTHERS else reason_colour(name)
 
 
 def _time_axis(end_s: float, left: float, right: float, bottom: float) -> list[str]:

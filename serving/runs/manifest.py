@@ -45,8 +45,12 @@ class FileKind(StrEnum):
     """the plan of the live loop that traffic was driven under"""
     MEASUREMENTS = "measurements"
     GALLERY = "gallery"
+    RECORDING = "recording"
+    """what nodes and links showed while traffic was driven"""
     LIVE_PLAN = "live_plan"
     DECISIONS = "decisions"
+    LIVE_RECORDING = "live_recording"
+    """what they showed beside a live loop that brought no traffic"""
     SIMULATED = "simulated"
     COMPARISON = "comparison"
     REPORT = "report"
@@ -70,8 +74,10 @@ FILE_NAMES: Mapping[FileKind, str] = {
     FileKind.DRIVEN_PLAN: "driven-plan.json",
     FileKind.MEASUREMENTS: "measurements.parquet",
     FileKind.GALLERY: "gallery.json",
+    FileKind.RECORDING: "watch.jsonl.gz",
     FileKind.LIVE_PLAN: "live-plan.json",
     FileKind.DECISIONS: "decisions.jsonl",
+    FileKind.LIVE_RECORDING: "live-watch.jsonl.gz",
     FileKind.SIMULATED: "simulated.parquet",
     FileKind.COMPARISON: "comparison.json",
     FileKind.REPORT: "report/report.json",
@@ -83,8 +89,10 @@ BEFORE: Mapping[FileKind, tuple[FileKind, ...]] = {
     FileKind.PLAN: (FileKind.PROBLEM,),
     FileKind.MEASUREMENTS: (FileKind.PLAN,),
     FileKind.GALLERY: (FileKind.MEASUREMENTS,),
+    FileKind.RECORDING: (FileKind.PLAN,),
     FileKind.LIVE_PLAN: (FileKind.PLAN,),
     FileKind.DECISIONS: (FileKind.PLAN,),
+    FileKind.LIVE_RECORDING: (FileKind.PLAN,),
     FileKind.SIMULATED: (FileKind.PLAN,),
     FileKind.COMPARISON: (FileKind.PROFILES, FileKind.TOPOLOGY),
     FileKind.REPORT: (FileKind.MEASUREMENTS,),

@@ -22,6 +22,7 @@ import numpy as np
 from cluster.errors import InputError
 from serving.system import Answer, Outcome, Query, SharingSystem, System
 from serving.traffic.closed_loop import Caller
+from serving.traffic.load_switch import LoadSwitch
 from serving.traffic.schedule import Asked, Schedule, with_asked
 
 __all__ = [
@@ -117,8 +118,10 @@ async def drive_traffic(
     max_outstanding: int = 1024,
     drain_s: float = 30.0,
     content_type: str = "image/png",
+    load: LoadSwitch | None = None,
 ) -> Driven:
-    """Send `schedule` to `system`, and what its callers ask meanwhile.
+    """Send `schedule` to `system`, and what its callers ask meanwhile. By `load`, if given, queries
+    of the schedule are left out or sent several times.
 
     `bodies[i]` is the encoded image i of the schedule. `on_progress(done, total)` is called after
     every query; what callers ask counts from when they ask. A query that is due while
@@ -136,7 +139,7 @@ async def drive_traffic(
             f"the schedule uses image {schedule.last_image}, only {len(bodies)} are loaded"
         )
     generator = _Generator(
-        system, schedule, bodies, clock, sleep, on_progress, max_outstanding, content_type
+        system, schedule, bodies, clock, sleep, on_progress, max_outstanding, content_type, load
     )
     try:
         await generator.run(drain_s)
@@ -166,7 +169,11 @@ class _Generator:
         on_progress: Callable[[int, int], None] | None,
         max_outstanding: int,
         content_type: str,
+        load: LoadSwitch | None = None,
     ) -> None:
+        self._load = load
+        self._left_out: set[int] = set()
+        """places that the load left out"""
         self._system = system
         self._schedule = schedule
         self._bodies = bodies
@@ -192,7 +199,13 @@ class _Generator:
             # A generator that is late must still let answers in between two sends.
             await self._sleep(max(0.0, due_s - self._now_s()))
             await self._wait_until(due_s)
+            times = 1 if self._load is None else self._load.times(client)
+            if not times:
+                self._left_out.update(places)
+                continue
             self._send(places, due_s, client, tasks, image)
+            for _ in range(times - 1):
+                self._ask_more(places[0], due_s, client, tasks, image)
         if self._schedule.callers:
             await self._wait_until(max(group.end_s for group in self._schedule.callers))
         await self._drain(drain_s)
@@ -207,9 +220,9 @@ class _Generator:
 
     def driven(self) -> Driven:
         """The queries that were sent, in order, with their records."""
-        schedule, place_q = with_asked(self._schedule, self._asked)
+        schedule, place_q = with_asked(self._schedule, self._asked, self._left_out)
         records = [self._records[place] for place in place_q.tolist()]
-        if self._asked:
+        if self._asked or self._left_out:
             records = [record._replace(place=place) for place, record in enumerate(records)]
         return Driven(schedule, records)
 
@@ -221,14 +234,30 @@ class _Generator:
         while (due_s := caller.next_s(now_s)) is not None:
             await self._wait_until(due_s)
             question = caller.question(due_s)
-            place = len(self._schedule) + len(self._asked)
-            self._asked.append(
-                Asked(due_s, group.client, question.task, question.image, group.phase)
-            )
-            task = self._send((place,), due_s, group.client, (question.task,), question.image)
+            task = self._ask(Asked(due_s, group.client, question.task, question.image, group.phase))
             if task is not None:
                 await asyncio.wait([task])
             now_s = self._now_s()
+
+    def _ask(self, asked: Asked) -> asyncio.Task[None] | None:
+        """Send a query that the schedule does not have."""
+        place = len(self._schedule) + len(self._asked)
+        self._asked.append(asked)
+        return self._send((place,), asked.at_s, asked.client, (asked.task,), asked.image)
+
+    def _ask_more(
+        self, place: int, due_s: float, client: str, tasks: tuple[str, ...], image: int
+    ) -> None:
+        """Send what is due once more, a little later; tasks of one image alone."""
+        assert self._load is not None
+        later_s, phase = due_s + self._load.later_s(), int(self._schedule.phase_q[place])
+
+        async def ask() -> None:
+            await self._wait_until(later_s)
+            for task in tasks:
+                self._ask(Asked(later_s, client, task, image, phase))
+
+        self._callers.add(asyncio.create_task(ask()))
 
     def _scheduled(
         self,

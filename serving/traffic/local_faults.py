@@ -217,6 +217,8 @@ def timeline_beside(
     state: ClusterState,
     nodes: NodeFaults,
     find_loop: Callable[[], int | None] = lambda: None,
+    *,
+    on_event: Callable[[TimelineEvent, float], None] | None = None,
 ) -> Callable[[], Awaitable[None]] | None:
     """What is to run beside the traffic, so that the events of `timeline` come about; None if the
     schedule has them all. `find_loop` gives the process id of the live loop, if one runs.
@@ -234,7 +236,7 @@ def timeline_beside(
             nodes,
             lambda each: find_loop() if each is Controller.LOOP else find_controller(state, each),
         ) as injector:
-            await fire_timeline(timeline, injector)
+            await fire_timeline(timeline, injector, on_event=on_event)
             await asyncio.Event().wait()
 
     return beside

@@ -5,7 +5,7 @@ Axes: q = query, in order of scheduled time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -191,12 +191,15 @@ class Asked:
     phase: int
 
 
-def with_asked(schedule: Schedule, asked: Sequence[Asked]) -> tuple[Schedule, NDArray[np.int64]]:
-    """`schedule` with what callers asked, and for each query of it its former place.
+def with_asked(
+    schedule: Schedule, asked: Sequence[Asked], left_out: Collection[int] = ()
+) -> tuple[Schedule, NDArray[np.int64]]:
+    """`schedule` with what callers asked and without the places that were `left_out`, and for each
+    query of it its former place.
 
     Places count through the queries of `schedule` and then through `asked`.
     """
-    if not asked:
+    if not asked and not left_out:
         return replace(schedule, callers=()), np.arange(len(schedule))
     columns = {
         "scheduled_s_q": [each.at_s for each in asked],
@@ -213,6 +216,7 @@ def with_asked(schedule: Schedule, asked: Sequence[Asked]) -> tuple[Schedule, ND
         for name, values in columns.items()
     }
     place_q = np.lexsort((both["task_q"], both["client_q"], both["scheduled_s_q"]))
+    place_q = place_q[~np.isin(place_q, list(left_out))]
     ordered: dict[str, Any] = {
         name: values[place_q].astype(getattr(schedule, name).dtype) for name, values in both.items()
     }

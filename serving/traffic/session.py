@@ -14,6 +14,7 @@ from serving.blocking import run_blocking
 from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
+from serving.traffic.load_switch import LoadSwitch
 from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
 from serving.traffic.run_use import host_use, read_host_times, use_between
 from serving.traffic.schedule import Schedule
@@ -53,16 +54,20 @@ def run_traffic(
     on_progress: Progress | None = None,
     beside: Callable[[], Awaitable[None]] | None = None,
     trace_share: float = 0.0,
+    load: LoadSwitch | None = None,
 ) -> Run:
     """Drive `schedule` at the fleet's doors, then score.
 
     `plan` is the one in force at the start. What was recorded of links begins with the traffic.
     `beside`, if given, runs on the same loop while traffic flows (the live controller) and is
     cancelled when it ends. A share `trace_share` of the requests asks for its way to be traced.
+    `load` as of `drive_traffic`.
     """
     fleet.begin_link_traces()
     before, host_before = fleet.snapshots(), read_host_times()
-    driven, fault = run_blocking(_drive(fleet, schedule, images, on_progress, beside, trace_share))
+    driven, fault = run_blocking(
+        _drive(fleet, schedule, images, on_progress, beside, trace_share, load)
+    )
     host = host_use(host_before, read_host_times())
     after = fleet.snapshots()
     scored = score_records(driven.schedule, driven.records, images.labels)
@@ -89,13 +94,16 @@ async def _drive(
     on_progress: Progress | None,
     beside: Callable[[], Awaitable[None]] | None,
     trace_share: float,
+    load: LoadSwitch | None,
 ) -> tuple[Driven, str]:
     urls, token = await asyncio.to_thread(lambda: (fleet.urls(), fleet.door_token()))
     async with HttpSystem(urls, token=token, trace_share=trace_share) as system:
         companion = asyncio.ensure_future(beside()) if beside is not None else None
         fault = ""
         try:
-            driven = await drive_traffic(system, schedule, images.bodies, on_progress=on_progress)
+            driven = await drive_traffic(
+                system, schedule, images.bodies, on_progress=on_progress, load=load
+            )
         finally:
             if companion is not None:
                 fault = await _finish(companion)

@@ -1,0 +1,145 @@
+"""What happened between two samples: differences of counters, of nodes that may have restarted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from serving.node.answer_tally import BOUNDS_S
+from serving.watch.facts import WatchFacts
+from serving.watch.sample import NodeSample, SystemSample, WayCount
+
+__all__ = ["AnswersOf", "Rates", "quantile_s", "rates_between"]
+
+NOTHING = NodeSample(busy_s=0.0, models=(), plan_version=0, device="well")
+
+
+@dataclass(frozen=True)
+class AnswersOf:
+    """Answers at one client of one task that came one way."""
+
+    client: str
+    way: WayCount
+    """with the counts of the time between"""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Between two samples that are `spent_s` apart. Counts are of that time, not by second."""
+
+    spent_s: float
+    busy_share: Mapping[str, float]
+    """node -> device-busy seconds a second"""
+    arrived: Mapping[str, Mapping[str, int]]
+    """client -> task -> queries"""
+    refused: Mapping[str, int]
+    """reason -> queries"""
+    spilled: Mapping[str, int]
+    link_bytes: Mapping[str, int]
+    """'source to target' -> bytes that went up"""
+    link_busy_share: Mapping[str, float]
+    answers: tuple[AnswersOf, ...]
+
+    @property
+    def arrived_count(self) -> int:
+        """Queries that arrived anywhere."""
+        return sum(sum(tasks.values()) for tasks in self.arrived.values())
+
+    def answered_by(self, node: str) -> int:
+        """Queries that `node` answered."""
+        return sum(each.way.answers for each in self.answers if each.way.node == node)
+
+    def right(self, facts: WatchFacts) -> dict[str, float]:
+        """Task -> answers times what their models are worth on the test split: an estimate of the
+        right ones."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for each in self.answers:
+            worth = facts.accuracy.get(each.way.model, {}).get(each.way.task, 0.0)
+            found[each.way.task] += worth * each.way.answers
+        return found
+
+    def buckets(self, tier: str | None = None) -> list[int]:
+        """Answers by what they took, of one tier or of all."""
+        total = [0] * (len(BOUNDS_S) + 1)
+        for each in self.answers:
+            if tier is None or each.way.tier == tier:
+                total = [a + b for a, b in zip(total, each.way.buckets, strict=True)]
+        return total
+
+
+def rates_between(before: SystemSample, after: SystemSample) -> Rates:
+    """What the nodes of `after` counted since `before`; one that was not there then, or was started
+    anew since, counts from its start."""
+    spent_s = max(after.at_s - before.at_s, 1e-3)
+    busy: dict[str, float] = {}
+    arrived: dict[str, dict[str, int]] = {}
+    refused: defaultdict[str, int] = defaultdict(int)
+    spilled: defaultdict[str, int] = defaultdict(int)
+    link_bytes: dict[str, int] = {}
+    link_busy: dict[str, float] = {}
+    answers: list[AnswersOf] = []
+    for name, now in after.nodes.items():
+        then = before.nodes.get(name, NOTHING)
+        if _restarted(then, now):
+            then = NOTHING
+        busy[name] = (now.busy_s - then.busy_s) / spent_s
+        if now.arrived:
+            arrived[name] = _more(then.arrived, now.arrived)
+        for reason, count in _more(then.refused, now.refused).items():
+            refused[reason] += count
+        for reason, count in _more(then.spilled, now.spilled).items():
+            spilled[reason] += count
+        for target, (sent, busy_s) in now.links.items():
+            sent_then, busy_then_s = then.links.get(target, (0, 0.0))
+            link_bytes[f"{name} to {target}"] = sent - sent_then
+            link_busy[f"{name} to {target}"] = (busy_s - busy_then_s) / spent_s
+        answers += [AnswersOf(name, way) for way in _more_ways(then.ways, now.ways)]
+    return Rates(
+        spent_s, busy, arrived, dict(refused), dict(spilled), link_bytes, link_busy, tuple(answers)
+    )
+
+
+def quantile_s(buckets: Sequence[float], share: float) -> float | None:
+    """Seconds within which that share of the answers came, by the buckets' ends and a straight line
+    between them; None without an answer."""
+    wanted = share * sum(buckets)
+    if wanted <= 0:
+        return None
+    below, start_s = 0.0, 0.0
+    for count, end_s in zip(buckets, (*BOUNDS_S, BOUNDS_S[-1]), strict=True):
+        if count and below + count >= wanted:
+            return start_s + (end_s - start_s) * (wanted - below) / count
+        below, start_s = below + count, end_s
+    return BOUNDS_S[-1]
+
+
+def _restarted(then: NodeSample, now: NodeSample) -> bool:
+    """Whether a counter has gone back, which none does in one process."""
+    fell = now.busy_s < then.busy_s - 1e-3
+    for old, new in ((then.arrived, now.arrived), (then.served, now.served)):
+        fell |= any(new.get(key, 0) < count for key, count in old.items())
+    return fell
+
+
+def _more(then: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    found = {key: count - then.get(key, 0) for key, count in now.items()}
+    return {key: count for key, count in found.items() if count}
+
+
+def _more_ways(then: Sequence[WayCount], now: Sequence[WayCount]) -> list[WayCount]:
+    known = {(way.task, way.node, way.model, way.via): way for way in then}
+    found = []
+    for way in now:
+        old = known.get((way.task, way.node, way.model, way.via))
+        if old is None:
+            found.append(way)
+            continue
+        if way.answers == old.answers:
+            continue
+        buckets = tuple(b - a for a, b in zip(old.buckets, way.buckets, strict=True))
+        since = {
+            "answers": way.answers - old.answers, "late": way.late - old.late, "buckets": buckets,
+        }  # fmt: skip
+        found.append(way.model_copy(update=since))
+    return [way for way in found if way.answers]
