@@ -22,6 +22,7 @@ from planner.policies import DEFAULT, Options, solve
 from planner.solution import Solution
 from profiling.profile import digest_of
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.demo_page import DemoPage
 from serving.cli.demo_run import keep_run
 from serving.cli.inputs import load_labelled
 from serving.cli.output import save_result
@@ -29,7 +30,6 @@ from serving.cli.verdict_output import tell_verdicts
 from serving.deploy.fleet import Fleet
 from serving.deploy.profile_nodes import profile_cluster
 from serving.replan.decision_input import DecisionOptions
-from serving.replan.decision_log import DecisionLog
 from serving.replan.loop import ReplanLoop
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
@@ -52,12 +52,17 @@ from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.session import Run, run_traffic
 from serving.traffic.summary import summarise_run
 from serving.verdicts.judge import PlannedFor, judge_run
+from serving.watch.history import WatchHistory
+from serving.watch.recording import RECORDING
+from serving.watch.watched_loop import WatchedFleet, WatchedLog
 
 __all__ = ["run_demo"]
 
 POLICIES = (DEFAULT, "baj3o", "all-local", "all-edge", "all-cloud", "random")
 BENCHMARK = "rooms"
 IMAGES = 240
+LIVE = "live"
+"""folder of what the live half left for `testbed watch`"""
 LIVE_SHARE = 2 / 3
 """the live half runs each phase of the demand for this share of its time"""
 
@@ -69,11 +74,14 @@ def run_demo(
     seed: int,
     duration_s: float | None,
     known: Setting | None = None,
+    port: int | None = None,
+    watch: bool = False,
 ) -> ExitCode:
     """Run all stages into `folder` and take the cluster down again.
 
-    `duration_s` replaces the length of the demand's phases. With a setting that is `known`, nothing
-    is profiled anew. Raises what the stages raise.
+    Meanwhile a page shows the system (`port`: of the page); with `watch` it stays open, and shows
+    the live half again until Ctrl-C. `duration_s` replaces the length of the demand's phases. With
+    a setting that is `known`, nothing is profiled anew. Raises what the stages raise.
     """
     started_s = time.monotonic()
     topology = Topology.load(SPECS / "demo.yaml")
@@ -97,8 +105,11 @@ def run_demo(
                 wiring=state.wiring,
                 profiles=setting.profiles,
             )
-        stand = _Stand(out, setting, fleet, load_labelled(out, phases, IMAGES), seed)
-        report = _measure(stand, folder, solutions, phases)
+        images = load_labelled(out, phases, IMAGES)
+        page = DemoPage(out, setting, fleet, port)
+        with page.served():
+            stand = _Stand(out, setting, fleet, images, seed, page)
+            report = _measure(stand, folder, solutions, phases)
     finally:
         ray_driver.disconnect()
         lifecycle.down()
@@ -108,7 +119,10 @@ def run_demo(
     tell_verdicts(out, report.verdicts or ())
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")
     out.say(f"its files are run {run.name} as well: `testbed runs`")
+    out.say(f"`testbed watch --replay {folder / LIVE}` shows the live half again")
     out.result(report.model_dump(mode="json"))
+    if watch:
+        page.replay(folder / LIVE)
     return ExitCode.FAILED if report.measured.errors else ExitCode.OK
 
 
@@ -121,14 +135,30 @@ class _Stand:
     fleet: Fleet
     images: LabelledImages
     seed: int
+    page: DemoPage
 
     def schedule(self, phases: list[Phase]) -> Schedule:
         return build_schedule(phases, self.seed, len(self.images), self.images.labelled)
 
     def apply(self, plan: Plan, phase: Phase) -> RolloutReport:
-        return self.fleet.apply(plan, self.setting, phase)
+        change = self.fleet.apply(plan, self.setting, phase)
+        self.page.planned(plan.model_copy(update={"version": change.version}), phase)
+        return change
 
-    def run(self, what: str, plan: Plan, schedule: Schedule, controller: ReplanLoop | None) -> Run:
+    def run(
+        self,
+        what: str,
+        plan: Plan,
+        schedule: Schedule,
+        controller: ReplanLoop | None,
+        history: WatchHistory | None = None,
+    ) -> Run:
+        async def beside() -> None:
+            assert controller is not None
+            if history is not None:
+                history.traffic_begins()
+            await controller.run()
+
         with self.out.progress(what) as advance:
             return run_traffic(
                 self.fleet,
@@ -138,7 +168,7 @@ class _Stand:
                 command="testbed demo",
                 seed=self.seed,
                 on_progress=advance,
-                beside=controller.run if controller else None,
+                beside=beside if controller else None,
             )
 
 
@@ -223,15 +253,20 @@ def _compare_live(stand: _Stand, folder: Path, plan: Plan, phases: list[Phase]) 
     in_force = stand.apply(plan, phases[0])
     log = folder / "decisions.jsonl"
     log.unlink(missing_ok=True)  # another demo's versions are not these
+    followed = plan.model_copy(update={"version": in_force.version})
+    (folder / LIVE).mkdir(parents=True, exist_ok=True)
+    history = stand.page.begin_recording(folder / LIVE / RECORDING, followed, phases[0])
     controller = ReplanLoop(
-        stand.fleet,
-        LoopState(plan=plan.model_copy(update={"version": in_force.version})),
+        WatchedFleet(stand.fleet, history),
+        LoopState(plan=followed),
         stand.setting,
         ReplanOptions(decision=DecisionOptions(seed=stand.seed)),
         clock=time.monotonic,
-        log=DecisionLog(log),
+        log=WatchedLog(log, history),
     )
-    live = stand.run("7 flip the mix: live loop", plan, schedule, controller)
+    live = stand.run("7 flip the mix: live loop", plan, schedule, controller, history)
+    stand.page.end_recording()
+    save_result(live.measurements.save, folder / LIVE / "measurements.parquet")
     if live.beside_fault:
         stand.out.say(f"[red]the live loop ended early[/]: {live.beside_fault}")
     changes = changes_seen(live.measurements, logged_changes(log))

@@ -118,6 +118,7 @@ def _node(node: Node, facts: WatchFacts, now: SystemSample, rates: Rates) -> Nod
         compute_budget=node.compute,
         waiting=0 if seen is None else sum(seen.waiting.values()),
         in_flight=0 if seen is None else seen.in_flight,
+        arrived=0 if seen is None else sum(seen.arrived.values()),
         arrived_qps=arrived,
         answered_qps=answered,
     )

@@ -44,6 +44,7 @@ class NodeNow(FrozenModel):
     compute_budget: float
     waiting: int
     in_flight: int
+    arrived: int = Field(default=0, description="queries of callers since the node started")
     arrived_qps: float = Field(description="of callers; clients only")
     answered_qps: float = Field(description="by this node, for whichever client")
 

@@ -37,7 +37,6 @@ STATIC = files("serving.watch") / "static"
 KINDS = {
     ".js": "text/javascript",
     ".css": "text/css",
-    ".html": "text/html",
     ".svg": "image/svg+xml",
 }
 SPEEDS = (1.0, 10.0)
@@ -204,21 +203,29 @@ class WatchServer:
     """A page on a socket. `port` 0 takes a free one."""
 
     def __init__(
-        self, source: WatchSource, acts: WatchActs, title: str, port: int = 0, host: str = HOST
+        self,
+        source: WatchSource,
+        acts: WatchActs,
+        title: str,
+        port: int = 0,
+        keys: PageKeys | None = None,
     ) -> None:
-        """Raises `InputError` where the port is taken."""
+        """With the `keys` of a server that has ended, pages that it had opened go on with this one,
+        which has its port. Raises `InputError` where the port is taken."""
         try:
-            self._socket = socket.create_server((host, port))
+            self._socket = socket.create_server((HOST, port))
         except OSError as error:
             raise InputError(
                 f"--port {port}: {error.strerror or error}; name another one"
             ) from None
-        bound = self._socket.getsockname()[1]
-        names = {f"{host}:{bound}", *([f"localhost:{bound}"] if host == HOST else [])}
-        self.keys = PageKeys(frozenset(names))
+        self.port: int = self._socket.getsockname()[1]
+        self.keys = keys or PageKeys(frozenset({f"{HOST}:{self.port}", f"localhost:{self.port}"}))
         self._page = WatchPage(source, acts, self.keys, title)
-        self.address = f"http://{host}:{bound}/?token={self.keys.token}"
-        self.app = Starlette(routes=self._page.routes())
+        self.address = f"http://{HOST}:{self.port}/?token={self.keys.token}"
+        self.app = Starlette(
+            routes=self._page.routes(),
+            exception_handlers={404: _no_such_path, 405: _no_such_method},
+        )
         config = uvicorn.Config(
             self.app,
             log_level="error",
@@ -236,6 +243,11 @@ class WatchServer:
             await self._server.serve([self._socket])
         finally:
             watching.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """Give the port back, where `run` was never called."""
+        self._socket.close()
 
     def end(self) -> None:
         """Have `run` return soon; may be called from any thread."""
@@ -255,6 +267,14 @@ class _QuietServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Uvicorn: take none."""
         yield
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    return _refused(404, f"there is no {request.url.path}")
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    return _refused(405, f"{request.url.path} takes no {request.method}")
 
 
 def _text(name: str) -> str:

@@ -11,11 +11,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from serving.blocking import run_blocking
 from serving.watch.server import WatchServer
 from serving.watch.source import FRAME_S, LiveSource
-from serving.watch.watched_loop import ANSWER_LIMIT_S, SampledFleet
+from serving.watch.watched_loop import SampledFleet
 
 __all__ = ["sample_while_open", "serve_beside", "serve_with"]
 
 Beside = Sequence[Callable[[], Awaitable[None]]]
+ANSWER_LIMIT_S = 0.6
+"""that a look waits for a node that gives no answer; the figures of all others wait with it"""
 _log = logging.getLogger(__name__)
 
 
@@ -57,12 +59,13 @@ def serve_beside(
 
 async def sample_while_open(fleet: SampledFleet, source: LiveSource) -> None:
     """Look at the nodes between two frames, while a page waits for some."""
-    loop, history = asyncio.get_running_loop(), source.history
+    loop = asyncio.get_running_loop()
     while True:
         begun_s = loop.time()
         if source.open_pages:
             try:
-                history.looked(await asyncio.to_thread(fleet.snapshots_within, ANSWER_LIMIT_S))
+                shown = await asyncio.to_thread(fleet.snapshots_within, ANSWER_LIMIT_S)
+                source.history.looked(shown)
             except Exception:  # noqa: BLE001 - what is only shown must end nothing
                 _log.exception("a look at the nodes failed")
         await asyncio.sleep(max(0.05, FRAME_S - (loop.time() - begun_s)))

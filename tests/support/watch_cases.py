@@ -84,7 +84,7 @@ class MadeUpNodes:
                     for spent in self._random.gamma(4.0, bound_s / 11, int(many)):
                         self._tallies[client].add(task, target_of(route), float(spent), bound_s)
                     self._served[route.node][route.model] += int(many)
-                    self._busy_s[route.node] += 0.012 * many  # type: ignore[assignment]
+                    self._busy_s[route.node] += 0.012 * many
                     if route.tier != "client":
                         edge = topology.uplinks(client)[0].target
                         self._bytes[client, edge] += BYTES * int(many)
@@ -123,7 +123,7 @@ class MadeUpNodes:
     def restart(self, name: str) -> None:
         """The node is started anew: it counts from nothing."""
         for counters in (self._arrived, self._served, self._tallies):
-            counters.pop(name, None)  # type: ignore[attr-defined]
+            counters.pop(name, None)
         self._busy_s[name] = 0
         for link in self.setting.topology.uplinks(name):
             self._bytes[name, link.target] = 0

@@ -90,6 +90,7 @@ export function openActs(about) {
     const factor = now.load_factors[chosen];
     const told = [`${node.tier}, ${node.health}`, `follows plan version ${node.plan_version}`,
       `${node.waiting} wait, ${node.in_flight} under way`];
+    if (node.tier === "client") told.push(`${node.arrived} queries since it started`);
     if (factor !== undefined) told.push(`load × ${factor}`);
     write(byId("chosen-words"), told.join("; "));
   }

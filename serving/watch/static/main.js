@@ -48,17 +48,16 @@ function follow(about, acts) {
       say("live");
       show(JSON.parse(event.data), acts);
     };
-    stream.onerror = async () => {
-      say("the server gives no answer; trying again", true);
-      if (stream.readyState !== EventSource.CLOSED) return;
+    stream.onerror = () => {
       stream.close();
-      setTimeout(again, 1000);
+      say("the server gives no answer; trying again", true);
+      setTimeout(again, 500);
     };
   };
   const again = async () => {
     try {
       const now = await (await ask("/api/about")).json();
-      if (now.csrf !== about.csrf) return location.reload();
+      if (now.csrf !== about.csrf || !now.live) return location.reload();
       open();
     } catch (error) {
       const unreachable = error instanceof TypeError;

@@ -47,6 +47,7 @@ function showNode(machine, node, planned) {
       ? `${figure(node.arrived_qps)} q/s asked`
       : `answers ${figure(node.answered_qps)} q/s`;
   write(part(machine, "load"), load);
+  machine.dataset.arrived = node.arrived;
   const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(bytes < 100 * 2 ** 20 ? 1 : 0);
   bar(machine, "memory", node.memory_bytes / node.memory_budget_bytes,
     `${mebibytes(node.memory_bytes)} of ${mebibytes(node.memory_budget_bytes)} MiB`);
