@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.dependencies-$(LOCK)
 FAST := tests/unit tests/models
 CLUSTER := tests/contract tests/e2e
 
-.PHONY: help system setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-cluster bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record site lock clean
+.PHONY: help system setup demo test test-fast test-cluster test-crowded test-slow coverage fuzz certificates mutants soak drills check format gpu-check bench-planner bench-serving bench-peers bench-changes bench-cluster bench-live bench-live-cluster bench-shared-passes bench-models bench-prediction bench-prediction-cluster bench-record bench-watch site lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ bench-prediction: setup ## measure emulated devices against their profiles; writ
 bench-prediction-cluster: setup ## measure what was predicted of a cluster, own and emulated devices (30 minutes); adds to prediction.json
 	$(PY) benchmarks/bench_prediction.py --live own --out out/bench/prediction.json
 	$(PY) benchmarks/bench_prediction.py --live emulated --out out/bench/prediction.json
+
+bench-watch: setup ## measure the live page, on a cluster and replaying; writes out/bench/watch.json (15 minutes)
+	$(PY) benchmarks/bench_watch.py --out out/bench/watch.json
 
 bench-shared-passes: setup ## measure what shared passes gain; writes out/bench/shared_passes.json
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_shared_passes.py --out out/bench/shared_passes.json

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cluster.topology import Node
-from serving.watch.course import CourseStep, course_of
 from serving.watch.facts import WatchFacts
 from serving.watch.frame import (
     AccuracyNow,
     BudgetNow,
+    Course,
     EventNow,
     HeldModel,
     LatencyNow,
@@ -38,16 +38,8 @@ SILENT = "silent"
 TIERS = ("client", "edge", "cloud")
 
 
-def frame_at(
-    recorded: Recorded,
-    steps: list[CourseStep],
-    at_s: float,
-    *,
-    from_s: float = 0.0,
-    live: bool = False,
-) -> WatchFrame:
-    """What is shown at `at_s`; its course begins at `from_s` and ends with the recording, or live
-    now. `steps` are those of `recorded` (`serving.watch.course.steps_of`)."""
+def frame_at(recorded: Recorded, course: Course, at_s: float, *, live: bool = False) -> WatchFrame:
+    """What is shown at `at_s`, with the `course` up to then (`serving.watch.course`)."""
     facts = recorded.facts
     now = recorded.sample_at(at_s) or SystemSample(at_s=at_s, nodes={})
     rates = rates_between(_before(recorded, now, RATES_S), now)
@@ -82,7 +74,7 @@ def frame_at(
             EventNow(at_s=event.at_s, words=event.words) for event in reversed(events[-EVENTS:])
         ),
         load_factors={} if not changed else {c: f for c, f in changed[-1].items() if f != 1.0},
-        course=course_of(recorded, steps, from_s, at_s if live else recorded.end_s, at_s),
+        course=course,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from serving.watch.rates import quantile_s, rates_between
 from serving.watch.recorded import Recorded
 from serving.watch.sample import SystemSample
 
-__all__ = ["CourseStep", "course_of", "step_between", "steps_of"]
+__all__ = ["CourseStep", "course_of", "course_until", "step_between", "steps_of"]
 
 BINS = 120
 LEAST_BIN_S = 1.0
@@ -107,18 +107,14 @@ def _gathered(steps: Sequence[CourseStep], edges_s: Sequence[float], until_s: fl
 
 
 def course_of(
-    recorded: Recorded, steps: Sequence[CourseStep], from_s: float, to_s: float, at_s: float
+    recorded: Recorded, steps: Sequence[CourseStep], from_s: float, to_s: float
 ) -> Course:
-    """What is drawn from `from_s` to `to_s`, of which all up to `at_s` is known."""
+    """What is drawn from `from_s` to `to_s`, all of it known."""
     span_s = max(to_s - from_s, LEAST_BIN_S)
     count = int(max(1, min(BINS, span_s / LEAST_BIN_S)))
     edges_s = [from_s + span_s * k / count for k in range(count + 1)]
-    bins = _gathered(steps, edges_s, min(at_s, to_s))
-    scores = None
-    if recorded.scored is not None:
-        scores = recorded.scored.accuracy_series(edges_s)
-        known = bisect_right(edges_s, at_s)
-        scores = [score if k < known else None for k, score in enumerate(scores)]
+    bins = _gathered(steps, edges_s, to_s)
+    scores = None if recorded.scored is None else recorded.scored.accuracy_series(edges_s)
     estimated = [each.share(each.right, max(each.arrived, sum(each.answered))) for each in bins]
     return Course(
         edges_s=tuple(edges_s),
@@ -132,6 +128,27 @@ def course_of(
         accuracy_source="estimate" if scores is None else "labels",
         p95_s=tuple(quantile_s(each.buckets, 0.95) for each in bins),
         late_share=tuple(each.share(each.late, sum(each.answered)) for each in bins),
-        changes_s=tuple(entry.at_s for entry in recorded.plans[1:] if from_s <= entry.at_s <= at_s),
-        events_s=tuple(event.at_s for event in recorded.events if from_s <= event.at_s <= at_s),
+        changes_s=tuple(e.at_s for e in recorded.plans[1:] if from_s <= e.at_s <= to_s),
+        events_s=tuple(e.at_s for e in recorded.events if from_s <= e.at_s <= to_s),
+    )
+
+
+def course_until(course: Course, at_s: float) -> Course:
+    """What of a course is known at `at_s`: the bins that have ended, and the marks before it."""
+    known = bisect_right(course.edges_s, at_s) - 1
+
+    def cut(values: Sequence[float | None]) -> tuple[float | None, ...]:
+        return tuple(value if k < known else None for k, value in enumerate(values))
+
+    return course.model_copy(
+        update={
+            "asked_qps": cut(course.asked_qps),
+            "answered_qps": {tier: cut(of) for tier, of in course.answered_qps.items()},
+            "refused_qps": cut(course.refused_qps),
+            "accuracy": cut(course.accuracy),
+            "p95_s": cut(course.p95_s),
+            "late_share": cut(course.late_share),
+            "changes_s": tuple(at for at in course.changes_s if at <= at_s),
+            "events_s": tuple(at for at in course.events_s if at <= at_s),
+        }
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from serving.watch.build import frame_at
-from serving.watch.course import CourseStep, steps_of
+from serving.watch.course import course_of, course_until, steps_of
 from serving.watch.facts import WatchFacts
-from serving.watch.frame import WatchFrame
+from serving.watch.frame import Course, WatchFrame
 from serving.watch.history import WatchHistory
 from serving.watch.recorded import Recorded
 
@@ -55,10 +55,11 @@ class Replay:
     """A recording."""
 
     recorded: Recorded
-    _steps: list[CourseStep] = field(init=False)
+    _whole: Course = field(init=False)
 
     def __post_init__(self) -> None:
-        self._steps = steps_of(self.recorded.facts, self.recorded.samples)
+        steps = steps_of(self.recorded.facts, self.recorded.samples)
+        self._whole = course_of(self.recorded, steps, 0.0, self.recorded.end_s)
 
     @property
     def facts(self) -> WatchFacts:
@@ -68,7 +69,8 @@ class Replay:
     def frame(self, at_s: float | None = None) -> WatchFrame:
         """See `WatchSource`; by default the end."""
         end_s = self.recorded.end_s
-        return frame_at(self.recorded, self._steps, end_s if at_s is None else min(at_s, end_s))
+        at_s = end_s if at_s is None else min(at_s, end_s)
+        return frame_at(self.recorded, course_until(self._whole, at_s), at_s)
 
     async def frames(self, from_s: float, speed: float) -> AsyncGenerator[WatchFrame, None]:
         """See `WatchSource`."""
@@ -109,8 +111,8 @@ class LiveSource:
         """See `WatchSource`."""
         recorded, steps = self.history.recorded()
         now_s = self.history.now_s
-        begin_s = max(0.0, now_s - COURSE_S)
-        frame = frame_at(recorded, steps, now_s, from_s=begin_s, live=True)
+        course = course_of(recorded, steps, max(0.0, now_s - COURSE_S), now_s)
+        frame = frame_at(recorded, course, now_s, live=True)
         return frame.model_copy(update={"loop": self.loop_state()})
 
     async def frames(self, from_s: float, speed: float) -> AsyncGenerator[WatchFrame, None]:

@@ -18,10 +18,16 @@ from serving.watch.facts import facts_of
 from serving.watch.history import WatchHistory
 from serving.watch.recorded import Recorded
 from serving.watch.recording import RecordingWriter, read_recording
+from serving.watch.sample import SystemSample
 from support.demo_setting import demo_setting
 from support.paths import ROOT
 from support.synthetic_run import synthetic
 from support.watch_cases import SetClock
+
+
+class FullDisk(RecordingWriter):
+    def sample(self, sample: SystemSample) -> None:
+        raise OSError(28, "No space left on device")
 
 
 def changed(source: Path, target: Path, line: int, **keys: object) -> Path:
@@ -58,11 +64,15 @@ def test_of_a_torn_recording_all_before_the_tear_is_read(
 def test_a_writer_that_was_never_closed_leaves_what_it_wrote(tmp_path: Path) -> None:
     path, clock = tmp_path / "watch.jsonl.gz", SetClock()
     facts = facts_of(demo_setting())
-    history = WatchHistory(facts, clock, RecordingWriter(path, facts, "testbed drive"))
+    writer = RecordingWriter(path, facts, "testbed drive")
+    history = WatchHistory(facts, clock, writer)
     for _ in range(3):
         clock.now_s += 1.0
         history.looked({})
-    assert [sample.at_s for sample in read_recording(path).samples] == [1.0, 2.0, 3.0]
+    found = read_recording(path)
+    writer.close()
+    assert [sample.at_s for sample in found.samples] == [1.0, 2.0, 3.0]
+    assert "killed" in found.torn
 
 
 def test_a_newer_version_is_refused_in_one_sentence(recording_file: Path, tmp_path: Path) -> None:
@@ -99,17 +109,13 @@ def test_a_wrong_line_is_named(recording_file: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_costs_the_recording_and_nothing_else(tmp_path: Path) -> None:
     clock, facts = SetClock(), facts_of(demo_setting())
-    writer = RecordingWriter(tmp_path / "watch.jsonl.gz", facts, "testbed drive")
-
-    def full(_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    writer.sample = full  # type: ignore[method-assign]
+    writer = FullDisk(tmp_path / "watch.jsonl.gz", facts, "testbed drive")
     history = WatchHistory(facts, clock, writer)
     clock.now_s = 1.0
     history.looked({})
     assert history.writer is None
     assert history.version == 1
+    writer.close()
 
 
 def test_with_measurements_beside_it_accuracy_is_that_of_labels(tmp_path: Path) -> None:
