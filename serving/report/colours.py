@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from serving.errors import RefusalReason
 
-__all__ = ["colour_css", "reason_colour", "task_colour"]
+__all__ = ["COLOURS", "colour_css", "reason_colour", "task_colour"]
 
 COLOURS: Mapping[str, tuple[str, str]] = {
     "client": ("#0072b2", "#56b4e9"),
