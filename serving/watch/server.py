@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any
@@ -55,6 +55,7 @@ class WatchPage:
         self._title = title
         self.ends = asyncio.Event()
         """set when the server ends, so that streams do"""
+        self._closing: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[Route]:
         """The paths that there are."""
@@ -171,15 +172,13 @@ class WatchPage:
     async def _stream(self, from_s: float, speed: float) -> AsyncIterator[str]:
         frames = self._source.frames(from_s, speed)
         ending = asyncio.ensure_future(self.ends.wait())
+        coming: asyncio.Future[WatchFrame | None] | None = None
         try:
             yield "retry: 1000\n\n"
             while True:
                 coming = asyncio.ensure_future(anext(frames, None))
                 await asyncio.wait({coming, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
-                    coming.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await coming
                     return
                 frame = coming.result()
                 if frame is None:
@@ -188,7 +187,21 @@ class WatchPage:
                 yield f"data: {json.dumps(_shown(frame))}\n\n"
         finally:
             ending.cancel()
-            await frames.aclose()
+            # Not awaited here: of a page that has left, whatever is awaited is cancelled.
+            closing = asyncio.ensure_future(_close(coming, frames))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+
+async def _close(
+    coming: asyncio.Future[WatchFrame | None] | None, frames: AsyncGenerator[WatchFrame, None]
+) -> None:
+    """End the frames of a page that nobody looks at any more."""
+    if coming is not None and not coming.done():
+        coming.cancel()
+        with suppress(asyncio.CancelledError):
+            await coming
+    await frames.aclose()
 
 
 def _shown(frame: WatchFrame) -> dict[str, Any]:
@@ -228,7 +241,7 @@ class WatchServer:
         )
         config = uvicorn.Config(
             self.app,
-            log_level="error",
+            log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ Scheme = Literal["light", "dark"]
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _no_error_of_the_server(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert [r.getMessage() for r in caplog.get_records("call") if r.levelname == "ERROR"] == []
 
 
 @dataclass
@@ -287,6 +294,17 @@ def test_the_page_goes_on_when_another_server_has_its_place(browser: Browser) ->
         page.wait_for_selector("#connection:text('open the address')", timeout=8_000)
     context.close()
     assert threading.active_count() < 20
+
+
+def test_a_page_that_was_closed_is_looked_after_no_more(browser: Browser) -> None:
+    system = FakeSystem()
+    with served(system.source, system) as server:
+        with opened(browser, server), opened(browser, server):
+            assert system.source.open_pages == 2
+        deadline_s = time.monotonic() + 10.0
+        while system.source.open_pages and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert system.source.open_pages == 0
 
 
 def test_without_its_token_the_page_says_so_in_one_sentence(
