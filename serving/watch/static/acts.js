@@ -77,8 +77,9 @@ export function openActs(about) {
     const reasons = new Set(["kill_node", ...(links.length ? ["cut_link"] : []),
       ...(about.clients.includes(name) ? ["scale_load"] : [])].map(why).filter(Boolean));
     write(byId("chosen-why"), [...reasons].join("; "));
-    byId("chosen-close").focus({ preventScroll: true });
     show(frame);
+    byId("chosen-title").focus({ preventScroll: true });
+    byId("chosen").scrollIntoView({ block: "nearest" });
   }
   function show(now) {
     frame = now;

@@ -77,6 +77,7 @@ function showNode(machine, node, planned) {
 function bar(machine, name, share, words) {
   const drawn = part(machine, `${name}-bar`);
   drawn.setAttribute("width", (Number(drawn.dataset.length) * Math.min(1, Math.max(0, share))).toFixed(1));
+  part(machine, `${name}-words`).classList.toggle("over", share > 1.05);
   write(part(machine, `${name}-words`), words);
 }
 
