@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
 DEMO, IMAGES = HERE / "demo", HERE.parent / "images"
-PHASE_S = 50
+PHASE_S = 42
 KEPT = ("watch.jsonl.gz", "measurements.parquet")
 
 
@@ -69,12 +69,12 @@ def visit(page: Page) -> None:
     at(46)
     act(page, "#pause")
     act(page, "#plan_now")
-    at(66)
+    at(58)
     choose(page, "edge-0")
     act(page, '#chosen [data-act="kill_node"]')
     page.wait_for_selector('.machine[data-node="edge-0"].bad', timeout=15_000)
     page.wait_for_selector('.machine[data-node="edge-0"]:not(.bad)', timeout=60_000)
-    print(f"edge-0 is back {time.monotonic() - began_s - 66:.1f} s later", flush=True)
+    print(f"edge-0 is back {time.monotonic() - began_s - 58:.1f} s later", flush=True)
     page.wait_for_timeout(2_000)
 
 

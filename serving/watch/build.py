@@ -57,8 +57,8 @@ def frame_at(recorded: Recorded, course: Course, at_s: float, *, live: bool = Fa
         live=live,
         note=_note(recorded, silent, at_s),
         plan=plan,
-        asked_qps=rates.arrived_count / rates.spent_s,
-        answered_qps=sum(each.way.answers for each in rates.answers) / rates.spent_s,
+        asked_qps=sum(rates.arrived_qps.values()),
+        answered_qps=sum(each.qps for each in rates.answers),
         nodes=tuple(_node(node, facts, now, rates) for node in facts.topology.nodes),
         links=_links(facts, rates, conditions),
         accuracy=_accuracy(recorded, longer, plan, at_s),
@@ -96,8 +96,6 @@ def _note(recorded: Recorded, silent: list[str], at_s: float) -> str:
 def _node(node: Node, facts: WatchFacts, now: SystemSample, rates: Rates) -> NodeNow:
     seen = now.nodes.get(node.name)
     resident = facts.resident_bytes.get(node.name, {})
-    answered = rates.answered_by(node.name) / rates.spent_s
-    arrived = sum(rates.arrived.get(node.name, {}).values()) / rates.spent_s
     return NodeNow(
         name=node.name,
         tier=node.tier.value,
@@ -111,19 +109,19 @@ def _node(node: Node, facts: WatchFacts, now: SystemSample, rates: Rates) -> Nod
         waiting=0 if seen is None else sum(seen.waiting.values()),
         in_flight=0 if seen is None else seen.in_flight,
         arrived=0 if seen is None else sum(seen.arrived.values()),
-        arrived_qps=arrived,
-        answered_qps=answered,
+        arrived_qps=rates.arrived_qps.get(node.name, 0.0),
+        answered_qps=rates.answered_qps(node.name),
     )
 
 
 def _models(node: str, seen: NodeSample, rates: Rates) -> tuple[HeldModel, ...]:
-    answers = dict.fromkeys(seen.models, 0)
+    answers = dict.fromkeys(seen.models, 0.0)
     for each in rates.answers:
         if each.way.node == node and each.way.model in answers:
-            answers[each.way.model] += each.way.answers
+            answers[each.way.model] += each.qps
     return tuple(
-        HeldModel(name=model, qps=count / rates.spent_s, waiting=seen.waiting.get(model, 0))
-        for model, count in sorted(answers.items())
+        HeldModel(name=model, qps=qps, waiting=seen.waiting.get(model, 0))
+        for model, qps in sorted(answers.items())
     )
 
 
@@ -140,7 +138,7 @@ def _links(facts: WatchFacts, rates: Rates, conditions: Mapping[str, str]) -> tu
         told = [name for name in (each.way.via, each.way.node) if name in above]
         shares = {told[0]: 1.0} if told else _by_bytes(each.client, above, rates)
         for target, share in shares.items():
-            qps = share * each.way.answers / rates.spent_s
+            qps = share * each.qps
             part = edge if each.way.tier == "edge" else cloud
             part[f"{each.client} to {target}"] = part.get(f"{each.client} to {target}", 0.0) + qps
             if each.way.tier == "cloud":
@@ -155,7 +153,7 @@ def _links(facts: WatchFacts, rates: Rates, conditions: Mapping[str, str]) -> tu
             qps=edge.get(link.name, 0.0) + cloud.get(link.name, 0.0),
             edge_qps=edge.get(link.name, 0.0),
             cloud_qps=cloud.get(link.name, 0.0),
-            bytes_per_s=max(0.0, rates.link_bytes.get(link.name, 0) / rates.spent_s),
+            bytes_per_s=max(0.0, rates.link_bytes_per_s.get(link.name, 0.0)),
             budget_bytes_per_s=link.budget_bytes_per_s,
             busy_share=max(0.0, rates.link_busy_share.get(link.name, 0.0)),
         )
@@ -164,7 +162,7 @@ def _links(facts: WatchFacts, rates: Rates, conditions: Mapping[str, str]) -> tu
 
 
 def _by_bytes(client: str, above: list[str], rates: Rates) -> dict[str, float]:
-    sent = {target: rates.link_bytes.get(f"{client} to {target}", 0) for target in above}
+    sent = {to: rates.link_bytes_per_s.get(f"{client} to {to}", 0.0) for to in above}
     total = sum(sent.values())
     if total <= 0:
         return {target: 1.0 / len(above) for target in above}
@@ -251,9 +249,9 @@ def _latency(
 
 def _refusals(rates: Rates) -> tuple[RefusalNow, ...]:
     found = [
-        RefusalNow(reason=reason, qps=count / rates.spent_s, spilled=spilled)
-        for counts, spilled in ((rates.refused, False), (rates.spilled, True))
-        for reason, count in counts.items()
+        RefusalNow(reason=reason, qps=qps, spilled=spilled)
+        for found_qps, spilled in ((rates.refused_qps, False), (rates.spilled_qps, True))
+        for reason, qps in found_qps.items()
     ]
     return tuple(sorted(found, key=lambda each: (each.spilled, -each.qps)))
 
@@ -263,8 +261,8 @@ def _used(budget: BudgetShown, facts: WatchFacts, now: SystemSample, rates: Rate
     name, topology = budget.node, facts.topology
     if budget.kind == "uplink":
         links = [link.name for link in topology.links if name in (link.source, link.name)]
-        sent = sum(rates.link_bytes.get(link, 0) for link in links)
-        return max(0.0, sent / rates.spent_s / budget.budget)
+        sent = sum(rates.link_bytes_per_s.get(link, 0.0) for link in links)
+        return max(0.0, sent / budget.budget)
     seen = now.nodes.get(name)
     if seen is None:
         return None

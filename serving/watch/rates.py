@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from serving.node.answer_tally import BOUNDS_S
 from serving.watch.facts import WatchFacts
@@ -12,6 +13,7 @@ from serving.watch.sample import NodeSample, SystemSample, WayCount
 
 __all__ = ["AnswersOf", "Rates", "quantile_s", "rates_between"]
 
+LEAST_S = 1e-3
 NOTHING = NodeSample(busy_s=0.0, models=(), plan_version=0, device="well")
 
 
@@ -22,21 +24,27 @@ class AnswersOf:
     client: str
     way: WayCount
     """with the counts of the time between"""
+    qps: float
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Between two samples that are `spent_s` apart. Counts are of that time, not by second."""
+    """Between two samples that are `spent_s` apart; each node's figures are by its own clock."""
 
     spent_s: float
+    """in the mean over the clients that both have"""
     busy_share: Mapping[str, float]
     """node -> device-busy seconds a second"""
     arrived: Mapping[str, Mapping[str, int]]
     """client -> task -> queries"""
+    arrived_qps: Mapping[str, float]
+    """by client"""
     refused: Mapping[str, int]
     """reason -> queries"""
-    spilled: Mapping[str, int]
-    link_bytes: Mapping[str, int]
+    refused_qps: Mapping[str, float]
+    spilled_qps: Mapping[str, float]
+    """by reason"""
+    link_bytes_per_s: Mapping[str, float]
     """'source to target' -> bytes that went up"""
     link_busy_share: Mapping[str, float]
     answers: tuple[AnswersOf, ...]
@@ -46,9 +54,9 @@ class Rates:
         """Queries that arrived anywhere."""
         return sum(sum(tasks.values()) for tasks in self.arrived.values())
 
-    def answered_by(self, node: str) -> int:
-        """Queries that `node` answered."""
-        return sum(each.way.answers for each in self.answers if each.way.node == node)
+    def answered_qps(self, node: str) -> float:
+        """Queries a second that `node` answered."""
+        return sum(each.qps for each in self.answers if each.way.node == node)
 
     def right(self, facts: WatchFacts) -> dict[str, float]:
         """Task -> answers times what their models are worth on the test split: an estimate of the
@@ -71,33 +79,58 @@ class Rates:
 def rates_between(before: SystemSample, after: SystemSample) -> Rates:
     """What the nodes of `after` counted since `before`; one that was not there then, or was started
     anew since, counts from its start."""
-    spent_s = max(after.at_s - before.at_s, 1e-3)
+    between_s = max(after.at_s - before.at_s, LEAST_S)
     busy: dict[str, float] = {}
     arrived: dict[str, dict[str, int]] = {}
+    arrived_qps: dict[str, float] = {}
     refused: defaultdict[str, int] = defaultdict(int)
-    spilled: defaultdict[str, int] = defaultdict(int)
-    link_bytes: dict[str, int] = {}
+    refused_qps: defaultdict[str, float] = defaultdict(float)
+    spilled_qps: defaultdict[str, float] = defaultdict(float)
+    link_bytes: dict[str, float] = {}
     link_busy: dict[str, float] = {}
     answers: list[AnswersOf] = []
+    clients_s: list[float] = []
     for name, now in after.nodes.items():
         then = before.nodes.get(name, NOTHING)
         if _restarted(then, now):
             then = NOTHING
+        spent_s = _spent_s(then, now, between_s)
         busy[name] = (now.busy_s - then.busy_s) / spent_s
         if now.arrived:
             arrived[name] = _more(then.arrived, now.arrived)
+            arrived_qps[name] = sum(arrived[name].values()) / spent_s
+            clients_s.append(spent_s)
         for reason, count in _more(then.refused, now.refused).items():
             refused[reason] += count
+            refused_qps[reason] += count / spent_s
         for reason, count in _more(then.spilled, now.spilled).items():
-            spilled[reason] += count
+            spilled_qps[reason] += count / spent_s
         for target, (sent, busy_s) in now.links.items():
             sent_then, busy_then_s = then.links.get(target, (0, 0.0))
-            link_bytes[f"{name} to {target}"] = sent - sent_then
+            link_bytes[f"{name} to {target}"] = (sent - sent_then) / spent_s
             link_busy[f"{name} to {target}"] = (busy_s - busy_then_s) / spent_s
-        answers += [AnswersOf(name, way) for way in _more_ways(then.ways, now.ways)]
+        ways = _more_ways(then.ways, now.ways)
+        answers += [AnswersOf(name, way, way.answers / spent_s) for way in ways]
     return Rates(
-        spent_s, busy, arrived, dict(refused), dict(spilled), link_bytes, link_busy, tuple(answers)
+        spent_s=fmean(clients_s) if clients_s else between_s,
+        busy_share=busy,
+        arrived=arrived,
+        arrived_qps=arrived_qps,
+        refused=dict(refused),
+        refused_qps=dict(refused_qps),
+        spilled_qps=dict(spilled_qps),
+        link_bytes_per_s=link_bytes,
+        link_busy_share=link_busy,
+        answers=tuple(answers),
     )
+
+
+def _spent_s(then: NodeSample, now: NodeSample, between_s: float) -> float:
+    """Between a node's two samples by its own clock, which is another one after a restart. A node
+    that has just begun to count has done so for less than that: its rates are too low at first."""
+    if then.taken_s is None or now.taken_s is None:
+        return between_s
+    return max(now.taken_s - then.taken_s, LEAST_S)
 
 
 def quantile_s(buckets: Sequence[float], share: float) -> float | None:

@@ -31,6 +31,11 @@ class WayCount(FrozenModel):
 class NodeSample(FrozenModel):
     """The counters of one node."""
 
+    taken_s: float | None = Field(
+        default=None,
+        description="by the node's own clock: what it counted between two samples it counted "
+        "between these, however late its answers came",
+    )
     busy_s: float
     models: tuple[str, ...]
     plan_version: int
@@ -63,6 +68,7 @@ def sample_of(snapshots: Mapping[str, NodeSnapshot], at_s: float) -> SystemSampl
 
 def _of(seen: NodeSnapshot) -> NodeSample:
     return NodeSample(
+        taken_s=round(seen.taken_s, 3),
         busy_s=round(seen.busy_s, 4),
         models=seen.models,
         plan_version=seen.plan_version,

@@ -51,6 +51,8 @@ class MadeUpNodes:
     setting: Setting
     plan: Plan
     seed: int = 5
+    taken_s: float = 0.0
+    """by the nodes' clocks"""
     gone: set[str] = field(default_factory=set)
     """nodes that give no answer"""
     _arrived: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -66,6 +68,7 @@ class MadeUpNodes:
     def pass_time(self, phase: Phase, spent_s: float) -> None:
         """Let the queries of so many seconds come and be answered."""
         topology = self.setting.topology
+        self.taken_s += spent_s
         for client, rates in phase.rates_qps.items():
             for task, qps in rates.items():
                 count = int(self._random.poisson(qps * spent_s))
@@ -102,7 +105,7 @@ class MadeUpNodes:
             models = self.plan.onloading.get(name, ())
             found[name] = NodeSnapshot(
                 node=name,
-                taken_s=0.0,
+                taken_s=self.taken_s,
                 busy_s=float(self._busy_s[name]),
                 batches=0,
                 sent_bytes=0,

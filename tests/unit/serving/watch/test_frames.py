@@ -117,6 +117,18 @@ def test_a_counter_that_fell_is_of_a_node_that_was_started_anew() -> None:
     assert rates.busy_share == {"c": pytest.approx(0.5)}
 
 
+def test_a_late_answer_of_a_node_does_not_make_its_rates_wrong() -> None:
+    """Both samples came half a second apart, but were taken four apart, as on a crowded host."""
+    before = SystemSample(at_s=9.5, nodes={"c": node_of(taken_s=105.0, arrived={"depth": 50})})
+    after = SystemSample(
+        at_s=10.0, nodes={"c": node_of(taken_s=109.0, busy_s=2.0, arrived={"depth": 90})}
+    )
+    rates = rates_between(before, after)
+    assert rates.arrived_qps == {"c": pytest.approx(10.0)}
+    assert rates.busy_share == {"c": pytest.approx(0.5)}
+    assert rates.spent_s == pytest.approx(4.0)
+
+
 def test_of_a_cloud_answer_without_a_known_edge_links_take_parts_by_their_bytes(
     recorded: Recorded,
 ) -> None:
