@@ -181,7 +181,7 @@ def verb(folder: Path, *arguments: str) -> None:
 @contextmanager
 def deployed(profiles: Path | None, patient: bool) -> Iterator[Path]:
     """The demo on a cluster with a plan in force, as verbs leave it; gives the folder of its run.
-    With `patient` clients that answer all by themselves and refuse nobody who waits."""
+    With a `patient` client that answers all by itself and refuses nobody who waits."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         topology, demand = SPECS / "demo.yaml", SPECS / "demo-demand.yaml"
@@ -189,7 +189,8 @@ def deployed(profiles: Path | None, patient: bool) -> Iterator[Path]:
             topology, demand = folder / "patient.yaml", folder / "one-client.yaml"
             stated = yaml.safe_load((SPECS / "demo.yaml").read_text())
             for node in stated["nodes"]:
-                if node["tier"] == "client":
+                node.update(compute=0.1)  # of the others, which have nothing to do
+                if node["name"] == "client-0":
                     node.update(memory="256MiB", compute=1.0, window_s=1.0, max_batch=32)
             topology.write_text(yaml.safe_dump(stated))
             load = {"client-0": {"segmentation": 5.0}}
@@ -223,9 +224,9 @@ class Doors:
 
 def doors() -> Doors:
     """Those of the deployed cluster."""
-    from serving.deploy.fleet import Fleet
-
     state = local.connect()
+    from serving.deploy.fleet import Fleet  # which imports Ray, as is prepared now
+
     try:
         fleet = Fleet.attach(state.topology)
         assert fleet is not None

@@ -41,7 +41,7 @@ TIERS = ("client", "edge", "cloud")
 def frame_at(recorded: Recorded, course: Course, at_s: float, *, live: bool = False) -> WatchFrame:
     """What is shown at `at_s`, with the `course` up to then (`serving.watch.course`)."""
     facts = recorded.facts
-    now = recorded.sample_at(at_s) or SystemSample(at_s=at_s, nodes={})
+    now = recorded.sample_at(at_s) or SystemSample(at_s=max(0.0, at_s), nodes={})
     rates = rates_between(_before(recorded, now, RATES_S), now)
     longer = rates_between(_before(recorded, now, QUERIES_S), now)
     since = latest(recorded.plans, at_s)
@@ -80,8 +80,7 @@ def frame_at(recorded: Recorded, course: Course, at_s: float, *, live: bool = Fa
 
 def _before(recorded: Recorded, now: SystemSample, over_s: float) -> SystemSample:
     """The sample that rates up to `now` count from: the first one, where there are no earlier."""
-    found = recorded.sample_at(now.at_s - over_s)
-    return found or (recorded.samples[0] if recorded.samples else now)
+    return recorded.known_at(now.at_s - over_s) or now
 
 
 def _note(recorded: Recorded, silent: list[str], at_s: float) -> str:

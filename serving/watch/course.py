@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate
 
 from serving.watch.facts import WatchFacts
 from serving.watch.frame import Course
 from serving.watch.rates import quantile_s, rates_between
 from serving.watch.recorded import Recorded
-from serving.watch.sample import SystemSample
+from serving.watch.sample import SystemSample, carried_on
 
 __all__ = ["CourseStep", "course_of", "course_until", "step_between", "steps_of"]
 
@@ -39,7 +39,8 @@ class CourseStep:
 
 def steps_of(facts: WatchFacts, samples: Sequence[SystemSample]) -> list[CourseStep]:
     """The steps between samples that follow each other."""
-    return [step_between(facts, a, b) for a, b in pairwise(samples)]
+    known = list(accumulate(samples, carried_on))
+    return [step_between(facts, a, b) for a, b in zip(known, samples[1:], strict=False)]
 
 
 def step_between(facts: WatchFacts, before: SystemSample, after: SystemSample) -> CourseStep:

@@ -7,6 +7,7 @@ from pydantic import Field
 from cluster.document import FrozenModel
 from serving.replan.decision import JudgedAlternative
 from serving.replan.decision_log import ChangeLine, DecisionLine
+from serving.watch.sample import MomentS
 
 __all__ = ["AlternativeShown", "DecisionShown", "decision_shown", "with_change"]
 
@@ -30,8 +31,8 @@ class DecisionShown(FrozenModel):
     """One decision. Until its plan is in force, and where the plan stays, `version` is 0."""
 
     number: int
-    at_s: float = Field(description="from the start of the recording")
-    known_s: float = Field(description="when what became of it was known")
+    at_s: MomentS = Field(description="from the start of the recording")
+    known_s: MomentS = Field(description="when what became of it was known")
     why: str = Field(description="why it was time to decide")
     load_qps: float
     reason: str = Field(description="for the choice")

@@ -22,7 +22,7 @@ from serving.watch.facts import WatchFacts
 from serving.watch.plan_shown import PlanShown, plan_shown
 from serving.watch.recorded import PlanSince, Recorded, WatchEvent
 from serving.watch.recording import RecordingWriter
-from serving.watch.sample import SystemSample, sample_of
+from serving.watch.sample import SystemSample, carried_on, sample_of
 
 __all__ = ["KEPT_S", "WatchHistory"]
 
@@ -47,6 +47,8 @@ class WatchHistory:
     _samples: deque[SystemSample] = field(
         init=False, default_factory=lambda: deque(maxlen=MOST_SAMPLES)
     )
+    _known: SystemSample | None = field(init=False, default=None)
+    """what every node showed last"""
     _steps: deque[CourseStep] = field(
         init=False, default_factory=lambda: deque(maxlen=MOST_SAMPLES)
     )
@@ -73,15 +75,17 @@ class WatchHistory:
             # Samplers may overlap; one that looked earlier and comes later is of no use.
             if self._samples and sample.at_s <= self._samples[-1].at_s:
                 return
-            if self._samples:
-                self._steps.append(step_between(self.facts, self._samples[-1], sample))
+            if self._known is not None:
+                self._steps.append(step_between(self.facts, self._known, sample))
+            self._known = carried_on(self._known, sample)
             self._samples.append(sample)
             while sample.at_s - self._samples[0].at_s > KEPT_S:
                 self._samples.popleft()
             while self._steps and sample.at_s - self._steps[0].at_s > KEPT_S:
                 self._steps.popleft()
             self._tell()
-        self._write(lambda writer: writer.sample(sample))
+            # Inside, so that samples stand in the file in the order of their times.
+            self._write(lambda writer: writer.sample(sample))
 
     def planned(self, plan: Plan, problem: Problem) -> None:
         """`plan`, with its version, is in force for the load of `problem`."""

@@ -77,8 +77,8 @@ class Rates:
 
 
 def rates_between(before: SystemSample, after: SystemSample) -> Rates:
-    """What the nodes of `after` counted since `before`; one that was not there then, or was started
-    anew since, counts from its start."""
+    """What the nodes of `after` counted since `before`; one that was started anew since counts from
+    its start. Of one that is not in `before` nothing is known of the time between."""
     between_s = max(after.at_s - before.at_s, LEAST_S)
     busy: dict[str, float] = {}
     arrived: dict[str, dict[str, int]] = {}
@@ -91,7 +91,9 @@ def rates_between(before: SystemSample, after: SystemSample) -> Rates:
     answers: list[AnswersOf] = []
     clients_s: list[float] = []
     for name, now in after.nodes.items():
-        then = before.nodes.get(name, NOTHING)
+        if name not in before.nodes:
+            continue
+        then = before.nodes[name]
         if _restarted(then, now):
             then = NOTHING
         spent_s = _spent_s(then, now, between_s)

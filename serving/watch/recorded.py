@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from cluster.document import FrozenModel
 from serving.watch.decision_shown import DecisionShown
 from serving.watch.facts import WatchFacts
 from serving.watch.plan_shown import PlanShown
-from serving.watch.sample import SystemSample
+from serving.watch.sample import MomentS, SystemSample, carried_on
 from serving.watch.scored import Scored
 
 __all__ = ["PlanSince", "Recorded", "WatchEvent", "latest"]
@@ -21,14 +22,14 @@ __all__ = ["PlanSince", "Recorded", "WatchEvent", "latest"]
 class PlanSince(FrozenModel):
     """A plan, and since when it is in force."""
 
-    at_s: float
+    at_s: MomentS
     plan: PlanShown
 
 
 class WatchEvent(FrozenModel):
     """Something that was done to the system, or that it did, beside decisions."""
 
-    at_s: float
+    at_s: MomentS
     words: str
     link: str = Field(default="", description="'source to target', where it is about one")
     condition: str = Field(
@@ -55,9 +56,12 @@ class Recorded:
     torn: str = ""
     """why the end is missing; nothing where it is not"""
     times_s: Sequence[float] = field(init=False)
+    known: Sequence[SystemSample] = field(init=False)
+    """at each sample what every node had shown last"""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times_s", [sample.at_s for sample in self.samples])
+        object.__setattr__(self, "known", list(accumulate(self.samples, carried_on)))
 
     @property
     def end_s(self) -> float:
@@ -68,6 +72,11 @@ class Recorded:
         """The latest sample at that moment; None before the first."""
         position = bisect_right(self.times_s, at_s)
         return self.samples[position - 1] if position else None
+
+    def known_at(self, at_s: float) -> SystemSample | None:
+        """What every node had shown last by then: the first sample, where that is later."""
+        position = bisect_right(self.times_s, at_s)
+        return self.known[max(0, position - 1)] if self.known else None
 
     def decisions_at(self, at_s: float) -> tuple[DecisionShown, ...]:
         """The decisions that were made by then, each as far as it had come, the newest first."""

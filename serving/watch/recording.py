@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from cluster.document import DocumentError, FrozenModel
 from cluster.fault_words import first_fault
@@ -23,7 +23,7 @@ from serving.traffic.measurement import Measurements
 from serving.watch.decision_shown import DecisionShown
 from serving.watch.facts import WatchFacts
 from serving.watch.recorded import PlanSince, Recorded, WatchEvent
-from serving.watch.sample import SystemSample
+from serving.watch.sample import MomentS, SystemSample
 from serving.watch.scored import Scored
 
 __all__ = ["RECORDING", "RecordingWriter", "read_recording"]
@@ -47,7 +47,7 @@ class TrafficLine(FrozenModel):
     """Traffic began that is scored: the times of its measurements count from here."""
 
     kind: Literal["traffic"] = "traffic"
-    at_s: float = Field(ge=0)
+    at_s: MomentS
 
 
 class RecordingWriter:
@@ -125,6 +125,7 @@ def read_recording(path: Path, rows: Measurements | None = None) -> Recorded:
             header = _header(data, kind, where, path)
         elif kind == "sample":
             samples.append(_parsed(SystemSample, data, where))
+            _refuse_strange(samples, header.facts, where)
         elif kind == "plan":
             plans.append(_parsed(PlanSince, data, where))
         elif kind == "decision":
@@ -150,6 +151,19 @@ def read_recording(path: Path, rows: Measurements | None = None) -> Recorded:
         command=header.command,
         torn=torn and f"the recording is torn after {end_s:.0f} s: {torn}",
     )
+
+
+def _refuse_strange(samples: list[SystemSample], facts: WatchFacts, where: str) -> None:
+    """Raise `DocumentError` for a last sample that is older than the one before it, or of nodes or
+    clients that the topology does not have."""
+    last = samples[-1]
+    if len(samples) > 1 and last.at_s < samples[-2].at_s:
+        raise DocumentError(f"{where}: at_s: goes backwards, from {samples[-2].at_s:g} s")
+    topology = facts.topology
+    nodes, clients = {n.name for n in topology.nodes}, {n.name for n in topology.clients}
+    for name, seen in last.nodes.items():
+        if name not in nodes or (seen.ways and name not in clients):
+            raise DocumentError(f"{where}: nodes: {name!r} is no such node of the topology")
 
 
 def _header(data: dict[str, Any], kind: object, where: str, path: Path) -> HeaderLine:

@@ -3,50 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, cast
 
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from planner.plan import TierName
+from serving.node.answer_tally import BOUNDS_S
 from serving.node.snapshot import NodeSnapshot
 
-__all__ = ["NodeSample", "SystemSample", "WayCount", "sample_of"]
+__all__ = ["MomentS", "NodeSample", "SystemSample", "WayCount", "carried_on", "sample_of"]
+
+
+MOST = 1e15
+"""no counter and no clock of ours comes near it"""
+Count = Annotated[int, Field(ge=0, le=int(MOST))]
+Seconds = Annotated[float, Field(ge=-MOST, le=MOST)]
+MomentS = Annotated[float, Field(ge=0, le=1e9)]
+"""from the start of a recording"""
 
 
 class WayCount(FrozenModel):
     """Answers of one task that came one way, since the node started."""
 
     task: str
-    tier: str
+    tier: TierName
     node: str
     model: str
     via: str = ""
-    answers: int = Field(ge=0)
-    late: int = Field(default=0, ge=0, description="after the bound that was promised of them")
-    bound_s: float = Field(default=0.0, ge=0)
-    buckets: tuple[int, ...] = Field(
-        description="answers by what they took (`serving.node.answer_tally.BOUNDS_S`)"
+    answers: Count
+    late: Count = Field(default=0, description="after the bound that was promised of them")
+    bound_s: float = Field(default=0.0, ge=0, le=MOST)
+    buckets: tuple[Count, ...] = Field(
+        min_length=len(BOUNDS_S) + 1,
+        max_length=len(BOUNDS_S) + 1,
+        description="answers by what they took (`serving.node.answer_tally.BOUNDS_S`)",
     )
 
 
 class NodeSample(FrozenModel):
     """The counters of one node."""
 
-    taken_s: float | None = Field(
+    taken_s: Seconds | None = Field(
         default=None,
         description="by the node's own clock: what it counted between two samples it counted "
         "between these, however late its answers came",
     )
-    busy_s: float
+    busy_s: Seconds
     models: tuple[str, ...]
     plan_version: int
     device: str = Field(description="`well`, or how it fails")
-    waiting: dict[str, int] = Field(default_factory=dict, description="queries queued, by model")
-    in_flight: int = 0
-    arrived: dict[str, int] = Field(default_factory=dict, description="task -> queries")
-    served: dict[str, int] = Field(default_factory=dict, description="model -> queries")
-    refused: dict[str, int] = Field(default_factory=dict, description="reason -> queries")
-    spilled: dict[str, int] = Field(default_factory=dict, description="reason -> queries")
-    links: dict[str, tuple[int, float]] = Field(
+    waiting: dict[str, Count] = Field(default_factory=dict, description="queries queued, by model")
+    in_flight: Count = 0
+    arrived: dict[str, Count] = Field(default_factory=dict, description="task -> queries")
+    served: dict[str, Count] = Field(default_factory=dict, description="model -> queries")
+    refused: dict[str, Count] = Field(default_factory=dict, description="reason -> queries")
+    spilled: dict[str, Count] = Field(default_factory=dict, description="reason -> queries")
+    links: dict[str, tuple[Count, Seconds]] = Field(
         default_factory=dict, description="node above -> bytes sent, seconds busy with them"
     )
     ways: tuple[WayCount, ...] = ()
@@ -55,8 +68,16 @@ class NodeSample(FrozenModel):
 class SystemSample(FrozenModel):
     """The nodes that answered at `at_s`, seconds from the start of the recording."""
 
-    at_s: float
+    at_s: MomentS
     nodes: dict[str, NodeSample]
+
+
+def carried_on(known: SystemSample | None, sample: SystemSample) -> SystemSample:
+    """`sample` with what was `known` before of the nodes that it lacks: what they count meanwhile
+    is counted from there when they answer again."""
+    if known is None or known.nodes.keys() <= sample.nodes.keys():
+        return sample
+    return SystemSample(at_s=sample.at_s, nodes={**known.nodes, **sample.nodes})
 
 
 def sample_of(snapshots: Mapping[str, NodeSnapshot], at_s: float) -> SystemSample:
@@ -85,7 +106,7 @@ def _of(seen: NodeSnapshot) -> NodeSample:
         ways=tuple(
             WayCount(
                 task=way.task,
-                tier=way.tier,
+                tier=cast(TierName, way.tier),
                 node=way.node,
                 model=way.model,
                 via=way.via,

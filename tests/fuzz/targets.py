@@ -8,6 +8,7 @@ from fuzz.http_streams import HTTP
 from fuzz.inference_bodies import OIP_JSON, OIP_PROTOBUF
 from fuzz.measurement_files import MEASUREMENTS
 from fuzz.pictures import PICTURE_HEADERS
+from fuzz.recording_files import RECORDINGS
 from fuzz.target import Target
 from fuzz.text_files import JSON, YAML
 
@@ -15,4 +16,5 @@ __all__ = ["TARGETS"]
 
 TARGETS: tuple[Target, ...] = (
     HTTP, OIP_JSON, OIP_PROTOBUF, FRAMES, PICTURE_HEADERS, YAML, JSON, DOCUMENTS, MEASUREMENTS,
+    RECORDINGS,
 )  # fmt: skip

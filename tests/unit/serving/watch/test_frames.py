@@ -129,6 +129,20 @@ def test_a_late_answer_of_a_node_does_not_make_its_rates_wrong() -> None:
     assert rates.spent_s == pytest.approx(4.0)
 
 
+def test_a_node_that_missed_a_look_is_counted_from_the_one_before(recorded: Recorded) -> None:
+    names = [node.name for node in recorded.facts.topology.clients][:2]
+
+    def sample(at_s: float, *seen: str) -> SystemSample:
+        counted = {"arrived": {"depth": int(1000 + 10 * at_s)}, "taken_s": 70.0 + at_s}
+        return SystemSample(at_s=at_s, nodes={name: node_of(**counted) for name in seen})
+
+    samples = (sample(1.0, *names), sample(2.0, names[0]), sample(3.0, *names))
+    steps = steps_of(recorded.facts, samples)
+    assert [step.arrived for step in steps] == [10, 30]
+    frame = Replay(Recorded(facts=recorded.facts, samples=samples)).frame(3.0)
+    assert frame.asked_qps == pytest.approx(20.0)
+
+
 def test_of_a_cloud_answer_without_a_known_edge_links_take_parts_by_their_bytes(
     recorded: Recorded,
 ) -> None:
