@@ -9,7 +9,7 @@ from statistics import fmean
 
 from serving.node.answer_tally import BOUNDS_S
 from serving.watch.facts import WatchFacts
-from serving.watch.sample import NodeSample, SystemSample, WayCount
+from serving.watch.sample import NodeSample, SystemSample, WayCount, is_older
 
 __all__ = ["AnswersOf", "Rates", "quantile_s", "rates_between"]
 
@@ -78,7 +78,8 @@ class Rates:
 
 def rates_between(before: SystemSample, after: SystemSample) -> Rates:
     """What the nodes of `after` counted since `before`; one that was started anew since counts from
-    its start. Of one that is not in `before` nothing is known of the time between."""
+    its start. Of one that is not in `before`, or has an older sample in `after`, nothing is known.
+    """
     between_s = max(after.at_s - before.at_s, LEAST_S)
     busy: dict[str, float] = {}
     arrived: dict[str, dict[str, int]] = {}
@@ -91,7 +92,7 @@ def rates_between(before: SystemSample, after: SystemSample) -> Rates:
     answers: list[AnswersOf] = []
     clients_s: list[float] = []
     for name, now in after.nodes.items():
-        if name not in before.nodes:
+        if name not in before.nodes or is_older(now, before.nodes[name]):
             continue
         then = before.nodes[name]
         if _restarted(then, now):

@@ -12,11 +12,20 @@ from planner.plan import TierName
 from serving.node.answer_tally import BOUNDS_S
 from serving.node.snapshot import NodeSnapshot
 
-__all__ = ["MomentS", "NodeSample", "SystemSample", "WayCount", "carried_on", "sample_of"]
+__all__ = [
+    "MomentS",
+    "NodeSample",
+    "SystemSample",
+    "WayCount",
+    "carried_on",
+    "is_older",
+    "sample_of",
+]
 
 
 MOST = 1e15
 """no counter and no clock of ours comes near it"""
+OVERTAKEN_S = 30.0
 Count = Annotated[int, Field(ge=0, le=int(MOST))]
 Seconds = Annotated[float, Field(ge=-MOST, le=MOST)]
 MomentS = Annotated[float, Field(ge=0, le=1e9)]
@@ -72,12 +81,25 @@ class SystemSample(FrozenModel):
     nodes: dict[str, NodeSample]
 
 
+def is_older(now: NodeSample, then: NodeSample) -> bool:
+    """Whether a node's sample that came later was taken before another one: two that look at nodes
+    may overtake each other. A clock that is far behind is that of another host."""
+    if now.taken_s is None or then.taken_s is None:
+        return False
+    return 0 < then.taken_s - now.taken_s < OVERTAKEN_S
+
+
 def carried_on(known: SystemSample | None, sample: SystemSample) -> SystemSample:
-    """`sample` with what was `known` before of the nodes that it lacks: what they count meanwhile
-    is counted from there when they answer again."""
-    if known is None or known.nodes.keys() <= sample.nodes.keys():
+    """`sample` with what was `known` before of the nodes that it lacks, or has an older sample of:
+    what they count meanwhile is counted from there when they answer again."""
+    if known is None:
         return sample
-    return SystemSample(at_s=sample.at_s, nodes={**known.nodes, **sample.nodes})
+    newer = {
+        name: seen
+        for name, seen in sample.nodes.items()
+        if name not in known.nodes or not is_older(seen, known.nodes[name])
+    }
+    return SystemSample(at_s=sample.at_s, nodes={**known.nodes, **newer})
 
 
 def sample_of(snapshots: Mapping[str, NodeSnapshot], at_s: float) -> SystemSample:

@@ -8,7 +8,7 @@ from serving.node.answer_tally import BOUNDS_S
 from serving.watch.course import steps_of
 from serving.watch.rates import quantile_s, rates_between
 from serving.watch.recorded import Recorded
-from serving.watch.sample import NodeSample, SystemSample, WayCount
+from serving.watch.sample import NodeSample, SystemSample, WayCount, carried_on
 from serving.watch.source import LiveSource, Replay
 from support.demo_setting import demo_demand, demo_setting
 from support.watch_cases import DECIDED_S, FLIP_S, KILLED_S, MadeUpNodes, SetClock, demo_plan
@@ -141,6 +141,16 @@ def test_a_node_that_missed_a_look_is_counted_from_the_one_before(recorded: Reco
     assert [step.arrived for step in steps] == [10, 30]
     frame = Replay(Recorded(facts=recorded.facts, samples=samples)).frame(3.0)
     assert frame.asked_qps == pytest.approx(20.0)
+
+
+def test_a_look_that_was_overtaken_is_no_restart() -> None:
+    first, older, last = (
+        SystemSample(at_s=at, nodes={"c": node_of(taken_s=taken, arrived={"depth": count})})
+        for at, taken, count in ((1.0, 71.0, 100), (1.5, 70.0, 90), (2.0, 72.0, 110))
+    )
+    assert rates_between(first, older).arrived == {}
+    known = carried_on(first, older)
+    assert rates_between(known, last).arrived == {"c": {"depth": 10}}
 
 
 def test_of_a_cloud_answer_without_a_known_edge_links_take_parts_by_their_bytes(
