@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,8 +284,6 @@ def send(
 
     On a thread: the browser's own calls must be made on this one, which waits in one of them.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     whole = phase.model_copy(update={"duration_s": seconds})
     schedule = build_schedule([whole], 1, len(images), images.labelled)
 
@@ -333,8 +332,6 @@ def throughput(url: str, token: str | None, body: bytes, seconds: float) -> floa
 
 def cost(folder: Path) -> list[float]:
     """W4, a ratio for each turn: with an open page / the mean of just before and just after."""
-    from concurrent.futures import ThreadPoolExecutor
-
     found = doors()
     url, body = found.urls["client-0"], pictures(1).bodies[0]
     ratios = []
@@ -342,19 +339,19 @@ def cost(folder: Path) -> list[float]:
         page_server(folder) as (_, address), chromium() as browser, ThreadPoolExecutor(1) as pool,
     ):  # fmt: skip
 
-        def throughput_of() -> float:
-            return throughput(url, found.token, body, CALL_S)
+        def load() -> Future[float]:  # on a thread: the browser has this one's event loop
+            return pool.submit(throughput, url, found.token, body, CALL_S)
 
-        throughput_of()
-        before = throughput_of()
+        load().result()
+        before = load().result()
         for _ in range(TURNS):
             page = open_page(browser, address)
-            loading = pool.submit(throughput_of)
-            while not loading.done():
+            watched = load()
+            while not watched.done():
                 page.wait_for_timeout(250)
             page.close()
-            after = throughput_of()
-            ratios.append(loading.result() / ((before + after) / 2))
+            after = load().result()
+            ratios.append(watched.result() / ((before + after) / 2))
             before = after
     return ratios
 

@@ -19,6 +19,7 @@ from serving.watch.history import WatchHistory
 from serving.watch.recorded import Recorded
 from serving.watch.recording import RecordingWriter, read_recording
 from serving.watch.sample import SystemSample
+from serving.watch.source import Replay
 from support.demo_setting import demo_setting
 from support.paths import ROOT
 from support.synthetic_run import synthetic
@@ -132,8 +133,6 @@ def test_with_measurements_beside_it_accuracy_is_that_of_labels(tmp_path: Path) 
     writer.close()
     found, name = find_recording(str(tmp_path))
     assert name == tmp_path.name
-    from serving.watch.source import Replay
-
     frame = Replay(found).frame(32.0)
     rows = Measurements.load(tmp_path / "measurements.parquet")
     inside = (rows.scheduled_s > 15.0) & (rows.scheduled_s <= 30.0) & (rows.done_s <= 30.0)
@@ -151,6 +150,22 @@ def test_a_name_of_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty has no watch.jsonl.gz"):
         find_recording("empty")
+
+
+def test_the_recorded_demo_that_ships_opens_and_is_small() -> None:
+    folder = ROOT / "docs" / "replays" / "demo"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 3_000_000
+    found, _ = find_recording(str(folder))
+    assert found.torn == ""
+    shown = Replay(found)
+    for at_s in range(0, int(found.end_s), 5):
+        shown.frame(float(at_s))
+    last = shown.frame()
+    assert last.accuracy[0].source == "labels"
+    assert last.decisions
+    assert any("cut link" in event.words for event in last.events)
+    rates = [rate for rate in last.course.asked_qps if rate is not None]
+    assert max(rates) < 150  # no burst that was none
 
 
 def test_a_replay_needs_neither_ray_nor_torch(recording_file: Path) -> None:
