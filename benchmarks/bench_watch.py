@@ -33,7 +33,7 @@ import yaml
 
 from cluster.demand import Demand, Phase
 from cluster.provenance import collect_provenance
-from cluster.providers import local
+from cluster.providers import ray_driver
 from cluster.specs import SPECS
 from serving.traffic.driver import drive_traffic
 from serving.traffic.images import LabelledImages
@@ -225,7 +225,7 @@ class Doors:
 
 def doors() -> Doors:
     """Those of the deployed cluster."""
-    state = local.connect()
+    state = ray_driver.connect()
     from serving.deploy.fleet import Fleet  # which imports Ray, as is prepared now
 
     try:
@@ -233,7 +233,7 @@ def doors() -> Doors:
         assert fleet is not None
         return Doors(fleet.urls(), fleet.door_token())
     finally:
-        local.disconnect()
+        ray_driver.disconnect()
 
 
 def pictures(count: int) -> LabelledImages:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cluster.errors import InputError
-from cluster.providers import local
+from cluster.providers import ray_driver
 from planner.plan import Plan
 from serving.cli.belonging import plan_in_force
 from serving.cli.console import VerbOutput
@@ -68,7 +68,7 @@ def watch(
     except KeyboardInterrupt:
         out.say("the page is closed")
     if replay is None:
-        local.disconnect()
+        ray_driver.disconnect()
 
 
 def top(
@@ -98,7 +98,7 @@ def top(
     except KeyboardInterrupt:
         out.say("")
     if replay is None:
-        local.disconnect()
+        ray_driver.disconnect()
 
 
 async def _show(
@@ -154,7 +154,7 @@ def _attach(out: VerbOutput, run: str | None, *, acts: bool) -> _Shown:
     from serving.watch.serving_thread import sample_while_open
 
     work = RunWork(out, run)
-    state = local.connect()
+    state = ray_driver.connect()
     fleet = running_fleet(state)
     now = plan_in_force(fleet)
     setting = recorded_setting(work, state.topology)
