@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -57,7 +56,7 @@ from serving.cli.options import (
 from serving.cli.output import LooseOutput, check_folder, check_output
 from serving.cli.peak import FindPeak, PeakSeeds, PeakShare, PeakTolerance, PeakWithin, tell_peak
 from serving.cli.run_work import RunWork
-from serving.cli.watched import event_teller, recorded_setting, recording
+from serving.cli.watched import event_teller, recorded_beside, recorded_setting, recording
 from serving.errors import ServingError
 from serving.ingress.access import DoorConfig, read_door
 from serving.logs.line import Level
@@ -82,8 +81,6 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "find_loop", "metrics_words", "running_fleet", "running_or_launched"]
 
 PROMETHEUS = Path("out/prometheus")
-SAMPLES_S = 1.0
-"""between two looks at the nodes for the recording"""
 
 
 def deploy(
@@ -217,7 +214,6 @@ def drive(
     wanted = _driven_plan(out, work, wanted, file, plan, in_force)
     output = work.writes(DRIVEN_FILES, output, drops=DROPPED_FILES)
     from serving.traffic.session import run_traffic
-    from serving.watch.watched_loop import sample_nodes
 
     labelled = load_labelled(out, phases, images)
 
@@ -229,19 +225,12 @@ def drive(
     ) -> Run:
         on_event = None if history is None else event_teller(history)
         events = timeline_beside(timeline, state, fleet, find_loop, on_event=on_event)
-
-        async def beside() -> None:
-            if history is not None:
-                history.traffic_begins()
-            sampling = () if history is None else (sample_nodes(fleet, history, SAMPLES_S),)
-            await asyncio.gather(*sampling, *(() if events is None else (events(),)))
-
+        beside = recorded_beside(fleet, history, events)
         schedule = build_schedule(asked, chosen, images, labelled.labelled, timeline)
-        idle = history is None and events is None
         with out.progress(what, changes=events is not None) as advance:
             return run_traffic(
                 fleet, wanted, schedule, labelled, command="testbed drive", seed=chosen,
-                on_progress=advance, beside=None if idle else beside, trace_share=trace,
+                on_progress=advance, beside=beside, trace_share=trace,
             )  # fmt: skip
 
     if find_peak:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +22,20 @@ from serving.setting.setting import Setting
 from serving.watch.facts import facts_of
 from serving.watch.history import WatchHistory
 from serving.watch.recording import RecordingWriter
+from serving.watch.watched_loop import SampledFleet, sample_nodes
 
-__all__ = ["begin_history", "event_teller", "load_of", "recorded_setting", "recording"]
+__all__ = [
+    "begin_history",
+    "event_teller",
+    "load_of",
+    "recorded_beside",
+    "recorded_setting",
+    "recording",
+]
+
+
+SAMPLES_S = 1.0
+"""between two looks at the nodes for a recording"""
 
 
 def recorded_setting(work: RunWork, topology: Topology) -> Setting | None:
@@ -74,6 +87,24 @@ def event_teller(history: WatchHistory) -> Callable[[TimelineEvent, float], None
         )
 
     return tell
+
+
+def recorded_beside(
+    fleet: SampledFleet,
+    history: WatchHistory | None,
+    events: Callable[[], Awaitable[None]] | None,
+) -> Callable[[], Awaitable[None]] | None:
+    """What runs beside traffic: its `events`, and looks at the nodes that `history` hears of; None
+    where there is neither."""
+    if history is None:
+        return events
+
+    async def beside() -> None:
+        history.traffic_begins()
+        looks = sample_nodes(fleet, history, SAMPLES_S)
+        await asyncio.gather(looks, *(() if events is None else (events(),)))
+
+    return beside
 
 
 @contextmanager
