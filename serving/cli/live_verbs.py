@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +46,7 @@ from serving.cli.options import (
     number,
 )
 from serving.cli.output import check_output, save_result
-from serving.cli.run_verbs import running_fleet
+from serving.cli.run_verbs import PROMETHEUS, running_fleet
 from serving.cli.run_work import RunWork
 from serving.cli.watched import recording
 from serving.errors import ServingError
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from serving.deploy.assignment_record import PlanInForce
     from serving.replan.change_policy import ChangePolicy
     from serving.replan.decision import Decision
-    from serving.replan.loop import LookReport, ReplanLoop
+    from serving.replan.loop import LookReport
     from serving.traffic.session import Run
 
 __all__ = ["VERBS"]
@@ -137,8 +138,10 @@ def live(
     else:
         traffic.check_events(state_of_cluster)
         log = work.writes((*kinds, *DRIVEN_FILES), log, drops=DROPPED_FILES, option="--log")
+    from serving.cli.loop_scraped import scraped
     from serving.replan.decision_input import DecisionOptions
     from serving.replan.loop import ReplanLoop
+    from serving.replan.loop_metrics import LoopMetrics
     from serving.replan.loop_state import LoopState, hold_loop_lock, load_state, state_file
     from serving.replan.options import ReplanOptions
     from serving.watch.watched_loop import WatchedFleet, WatchedLog
@@ -151,6 +154,7 @@ def live(
 
     def note(report: LookReport) -> None:
         quiet.look(report.look, alone=traffic is None)
+        metrics.look(report)
         if report.look.made is not None:
             reports.append(report)
             out.say(_words(report, dry_run))
@@ -190,6 +194,9 @@ def live(
             routing=routing,
             on_look=note,
         )
+        metrics = LoopMetrics(in_force.plan)
+        targets, token = fleet.scrape_targets(), fleet.door_token()
+        looping = scraped(out, loop.run, metrics, PROMETHEUS, targets, token)
         load = None
         if watch:
             clients = [client.name for client in fleet.topology.clients]
@@ -206,10 +213,10 @@ def live(
         )
         try:
             if traffic is None:
-                asyncio.run(_for(loop, duration))
+                asyncio.run(_for(looping, duration))
             else:
                 driven = traffic.drive(
-                    fleet, in_force.plan, seed, loop.run, state_of_cluster, history, load
+                    fleet, in_force.plan, seed, looping, state_of_cluster, history, load
                 )
         except KeyboardInterrupt:
             out.say("the loop ends; the plan in force stays")
@@ -373,9 +380,9 @@ def _alternatives(decision: Decision) -> Table:
     return table
 
 
-async def _for(loop: ReplanLoop, duration_s: float | None) -> None:
+async def _for(loop: Callable[[], Awaitable[None]], duration_s: float | None) -> None:
     """Run `loop` for so long. Raises what ends it before."""
-    running = asyncio.ensure_future(loop.run())
+    running = asyncio.ensure_future(loop())
     try:
         await asyncio.wait({running}, timeout=duration_s)
         if running.done():

@@ -104,8 +104,8 @@ def use(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> N
 
     state = SimpleNamespace(topology=fleet.topology)
     for verbs in (run_verbs, compare_verb):
-        monkeypatch.setattr(verbs.local, "connect", lambda: state)
-        monkeypatch.setattr(verbs.local, "disconnect", lambda: None)
+        monkeypatch.setattr(verbs.ray_driver, "connect", lambda: state)
+        monkeypatch.setattr(verbs.ray_driver, "disconnect", lambda: None)
         monkeypatch.setattr(verbs, "load_labelled", pictures)
     monkeypatch.setattr(run_verbs, "running_fleet", lambda state: fleet)
     monkeypatch.setattr(compare_verb, "running_or_launched", lambda *_: fleet)
