@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -33,6 +33,12 @@ from serving.deploy.door_place import door_for
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
 from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
+from serving.deploy.serve_calls import (
+    ask_serve,
+    delete_applications,
+    end_applications,
+    quieten_serve,
+)
 from serving.deploy.signals import finish_first
 from serving.errors import BudgetError, LeaseHeldError, PlanChangeConflictError
 from serving.ingress.access import DoorConfig
@@ -57,7 +63,6 @@ __all__ = ["Fleet"]
 
 A = TypeVar("A")
 LOG_TIMEOUT_S = 10.0
-ATTACH_LIMIT_S = 30.0
 LAUNCH_LIMIT_S = 180.0
 _log = logging.getLogger(__name__)
 
@@ -121,8 +126,8 @@ class Fleet:
             )
             for node in topology.nodes
         ]
-        _quiet()
-        _ask_serve(
+        quieten_serve()
+        ask_serve(
             partial(serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         )
         open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
@@ -143,7 +148,7 @@ class Fleet:
             )
         except BaseException as error:
             _log.error("the nodes of %s did not start", topology.name)
-            _end_applications(topology)
+            end_applications(topology)
             if not isinstance(error, RuntimeError) or isinstance(error, ClusterError):
                 raise
             raise ClusterError(f"a node did not start: {' '.join(str(error).split())}") from None
@@ -157,8 +162,8 @@ class Fleet:
     @classmethod
     def attach(cls, topology: Topology) -> Fleet | None:
         """The fleet that runs on the connected cluster, or None if none was launched."""
-        _quiet()
-        running = set(_ask_serve(serve.status).applications)
+        quieten_serve()
+        running = set(ask_serve(serve.status).applications)
         if not all(application_of(node.name) in running for node in topology.nodes):
             return None
         return cls(
@@ -171,7 +176,7 @@ class Fleet:
 
     def end(self) -> None:
         """End the nodes. The cluster stays, and others of these names may be launched on it."""
-        _delete_applications(self.topology)
+        delete_applications(self.topology)
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Where every node listens now."""
@@ -374,31 +379,3 @@ async def _answers_within(limit_s: float, calls: Mapping[str, Awaitable[A]]) -> 
         for name, answer in zip(calls, found, strict=True)
         if not isinstance(answer, BaseException)
     }
-
-
-def _quiet() -> None:
-    """Serve narrates on the driver's stderr, at a level that it sets when it is imported."""
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-
-
-def _ask_serve(call: Callable[[], A]) -> A:
-    """What Serve's controller answers. Raises `ClusterError` where it gives no answer."""
-    return within(
-        ATTACH_LIMIT_S,
-        call,
-        f"Ray Serve gave no answer in {ATTACH_LIMIT_S:.0f} s; `testbed down`, then `testbed up`, "
-        "starts a fresh cluster",
-    )
-
-
-def _end_applications(topology: Topology) -> None:
-    """Undo a start that failed, so that another may be tried; whatever this raises is logged."""
-    try:
-        _ask_serve(partial(_delete_applications, topology))
-    except Exception as error:  # noqa: BLE001  what failed before is what the caller hears of
-        _log.error("the nodes that had started could not be ended: %s", error)
-
-
-def _delete_applications(topology: Topology) -> None:
-    for node in topology.nodes:
-        serve.delete(application_of(node.name))

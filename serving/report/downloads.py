@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 __all__ = ["as_csv", "as_svg", "data_uri", "flat_row"]
 
-_LIGHT = re.compile(r":root \{(.*?)\}", re.DOTALL)
+_DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{\s*:root \{.*?\}\s*\}", re.DOTALL)
+_COLOURS = re.compile(r":root \{(.*?)\}", re.DOTALL)
 _VARIABLE = re.compile(r"(--[\w-]+):\s*([^;]+);")
 _USE = re.compile(r"var\((--[\w-]+)\)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -62,9 +63,8 @@ def as_svg(drawing: str, css: str) -> str:
     """`drawing` as a file of its own: with what the page's `css` says of drawings, and its light
     colours written out, since not every program that reads SVG knows variables."""
     rules = [line for line in _COMMENT.sub("", css).splitlines() if line.startswith("svg")]
-    light = _LIGHT.search(css)
-    assert light is not None, "the page's css has no colours"
-    colours = dict(_VARIABLE.findall(light[1]))
+    light = _COLOURS.findall(_DARK.sub("", css))
+    colours = {name: value for block in light for name, value in _VARIABLE.findall(block)}
     size = _VIEW_BOX.search(drawing)
     assert size is not None, "a drawing has no viewBox"
     style = "<style>svg{background:#fff;color:#000}" + "".join(rules) + "</style>"
