@@ -91,6 +91,7 @@ def test_a_newer_version_is_refused_in_one_sentence(recording_file: Path, tmp_pa
         (gzip.compress(b"[1]\n"), ":1: not a JSON object"),
         (gzip.compress(b"\xff\xfe\n"), ":1: not a JSON object"),
     ],
+    ids=["empty", "not packed", "no header", "a list", "no text"],  # packed bytes have a date
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "watch.jsonl.gz"
