@@ -45,8 +45,9 @@ def _bandwidth(given: str) -> int:
     except ValidationError:
         size = 0
     if size < LEAST_BANDWIDTH:
-        raise typer.BadParameter(
-            f"expected bytes a second with their unit, such as 100KB, got {given[:40]!r}"
+        raise InputError(
+            f"--bandwidth: expected bytes a second with their unit, such as 100KB, got "
+            f"{given[:40]!r}"
         )
     return size
 
@@ -66,8 +67,7 @@ def set_link(
     source: Source,
     target: Target,
     bandwidth: Annotated[
-        int | None,
-        typer.Option(parser=_bandwidth, metavar="BYTES", help="a second, such as 100KB"),
+        str | None, typer.Option(metavar="BYTES", help="a second, such as 100KB")
     ] = None,
     rtt: Annotated[float | None, number(RTT_S, help="round trip")] = None,
     as_json: Json = False,
@@ -75,9 +75,10 @@ def set_link(
     """Give a link another bandwidth or round trip, while traffic flows; what is left out stays."""
     if bandwidth is None and rtt is None:
         raise InputError("say what to set: --bandwidth 100KB, --rtt 0.02, or both")
+    bytes_per_s = None if bandwidth is None else _bandwidth(bandwidth)
 
     def changed(now: LinkCondition) -> LinkCondition:
-        given = LinkCondition(bytes_per_s=bandwidth, rtt_s=rtt)
+        given = LinkCondition(bytes_per_s=bytes_per_s, rtt_s=rtt)
         return replace(
             given,
             bytes_per_s=now.bytes_per_s if bandwidth is None else given.bytes_per_s,

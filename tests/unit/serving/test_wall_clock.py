@@ -19,6 +19,7 @@ READERS = {
     "serving/cli/profile_verb.py": "when profiling began: for people",
     "serving/deploy/profile_bench.py": "when a model was measured: for people",
     "serving/runs/run_folder.py": "when runs and files were made: which run is the newest",
+    "serving/tracing/node_tracing.py": "the dates of spans: for people",
     "serving/wall_clock.py": "of nodes: the times of log lines, and the statistics of a door",
 }
 """files of the packages that ask for the time of day, and what for"""

@@ -100,12 +100,12 @@ def test_a_loop_that_ends_by_a_timeout_of_a_node_is_not_taken_for_one_whose_time
     """It ended in silence with exit code 0: both are a `TimeoutError`."""
     loop: Any = Ends(fail)
     with pytest.raises(TimeoutError, match="edge-0"):
-        asyncio.run(_for(loop, duration_s))
+        asyncio.run(_for(loop.run, duration_s))
 
 
 def test_a_loop_whose_time_is_over_is_ended() -> None:
     loop: Any = Ends(None)
-    asyncio.run(_for(loop, 0.05))
+    asyncio.run(_for(loop.run, 0.05))
     assert loop.cancelled
 
 
