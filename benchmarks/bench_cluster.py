@@ -28,7 +28,7 @@ from cluster.providers.netns_enter import enter_command
 from cluster.providers.netns_layout import Layout, lay_out
 from cluster.specs import SPECS
 from cluster.topology import Topology
-from leftovers import Traces
+from leftovers import Traces, left
 from serving_rows import median_row, print_rows
 
 __all__ = ["Bench", "Interruption", "add_rows", "interruptions", "laid", "measure_link"]
@@ -113,12 +113,7 @@ def left_after(bench: Bench, how: Interruption) -> list[str]:
         process.communicate()
     if process.returncode in (0, -signal.SIGKILL):
         bench.run("down")
-    deadline_s = time.monotonic() + 5.0  # the kernel takes namespaces away by and by
-    while left := Traces.look(bench.state).beyond(before):
-        if time.monotonic() > deadline_s:
-            break
-        time.sleep(0.2)
-    return left
+    return left(bench.state, before)
 
 
 @contextmanager
@@ -238,9 +233,9 @@ def leftover_rows(bench: Bench, moments: int, seed: int) -> list[Any]:
     for name in PROVIDERS:
         counts = []
         for how in interruptions(name, moments, seed):
-            left = left_after(bench, how)
-            print(f"{how}: {len(left)} left {left[:3]}", flush=True)
-            counts.append(float(len(left)))
+            stays = left_after(bench, how)
+            print(f"{how}: {len(stays)} left {stays[:3]}", flush=True)
+            counts.append(float(len(stays)))
         what = "left after down, Ctrl-C, and kill -9 with down: the most in one try"
         row = median_row(f"K2.{name}", what, "", counts)
         rows.append({**row, "value": max(counts)})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import psutil
 
-__all__ = ["Traces"]
+__all__ = ["Traces", "left"]
 
 INTERFACE = re.compile(r"tb[0-9a-f]{6}(-\d+)?")
 
@@ -53,6 +54,19 @@ class Traces:
             for kind in self.__dataclass_fields__
             for each in sorted(getattr(self, kind) - getattr(before, kind))
         ]
+
+
+def left(state: str, before: Traces, limit_s: float = 20.0) -> list[str]:
+    """What stays of clusters of that state folder: the kernel takes namespaces away by and by, once
+    nobody is in them, and shared memory with the last process. Namespaces of other programs of
+    this machine come and go meanwhile, and count for nothing."""
+    ends_s = time.monotonic() + limit_s
+    while True:
+        found = Traces.look(state).beyond(before)
+        stays = [each for each in found if not each.startswith("namespaces ")]
+        if not stays or time.monotonic() > ends_s:
+            return stays
+        time.sleep(0.1)
 
 
 def _processes(state: str) -> list[str]:

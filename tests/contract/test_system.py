@@ -19,7 +19,7 @@ import pytest
 
 from cluster.demand import Phase
 from cluster.topology import Topology
-from leftovers import Traces
+from leftovers import Traces, left
 from models.benchmarks.rooms import Rooms
 from models.tasks import find_task
 from models.zoo.registry import list_models
@@ -124,7 +124,7 @@ def in_namespaces(walked: Testbed, folder: Path) -> Iterator[Testbed]:
     finally:
         ended = bench.run("down", timeout_s=60)
     assert ended.returncode == 0, ended.stderr
-    assert Traces.look(bench.state).beyond(before) == []
+    assert left(bench.state, before) == []
 
 
 def schedule_of(plan: Plan, qps: float, duration_s: float) -> Schedule:

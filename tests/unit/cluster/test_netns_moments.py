@@ -18,7 +18,7 @@ from cluster.providers.netns_enter import enter_command
 from cluster.providers.netns_layout import spaces_folder
 from cluster.providers.provider import provider_of
 from cluster.providers.state import find_cluster
-from leftovers import Traces
+from leftovers import Traces, left
 from support.namespaces import NEEDS_NETNS
 
 pytestmark = [NEEDS_NETNS, pytest.mark.xdist_group("namespaces")]
@@ -26,7 +26,6 @@ pytestmark = [NEEDS_NETNS, pytest.mark.xdist_group("namespaces")]
 CHANCE = random.Random(19)
 MOMENTS = sorted(CHANCE.uniform(0.0, 2.5) for _ in range(10))
 QUICK = (2, 5, 8)
-SETTLED_S = 20.0
 
 
 @pytest.fixture
@@ -46,19 +45,6 @@ def begin() -> subprocess.Popen[str]:
     assert begun.stdout is not None
     assert begun.stdout.readline() == "begun\n"
     return begun
-
-
-def left(state: str, before: Traces) -> list[str]:
-    """What stays. Namespaces go by and by, once nobody is in them."""
-    ends_s = time.monotonic() + SETTLED_S
-    while (found := own(Traces.look(state).beyond(before), state)) and time.monotonic() < ends_s:
-        time.sleep(0.1)
-    return found
-
-
-def own(found: list[str], state: str) -> list[str]:
-    """Without namespaces of other programs of this machine, which come and go meanwhile."""
-    return [each for each in found if not each.startswith("namespaces ")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
