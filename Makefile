@@ -74,7 +74,7 @@ soak: setup ## ten minutes of traffic and plan changes: nothing may grow (SOAK_S
 	$(PY) -m pytest -s tests/soak -m slow
 
 drills: setup ## kill and stop every kind of process at each step of a change of plan (DRILLS_SEED=1)
-	$(PY) -m pytest -s tests/drills tests/e2e -m slow
+	$(PY) -m pytest -s tests/drills tests/contract tests/e2e -m slow
 
 test-slow: setup ## what the suite leaves out of the fast tests: minutes of simulated time
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(FAST) -m "slow and not gpu"

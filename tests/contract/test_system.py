@@ -80,15 +80,11 @@ class Case:
         return schedule, drive_it(self, schedule)
 
 
-def kinds(*marks: pytest.MarkDecorator) -> pytest.MarkDecorator:
-    """On every system; `marks` go to that of namespaces, which costs a cluster of its own."""
-    netns = pytest.param("netns", marks=[NEEDS_NETNS, *marks])
-    return pytest.mark.parametrize(
-        "case", ["simulated", "live", netns], indirect=True, scope="module"
-    )
-
-
-EVERYWHERE, SELDOM_IN_NAMESPACES = kinds(), kinds(pytest.mark.slow)
+# That of namespaces costs a cluster of its own, two minutes: `make drills` has it.
+NETNS = pytest.param("netns", marks=[NEEDS_NETNS, pytest.mark.slow])
+EVERYWHERE = pytest.mark.parametrize(
+    "case", ["simulated", "live", NETNS], indirect=True, scope="module"
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +167,7 @@ def test_answers_say_the_way_they_took_and_it_is_one_of_the_plan(case: Case) -> 
         assert (timing.link_s > 0) == (answer.tier != "client")
 
 
-@SELDOM_IN_NAMESPACES
+@EVERYWHERE
 def test_shares_are_followed(case: Case) -> None:
     """A low-discrepancy router is within a few queries of its shares after any number."""
     by_task: dict[tuple[str, str], list[Route]] = {}
@@ -187,7 +183,7 @@ def test_shares_are_followed(case: Case) -> None:
         assert abs(taken[route.model + route.node] - 24 * route.share) <= len(routes) + 2
 
 
-@SELDOM_IN_NAMESPACES
+@EVERYWHERE
 def test_low_load_is_answered_within_the_promise(case: Case) -> None:
     records = drive_it(case, schedule_of(case.plan, qps=0.3, duration_s=8.0))
     answered = [r for r in records if r.answer.outcome is Outcome.ANSWERED]
@@ -208,7 +204,7 @@ def two_tasks(plan: Plan) -> tuple[str, tuple[str, ...]]:
     return client, tuple(sorted(task for _, task in tops[client]))
 
 
-@SELDOM_IN_NAMESPACES
+@EVERYWHERE
 def test_tasks_of_one_image_are_answered_together_or_not_at_all(case: Case) -> None:
     client, tasks = two_tasks(case.plan)
     ways = {(r.client, r.task, r.node, r.model) for r in case.plan.routes}
@@ -235,7 +231,7 @@ def test_tasks_of_one_image_are_answered_together_or_not_at_all(case: Case) -> N
         assert len(spent_s) == len(models)  # one pass a model
 
 
-@SELDOM_IN_NAMESPACES
+@EVERYWHERE
 def test_a_deadline_is_kept_or_the_query_refused(case: Case) -> None:
     client, (task, _) = two_tasks(case.plan)
 
@@ -271,7 +267,7 @@ def test_an_unknown_task_is_not_answered(case: Case) -> None:
     assert case.run(scenario).outcome is not Outcome.ANSWERED
 
 
-@SELDOM_IN_NAMESPACES
+@EVERYWHERE
 def test_live_predictions_are_arrays_of_the_task(case: Case) -> None:
     if case.kind == "simulated":
         pytest.skip("the simulator predicts nothing")
