@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from cluster.topology import Tier
+from planner.deadline_classes import fields_of_tasks
 from planner.explanation.other_ways import OtherWay, marginal_prices, ways_of
 from planner.instances import REGIMES, sample_problem
 from planner.plan import Plan
@@ -131,12 +131,7 @@ def _with_probe(
     """`problem` with a part of the client's queries of the task as a task of its own, whose answers
     have that accuracy on `way`."""
     c, t = problem.clients.index(client), problem.tasks.index(task)
-    source_t = np.array([*range(len(problem.tasks)), t])
-    fields: dict[str, Any] = {}
-    for field in problem.array_fields():
-        axis = field.rsplit("_", 1)[1].find("t")
-        if axis >= 0:
-            fields[field] = np.take(getattr(problem, field), source_t, axis=axis)
+    fields = fields_of_tasks(problem, np.array([*range(len(problem.tasks)), t]))
     fields["load_ct"][:, -1] = 0.0
     fields["load_ct"][c, -1] = PART * problem.load_ct[c, t]
     fields["load_ct"][c, t] *= 1 - PART

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cluster.deadline_classes import base_task, has_class, with_classes
 from planner.problem import FloatArray, Problem, ProblemError
 
-__all__ = ["split_by_class", "tasks_served_m"]
+__all__ = ["fields_of_tasks", "split_by_class", "tasks_served_m"]
 
 
 def split_by_class(
@@ -39,11 +39,7 @@ def split_by_class(
             raise ProblemError(f"load_of.{name}: state what of {task!r} is in no class, too")
     tasks = with_classes(problem.tasks, classes)
     source_t = np.array([problem.tasks.index(base_task(name)) for name in tasks], dtype=np.int64)
-    fields: dict[str, Any] = {}
-    for field in problem.array_fields():
-        axis = field.rsplit("_", 1)[1].find("t")
-        if axis >= 0:
-            fields[field] = np.take(getattr(problem, field), source_t, axis=axis)
+    fields = fields_of_tasks(problem, source_t)
     for t, name in enumerate(tasks):
         if has_class(name):
             fields["bundle_bt"][:, t] = 0.0  # what is asked of one image together has no class
@@ -52,6 +48,17 @@ def split_by_class(
         if deadline_s is not None and name in deadline_s:
             fields["deadline_t"][t] = deadline_s[name]
     return problem.changed(tasks=tasks, **fields)
+
+
+def fields_of_tasks(problem: Problem, source_t: NDArray[np.int64]) -> dict[str, Any]:
+    """Copies of the fields of `problem` that are by task, for tasks each of which is like the one
+    at its place in `source_t`."""
+    fields: dict[str, Any] = {}
+    for field in problem.array_fields():
+        axis = field.rsplit("_", 1)[1].find("t")
+        if axis >= 0:
+            fields[field] = np.take(getattr(problem, field), source_t, axis=axis)
+    return fields
 
 
 def tasks_served_m(problem: Problem) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ Axis letters: c client, e edge, a attachment, t task, m model.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,10 +145,7 @@ def _compared(way: OtherWay, best: float) -> OtherWay:
     short = max(0.0, best - way.worth)
     if way.closed or way.accuracy + short > 1:
         short = float("inf")
-    return OtherWay(
-        way.tier, way.node, way.model, way.via, way.share, way.accuracy, way.costs, way.closed,
-        0.0 if short < LEAST else short,
-    )  # fmt: skip
+    return replace(way, short_by=0.0 if short < LEAST else short)
 
 
 def _at_home(found: MarginalPrices, c: int, t: int) -> Iterator[OtherWay]:

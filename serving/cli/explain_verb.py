@@ -172,7 +172,7 @@ def _tell_ways(
         if way.closed:
             continue
         took = query is not None and (query.node, query.model) == (way.node, way.model)
-        name = f"{way.model} on {way.node}" + (f" by {way.via}" if way.via else "")
+        name = _name(way)
         costs = ", ".join(f"{cost.cost:.3f} {cost.place} ({cost.label})" for cost in way.costs)
         table.add_row(
             f"> {name}" if took else name, f"{way.share:.1%}", f"{way.accuracy:.3f}",
@@ -183,13 +183,16 @@ def _tell_ways(
     shut = [way for way in ways if way.closed]
     wanted = [way for way in shut if way.accuracy > best]
     for way in wanted:
-        name = f"{way.model} on {way.node}" + (f" by {way.via}" if way.via else "")
-        out.say(f"  not {name} (right {way.accuracy:.3f}): {way.closed}")
+        out.say(f"  not {_name(way)} (right {way.accuracy:.3f}): {way.closed}")
     if len(shut) > len(wanted):
         out.say(
             f"  {len(shut) - len(wanted)} more ways are closed, and none of them could be worth "
             f"{best:.3f}; --json has them"
         )
+
+
+def _name(way: OtherWay) -> str:
+    return f"{way.model} on {way.node}" + (f" by {way.via}" if way.via else "")
 
 
 def _short_words(way: OtherWay) -> str:

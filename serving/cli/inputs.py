@@ -35,8 +35,8 @@ __all__ = [
     "DemandFile", "ImageCount", "Json", "MeasurementsFile", "NewRun", "PlanFile", "PlannedDemand",
     "ProfilesFile", "ReadOnly", "Routes", "RunName", "Seed", "Spill", "TopologyFile",
     "WatchPort", "check_class_names", "check_events", "check_hardware", "load_labelled",
-    "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan", "only_plan",
-    "pick_phase", "pick_traffic", "planned_phase", "state_problem",
+    "load_of", "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan",
+    "only_plan", "pick_phase", "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -184,13 +184,10 @@ def pick_phase(demand: Path, phase: int) -> Phase:
     return phases[phase]
 
 
-def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -> Phase:
-    """The load that a plan was made for: a phase of `demand`, or without it what the plan, read
-    from `file`, says itself. Raises `InputError` for a plan of an older version without one."""
-    if demand is not None:
-        return pick_phase(demand, phase)
+def load_of(plan: Plan) -> Phase | None:
+    """The load that a plan says it was made for, if it says one."""
     if not plan.load_qps:
-        raise InputError(f"{file}: does not say for what load it was made; name it with --demand")
+        return None
     return Phase(
         duration_s=1.0,
         rates_qps=plan.load_qps,
@@ -198,6 +195,17 @@ def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -
         dispersion=plan.dispersion,
         burst_correlation=plan.burst_correlation,
     )
+
+
+def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -> Phase:
+    """The load that a plan was made for: a phase of `demand`, or without it what the plan, read
+    from `file`, says itself. Raises `InputError` for a plan of an older version without one."""
+    if demand is not None:
+        return pick_phase(demand, phase)
+    load = load_of(plan)
+    if load is None:
+        raise InputError(f"{file}: does not say for what load it was made; name it with --demand")
+    return load
 
 
 def load_setting(found: Topology, profiles: Path) -> Setting:

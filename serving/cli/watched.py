@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.demand import Phase
 from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from planner.plan import Plan
-from serving.cli.inputs import load_setting
+from serving.cli.inputs import load_of, load_setting
 from serving.cli.run_work import COMMAND, RunWork
 from serving.errors import OutputError
 from serving.node.links.link_condition import LinkCondition
@@ -27,7 +26,6 @@ from serving.watch.watched_loop import SampledFleet, sample_nodes
 __all__ = [
     "begin_history",
     "event_teller",
-    "load_of",
     "recorded_beside",
     "recorded_setting",
     "recording",
@@ -57,19 +55,6 @@ def begin_history(setting: Setting, plan: Plan, writer: RecordingWriter | None) 
     if load is not None:
         history.planned(plan, setting.with_deadlines(plan.deadlines_s).problem(load))
     return history
-
-
-def load_of(plan: Plan) -> Phase | None:
-    """The load that a plan says it was made for, if it says one."""
-    if not plan.load_qps:
-        return None
-    return Phase(
-        duration_s=1.0,
-        rates_qps=plan.load_qps,
-        bundles=plan.bundles,
-        dispersion=plan.dispersion,
-        burst_correlation=plan.burst_correlation,
-    )
 
 
 def event_teller(history: WatchHistory) -> Callable[[TimelineEvent, float], None]:

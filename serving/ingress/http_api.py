@@ -142,7 +142,8 @@ class HttpApi:
             return error_response(error, answer_headers)
 
     async def _infer(self, query: _Query, answer_headers: Headers, body: Body) -> Response:
-        received_s = self._door.now_s()
+        traced = self._door.traced
+        received_s = self._door.now_s() if traced else None
         if query.kind in IMAGE_TYPES:
             request = InferenceRequest(
                 images_nhw3=(
@@ -163,7 +164,8 @@ class HttpApi:
             request = parse_request(
                 body, query.header_bytes, self._door.size, self._config.limits
             ).within(query.timeout_s, query.caller)
-            request = request._replace(traceparent=query.traceparent, received_s=received_s)
+            if traced:
+                request = request._replace(traceparent=query.traceparent, received_s=received_s)
             answer = await self._door.answer(query.model, request)
         work = encode_in_slices(request, answer)
         while True:
