@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 
-__all__ = ["Traces", "left"]
+__all__ = ["Traces", "left", "was_told"]
 
 INTERFACE = re.compile(r"tb[0-9a-f]{6}(-\d+)?")
 
@@ -44,7 +44,16 @@ class Traces:
             ),
             mounts=frozenset(p for m in mounts if (p := m.split()[4]).startswith("/tmp/testbed-")),
             shared_memory=frozenset(map(str, Path("/dev/shm").glob("plasma*"))),
-            folders=frozenset(map(str, Path("/tmp").glob(f"testbed-{os.getuid()}-*"))),
+            folders=frozenset(
+                map(
+                    str,
+                    {
+                        *Path("/tmp").glob(f"testbed-{os.getuid()}-*"),
+                        *Path("/tmp").glob("testbed-ssh-*"),
+                        *Path("/tmp").glob("testbed-attached-*"),
+                    },
+                )
+            ),
         )
 
     def beyond(self, before: Traces) -> list[str]:
@@ -72,10 +81,17 @@ def left(state: str, before: Traces, limit_s: float = 20.0) -> list[str]:
 def _processes(state: str) -> list[str]:
     return [
         f"{process.pid} {' '.join(process.info['cmdline'] or ())[:80]}"
-        for process in psutil.process_iter(["cmdline", "environ"])
-        if (process.info["environ"] or {}).get("TESTBED_STATE_DIR") == state
-        and process.pid != os.getpid()
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid() and was_told(process.pid, f"TESTBED_STATE_DIR={state}\0")
     ]
+
+
+def was_told(pid: int, setting: str) -> bool:
+    """Whether that stands in its environment as it lies in memory; see `cluster.environment`."""
+    try:
+        return setting.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it has ended
+        return False
 
 
 def _namespaces() -> set[str]:

@@ -8,8 +8,9 @@ another purpose then stops `deploy`, or a `PYTHONPATH` puts another package befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-__all__ = ["MARK", "driver_environment", "node_environment"]
+__all__ = ["MARK", "driver_environment", "has_mark", "node_environment"]
 
 MARK = "TESTBED_CLUSTER"
 """in the environment of every process of a cluster, and of no other: what `down` may end"""
@@ -36,6 +37,18 @@ def node_environment(
         name: value for name, value in shell.items() if name in NAMES or name.startswith(PREFIXES)
     }
     return {**passed, **settings, "PYTHONPATH": root}
+
+
+def has_mark(pid: int, mark: str) -> bool:
+    """Whether a process was started with the mark of that cluster, as far as this user may see.
+
+    Its environment is searched as it lies in memory: one that gives itself a title, as Ray's
+    agents do, writes over the beginning, where a parser stops.
+    """
+    try:
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it has ended, or is another user's
+        return False
 
 
 def driver_environment(

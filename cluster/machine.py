@@ -1,8 +1,9 @@
-"""What this machine has, and whether a topology fits on it."""
+"""What this machine has, and whether nodes fit on it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -10,13 +11,13 @@ import psutil
 from cluster.container import cpu_limit, memory_limit_bytes
 from cluster.errors import InputError
 from cluster.gpus import GpuDevice, number_of, read_gpus
-from cluster.topology import Node, Topology
+from cluster.topology import Node
 
 __all__ = ["CapacityError", "Machine", "check_capacity", "read_machine", "torch_device"]
 
 
 class CapacityError(InputError, RuntimeError):
-    """A topology asks for more than the machine has."""
+    """Nodes ask for more than the machine has."""
 
 
 @dataclass(frozen=True)
@@ -42,43 +43,44 @@ def read_machine() -> Machine:
     )
 
 
-def check_capacity(topology: Topology, machine: Machine) -> None:
-    """Raise `CapacityError`, naming device, demand and supply, unless the topology fits.
+def check_capacity(nodes: Sequence[Node], machine: Machine) -> None:
+    """Raise `CapacityError`, naming device, demand and supply, unless these nodes fit.
 
     Compute budgets of the nodes that share a device add up: to the number of cores on the host,
     to one on a GPU. Of a budget on an emulated device the part counts for which the host computes.
     Memory budgets add up to what the device has. No node computes on more threads than there are
     cores.
     """
-    for node in topology.nodes:
+    for node in nodes:
         if node.threads > max(1.0, machine.cores):
             raise CapacityError(
                 f"{node.name} asks for {node.threads} threads, this machine has {machine.cores:g} "
                 f"cores; lower `threads` of {node.name}"
             )
     by_device: dict[str, list[Node]] = {}
-    for node in topology.nodes:  # one board may be named by its number and by its UUID
+    for node in nodes:  # one board may be named by its number and by its UUID
         number = number_of(node.host_device, machine.gpus)
         device = node.host_device if number is None else f"cuda:{number}"
         by_device.setdefault(device, []).append(node)
-    for device, nodes in sorted(by_device.items()):
-        compute = sum(node.compute * node.host_share for node in nodes)
-        memory = sum(int(node.memory) for node in nodes)
+    for device, sharing in sorted(by_device.items()):
+        compute = sum(node.compute * node.host_share for node in sharing)
+        memory = sum(int(node.memory) for node in sharing)
         if device == "cpu":
             cores, available = machine.cores, machine.memory_bytes
         else:
-            gpu = _gpu(machine, device, ", ".join(node.name for node in nodes))
+            gpu = _gpu(machine, device, ", ".join(node.name for node in sharing))
             cores, available = 1, gpu.free_bytes
         if compute > cores + 1e-9:
             raise CapacityError(
                 f"the compute budgets on {device} add up to {compute:g} busy seconds per second, "
-                f"this machine has {cores:g}; lower `compute` of {', '.join(n.name for n in nodes)}"
+                f"this machine has {cores:g}; lower `compute` of "
+                f"{', '.join(node.name for node in sharing)}"
             )
         if memory > available:
             raise CapacityError(
                 f"the memory budgets on {device} add up to {memory / 2**20:.0f} MiB, this machine "
                 f"has {available / 2**20:.0f} MiB free; lower `memory` of "
-                f"{', '.join(n.name for n in nodes)}"
+                f"{', '.join(n.name for n in sharing)}"
             )
 
 

@@ -27,6 +27,9 @@ class Wiring(FrozenModel):
     """those that the provider has laid; the nodes hold the bandwidth of all others themselves"""
     private: bool = True
     """whether only this machine reaches the nodes, whose doors then need no token"""
+    folder: str = ""
+    """where processes of nodes on other hosts keep their files there; empty where all are on this
+    host, and this user's own folders are theirs"""
 
     def laid(self, link: Link) -> bool:
         """Whether the network itself holds the bandwidth of `link`."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cluster.provider_choice import choice_of
-from cluster.providers.provider import Bringing, NodePlace, Provider, Say, provider_of
+from cluster.provider_choice import AnyChoice, choice_of
+from cluster.providers.provider import Bringing, NodePlace, Say, provider_of
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
@@ -25,35 +25,36 @@ from cluster.providers.state import (
 )
 from cluster.topology import Topology
 
-__all__ = ["check", "down", "nodes_of", "provider_for", "up"]
+__all__ = ["check", "down", "nodes_of", "up"]
 
 
 def _silent(_: str) -> None:
     pass
 
 
-def provider_for(topology: Topology, kind: str | None = None) -> Provider:
-    """What brings `topology` up: the provider named `kind`, or that of the topology's block.
-    Raises `UnknownNameError`."""
-    return provider_of(kind or choice_of(topology.provider).kind)
-
-
-def check(topology: Topology, kind: str | None = None) -> None:
-    """Raise `InputError` or `ClusterError` unless it could be brought up here; touches nothing."""
-    provider_for(topology, kind).check(topology)
+def check(topology: Topology, choice: AnyChoice | None = None) -> None:
+    """Raise `InputError` or `ClusterError` unless `topology` could be brought up from here by
+    `choice`, or else by what its own block names; touches nothing."""
+    choice = choice or choice_of(topology.provider)
+    provider_of(choice.kind).check(topology, choice)
 
 
 def up(
-    topology: Topology, *, provider: str | None = None, port: int | None = None, say: Say = _silent
+    topology: Topology,
+    *,
+    choice: AnyChoice | None = None,
+    port: int | None = None,
+    say: Say = _silent,
 ) -> ClusterState:
-    """Start Ray for `topology` and record it. Nothing is touched when it is refused, and nothing
-    is left when it fails or is interrupted.
+    """Start Ray for `topology` and record it: by `choice`, or else by what its own block names.
+    Nothing is touched when it is refused, and nothing is left when it fails or is interrupted.
 
     Raises `CapacityError` (the machine is too small) and `ClusterError` (already up, port busy,
     no state folder, Ray did not start).
     """
-    chosen = provider_for(topology, provider)
-    chosen.check(topology)
+    choice = choice or choice_of(topology.provider)
+    chosen = provider_of(choice.kind)
+    chosen.check(topology, choice)
     prepare_state_folder()
     with _changing():
         _refuse_second(say)
@@ -61,7 +62,7 @@ def up(
         _forget_logs(log_folder())
         shutil.rmtree(control_folder(), ignore_errors=True)
         try:
-            return chosen.up(Bringing(topology, port, say))
+            return chosen.up(Bringing(topology, choice, port, say))
         except BaseException:
             _end(say)
             raise
@@ -113,8 +114,8 @@ def _refuse_second(say: Callable[[str], None]) -> None:
         return
     if state.alive:
         raise ClusterError(
-            f"cluster {state.topology.name!r} is already up at {state.address} "
-            f"(pid {state.head_pid}); use it, or run `testbed down` first"
+            f"cluster {state.topology.name!r} is already up at {state.address}; use it, or run "
+            "`testbed down` first"
         )
     say(f"removing what a cluster that died ({state.fate}) left behind")
     _end(say)

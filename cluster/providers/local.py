@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cluster.machine import check_capacity, read_machine
+from cluster.provider_choice import AnyChoice
 from cluster.providers.provider import Bringing, NodePlace, Say
-from cluster.providers.ray_driver import resource_of
+from cluster.providers.ray_names import resource_of
 from cluster.providers.ray_processes import (
     LOOPBACK,
     RayNode,
@@ -38,9 +39,9 @@ AGAIN = "run `testbed up` again, or with another --port"
 class Local:
     """See `Provider`."""
 
-    def check(self, topology: Topology) -> None:
+    def check(self, topology: Topology, choice: AnyChoice) -> None:
         """The machine must be large enough."""
-        check_capacity(topology, read_machine())
+        check_capacity(topology.nodes, read_machine())
 
     def up(self, asked: Bringing) -> ClusterState:
         """One Ray node, its head."""

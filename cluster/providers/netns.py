@@ -14,16 +14,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
-from cluster.environment import MARK
+from cluster.environment import has_mark
 from cluster.machine import check_capacity, read_machine
+from cluster.provider_choice import AnyChoice
 from cluster.providers import ray_private
 from cluster.providers.netns_enter import enter_command
 from cluster.providers.netns_layout import lay_out, spaces_folder
 from cluster.providers.netns_rights import check_rights
 from cluster.providers.provider import Bringing, NodePlace, Say
-from cluster.providers.ray_driver import resource_of
+from cluster.providers.ray_names import resource_of
 from cluster.providers.ray_processes import (
     RayNode,
     claim_port,
@@ -49,9 +48,9 @@ FIRST_PORT = 6379
 class Netns:
     """See `Provider`."""
 
-    def check(self, topology: Topology) -> None:
+    def check(self, topology: Topology, choice: AnyChoice) -> None:
         """The machine must be large enough, and this process allowed to make namespaces."""
-        check_capacity(topology, read_machine())
+        check_capacity(topology.nodes, read_machine())
         check_rights()
 
     def up(self, asked: Bringing) -> ClusterState:
@@ -115,7 +114,7 @@ class Netns:
         """By the process that was started in each namespace."""
         record = _record(state)
         return tuple(
-            NodePlace(name, host, _runs(record.pids.get(name), state.mark))
+            NodePlace(name, host, name in record.pids and has_mark(record.pids[name], state.mark))
             for name, host in record.hosts.items()
         )
 
@@ -138,15 +137,6 @@ def _record(state: ClusterState) -> NetnsRecord:
     if not isinstance(state.provider, NetnsRecord):
         raise ClusterError(f"the cluster was brought up by provider {state.provider.kind}")
     return state.provider
-
-
-def _runs(pid: int | None, mark: str) -> bool:
-    if pid is None:
-        return False
-    try:
-        return psutil.Process(pid).environ().get(MARK) == mark
-    except psutil.Error:
-        return False
 
 
 PROVIDER = Netns()

@@ -1,7 +1,8 @@
 """What a provider does, and which there are.
 
-A provider brings up a Ray cluster with one unit of the resource `testbed-NODE` for each node of the
-topology, and takes down what it brought up. Nothing above `cluster/` asks which one did.
+A provider sees to a Ray cluster with a place for each node of the topology, most by one unit of the
+resource `testbed-NODE`, and takes down what it brought up. Nothing above `cluster/` asks which
+one did.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from cluster.errors import UnknownNameError
-from cluster.provider_choice import PROVIDERS
+from cluster.provider_choice import PROVIDERS, AnyChoice
 from cluster.providers.state import ClusterState
 from cluster.topology import Topology
 
@@ -38,16 +39,18 @@ class Bringing:
     """What `up` was asked for."""
 
     topology: Topology
+    choice: AnyChoice
+    """of this provider's kind"""
     port: int | None
-    """of Ray's head; None for a free one"""
+    """of Ray's head, if one is started; None for a free one"""
     say: Say
 
 
 class Provider(Protocol):
     """A way to bring a cluster up and to take it down."""
 
-    def check(self, topology: Topology) -> None:
-        """Raise `InputError` or `ClusterError` unless such a cluster can be brought up here.
+    def check(self, topology: Topology, choice: AnyChoice) -> None:
+        """Raise `InputError` or `ClusterError` unless such a cluster can be brought up from here.
         Touches nothing."""
         ...
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cluster.environment import driver_environment
 from cluster.providers import ray_private
+from cluster.providers.ray_names import NAMESPACE
 from cluster.providers.state import (
     ClusterError,
     ClusterState,
@@ -28,21 +29,17 @@ from cluster.providers.state import (
 )
 from cluster.providers.time_limit import within
 
-__all__ = ["connect", "disconnect", "prepare_ray", "ray_settings", "resource_of"]
+__all__ = ["connect", "disconnect", "join", "prepare_ray", "ray_settings"]
 
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 CONNECT_LIMIT_S = 30.0
 
 
-def resource_of(node: str) -> str:
-    """The custom Ray resource that stands for a node; a cluster offers one unit of each."""
-    return f"testbed-{node}"
-
-
-def prepare_ray(hosts: Sequence[str] = ()) -> None:
+def prepare_ray(hosts: Sequence[str] = (), *, asks_token: bool = True) -> None:
     """Set the environment that Ray reads when it is imported, and let no proxy stand between this
     process and `hosts`. Raises `ClusterError` if too late."""
-    wanted = driver_environment(os.environ, ray_settings(), hosts)
+    settings = ray_settings(asks_token=asks_token)
+    wanted = driver_environment(os.environ, settings, hosts)
     # Ray sets some of its own variables when it is imported; those are no shell's.
     own = ray_private.SET_BY_IMPORT if "ray" in sys.modules else frozenset[str]()
     stray = {
@@ -52,7 +49,7 @@ def prepare_ray(hosts: Sequence[str] = ()) -> None:
     }
     missing = {
         name
-        for name in ray_settings()
+        for name in settings
         # The token is read anew for each cluster that the process joins.
         if os.environ.get(name) != wanted[name] and name != TOKEN_PATH
     }
@@ -68,14 +65,15 @@ def prepare_ray(hosts: Sequence[str] = ()) -> None:
     os.environ.update(wanted)
 
 
-def ray_settings() -> dict[str, str]:
-    """What drivers and the cluster's processes share."""
+def ray_settings(*, asks_token: bool = True) -> dict[str, str]:
+    """What drivers and the cluster's processes share. `asks_token`: the cluster's servers ask for
+    the token of `ray_token_path`."""
+    access = {"RAY_AUTH_MODE": "token", TOKEN_PATH: str(ray_token_path())}
     return {
         "OMP_NUM_THREADS": "1",
         "KINETO_LOG_LEVEL": "5",  # torch's profiler, used to measure memory, narrates otherwise
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        TOKEN_PATH: str(ray_token_path()),
+        **(access if asks_token else {"RAY_AUTH_MODE": "disabled"}),
         # Ray would take `uv run` for a wish to ship the folder that it was called in.
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         **ray_private.ENVIRONMENT,
@@ -123,39 +121,46 @@ def connect() -> ClusterState:
             f"the cluster recorded in {state_path()} is gone ({state.fate}); "
             "run `testbed down`, then `testbed up`"
         )
-    prepare_ray(state.wiring.hosts)
+    join(state)
+    return state
+
+
+def join(state: ClusterState) -> None:
+    """Make this process a driver of that cluster, unless it is one already. Raises
+    `ClusterError`."""
+    prepare_ray(state.wiring.hosts, asks_token=state.asks_token)
     import ray
 
-    if not ray.is_initialized():
-        ray_private.forget_token()
-        # Its warnings are none for people: this thread, for one, is not the one of signals.
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        try:
-            with _from_nowhere(state.temp_dir), _own_signals():
-                within(
-                    CONNECT_LIMIT_S,
-                    partial(
-                        ray.init,
-                        address=state.address,
-                        namespace="testbed",
-                        log_to_driver=False,
-                        logging_level=logging.ERROR,
-                        configure_logging=False,
-                        _node_ip_address=state.driver_host,
-                    ),
-                    f"the head of the cluster at {state.address} (pid {state.head_pid}) gave no "
-                    f"answer in {CONNECT_LIMIT_S:.0f} s; `testbed down`, then `testbed up`, "
-                    "starts a fresh one",
-                )
-        except ClusterError:
-            raise
-        except (ConnectionError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ClusterError(
-                f"the cluster at {state.address} refused: {reason}; `testbed down`, then "
-                "`testbed up`, starts a fresh one"
-            ) from None
-    return state
+    if ray.is_initialized():
+        return
+    ray_private.forget_token()
+    # Its warnings are none for people: this thread, for one, is not the one of signals.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    whose = f" (pid {state.head_pid})" if state.head_pid else ""
+    try:
+        with _from_nowhere(state.temp_dir), _own_signals():
+            within(
+                CONNECT_LIMIT_S,
+                partial(
+                    ray.init,
+                    address=state.address,
+                    namespace=NAMESPACE,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                    _node_ip_address=state.driver_host,
+                ),
+                f"the head of the cluster at {state.address}{whose} gave no answer in "
+                f"{CONNECT_LIMIT_S:.0f} s; `testbed down`, then `testbed up`, starts a fresh one",
+            )
+    except ClusterError:
+        raise
+    except (ConnectionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClusterError(
+            f"the cluster at {state.address} refused: {reason}; `testbed down`, then "
+            "`testbed up`, starts a fresh one"
+        ) from None
 
 
 def disconnect() -> None:

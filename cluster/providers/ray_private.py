@@ -6,9 +6,11 @@ no longer does what is relied on here. Ray is imported only by what needs it.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
-    "ENVIRONMENT", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED", "START_COMMAND", "TRIED_ON",
-    "forget_token",
+    "ENVIRONMENT", "ON_HEAD", "SERVE_CONTROLLER", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED",
+    "START_COMMAND", "TRIED_ON", "forget_token", "node_table",
 ]  # fmt: skip
 
 TRIED_ON = ("2.60",)
@@ -43,6 +45,27 @@ START_COMMAND = (
     "ray.load()()"
 )
 """The console script `ray` for `python -c`: the file `ray` may not lie beside the interpreter."""
+
+SERVE_CONTROLLER = ("SERVE_CONTROLLER_ACTOR", "serve")
+"""The actor that runs where Ray Serve does, and its namespace."""
+
+ON_HEAD = "node:__internal_head__"
+"""The resource that only the head of a cluster has."""
+
+
+def node_table(address: str) -> list[dict[str, Any]]:
+    """What `ray.nodes()` says of the cluster whose head is at `address`, without joining it."""
+    from ray._raylet import GcsClientOptions, GlobalStateAccessor  # type: ignore[attr-defined]
+
+    accessor = GlobalStateAccessor(
+        GcsClientOptions.create(
+            address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
+        )
+    )
+    if not accessor.connect():
+        raise ConnectionError(f"no head of a Ray cluster answers at {address}")
+    table: list[dict[str, Any]] = accessor.get_node_table()
+    return table
 
 
 def forget_token() -> None:

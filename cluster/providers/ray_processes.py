@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from cluster.document import write_atomically
-from cluster.environment import MARK, node_environment
+from cluster.environment import MARK, has_mark, node_environment
 from cluster.providers import ray_private
 from cluster.providers.ray_driver import ray_settings
 from cluster.providers.state import ClusterError, ClusterState, ray_token_path
@@ -65,10 +65,12 @@ def folder_for(mark: str) -> str:
     return f"/tmp/testbed-{os.getuid()}-{mark[:8]}"
 
 
-def make_folder(state: ClusterState, token: str) -> None:
-    """Make the folder of a cluster that has just been recorded, and the file with Ray's token."""
+def make_folder(state: ClusterState, token: str | None) -> None:
+    """Make the folder of a cluster that has just been recorded, and the file with Ray's token, if
+    its servers ask for one."""
     Path(state.temp_dir).mkdir(mode=0o700)
-    write_atomically(ray_token_path(), token, mode=0o600)
+    if token is not None:
+        write_atomically(ray_token_path(), token, mode=0o600)
 
 
 def remove_folder(state: ClusterState) -> None:
@@ -105,7 +107,8 @@ def start_ray(node: RayNode, state: ClusterState) -> subprocess.Popen[bytes]:
 def environment_of(state: ClusterState, more: Mapping[str, str]) -> dict[str, str]:
     """What every process of the cluster finds in its environment, and `more`."""
     root = str(Path(__file__).resolve().parents[2])
-    return node_environment(os.environ, {**ray_settings(), **more, MARK: state.mark}, root)
+    settings = ray_settings(asks_token=state.asks_token)
+    return node_environment(os.environ, {**settings, **more, MARK: state.mark}, root)
 
 
 def wait_until_ready(
@@ -125,17 +128,19 @@ def wait_until_ready(
 
 
 def processes_of(state: ClusterState) -> list[psutil.Process]:
-    """The head, its descendants, and whatever else has the cluster's mark in its environment."""
+    """The head, whatever else has the cluster's mark in its environment, and all that these
+    started."""
     found: dict[int, psutil.Process] = {}
     if state.alive and state.head_pid is not None:
-        head = psutil.Process(state.head_pid)
-        with suppress(psutil.NoSuchProcess):
-            found = {process.pid: process for process in [head, *head.children(recursive=True)]}
-    for process in psutil.process_iter(["uids", "environ"]):
-        # Of another user's processes, and of one that has just ended, there is no environment.
-        uids, environment = process.info["uids"], process.info["environ"] or {}
-        if uids and uids.real == os.getuid() and environment.get(MARK) == state.mark:
+        found[state.head_pid] = psutil.Process(state.head_pid)
+    own = os.getuid()
+    for process in psutil.process_iter(["uids"]):
+        uids = process.info["uids"]  # of one that has just ended there are none
+        if uids and uids.real == own and has_mark(process.pid, state.mark):
             found[process.pid] = process
+    for process in list(found.values()):
+        with suppress(psutil.NoSuchProcess):
+            found.update({child.pid: child for child in process.children(recursive=True)})
     found.pop(os.getpid(), None)
     return list(found.values())
 

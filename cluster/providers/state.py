@@ -6,13 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
-import psutil
 from pydantic import Field
 
+from cluster.addresses import answers_at
 from cluster.document import Document, DocumentError
-from cluster.environment import MARK
+from cluster.environment import has_mark
 from cluster.private_folder import make_private
-from cluster.providers.records import LocalRecord, ProviderRecord
+from cluster.providers.records import AttachRecord, LocalRecord, ProviderRecord
 from cluster.topology import Topology
 from cluster.wiring import Wiring
 from cluster.writable import try_writing
@@ -49,8 +49,15 @@ class ClusterState(Document):
         return self.provider.wiring
 
     @property
+    def asks_token(self) -> bool:
+        """Whether Ray's servers ask for the token in `ray_token_path`."""
+        return not isinstance(self.provider, AttachRecord) or self.provider.asks_token
+
+    @property
     def fate(self) -> str:
         """Why it is not alive, in words, if it is not."""
+        if isinstance(self.provider, AttachRecord):
+            return f"nothing answers at {self.address}"
         if self.head_pid is None:
             return "it did not come up to its end"
         return f"pid {self.head_pid} has ended"
@@ -58,6 +65,8 @@ class ClusterState(Document):
     @property
     def driver_host(self) -> str:
         """The address at which a driver on this host is a part of the cluster."""
+        if isinstance(self.provider, AttachRecord):
+            return self.provider.driver_host
         return self.address.rpartition(":")[0]
 
     def record(self) -> None:
@@ -66,16 +75,14 @@ class ClusterState(Document):
 
     @property
     def alive(self) -> bool:
-        """Whether the head process that was started is still the one with that pid.
+        """Whether the head process that was started is still the one with that pid; of a cluster of
+        the user's, whether its head answers.
 
         It is known by its mark: when a process began is told by the wall clock, which may be set.
         """
-        if self.head_pid is None:
-            return False
-        try:
-            return psutil.Process(self.head_pid).environ().get(MARK) == self.mark
-        except psutil.Error:  # it has ended, or is another user's
-            return False
+        if isinstance(self.provider, AttachRecord):
+            return answers_at(self.address)
+        return self.head_pid is not None and has_mark(self.head_pid, self.mark)
 
 
 def state_path() -> Path:

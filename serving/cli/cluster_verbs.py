@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from cluster.errors import InputError
-from cluster.provider_choice import PROVIDERS
+from cluster.provider_choice import PROVIDERS, choice_of
 from cluster.providers import lifecycle, ray_driver
 from cluster.providers.provider import provider_of
 from cluster.providers.state import ClusterError, find_cluster
@@ -62,16 +62,26 @@ def up(
     port: Annotated[
         int | None, number(PORT, help="port of Ray's head; default: a free one")
     ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the head of a Ray cluster that you run")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="file with the token that your Ray cluster asks for")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Start a Ray cluster with one resource per node of the topology."""
+    """Start a Ray cluster with a place for each node of the topology, or find them in yours.
+
+    With --address nothing of the cluster there is started or stopped.
+    """
     out = VerbOutput(as_json)
     wanted = Topology.load(topology)
     with naming_file(topology):
         refuse_unpublished(wanted)
-        lifecycle.check(wanted, provider)
+        choice = choice_of(wanted.provider, provider, address, token_file)
+        lifecycle.check(wanted, choice)
     with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
-        state = lifecycle.up(wanted, provider=provider, port=port, say=out.say)
+        state = lifecycle.up(wanted, choice=choice, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
     out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})
 

@@ -61,7 +61,7 @@ def devices(
         }
     )  # fmt: skip
     if wanted is not None:
-        check_capacity(wanted, machine)
+        check_capacity(wanted.nodes, machine)
         out.say(f"the nodes of {topology} fit{_shares(wanted)}")
 
 

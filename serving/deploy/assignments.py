@@ -13,6 +13,8 @@ from typing import Any, cast
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from cluster.providers.ray_names import ASSIGNMENTS, NAMESPACE
+from cluster.providers.ray_private import ON_HEAD
 from cluster.providers.state import ClusterError
 from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
@@ -22,7 +24,6 @@ from serving.rollout.assignment import Assignment
 
 __all__ = ["AssignmentsClient", "find_assignments", "open_assignments"]
 
-NAME, NAMESPACE = "testbed-assignments", "testbed"
 ANSWER_TIMEOUT_S = 15.0
 """for a call, the actor's restart included"""
 
@@ -100,11 +101,11 @@ class AssignmentsClient:
 
 def open_assignments(folder: Path) -> AssignmentsClient:
     """The cluster's store of assignments, which is started if there is none; its file is in
-    `folder`, an absolute path."""
-    actor = ray.remote(num_cpus=0)(AssignmentStore)
+    `folder`, an absolute path, on the host of Ray's head: no other node is there for as long."""
+    actor = ray.remote(num_cpus=0, resources={ON_HEAD: 0.001})(AssignmentStore)
     return AssignmentsClient(
         actor.options(
-            name=NAME,
+            name=ASSIGNMENTS,
             namespace=NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
@@ -117,7 +118,7 @@ def open_assignments(folder: Path) -> AssignmentsClient:
 def find_assignments() -> AssignmentsClient:
     """The running store. Raises `ClusterError` if there is none."""
     try:
-        return AssignmentsClient(ray.get_actor(NAME, namespace=NAMESPACE))
+        return AssignmentsClient(ray.get_actor(ASSIGNMENTS, namespace=NAMESPACE))
     except ValueError:
         raise ClusterError(
             "the cluster has no store of assignments; run `testbed deploy` first"

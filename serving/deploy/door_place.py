@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
+from cluster.addresses import is_loopback, is_wildcard
 from cluster.errors import InputError
 from cluster.wiring import Wiring
-from serving.ingress.access import DoorConfig, is_loopback, is_wildcard
+from serving.ingress.access import DoorConfig
 
 __all__ = ["door_for"]
 

@@ -12,12 +12,13 @@ import logging
 import time
 from collections.abc import Awaitable, Collection, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from ray import serve
 
 from cluster.demand import Phase
-from cluster.providers.ray_driver import resource_of
+from cluster.providers.ray_names import application_of, placed_at
 from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.providers.time_limit import within
 from cluster.topology import Topology
@@ -32,7 +33,7 @@ from serving.deploy.assignments import AssignmentsClient, find_assignments, open
 from serving.deploy.door_place import door_for
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
 from serving.deploy.remote_node import RemoteNode
-from serving.deploy.replica import Endpoint, LogConfig, application_of, make_application
+from serving.deploy.replica import Endpoint, LogConfig, make_application
 from serving.deploy.serve_calls import (
     ask_serve,
     delete_applications,
@@ -106,7 +107,10 @@ class Fleet:
         wiring = wiring or Wiring()
         door = door_for(wiring, door or DoorConfig())
         started_s = time.monotonic()
-        log = LogConfig(str(log_folder().absolute()), log_level)
+        logs, control = log_folder(), control_folder()
+        if wiring.folder:
+            logs, control = (Path(wiring.folder) / each.name for each in (logs, control))
+        log = LogConfig(str(logs.absolute()), log_level)
         configs = [
             NodeConfig(
                 node=node,
@@ -130,10 +134,10 @@ class Fleet:
         ask_serve(
             partial(serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         )
-        open_assignments(control_folder().absolute()).record()  # raises if it cannot be read
+        open_assignments(control.absolute()).record()  # raises if it cannot be read
         targets = [
             serve.RunTarget(
-                make_application(config, door, log, resource_of(config.node.name)),
+                make_application(config, door, log, placed_at(topology, config.node.name, 0.5)),
                 name=application_of(config.node.name),
                 route_prefix=None,
             )

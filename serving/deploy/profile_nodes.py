@@ -19,7 +19,7 @@ import ray
 
 from cluster.errors import InputError
 from cluster.provenance import collect_provenance
-from cluster.providers.ray_driver import resource_of
+from cluster.providers.ray_names import placed_at
 from cluster.topology import Node, Topology
 from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
@@ -50,6 +50,7 @@ Progress = Callable[[int, int, str], None]
 class _Group:
     """Nodes that share a measurement; the first has the largest batch and is measured on."""
 
+    topology: Topology
     nodes: tuple[Node, ...]
     beside: tuple[Node, ...]
     """all nodes with the same device of the same host, these among them"""
@@ -116,7 +117,9 @@ class _Benches:
         allocating = {"env_vars": ENVIRONMENT}  # as the replicas that will serve it
         largest = max(*self._group.max_batches, *self._group.sizes)
         bench_of = ray.remote(runtime_env=allocating)(ProfileBench)
-        bench = _on_node(bench_of, node).remote(node, tuple(self._cards), largest)
+        bench = _on_node(bench_of, self._group.topology, node).remote(
+            node, tuple(self._cards), largest
+        )
         self._started.append(bench)
         return bench
 
@@ -296,7 +299,7 @@ def _finder(benches: _Benches, group: _Group) -> RatioFinder:
 
 def _group_by_hardware(topology: Topology) -> list[_Group]:
     look = ray.remote(_look)
-    seen = ray.get([_on_node(look, node).remote(node) for node in topology.nodes])
+    seen = ray.get([_on_node(look, topology, node).remote(node) for node in topology.nodes])
     groups: dict[tuple[str, str, int], list[Node]] = {}
     beside: dict[tuple[str, str], list[Node]] = {}
     of: dict[tuple[str, str, int], tuple[Hardware, dict[str, str]]] = {}
@@ -307,6 +310,7 @@ def _group_by_hardware(topology: Topology) -> list[_Group]:
         of[key] = (hardware, versions)
     return [
         _Group(
+            topology=topology,
             nodes=tuple(sorted(nodes, key=lambda node: -node.max_batch)),
             beside=tuple(beside[key[:2]]),
             hardware=of[key][0],
@@ -329,6 +333,6 @@ def _machine() -> str:
         return str(ray.get_runtime_context().get_node_id())
 
 
-def _on_node(remote: Any, node: Node) -> Any:
+def _on_node(remote: Any, topology: Topology, node: Node) -> Any:
     # Half a unit: a deployed replica holds the other half, and profiling may run beside it.
-    return remote.options(num_cpus=0, resources={resource_of(node.name): 0.4})
+    return remote.options(num_cpus=0, **placed_at(topology, node.name, 0.4))

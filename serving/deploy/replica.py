@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import serve
 
+from cluster.addresses import is_wildcard
 from cluster.machine import torch_device
+from cluster.providers.ray_names import application_of
 from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
 from serving.deploy.assignment_record import DoorPorts
@@ -25,7 +28,7 @@ from serving.deploy.assignments import find_assignments
 from serving.deploy.health_checks import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S
 from serving.deploy.kept_ports import open_at
 from serving.deploy.peer_finder import PeerFinder
-from serving.ingress.access import DoorConfig, is_wildcard
+from serving.ingress.access import DoorConfig
 from serving.logs.file import OpenLog
 from serving.logs.line import Level
 from serving.logs.logger import NodeLogger
@@ -40,7 +43,7 @@ from serving.rollout.assignment import Assignment
 from serving.rollout.mend import keep_assignment, mend
 from serving.wall_clock import WallClock
 
-__all__ = ["Endpoint", "LogConfig", "NodeReplica", "application_of", "make_application"]
+__all__ = ["Endpoint", "LogConfig", "NodeReplica", "make_application"]
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +88,6 @@ class Endpoint:
     def grpc_address(self) -> str:
         """HOST:PORT of the gRPC door; empty where there is none."""
         return f"{_bracketed(self.door_host)}:{self.doors.grpc}" if self.doors else ""
-
-
-def application_of(node: str) -> str:
-    """Name of the Serve application that is a node."""
-    return f"testbed-{node}"
 
 
 def _bracketed(host: str) -> str:
@@ -286,9 +284,9 @@ def _open_endpoint(node: str) -> Callable[[], Awaitable[Endpoint]]:
 
 
 def make_application(
-    config: NodeConfig, door: DoorConfig, log: LogConfig, resource: str
+    config: NodeConfig, door: DoorConfig, log: LogConfig, placed: Mapping[str, Any]
 ) -> serve.Application:
-    """The Serve application of one node, pinned to its resource."""
+    """The Serve application of one node, `placed` by these of Ray's options."""
     configure = serve.deployment(
         name="node",
         num_replicas=1,
@@ -299,7 +297,7 @@ def make_application(
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={
             "num_cpus": 0,
-            "resources": {resource: 0.5},
+            **placed,
             "runtime_env": {"env_vars": ENVIRONMENT},
         },
     )

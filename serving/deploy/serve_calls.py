@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from ray import serve
 
+from cluster.providers.ray_names import application_of
 from cluster.providers.time_limit import within
 from cluster.topology import Topology
-from serving.deploy.replica import application_of
 
 __all__ = ["ask_serve", "delete_applications", "end_applications", "quieten_serve"]
 

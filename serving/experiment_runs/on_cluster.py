@@ -230,7 +230,7 @@ class ClusterRuns:
 
     def _launch(self, setting: Setting, state: ClusterState) -> Fleet:
         """Nodes of `setting`, in place of those that run."""
-        check_capacity(setting.topology, read_machine())
+        check_capacity(setting.topology.nodes, read_machine())
         self._say(f"starting the {len(setting.topology.nodes)} nodes of {setting.topology.name}")
         from serving.deploy.fleet import Fleet
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cluster.addresses import is_loopback
 from cluster.errors import InputError
 from serving.http.limits import Limits
 
-__all__ = ["DoorConfig", "is_loopback", "is_wildcard", "read_door"]
+__all__ = ["DoorConfig", "read_door"]
 
 SHORTEST_TOKEN = 16
 
@@ -69,24 +69,6 @@ def _try_address(host: str) -> None:
             f"--listen {host}: no server can listen there: {error.strerror or error}; name an "
             "address of this machine, or 0.0.0.0 for all of them"
         ) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_wildcard(host: str) -> bool:
-    """Whether `host` stands for every address of the machine."""
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def read_door(

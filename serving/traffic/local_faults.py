@@ -19,7 +19,7 @@ from typing import Protocol, Self
 import psutil
 
 from cluster.environment import MARK
-from cluster.providers.ray_driver import resource_of
+from cluster.providers.ray_names import resource_of
 from cluster.providers.state import ClusterError, ClusterState
 from cluster.timeline import Controller, TimelineEvent, check_timeline
 from serving.node.links.link_condition import LinkCondition

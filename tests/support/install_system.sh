@@ -2,7 +2,8 @@
 # `make system`: what tests need of the system, program and package. Nothing is done where all is there.
 set -eu
 missing=
-for pair in ip:iproute2 tc:iproute2 nsenter:util-linux chromium:chromium; do
+for pair in ip:iproute2 tc:iproute2 nsenter:util-linux chromium:chromium ssh:openssh-client \
+  /usr/sbin/sshd:openssh-server; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 # A page without fonts looks like no page that people see.

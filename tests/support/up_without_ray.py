@@ -7,6 +7,7 @@ import sys
 import time
 from unittest.mock import patch
 
+from cluster.provider_choice import NetnsChoice
 from cluster.providers import lifecycle, netns
 from cluster.providers.ray_processes import RayNode, environment_of
 from cluster.providers.state import ClusterState
@@ -30,7 +31,7 @@ def main() -> None:
         patch.object(netns, "start_ray", start),
         patch.object(netns, "wait_until_ready", lambda *_: time.sleep(0.3)),
     ):
-        lifecycle.up(Topology.load(SPECS / "demo.yaml"), provider="netns")
+        lifecycle.up(Topology.load(SPECS / "demo.yaml"), choice=NetnsChoice())
     print("up", flush=True)
 
 

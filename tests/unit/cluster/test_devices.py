@@ -73,6 +73,6 @@ def test_an_emulated_device_takes_of_the_host_only_what_the_host_computes() -> N
     emulated = {"emulate": {"slower_than_here": 4}}
     others = sum(node.compute for node in topology_with("cpu").nodes if node.name != "edge-0")
     machine = Machine(cores=others + 0.25, memory_bytes=2**34)
-    check_capacity(topology_with(emulated, compute=1.0), machine)
+    check_capacity(topology_with(emulated, compute=1.0).nodes, machine)
     with pytest.raises(CapacityError, match="the compute budgets on cpu add up to"):
-        check_capacity(topology_with("cpu", compute=1.0), machine)
+        check_capacity(topology_with("cpu", compute=1.0).nodes, machine)

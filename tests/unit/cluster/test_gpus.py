@@ -60,7 +60,7 @@ def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> No
     )
     machine = Machine(2, 2**34, read_gpus(nvml, {}))
     topology = Topology.load(SPECS / "demo.yaml")
-    check_capacity(topology, machine)
+    check_capacity(topology.nodes, machine)
 
     def on(device: str) -> Topology:
         data = topology.model_dump(mode="json")
@@ -68,13 +68,13 @@ def test_a_board_that_does_not_say_its_memory_stops_only_who_asks_for_it() -> No
         data["nodes"][4]["memory"] = 100_000
         return Topology.parse(data)
 
-    check_capacity(on("cuda:1"), machine)
+    check_capacity(on("cuda:1").nodes, machine)
     with pytest.raises(CapacityError, match="board 0 does not say its memory: Not Supported"):
-        check_capacity(on("cuda:0"), machine)
+        check_capacity(on("cuda:0").nodes, machine)
     with pytest.raises(CapacityError, match="board 2: GPU is lost"):
-        check_capacity(on("cuda:2"), machine)
+        check_capacity(on("cuda:2").nodes, machine)
     with pytest.raises(CapacityError, match="this machine has 3 CUDA devices"):
-        check_capacity(on("cuda:3"), machine)
+        check_capacity(on("cuda:3").nodes, machine)
 
 
 SPLIT = FakeNvml(FakeBoard("GPU-aaa", 200_000), FakeBoard("GPU-abc", 300_000))
@@ -102,14 +102,14 @@ def test_nodes_on_one_board_share_its_memory_however_they_name_it() -> None:
             node.update(device=device, memory=memory)
         return Topology.parse(data)
 
-    check_capacity(sharing("cuda:1", "cuda:GPU-abc", 150_000), machine)
+    check_capacity(sharing("cuda:1", "cuda:GPU-abc", 150_000).nodes, machine)
     with pytest.raises(CapacityError) as caught:
-        check_capacity(sharing("cuda:1", "cuda:GPU-abc", 160_000), machine)
+        check_capacity(sharing("cuda:1", "cuda:GPU-abc", 160_000).nodes, machine)
     assert "on cuda:1 add up to" in str(caught.value)
     assert "lower `memory` of edge-0, cloud" in str(caught.value)
-    check_capacity(sharing("cuda:GPU-aaa", "cuda:GPU-abc", 160_000), machine)
+    check_capacity(sharing("cuda:GPU-aaa", "cuda:GPU-abc", 160_000).nodes, machine)
     with pytest.raises(CapacityError, match="there are: cuda:GPU-aaa, cuda:GPU-abc"):
-        check_capacity(sharing("cuda:GPU-x", "cpu", 160_000), machine)
+        check_capacity(sharing("cuda:GPU-x", "cpu", 160_000).nodes, machine)
 
 
 def test_torch_is_told_the_number_of_a_uuid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,33 @@ def sleeping(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     )
 
 
+WRITES_OVER_ITS_ENVIRONMENT = """
+import ctypes, time
+environ = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+ctypes.memset(environ[0], 0, 2)
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+def test_down_ends_what_has_written_over_the_beginning_of_its_environment() -> None:
+    """As Ray's agents do, which outlive a Ray node that was killed for a minute."""
+    record(1)
+    ours = subprocess.Popen(
+        [sys.executable, "-c", WRITES_OVER_ITS_ENVIRONMENT],
+        env={"FIRST": "1", **os.environ, MARK: MARK_OF_THE_TEST}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert ours.stdout is not None
+        assert ours.stdout.readline() == b"done\n"
+        assert MARK not in psutil.Process(ours.pid).environ()
+        assert lifecycle.down()
+        assert not psutil.pid_exists(ours.pid)
+    finally:
+        ours.kill()
+        ours.communicate()
+
+
 def test_down_ends_what_has_the_clusters_mark_and_no_bystander() -> None:
     """A `tail -f` of the cluster's log names its folder, too."""
     state = record(1)

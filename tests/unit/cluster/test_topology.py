@@ -128,14 +128,14 @@ def test_a_missing_file_is_named() -> None:
 
 def test_capacity_counts_compute_memory_and_devices() -> None:
     topology = Topology.load(SPECS / "demo.yaml")
-    check_capacity(topology, Machine(cores=2, memory_bytes=2**34))
+    check_capacity(topology.nodes, Machine(cores=2, memory_bytes=2**34))
     data = demo()
     data["nodes"][3]["compute"] = 1.0
     heavier = Topology.parse(data)
     with pytest.raises(CapacityError, match="this machine has 1;"):
-        check_capacity(heavier, Machine(cores=1, memory_bytes=2**34))
+        check_capacity(heavier.nodes, Machine(cores=1, memory_bytes=2**34))
     with pytest.raises(CapacityError, match="MiB free"):
-        check_capacity(topology, Machine(cores=2, memory_bytes=2**24))
+        check_capacity(topology.nodes, Machine(cores=2, memory_bytes=2**24))
 
 
 def gpus(*free_bytes: int) -> tuple[GpuDevice, ...]:
@@ -147,10 +147,10 @@ def test_a_cuda_node_needs_that_device_and_its_memory() -> None:
     data["nodes"][4]["device"] = "cuda:1"
     topology = Topology.parse(data)
     with pytest.raises(CapacityError, match="ask for cuda:1, but this machine has 1 CUDA"):
-        check_capacity(topology, Machine(2, 2**34, gpus(2**34)))
-    check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**34)))
+        check_capacity(topology.nodes, Machine(2, 2**34, gpus(2**34)))
+    check_capacity(topology.nodes, Machine(2, 2**34, gpus(2**34, 2**34)))
     with pytest.raises(CapacityError, match="cuda:1 add up"):
-        check_capacity(topology, Machine(2, 2**34, gpus(2**34, 2**20)))
+        check_capacity(topology.nodes, Machine(2, 2**34, gpus(2**34, 2**20)))
 
 
 def test_jitter_counts_in_what_is_promised_and_is_left_out_where_there_is_none() -> None:

@@ -16,9 +16,10 @@ import httpx
 import psutil
 import pytest
 
+from cluster.addresses import is_loopback, is_wildcard
 from serving.cli.main import main
 from serving.http.limits import Limits
-from serving.ingress.access import DoorConfig, is_loopback, is_wildcard, read_door
+from serving.ingress.access import DoorConfig, read_door
 from support.open_door import Served, picture, serve_node
 from support.paths import ROOT
 
