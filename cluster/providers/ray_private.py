@@ -7,8 +7,8 @@ no longer does what is relied on here. Ray is imported only by what needs it.
 from __future__ import annotations
 
 __all__ = [
-    "ENVIRONMENT", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED", "START_COMMAND", "TRIED_ON",
-    "forget_token",
+    "ENVIRONMENT", "HEAD_RESOURCE", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED", "START_COMMAND",
+    "TRIED_ON", "forget_token",
 ]  # fmt: skip
 
 TRIED_ON = ("2.60",)
@@ -36,6 +36,9 @@ SET_BY_IMPORT = frozenset({"RAY_CLIENT_MODE"})
 
 STARTED = b"Ray runtime started"
 """What `ray start` prints when the cluster takes drivers."""
+
+HEAD_RESOURCE = "node:__internal_head__"
+"""What the Ray node of a cluster's head offers beside its own, and no other does."""
 
 START_COMMAND = (
     "from importlib.metadata import entry_points;"

@@ -13,6 +13,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from cluster.providers import ray_private
 from cluster.providers.state import ClusterError
 from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
@@ -98,9 +99,10 @@ class AssignmentsClient:
         return cast(bool, _answer(self._actor.release.remote(name, owner)))
 
 
-def open_assignments(folder: Path) -> AssignmentsClient:
+def open_assignments(folder: Path, *, beside_head: bool = False) -> AssignmentsClient:
     """The cluster's store of assignments, which is started if there is none; its file is in
-    `folder`, an absolute path."""
+    `folder`, an absolute path. `beside_head`: on the Ray node of the cluster's head, so that it
+    finds its file again when it is started anew."""
     actor = ray.remote(num_cpus=0)(AssignmentStore)
     return AssignmentsClient(
         actor.options(
@@ -110,8 +112,16 @@ def open_assignments(folder: Path) -> AssignmentsClient:
             get_if_exists=True,
             max_restarts=-1,
             max_task_retries=-1,  # each of its methods may be called twice
+            scheduling_strategy=_on_head() if beside_head else None,
         ).remote(folder)
     )
+
+
+def _on_head() -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    (head,) = (node for node in ray.nodes() if ray_private.HEAD_RESOURCE in node["Resources"])
+    return NodeAffinitySchedulingStrategy(head["NodeID"], soft=False)
 
 
 def find_assignments() -> AssignmentsClient:
