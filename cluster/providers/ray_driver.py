@@ -28,7 +28,7 @@ from cluster.providers.state import (
 )
 from cluster.providers.time_limit import within
 
-__all__ = ["connect", "disconnect", "prepare_ray", "ray_settings", "resource_of"]
+__all__ = ["TOKEN_PATH", "connect", "disconnect", "prepare_ray", "ray_settings", "resource_of"]
 
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 CONNECT_LIMIT_S = 30.0
