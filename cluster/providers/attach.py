@@ -259,7 +259,7 @@ def _remove_ours(state: ClusterState) -> None:
         ending = partial(end_applications_of, state.topology, serve_too=not record.serve_ran)
         within(ANSWER_LIMIT_S, ending, "Ray Serve gave no answer")
         placed = [placed_at(state.topology, node, 0.01) for node in record.hosts]
-        head = {"resources": {ray_private.ON_HEAD: 0.001}}
+        head = {"resources": {ray_private.HEAD_RESOURCE: 0.001}}
         ask([remove_there(each, record.folder) for each in [head, *placed]], ANSWER_LIMIT_S)
     finally:
         ray_driver.disconnect()

@@ -29,7 +29,7 @@ from cluster.providers.state import (
 )
 from cluster.providers.time_limit import within
 
-__all__ = ["connect", "disconnect", "join", "prepare_ray", "ray_settings"]
+__all__ = ["TOKEN_PATH", "connect", "disconnect", "join", "prepare_ray", "ray_settings"]
 
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 CONNECT_LIMIT_S = 30.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "ENVIRONMENT", "ON_HEAD", "SERVE_CONTROLLER", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED",
+    "ENVIRONMENT", "HEAD_RESOURCE", "SERVE_CONTROLLER", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED",
     "START_COMMAND", "TRIED_ON", "forget_token", "node_table",
 ]  # fmt: skip
 
@@ -39,6 +39,9 @@ SET_BY_IMPORT = frozenset({"RAY_CLIENT_MODE"})
 STARTED = b"Ray runtime started"
 """What `ray start` prints when the cluster takes drivers."""
 
+HEAD_RESOURCE = "node:__internal_head__"
+"""What the Ray node of a cluster's head offers beside its own, and no other does."""
+
 START_COMMAND = (
     "from importlib.metadata import entry_points;"
     "(ray,) = entry_points(group='console_scripts', name='ray');"
@@ -48,9 +51,6 @@ START_COMMAND = (
 
 SERVE_CONTROLLER = ("SERVE_CONTROLLER_ACTOR", "serve")
 """The actor that runs where Ray Serve does, and its namespace."""
-
-ON_HEAD = "node:__internal_head__"
-"""The resource that only the head of a cluster has."""
 
 
 def node_table(address: str) -> list[dict[str, Any]]:

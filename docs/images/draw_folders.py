@@ -109,6 +109,7 @@ MODELS = Panel(
 CLUSTER = Panel(
     "cluster", "machines", "#f4f4ef", "#6b6b52",
     (
+        [("cluster/manifests", "for KubeRay, ray up")],
         [("cluster/providers", "Ray up and down")],
         [("cluster", "topology, demand files")],
         [("cluster/specs", "topologies that ship")],

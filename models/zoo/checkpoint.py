@@ -11,13 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cluster.document import write_atomically
-from cluster.errors import InputError
+from models.zoo.fetch import CheckpointError
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
-
-
-class CheckpointError(InputError):
-    """A checkpoint is missing or is not the one its card describes."""
 
 
 def save_checkpoint(state: Mapping[str, Tensor], path: Path) -> str:

@@ -28,6 +28,7 @@ from serving.cli.console import VerbOutput
 from serving.cli.options import IMAGES, PORT, SEED, number
 from serving.errors import BudgetError
 from serving.routing.routes import RoutingMode
+from serving.setting.planned_load import load_of
 from serving.setting.setting import Setting
 from serving.traffic.images import LabelledImages, load_images
 
@@ -35,7 +36,7 @@ __all__ = [
     "DemandFile", "ImageCount", "Json", "MeasurementsFile", "NewRun", "PlanFile", "PlannedDemand",
     "ProfilesFile", "ReadOnly", "Routes", "RunName", "Seed", "Spill", "TopologyFile",
     "WatchPort", "check_class_names", "check_events", "check_hardware", "load_labelled",
-    "load_of", "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan",
+    "load_setting", "models_of", "naming_demand", "naming_file", "naming_plan",
     "only_plan", "pick_phase", "pick_traffic", "planned_phase", "state_problem",
 ]  # fmt: skip
 
@@ -182,19 +183,6 @@ def pick_phase(demand: Path, phase: int) -> Phase:
     if not 0 <= phase < len(phases):
         raise InputError(f"--phase {phase}: {demand} has phases 0 to {len(phases) - 1}")
     return phases[phase]
-
-
-def load_of(plan: Plan) -> Phase | None:
-    """The load that a plan says it was made for, if it says one."""
-    if not plan.load_qps:
-        return None
-    return Phase(
-        duration_s=1.0,
-        rates_qps=plan.load_qps,
-        bundles=plan.bundles,
-        dispersion=plan.dispersion,
-        burst_correlation=plan.burst_correlation,
-    )
 
 
 def planned_phase(plan: Plan, file: Path, demand: Path | None, phase: int = 0) -> Phase:

@@ -28,6 +28,7 @@ from serving.cli import (
     link_verbs,
     live_verbs,
     logs_verb,
+    manifest_verbs,
     plan_verbs,
     problem_verbs,
     profile_verb,
@@ -86,6 +87,7 @@ app.add_typer(zoo_verbs.zoo, name="zoo")
 app.add_typer(trace_verbs.traces, name="trace")
 app.add_typer(link_verbs.links, name="link")
 app.add_typer(link_verbs.net, name="net")
+app.add_typer(manifest_verbs.manifests, name="manifests")
 
 
 def main() -> None:

@@ -15,13 +15,14 @@ from cluster.providers import ray_driver
 from planner.plan import Plan
 from serving.cli.belonging import plan_in_force
 from serving.cli.console import VerbOutput
-from serving.cli.inputs import Json, ReadOnly, RunName, WatchPort, load_of
+from serving.cli.inputs import Json, ReadOnly, RunName, WatchPort
 from serving.cli.options import WEEK_S, NumberRange, number
 from serving.cli.replayed_run import find_recording
 from serving.cli.run_verbs import find_loop, running_fleet
 from serving.cli.run_work import RunWork
 from serving.cli.watched import begin_history, recorded_setting
 from serving.runs.manifest import FileKind
+from serving.setting.planned_load import load_of
 from serving.watch.acts import READ_ONLY, NoActs, WatchActs
 from serving.watch.frame import WatchFrame
 from serving.watch.source import LiveSource, LoopState, Replay, WatchSource

@@ -12,11 +12,12 @@ from cluster.errors import InputError
 from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from planner.plan import Plan
-from serving.cli.inputs import load_of, load_setting
+from serving.cli.inputs import load_setting
 from serving.cli.run_work import COMMAND, RunWork
 from serving.errors import OutputError
 from serving.node.links.link_condition import LinkCondition
 from serving.runs.manifest import FileKind
+from serving.setting.planned_load import load_of
 from serving.setting.setting import Setting
 from serving.watch.facts import facts_of
 from serving.watch.history import WatchHistory

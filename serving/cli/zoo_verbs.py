@@ -73,6 +73,30 @@ def show(
 
 
 @zoo.command()
+def fetch(
+    models: Names = None,
+    place: Annotated[
+        str | None,
+        typer.Option("--from", help="folder or http(s) address; default: TESTBED_ZOO_URL's"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch checkpoints that this installation lacks, before they are needed."""
+    out = VerbOutput(as_json)
+    cards = [find_model(name) for name in models] if models else list(list_models())
+    from models.zoo.fetch import fetch_checkpoint, local_checkpoint, present_checkpoint
+
+    found: dict[str, str] = {}
+    for card in cards:
+        if not (path := local_checkpoint(card)).is_file():
+            path = present_checkpoint(card) if place is None else fetch_checkpoint(card, place)
+            out.wrote(path)
+        found[card.name] = str(path)
+    out.say(f"checkpoints here: {len(found)}")
+    out.result({"files": found})
+
+
+@zoo.command()
 def verify(
     models: Names = None,
     folder: Zoo = None,

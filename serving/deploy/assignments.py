@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from cluster.providers.ray_names import ASSIGNMENTS, NAMESPACE
-from cluster.providers.ray_private import ON_HEAD
+from cluster.providers.ray_private import HEAD_RESOURCE
 from cluster.providers.state import ClusterError
 from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
@@ -102,7 +102,7 @@ class AssignmentsClient:
 def open_assignments(folder: Path) -> AssignmentsClient:
     """The cluster's store of assignments, which is started if there is none; its file is in
     `folder`, an absolute path, on the host of Ray's head: no other node is there for as long."""
-    actor = ray.remote(num_cpus=0, resources={ON_HEAD: 0.001})(AssignmentStore)
+    actor = ray.remote(num_cpus=0, resources={HEAD_RESOURCE: 0.001})(AssignmentStore)
     return AssignmentsClient(
         actor.options(
             name=ASSIGNMENTS,

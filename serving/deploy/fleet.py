@@ -23,15 +23,15 @@ from cluster.providers.state import ClusterError, control_folder, log_folder
 from cluster.providers.time_limit import within
 from cluster.topology import Topology
 from cluster.wiring import Wiring
-from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
-from profiling.emulation import check_running, emulated_profiles
+from profiling.emulation import check_running
 from profiling.profile import Profiles
 from serving.blocking import run_blocking
 from serving.deploy.assignment_record import PlanInForce, plan_followed
 from serving.deploy.assignments import AssignmentsClient, find_assignments, open_assignments
 from serving.deploy.door_place import door_for
 from serving.deploy.lease import CHANGE_TTL_S, PLAN_CHANGE, hold_lease, owner_of
+from serving.deploy.node_configs import node_configs
 from serving.deploy.remote_node import RemoteNode
 from serving.deploy.replica import Endpoint, LogConfig, make_application
 from serving.deploy.serve_calls import (
@@ -46,7 +46,6 @@ from serving.ingress.access import DoorConfig
 from serving.logs.line import Level
 from serving.logs.read import Read, ReadPage
 from serving.metrics.targets import ScrapeTarget
-from serving.node.config import NodeConfig
 from serving.node.control import call_each
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.link_probe import LinkProbe, ProbeLimits
@@ -102,8 +101,6 @@ class Fleet:
         Nodes that emulate a device take its time from `profiles`; raises `InputError` where
         these have none of a node that does. `tracing` says which queries are traced, if any.
         """
-        emulated = emulated_profiles(topology, profiles)
-        topology = topology.with_traces_read()
         wiring = wiring or Wiring()
         door = door_for(wiring, door or DoorConfig())
         started_s = time.monotonic()
@@ -111,25 +108,10 @@ class Fleet:
         if wiring.folder:
             logs, control = (Path(wiring.folder) / each.name for each in (logs, control))
         log = LogConfig(str(logs.absolute()), log_level)
-        configs = [
-            NodeConfig(
-                node=node,
-                uplinks=topology.uplinks(node.name),
-                tasks=tasks,
-                token=token,
-                bounds_s=latency_bounds_s(topology, node.name, query_bytes),
-                shared_passes=shared_passes,
-                spill_over=spill_over,
-                emulated=emulated.get(node.name, {}),
-                tracing=tracing,
-                link_hosts=wiring.hosts_below(node.name),
-                laid=frozenset(
-                    link.target for link in topology.uplinks(node.name) if wiring.laid(link)
-                ),
-                private=wiring.private,
-            )
-            for node in topology.nodes
-        ]
+        configs = node_configs(
+            topology, tasks, query_bytes, token, wiring, profiles,
+            shared_passes=shared_passes, spill_over=spill_over, tracing=tracing,
+        )  # fmt: skip
         quieten_serve()
         ask_serve(
             partial(serve.start, proxy_location="Disabled", logging_config={"log_level": "WARNING"})

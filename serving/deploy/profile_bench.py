@@ -22,7 +22,7 @@ from cluster.machine import torch_device
 from cluster.provenance import collect_provenance
 from cluster.topology import Node
 from models.zoo.cards import ModelCard
-from models.zoo.registry import checkpoint_path
+from models.zoo.fetch import local_checkpoint
 from profiling.batch_latency import PAUSE_S, MeasuredBatch
 from profiling.conditions import ConditionReader, conditions_between
 from profiling.energy_meter import find_meter, idle_power_w, measure_energy
@@ -273,7 +273,7 @@ def gpu_of(device: str) -> tuple[Any, Any]:
 def forget_file(card: ModelCard) -> None:
     """Have the system drop the card's checkpoint from memory, where it lets us, so that loading
     reads it from the disk."""
-    path = checkpoint_path(card)
+    path = local_checkpoint(card)
     if not hasattr(os, "posix_fadvise") or not path.is_file():
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from cluster.demand import Demand
+from cluster.demand import Demand, Phase
 from cluster.provenance import Provenance
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
 from models.zoo.registry import list_models
+from planner.plan import Plan
+from planner.policies import Options, solve
 from profiling.profile import BatchLatency, ModelProfile, Profiles
 from serving.setting.setting import Setting
 
-__all__ = ["demo_demand", "demo_profiles", "demo_setting"]
+__all__ = ["demo_demand", "demo_profiles", "demo_setting", "planned_demo"]
 
 COSTS_S = {"small": (0.002, 0.003), "middle": (0.004, 0.008), "large": (0.010, 0.018)}
 """Set-up and marginal seconds by size class: about what two cores take."""
@@ -34,6 +36,14 @@ def demo_setting() -> Setting:
 
 def demo_demand() -> Demand:
     return Demand.load(SPECS / "demo-demand.yaml")
+
+
+def planned_demo(policy: str = "baj3o") -> tuple[Setting, Plan, Phase]:
+    """With a plan for the first phase of the demo's demand, which says so, and that phase."""
+    setting, phase = demo_setting(), demo_demand().phases[0]
+    plan = solve(setting.problem(phase), policy, Options(gap=0.05)).plan
+    load = {"load_qps": phase.rates_qps, "bundles": phase.bundles}
+    return setting, plan.model_copy(update=load), phase
 
 
 def demo_profiles(topology: Topology, cards: tuple[ModelCard, ...]) -> Profiles:

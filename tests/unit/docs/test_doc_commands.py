@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster.provenance import collect_provenance
 from planner.policies import solve
@@ -131,9 +132,44 @@ def pip(words: tuple[str, ...]) -> None:
     assert f"\n{extra} = [" in project
 
 
+def docker(words: tuple[str, ...]) -> None:
+    """Builds a stage of the Dockerfile, pushes what was built, or runs the compose file."""
+    if words[1] in ("build", "compose"):
+        assert (ROOT / words[words.index("-f") + 1]).is_file()
+    if "--target" in words:
+        stage = words[words.index("--target") + 1]
+        assert f" AS {stage}\n" in (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
+    if "exec" in words:  # a service, then a command in it
+        service, program, *arguments = words[words.index("exec") + 1 :]
+        services = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
+        assert service in services
+        assert program == "testbed"
+        parse_command(arguments)
+
+
+def kubectl(words: tuple[str, ...]) -> None:
+    """Applies files that `testbed manifests kuberay` writes, or looks at pods by their labels."""
+    files = {Path(word).name for at, word in enumerate(words) if words[at - 1] == "-f"}
+    assert files <= {"secret.yaml", "config.yaml", "raycluster.yaml", "rayservice.yaml"}
+    labels = " ".join(words)
+    for label in re.findall(r"([\w.-]+/[\w-]+)=", labels):
+        assert label in ("ray.io/node-type", "ray.io/cluster", "j3o-testbed/node")
+
+
+def openssl(words: tuple[str, ...]) -> None:
+    """Draws the token that the compose file reads."""
+    assert "docker/ray-token" in words
+
+
+def ray(words: tuple[str, ...]) -> None:
+    """Takes the file that `testbed manifests ray-up` writes."""
+    assert words[1] in ("up", "attach")
+    assert Path(words[2]).name == "cluster.yaml"
+
+
 CHECKS: dict[str, Callable[[tuple[str, ...]], None]] = {
     "curl": curl, "export": export, "prometheus": prometheus, "locust": locust, "python": python,
-    "pip": pip,
+    "pip": pip, "docker": docker, "kubectl": kubectl, "openssl": openssl, "ray": ray,
 }  # fmt: skip
 
 
