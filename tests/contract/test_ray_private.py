@@ -12,6 +12,7 @@ import pytest
 
 from cluster.providers import ray_private
 from support.paths import ROOT
+from support.testbed_process import Testbed
 
 
 def told_by(code: str, *, prepared: bool = True) -> str:
@@ -110,3 +111,21 @@ def test_the_token_of_another_cluster_is_read_only_when_the_first_is_forgotten(
         "tell(); ray_private.forget_token(); tell()"
     )
     assert told_by(code) == "a a b"
+
+
+@pytest.mark.cluster
+def test_the_nodes_of_a_cluster_are_seen_without_joining_it(walked: Testbed) -> None:
+    code = (
+        "from cluster.providers import ray_driver, ray_nodes, state\n"
+        "from cluster.specs import SPECS\n"
+        "from cluster.topology import Topology\n"
+        "ray_driver.prepare_ray()\n"
+        "seen = ray_nodes.see_nodes(state.find_cluster().address)\n"
+        "places = ray_nodes.place_nodes(Topology.load(SPECS / 'demo.yaml'), seen)\n"
+        "print([place.host for place in places.values()], bool(seen[0].labels))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "TESTBED_STATE_DIR": walked.state, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.strip() == f"{['127.0.0.1'] * 5} True"

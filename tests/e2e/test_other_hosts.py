@@ -21,7 +21,7 @@ from leftovers import Traces, left, was_told
 from support.lab import NEEDS_LAB, Lab, lab_of
 from support.testbed_process import ROOT, Testbed
 
-pytestmark = [pytest.mark.cluster, *NEEDS_LAB]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, *NEEDS_LAB]
 
 TOKEN = "5ecre7" * 6
 PORT = 6390
@@ -125,9 +125,9 @@ def test_nodes_are_found_on_a_users_cluster_which_is_left_as_it_was(
     assert "token file /dev/null is empty" in again.stderr
 
 
-@pytest.mark.slow
 def test_a_plan_is_served_on_a_users_cluster(lab: Lab, users_ray: Path, tmp_path: Path) -> None:
     bench = Testbed(tmp_path)
+    before = Traces.look(bench.state)
     up = bench.run("up", str(users_ray))
     assert up.returncode == 0, up.stderr
     try:
@@ -136,7 +136,8 @@ def test_a_plan_is_served_on_a_users_cluster(lab: Lab, users_ray: Path, tmp_path
         down = bench.run("down")
     assert down.returncode == 0, down.stderr
     assert named_actors(lab) == []
-    assert list(Path("/tmp").glob("testbed-attached-*")) == []
+    kinds = ("processes", "folders")  # Ray's own of the user stay
+    assert [each for each in left(bench.state, before) if each.startswith(kinds)] == []
 
 
 @pytest.fixture
@@ -156,7 +157,6 @@ def by_ssh(lab: Lab) -> Path:
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_plan_is_served_on_machines_by_ssh(by_ssh: Path, tmp_path: Path) -> None:
     bench = Testbed(tmp_path)
     before = Traces.look(bench.state)
@@ -171,7 +171,6 @@ def test_a_plan_is_served_on_machines_by_ssh(by_ssh: Path, tmp_path: Path) -> No
     assert left(bench.state, before) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after_s", [4.0, 6.0, 8.0, 10.0, 12.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
 def test_nothing_is_left_of_an_up_that_was_ended(

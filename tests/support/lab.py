@@ -19,7 +19,8 @@ from support.namespaces import NEEDS_NETNS
 
 __all__ = ["NEEDS_LAB", "Lab", "lab_of"]
 
-HERE = "10.77.0.254"
+NETWORK = f"10.77.{os.getpid() % 250}"
+"""of this process, so that two may have a lab at the same time"""
 SSHD = Path("/usr/sbin/sshd")
 NEEDS_LAB = [
     NEEDS_NETNS,
@@ -36,8 +37,8 @@ class Lab:
     """`addresses` are those of the machines, `here` is this host's towards them."""
 
     folder: Path
-    addresses: tuple[str, ...] = ("10.77.0.1", "10.77.0.2")
-    here: str = HERE
+    addresses: tuple[str, ...] = (f"{NETWORK}.1", f"{NETWORK}.2")
+    here: str = f"{NETWORK}.254"
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property

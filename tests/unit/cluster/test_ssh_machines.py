@@ -58,22 +58,20 @@ class TestLab:
         wanted = choice(lab, python="/no/python")
         with pytest.raises(ClusterError) as told:
             PROVIDER.check(TOPOLOGY, wanted)
-        assert "machine one: 10.77.0.1: " in str(told.value)
-        assert "machine two: 10.77.0.2: " in str(told.value)
+        assert f"machine one: {lab.addresses[0]}: " in str(told.value)
+        assert f"machine two: {lab.addresses[1]}: " in str(told.value)
         assert "/no/python: No such file" in str(told.value)
 
     def test_a_machine_that_nobody_knows_is_not_asked_about(self, lab: Lab, tmp_path: Path) -> None:
         config = tmp_path / "ssh.conf"
         config.write_text(lab.ssh_config.read_text().replace("/known", "/unknown"))
         wanted = choice(lab).model_copy(update={"ssh_config": config})
-        words = r"not reached: Host key verification failed\.; `ssh 10\.77\.0\.1 true` must work"
+        words = r"not reached: Host key verification failed\.; `ssh [\d.]+ true` must work"
         with pytest.raises(ClusterError, match=words):
             PROVIDER.check(TOPOLOGY, wanted)
 
     def test_a_machine_without_a_server_is_named(self, lab: Lab) -> None:
-        with pytest.raises(
-            ClusterError, match=r"machine two: 10\.77\.0\.2: not reached: .*refused"
-        ):
+        with pytest.raises(ClusterError, match=r"machine two: [\d.]+: not reached: .*refused"):
             PROVIDER.check(TOPOLOGY, choice(lab, port=2222))
 
     def test_what_says_something_else_is_no_python(self, lab: Lab) -> None:
@@ -105,7 +103,7 @@ class TestLab:
 
     def test_a_command_that_fails_is_told_by_its_last_line(self, lab: Lab) -> None:
         machine = choice(lab).machines["one"]
-        with pytest.raises(ClusterError, match=r"^10\.77\.0\.1: last$"):
+        with pytest.raises(ClusterError, match=r"^[\d.]+: last$"):
             run_on(machine, lab.ssh_config, "echo first >&2; echo last >&2; false", b"", 20)
         with pytest.raises(ClusterError, match=r"no answer by ssh in 0 s"):
             run_on(machine, lab.ssh_config, "sleep 5", b"", 0.3)

@@ -162,7 +162,13 @@ def openssl(words: tuple[str, ...]) -> None:
 
 
 def ray(words: tuple[str, ...]) -> None:
-    """Takes the file that `testbed manifests ray-up` writes."""
+    """Takes the file that `testbed manifests ray-up` writes; or starts with options that Ray has."""
+    if words[1] == "start":
+        from ray.scripts.scripts import start
+
+        known = {option for each in start.params for option in each.opts}
+        assert {word.partition("=")[0] for word in words[2:]} <= known
+        return
     assert words[1] in ("up", "attach")
     assert Path(words[2]).name == "cluster.yaml"
 
