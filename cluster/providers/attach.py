@@ -2,7 +2,7 @@
 
 Where this machine has no Ray node of that cluster, one without resources is added to it, since a
 process joins a cluster through a Ray node of its own machine. `down` ends what the testbed added:
-that Ray node, the applications of its nodes, and Ray Serve if it did not run before.
+that Ray node, and the applications of its nodes and Ray Serve if they did not run before.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ class Attach:
             self._add_own_node(state)
         ray_driver.join(state)
         try:
-            from cluster.providers.remote_tasks import serve_runs  # which imports Ray
+            from cluster.providers.remote_tasks import found_running  # which imports Ray
 
-            state = _with(state, serve_ran=serve_runs())
+            state = _with(state, found=found_running())
             state.record()
             asked.say(f"looking at the software of {len(_ids(state))} Ray nodes")
             _refuse_other_software(state)
@@ -117,9 +117,9 @@ class Attach:
     def down(self, state: ClusterState, say: Say) -> None:
         """What was added goes; the user's cluster stays."""
         record = _record(state)
-        if record.driver_host:
+        if record.found is not None:
             try:
-                _remove_ours(state)
+                _remove_ours(state, record.found)
             except ClusterError as error:
                 say(f"what the testbed started on {state.address} stays there: {error}")
         end_processes(state, say)
@@ -243,20 +243,20 @@ def _refuse_other_software(state: ClusterState) -> None:
         )
 
 
-def _remove_ours(state: ClusterState) -> None:
-    """End the nodes' applications, the store of assignments, and Serve if nobody else had it."""
+def _remove_ours(state: ClusterState, found: tuple[str, ...]) -> None:
+    """End what the testbed started there, beside what was `found`."""
     if not state.alive:
         raise ClusterError(f"nothing answers at {state.address}")
     ray_driver.join(state)
     try:
         from cluster.providers.remote_tasks import (  # which imports Ray
             ask,
-            end_applications_of,
+            end_but,
             remove_there,
         )
 
         record = _record(state)
-        ending = partial(end_applications_of, state.topology, serve_too=not record.serve_ran)
+        ending = partial(end_but, found, state.topology)
         within(ANSWER_LIMIT_S, ending, "Ray Serve gave no answer")
         placed = [placed_at(state.topology, node, 0.01) for node in record.hosts]
         head = {"resources": {ray_private.HEAD_RESOURCE: 0.001}}

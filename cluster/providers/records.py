@@ -60,8 +60,9 @@ class AttachRecord(FrozenModel):
     """of the testbed's processes, on each host"""
     driver_host: str = ""
     """the address of a Ray node of this machine: the user's, or one that was added"""
-    serve_ran: bool = True
-    """whether Ray Serve ran before, which then goes on"""
+    found: tuple[str, ...] | None = None
+    """what ran there before and therefore goes on (`remote_tasks.found_running`); None until that
+    is known, before which nothing of the testbed's runs there"""
     hosts: dict[str, str] = Field(default_factory=dict)
     """by node, the address of its Ray node"""
     ray_nodes: dict[str, str] = Field(default_factory=dict)

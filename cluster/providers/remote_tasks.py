@@ -6,7 +6,7 @@ with all that it consists of. So each task here is made by a function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,7 @@ from cluster.providers.state import ClusterError
 from cluster.topology import Topology
 
 __all__ = [
-    "CommandDone", "ask", "end_applications_of", "read_software", "remove_there", "run_there",
-    "serve_runs",
+    "CommandDone", "ask", "end_but", "found_running", "read_software", "remove_there", "run_there",
 ]  # fmt: skip
 
 
@@ -37,7 +36,7 @@ class CommandDone:
     """why it could not be run"""
 
 
-def serve_runs() -> bool:
+def _serve_runs() -> bool:
     """Whether Ray Serve runs in the connected cluster."""
     name, namespace = ray_private.SERVE_CONTROLLER
     try:
@@ -59,17 +58,31 @@ def ask(calls: Sequence[Any], limit_s: float | None) -> list[Any]:
         raise ClusterError(" ".join(str(error).split())[-300:]) from None
 
 
-def end_applications_of(topology: Topology, *, serve_too: bool) -> None:
-    """End the nodes' applications and the store of assignments, and Serve if that is asked for."""
-    if serve_runs():
-        if serve_too:
-            serve.shutdown()
-        else:
-            ours = {application_of(node.name) for node in topology.nodes}
+def found_running() -> tuple[str, ...]:
+    """What the testbed may start later and runs already: applications of Serve, and the actors of
+    Serve and of the store of assignments, by their names."""
+    found = []
+    with suppress(ValueError):
+        ray.get_actor(ASSIGNMENTS, namespace=NAMESPACE)
+        found.append(ASSIGNMENTS)
+    if _serve_runs():
+        found += [ray_private.SERVE_CONTROLLER[0], *serve.status().applications]
+    return tuple(found)
+
+
+def end_but(before: Collection[str], topology: Topology) -> None:
+    """End the nodes' applications, the store of assignments and Serve, but for those that ran
+    `before` (`found_running`)."""
+    if _serve_runs():
+        if ray_private.SERVE_CONTROLLER[0] in before:
+            ours = {application_of(node.name) for node in topology.nodes} - set(before)
             for name in ours & set(serve.status().applications):
                 serve.delete(name)
-    with suppress(ValueError):
-        ray.kill(ray.get_actor(ASSIGNMENTS, namespace=NAMESPACE))
+        else:
+            serve.shutdown()
+    if ASSIGNMENTS not in before:
+        with suppress(ValueError):
+            ray.kill(ray.get_actor(ASSIGNMENTS, namespace=NAMESPACE))
 
 
 def read_software(options: Mapping[str, Any]) -> Any:

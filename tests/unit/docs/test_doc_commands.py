@@ -162,7 +162,7 @@ def openssl(words: tuple[str, ...]) -> None:
 
 
 def ray(words: tuple[str, ...]) -> None:
-    """Takes the file that `testbed manifests ray-up` writes; or starts with options that Ray has."""
+    """Takes the file of `testbed manifests ray-up`, or starts with options that Ray has."""
     if words[1] == "start":
         from ray.scripts.scripts import start
 
