@@ -1,10 +1,10 @@
-"""What the live page costs, and how soon it shows: rows W1, W2 and W4, in out/bench/watch.json.
+"""What seeing costs, and whether it is true: rows W1 to W5, in out/bench/watch.json.
 
 Run with `make bench-watch`. W2 replays an hour, the recorded demo again and again, at ten times its
 pace in a headless Chromium: six minutes. W1 and W4 take a Ray cluster of the demo's hierarchy. In
 W1 the demo's traffic flows, and the page notes when it shows that so many queries have arrived at a
 client; when they did is known to whoever sent them. In W4 64 callers ask a client that answers by
-itself, with an open page and without in turn.
+itself, with an open page and without in turn. W3 is of `tracing_cost`, W5 of `explained_flips`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from cluster.demand import Demand, Phase
 from cluster.provenance import collect_provenance
 from cluster.providers import ray_driver
 from cluster.specs import SPECS
+from explained_flips import flips
 from serving.traffic.driver import drive_traffic
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
@@ -44,6 +45,7 @@ from serving.watch.recorded import PlanSince, WatchEvent
 from serving.watch.recording import RECORDING, RecordingWriter, read_recording
 from serving.watch.sample import SystemSample
 from serving_rows import median_row, merged, print_rows, write_rows
+from tracing_cost import cost_of_tracing
 from watch_rows import WHAT
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ RECORDED = Path(__file__).parents[1] / "docs" / "replays" / "demo" / RECORDING
 E = TypeVar("E", SystemSample, PlanSince, WatchEvent, DecisionShown)
 HOUR_S, SPEED = 3600.0, 10
 CALLERS, CALL_S, TURNS = 64, 8.0, 5
+CASES, SEED = 200, 100
 NOTE_ARRIVALS = """() => {
   window.seen = [];
   const note = () => {
@@ -360,7 +363,7 @@ def main() -> None:
     """Measure, print and write; rows of a part that was not asked for stay as they were."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/bench/watch.json"))
-    parser.add_argument("--only", choices=("growth", "reaction", "cost"))
+    parser.add_argument("--only", choices=("growth", "reaction", "cost", "tracing", "explain"))
     parser.add_argument("--seconds", type=float, default=60.0, help="of traffic in W1")
     parser.add_argument("--replayed", type=float, default=HOUR_S, help="of the hour in W2")
     parser.add_argument("--profiles", type=Path, help="of the demo; measured if left out")
@@ -377,6 +380,10 @@ def main() -> None:
     if options.only in (None, "cost"):
         with deployed(options.profiles, patient=True) as folder:
             found["W4"] = cost(folder)
+    if options.only in (None, "tracing"):
+        found |= cost_of_tracing(4 * TURNS, CALL_S / 4)
+    if options.only in (None, "explain"):
+        found["W5"] = [sum(flip.confirmed for flip in flips(CASES, SEED)) / CASES]
     packages = ("ray", "starlette", "uvicorn", "playwright")
     provenance = collect_provenance("make bench-watch", packages=packages)
     rows = [median_row(identity, *WHAT[identity], values) for identity, values in found.items()]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import uvloop
@@ -27,12 +30,15 @@ from serving.node.config import NodeConfig
 from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
+from serving.tracing.active import Tracing
+from serving.tracing.config import TracingConfig
 from uvicorn_door import Close, open_uvicorn_door
 
 __all__ = [
     "MAX_BATCH",
     "MODEL",
     "TASK",
+    "Traced",
     "Way",
     "in_node_process",
     "node",
@@ -51,6 +57,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Traced:
+    """Whether a server could make spans, and of what part of its queries it does."""
+
+    installed: bool
+    """else its process does as if the extra `tracing` were not there"""
+    share: float | None = None
+    """None for no tracing"""
+    folder: str = ""
+    """of its spans"""
+
+
+@dataclass(frozen=True)
 class _Role:
     """One node's part: what it is, its link up, and where its queries go (client nodes)."""
 
@@ -60,6 +78,7 @@ class _Role:
     peer_port: int | None = None
     target: Target | None = None
     way: Way = "own"
+    traced: Traced | None = None
 
 
 def node(name: str, tier: Tier, window_s: float = PATIENT_WINDOW_S) -> Node:
@@ -72,11 +91,14 @@ def node(name: str, tier: Tier, window_s: float = PATIENT_WINDOW_S) -> Node:
 
 @contextmanager
 def one_hop(
-    core: int | None, window_s: float = PATIENT_WINDOW_S, way: Way = "own"
+    core: int | None,
+    window_s: float = PATIENT_WINDOW_S,
+    way: Way = "own",
+    traced: Traced | None = None,
 ) -> Iterator[int]:
     """A client node that answers with its own model; gives its HTTP port."""
     client = node("client", Tier.CLIENT, window_s)
-    with _running(_Role(client, core, target=_at("client"), way=way)) as (port, _):
+    with _running(_Role(client, core, target=_at("client"), way=way, traced=traced)) as (port, _):
         yield port
 
 
@@ -164,7 +186,23 @@ def _serve(role: _Role, pipe: Connection) -> None:
     _run_as_node(role.core, lambda: _main(role, pipe))
 
 
+def _tracing(traced: Traced | None, name: str) -> Tracing | None:
+    if traced is None:
+        return None
+    if not traced.installed:
+        sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # importing it fails
+        with suppress(ImportError):
+            import_module("opentelemetry.sdk.trace")
+            raise RuntimeError("OpenTelemetry was to be as if it were not installed")
+    if traced.share is None:
+        return None
+    from serving.tracing.exporters import open_tracing
+
+    return open_tracing(TracingConfig(traced.share), name, Path(traced.folder))
+
+
 async def _main(role: _Role, pipe: Connection) -> None:
+    tracing = _tracing(role.traced, role.node.name)
     card = find_model(MODEL)
     size = (card.preprocessing.height, card.preprocessing.width)
 
@@ -181,6 +219,7 @@ async def _main(role: _Role, pipe: Connection) -> None:
         lambda _: (*size, 3),
         find_peer,
         observer=metrics,
+        tracing=tracing,
     )
     metrics.watch(lambda: Reading({}, {}, 0, server.snapshot().busy_s))
     if role.target is None or role.target.node == role.node.name:

@@ -15,5 +15,11 @@ WHAT: Mapping[str, tuple[str, str]] = {
     ),
     "W2.server": ("of the server alone", "share"),
     "W2.page": ("of the page alone", "share"),
+    "W3.off": (
+        "queries a second at a client's door, 64 callers: tracing off / without the extra",
+        "ratio",
+    ),
+    "W3.sampled": ("the same: one query in a hundred traced / without the extra", "ratio"),
     "W4": ("queries a second at a client's door, 64 callers: with an open page / without", "ratio"),
+    "W5": ("of 200 flips that explain predicts, those that a re-plan confirms", "share"),
 }
