@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from cluster.machine import read_machine
 from support.real_time import MARK, call_in_real_time
@@ -31,6 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The marks that are read here: of tests in real time (`support.real_time`), and of those that
     `make coverage` leaves out."""
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("suite", deadline=None)
+    settings.load_profile("suite")
     for line in (
         f"{MARK}: says what happens within milliseconds; runs again if the process stood still",
         f"{MEASURES}: of the time, memory or signals of a process; left out under coverage",

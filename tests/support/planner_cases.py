@@ -100,6 +100,7 @@ def drawn_edge_routes(problem: Problem, rng: np.random.Generator) -> Allocation:
     plan = Allocation.empty(problem)
     plan.edge_atm[:] = rng.random(plan.edge_atm.shape) * (rng.random(len(problem.models)) < 0.4)
     plan.edge_atm[:] *= problem.edge_model_bytes_em[0] <= problem.edge_memory_e[0]
+    plan.edge_atm[:] *= problem.accuracy_mt.T > 0
     plan.edge_atm[:] /= np.maximum(plan.edge_atm.sum(axis=2, keepdims=True), 1.0)
     sent_at = problem.query_bytes_t * problem.load_ct * plan.edge_atm.sum(axis=2)
     carried_a = problem.client_uplink_c / np.maximum(sent_at.sum(axis=1), 1e-9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.bursts.curve_floor import least_work
-from planner.bursts.headroom_row import headroom_rows
+from planner.bursts.headroom_row import HeadroomRows
 from planner.bursts.window_routes import thin
 from planner.evaluate import evaluate
 from planner.problem import FloatArray, Problem
@@ -33,7 +33,7 @@ def test_a_plan_keeps_the_row_of_the_range_that_it_lies_in(overrun: float, range
     full = 0
     for seed in range(40):
         problem = curved(seed)
-        rows = headroom_rows(problem, overrun, ranges)
+        rows = HeadroomRows(problem, overrun).halved(ranges)
         drawn = drawn_edge_routes(problem, rng)
         drawn.edge_atm[:] *= problem.accuracy_mt.T > 0
         plan = thin(problem, drawn, overrun)
