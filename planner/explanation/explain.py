@@ -250,6 +250,8 @@ def _missing_models(
         net_atm = np.where(problem.accuracy_mt.T > 0, np.maximum(net_atm, 0.0), 0.0)
         fixed_m = prices.window_e[e] * problem.edge_setup_em[e]
         gain_em[e] = (load_at[a][:, :, None] * net_atm).sum(axis=(0, 1)) - fixed_m
+    best_t = np.maximum(problem.accuracy_mt.max(axis=0), problem.cloud_accuracy_t)
+    most = float((load_ct * best_t).sum()) / total_qps - solution.objective
     found = []
     for names, gain_nm, held_nm, bytes_nm, memory_n in (
         (problem.clients, gain_cm, allocation.onloaded_cm, problem.client_model_bytes_cm,
@@ -263,7 +265,8 @@ def _missing_models(
             m = int(fair_nm[n].argmax())
             short = float(bytes_nm[n, m] - free_n[n])
             if short > 0:
-                gain = float(fair_nm[n, m]) / total_qps
+                # Prices are those of the plan as it is: one model does not earn all of them.
+                gain = min(float(fair_nm[n, m]) / total_qps, most)
                 found.append(MissingModel(names[n], problem.models[m], short, gain))
     return tuple(found)
 

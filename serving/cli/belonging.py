@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,7 +182,12 @@ def plan_in_force(fleet: Fleet) -> PlanInForce:
 
 def runs_of_plan(digest: str) -> tuple[str, ...]:
     """Names of the runs whose plan, or whose live loop's last plan, is the one of this digest."""
-    found = []
+    return tuple(_files_of_plan(digest))
+
+
+def _files_of_plan(digest: str) -> dict[str, Path]:
+    """Name of a run -> the file in it that is the plan of this digest, of those that have one."""
+    found: dict[str, Path] = {}
     for run in list_runs():
         for kind in (FileKind.PLAN, FileKind.LIVE_PLAN):
             try:
@@ -189,23 +195,26 @@ def runs_of_plan(digest: str) -> tuple[str, ...]:
             except InputError:  # a file that is not as it was written is no plan of this run
                 own = False
             if own:
-                found.append(run.name)
-    return tuple(dict.fromkeys(found))
+                found.setdefault(run.name, run.path(kind))
+    return found
 
 
 def refuse_not_in_force(
     work: RunWork, plan: Plan, file: Path, given: Path | None, in_force: PlanInForce
 ) -> None:
-    """Raise `ClusterError` if another plan than that of `file` is in force."""
+    """Raise `InputError` if another plan than that of `file` is in force."""
     if in_force.plan.digest == plan.digest:
         return
     now = in_force.plan.policy
     other = f"another one of {now}" if now == plan.policy else now
-    if runs := runs_of_plan(in_force.plan.digest):
-        other += f" of run {runs[0]}"
+    named = ""
+    if files := _files_of_plan(in_force.plan.digest):
+        run, path = next(iter(files.items()))
+        other += f" of run {run}"
+        named = f", and `--plan {os.path.relpath(path)}` takes the one that is in force"
     which = f"of run {work.run.name}" if given is None and work.run else f"of {file}"
     then = f"testbed deploy{work.words}" if given is None else f"testbed deploy {file}"
-    raise ClusterError(
+    raise InputError(
         f"plan {plan.policy} {which} is not in force, {other} is, as version "
-        f"{in_force.plan.version}; `{then}` puts it there"
+        f"{in_force.plan.version}; `{then}` puts it there{named}"
     )

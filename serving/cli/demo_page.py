@@ -74,7 +74,8 @@ class DemoPage:
         server = WatchServer(
             Replay(recorded), NoActs(PLAYED), "demo, recorded", ended.port, ended.keys
         )
-        self._out.say(f"the page stays open at {server.address}; Ctrl-C ends it")
+        self._out.say("the page stays open, until Ctrl-C, at")
+        self._out.say(server.address)
         try:
             asyncio.run(server.run())
         except KeyboardInterrupt:

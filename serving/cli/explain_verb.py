@@ -86,7 +86,10 @@ def explain(
         _tell_spans(out, spans)
         told["spans"] = [span.model_dump(mode="json") for span in spans]
     elif found is not None and found.trace_id:
-        out.say(f"trace {found.trace_id}: its spans are not in the logs of this machine's cluster")
+        out.say(
+            f"trace {found.trace_id}: its spans are not in the logs of this machine's cluster; "
+            "nodes make spans where `testbed deploy --trace 0` started them, after `testbed up`"
+        )
     out.result(told)
 
 

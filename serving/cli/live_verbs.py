@@ -251,7 +251,9 @@ def decide(
         Path | None, typer.Option("--from", help="decisions.jsonl; default: the run's")
     ] = None,
     run: RunName = None,
-    line: Annotated[int | None, number(LINE, help="of the file; default: the last one")] = None,
+    line: Annotated[
+        int | None, number(LINE, help="of the file, that of a decision; default: the last one")
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(help="must be named where the log's policy is a function of a module"),
@@ -364,7 +366,7 @@ def _words(report: LookReport, dry_run: bool) -> str:
 
 
 def _alternatives(decision: Decision) -> Table:
-    table = Table("", "alternative", "room", "F1", "gain", "at least", "cost", "loads", "bound")
+    table = Table("", "alternative", "room", "accuracy", "gain", "surely", "cost", "loads")
     for position, other in enumerate(decision.alternatives):
         table.add_row(
             ">" if position == decision.chosen else "",
@@ -375,7 +377,6 @@ def _alternatives(decision: Decision) -> Table:
             f"{other.sure_gain:+.4f}",
             f"{other.cost:.4f}",
             str(sum(map(len, other.loads.values()))),
-            "" if other.upper_bound is None else f"{other.upper_bound:.4f}",
         )
     return table
 

@@ -277,6 +277,8 @@ def evaluate(
     violations = found.violations()
     for violation in violations:
         out.say(f"[red]violated[/] {violation}")
+    if not violations:
+        out.say("every constraint holds")
     out.result(
         {
             **found.summary().model_dump(mode="json"),

@@ -62,7 +62,8 @@ def watch(
     else:
         shown = _attach(out, run, acts=not read_only)
     server = WatchServer(shown.source, shown.acts, shown.title, port or 0)
-    out.say(f"the page is open at {server.address}; Ctrl-C ends it")
+    out.say("the page is open, until Ctrl-C, at")
+    out.say(server.address)
     out.result({"address": server.address})
     try:
         asyncio.run(serve_with(server, shown.beside, shown.faults))

@@ -132,6 +132,7 @@ def read_decision(path: Path, line: int | None = None) -> LoggedDecision:
     """
     problems: dict[str, ProblemLine] = {}
     found: tuple[int, DecisionLine] | None = None
+    places: list[str] = []
     for number, data in _lines(path):
         where = f"{path}:{number}"
         if data.get("kind") == "problem":
@@ -139,11 +140,12 @@ def read_decision(path: Path, line: int | None = None) -> LoggedDecision:
             problems[stored.digest] = stored
         elif data.get("kind") == "decision" and (line is None or number == line):
             found = number, _parsed(DecisionLine, data, where)
-        elif number == line:
-            raise DocumentError(f"{where}: a line of kind {data.get('kind')!r}, not a decision")
+        if data.get("kind") == "decision":
+            places.append(str(number))
     if found is None:
-        asked = "no decision" if line is None else f"no line {line}"
-        raise DocumentError(f"{path}: {asked}")
+        told = f"its decisions are on lines {', '.join(places)}" if places else "it has none"
+        asked = "no decision" if line is None else f"no decision on line {line}"
+        raise DocumentError(f"{path}: {asked}; {told}")
     number, logged = found
     if logged.digest not in problems:
         raise DocumentError(f"{path}:{number}: no line before it has problem {logged.digest}")

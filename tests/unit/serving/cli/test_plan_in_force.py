@@ -16,6 +16,7 @@ import pytest
 
 import serving.traffic.session
 from cluster.demand import Phase
+from cluster.errors import InputError
 from cluster.providers.state import ClusterError
 from cluster.specs import SPECS
 from cluster.topology import Topology
@@ -130,15 +131,17 @@ class TestDrive:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         use(Fleet(plan_of("all-edge")), monkeypatch)
-        assert run(DRIVE) == 1
+        assert run(DRIVE) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "plan all-local of run first is not in force, all-edge is" in line
         assert "`testbed deploy --run first` puts it there" in line
         assert newest_run(Path.cwd()) == first
         assert run(["plan", "--policy", "all-edge", "--run", "edges"]) == 0
         capsys.readouterr()
-        assert run([*DRIVE, "--run", "first"]) == 1
-        assert "is not in force, all-edge of run edges is" in capsys.readouterr().err
+        assert run([*DRIVE, "--run", "first"]) == 2
+        told = capsys.readouterr().err
+        assert "is not in force, all-edge of run edges is" in told
+        assert "`--plan out/runs/edges/plan.json` takes the one that is in force" in told
 
     def test_what_is_measured_says_under_which_plan(
         self, first: RunFolder, monkeypatch: pytest.MonkeyPatch
@@ -215,7 +218,7 @@ class TestDrive:
     ) -> None:
         use(Fleet(plan_of("all-local")), monkeypatch)
         plan_of("all-edge").save("mine.json")
-        assert run([*DRIVE, "--plan", "mine.json", "-o", "x.parquet"]) == 1
+        assert run([*DRIVE, "--plan", "mine.json", "-o", "x.parquet"]) == 2
         assert "plan all-edge of mine.json is not in force" in capsys.readouterr().err
 
 
@@ -283,11 +286,11 @@ class TestLive:
         self, first: RunFolder
     ) -> None:
         self.judged(first, plan_of("all-local"))
-        with pytest.raises(ClusterError, match="is not in force, all-edge is"):
+        with pytest.raises(InputError, match="is not in force, all-edge is"):
             self.judged(first, plan_of("all-edge"))
         put_live_plan(first, "all-edge")
         self.judged(first, plan_of("all-edge"))
-        with pytest.raises(ClusterError, match="not in force, all-edge of run first is"):
+        with pytest.raises(InputError, match="not in force, all-edge of run first is"):
             self.judged(first, plan_of("all-edge"), given=Path("plan.json"))
 
 
@@ -312,7 +315,7 @@ def test_another_plan_of_the_same_policy_is_another_plan(first: RunFolder) -> No
     other = PlanInForce(
         plan=plan.model_copy(update={"load_qps": halved}), routing=RoutingMode.SHARES
     )
-    with pytest.raises(ClusterError, match="is not in force, another one of all-local is"):
+    with pytest.raises(InputError, match="is not in force, another one of all-local is"):
         refuse_not_in_force(
             RunWork(VerbOutput(), None), plan, first.path(FileKind.PLAN), None, other
         )

@@ -70,6 +70,8 @@ def test_the_problem_stands_once_for_all_decisions_of_a_loop(tmp_path: Path) -> 
         "problem", "decision", "decision", "decision",
     ]  # fmt: skip
     assert read_decision(path, 3).logged.decision is None
+    with pytest.raises(DocumentError, match="on line 1; its decisions are on lines 2, 3"):
+        read_decision(path, 1)
 
 
 def test_half_a_last_line_is_passed_over_and_a_new_loop_writes_on_a_line_of_its_own(
@@ -89,8 +91,8 @@ def test_half_a_last_line_is_passed_over_and_a_new_loop_writes_on_a_line_of_its_
     [
         ("", None, "no decision"),
         ("nonsense\n{}\n", None, "x.jsonl:1: not a JSON object"),
-        ('{"kind": "change"}\n', 1, "x.jsonl:1: a line of kind 'change', not a decision"),
-        ('{"kind": "change"}\n', 7, "no line 7"),
+        ('{"kind": "change"}\n', 1, "x.jsonl: no decision on line 1; it has none"),
+        ('{"kind": "change"}\n', 7, "no decision on line 7; it has none"),
         ('{"kind": "decision"}\n', None, "x.jsonl:1: digest: missing"),
     ],
 )
