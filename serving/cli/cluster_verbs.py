@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from cluster.errors import InputError
 from cluster.provider_choice import PROVIDERS, choice_of
@@ -151,7 +151,7 @@ def status(
         refuse_not_in_force(work, wanted.plan, judged_file, plan, plan_in_force(fleet))
     snapshots = fleet.snapshots() if fleet else {}
     endpoints = fleet.endpoints() if fleet else {}
-    table = Table("node", "tier", "device", "plan", "models", "answered", "HTTP", "gRPC")
+    table = Table(Column("node", no_wrap=True), "tier", "device", "plan", "models", "answered")
     rows = []
     places = {place.node: place for place in lifecycle.nodes_of(state)}
     for node in state.topology.nodes:
@@ -180,10 +180,11 @@ def status(
             str(row["plan_version"]) if seen else "not deployed",
             ", ".join(seen.models) if seen else "",
             str(row["answered"]),
-            str(row["url"]),
-            str(row["grpc"]),
         )
     out.table(table)
+    for row in rows:
+        if row["url"]:
+            out.say(f"{row['node']}: {row['url']}, gRPC {row['grpc']}")
     told_plan = _tell_plan(out, work, in_force) if fleet else None
     told_links = _tell_links(out, snapshots)
     verdicts: tuple[Verdict, ...] = ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from cluster.demand import Demand
 from cluster.errors import InputError
@@ -92,7 +92,15 @@ def _list(out: VerbOutput) -> None:
     if not found:
         out.say(f"there is no run in {RUNS}; `testbed profile` begins one")
     else:
-        table = Table("run", "when (UTC)", "topology", "demand", "policy", "promised", "measured")
+        table = Table(
+            Column("run", no_wrap=True),
+            "when (UTC)",
+            "topology",
+            "demand",
+            "policy",
+            "promised",
+            "measured",
+        )
         for row in found:
             when = str(row["created_at"])[:16].replace("T", " ")
             table.add_row(row["run"], when, *(_shown(row[key]) for key in (
