@@ -298,6 +298,12 @@ def _finder(benches: _Benches, group: _Group) -> RatioFinder:
 
 
 def _group_by_hardware(topology: Topology) -> list[_Group]:
+    for node in topology.nodes:
+        if node.is_null:
+            raise InputError(
+                f"{node.name} computes nothing (`on: none`), so nothing can be measured there; "
+                "`testbed scale` takes the times of null nodes from published ones"
+            )
     look = ray.remote(_look)
     seen = ray.get([_on_node(look, topology, node).remote(node) for node in topology.nodes])
     groups: dict[tuple[str, str, int], list[Node]] = {}
