@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluster.devices import EmulatedDevice
+from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.topology import Node, Topology
 from models.zoo.cards import ModelCard
@@ -20,7 +21,7 @@ from profiling.fit import with_latency
 from profiling.profile import BatchLatency, Emulation, ModelProfile, Profiles
 from profiling.published import PublishedDevice, find_device
 
-__all__ = ["null_profiles"]
+__all__ = ["null_profiles", "refuse_null_nodes"]
 
 OWN_CLASS = "depthwise"
 """of the zoo's networks"""
@@ -39,6 +40,16 @@ def null_profiles(topology: Topology, cards: Sequence[ModelCard], command: str) 
         found += [_profile(card, node, device, published) for card in cards]
     provenance = collect_provenance(command)
     return Profiles(topology=topology.name, profiles=tuple(found), provenance=provenance)
+
+
+def refuse_null_nodes(topology: Topology) -> None:
+    """Raise `InputError` for a node of `topology` on which nothing can be measured."""
+    for node in topology.nodes:
+        if node.is_null:
+            raise InputError(
+                f"{node.name} computes nothing (`on: none`), so nothing can be measured there; "
+                "`testbed scale` takes the times of null nodes from published ones"
+            )
 
 
 def _profile(

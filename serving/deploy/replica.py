@@ -21,8 +21,8 @@ from cluster.addresses import is_wildcard
 from cluster.providers.ray_names import application_of
 from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
-from serving.deploy.assignment_record import DoorPorts
 from serving.deploy.assignments import find_assignments
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.health_checks import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S
 from serving.deploy.kept_ports import open_at
 from serving.deploy.node_models import NodeModels

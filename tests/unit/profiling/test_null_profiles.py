@@ -8,9 +8,11 @@ from cluster.document import DocumentError
 from cluster.errors import InputError
 from cluster.topology import Tier
 from profiling.emulation import check_devices
+from profiling.null_profiles import refuse_null_nodes
 from profiling.profile import Profiles
 from profiling.published import find_device
 from serving.scale.null_cluster import DEVICES, make_null_cluster
+from support.demo_setting import demo_setting
 
 
 @pytest.fixture
@@ -42,6 +44,12 @@ def test_a_model_holds_its_parameters_in_float32(profiles: Profiles) -> None:
         profile = profiles.find("edge-0", card.name)
         assert profile is not None
         assert profile.resident_bytes == 4 * card.parameters
+
+
+def test_a_null_node_is_not_profiled() -> None:
+    refuse_null_nodes(demo_setting().topology)
+    with pytest.raises(InputError, match=r"client-0 computes nothing \(`on: none`\)"):
+        refuse_null_nodes(make_null_cluster(4, "test").topology)
 
 
 def test_they_are_of_no_device_that_computes(profiles: Profiles) -> None:

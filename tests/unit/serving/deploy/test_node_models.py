@@ -1,4 +1,4 @@
-"""What a node imports, and when: torch with its first model, and a null node never."""
+"""What a node imports, and when: torch with its first model, a null node never, and none scipy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import sys
 import pytest
 
 from support.paths import ROOT
+
+ALONE = """
+import sys
+import serving.deploy.replica, serving.ingress.listen
+found = [name for name in ("torch", "timm", "scipy", "planner.plan") if name in sys.modules]
+assert not found, found
+"""
 
 SETUP = """
 import asyncio, io, sys
@@ -87,10 +94,13 @@ assert "timm" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("code", [NULL, WITHOUT_MODELS], ids=["null", "without-models"])
-def test_torch_is_imported_by_nodes_that_need_it(code: str) -> None:
+CASES = {"alone": ALONE, "null": SETUP + NULL, "without-models": SETUP + WITHOUT_MODELS}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_node_imports_what_it_needs_and_no_more(case: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SETUP + code], cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", CASES[case]], cwd=ROOT, capture_output=True, text=True, check=False,
         env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin", "HOME": "/nowhere"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
