@@ -1,9 +1,10 @@
-"""How clusters come up and go down, and what their links carry: rows K1 to K4.
+"""How clusters come up and go down, what their links carry, and what nodes take: rows K1 to K7.
 
 Run with `make bench-cluster`; needs root, for the provider netns. `--rows K3` measures some of them
 and adds them to the file. K1 and K4 bring the demo up with each provider as a user does, deploy one
 plan on it, and drive the same traffic. K2 ends `testbed up` at seeded moments, in each way, and
-counts what is left after `testbed down`. K3 measures links without Ray (`link_ends.py`).
+counts what is left after `testbed down`. K3 measures links without Ray (`link_ends.py`). K6 and K7
+are in `node_rows.py`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from cluster.providers.netns_layout import Layout, lay_out
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from leftovers import Traces, left
+from node_rows import memory_rows, scale_rows
 from serving_rows import median_row, print_rows
 
 __all__ = ["Bench", "Interruption", "add_rows", "interruptions", "laid", "measure_link"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVIDERS = ("local", "netns")
-ALL_ROWS = ("K1", "K2", "K3", "K4")
+ALL_ROWS = ("K1", "K2", "K3", "K4", "K6", "K7")
 MBITS = (1.0, 10.0, 100.0)
 MOST_UP_S = 25.0
 """moments at which `up` is ended are drawn from so many seconds"""
@@ -263,11 +265,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/bench/cluster.json"))
     parser.add_argument("--rows", default=",".join(ALL_ROWS), help="which, with commas between")
-    parser.add_argument("--runs", type=int, default=3, help="with each provider, for K1 and K4")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="for K1 and K4 with each provider, and for K6"
+    )
     parser.add_argument("--repetitions", type=int, default=3, help="of each kind, for K3")
     parser.add_argument("--moments", type=int, default=10, help="at which up is ended, for K2")
     parser.add_argument("--seed", type=int, default=1, help="of these moments")
     parser.add_argument("--drive", type=float, default=36.0, help="seconds of traffic, for K4")
+    parser.add_argument("--nodes", default="4,8,16,32", help="of null nodes, for K7")
+    parser.add_argument("--changes", type=int, default=9, help="of their plan, for K7")
     options = parser.parse_args()
     wanted = options.rows.split(",")
     rows: list[dict[str, Any]] = []
@@ -277,6 +283,10 @@ def main() -> None:
             rows += link_rows(options.repetitions)
         if "K1" in wanted or "K4" in wanted:
             rows += cluster_rows(bench, wanted, options.runs, options.drive)
+        if "K6" in wanted:
+            rows += memory_rows(bench, options.runs)
+        if "K7" in wanted:
+            rows += scale_rows(bench, options.nodes, options.changes)
         if "K2" in wanted:
             rows += leftover_rows(bench, options.moments, options.seed)
     add_rows(options.out, rows, "make bench-cluster")

@@ -20,7 +20,7 @@ import numpy as np
 
 from cluster.demand import Phase
 from cluster.topology import Tier
-from models.runtime.cpu_engine import CpuEngine, Serving
+from models.runtime.cpu_engine import CpuEngine, Serving, make_trace
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.assembly import load_network
 from models.zoo.registry import find_model
@@ -194,5 +194,5 @@ def export_frozen(path: Path) -> None:
     card = find_model(MODEL)
     serving = Serving(load_network(card, None), card.tasks, card.preprocessing)
     path.parent.mkdir(parents=True, exist_ok=True)
-    CpuEngine(serving, 1, [1]).save(path)
+    CpuEngine(make_trace(serving), 1, [1]).save(path)
     path.with_suffix(".json").write_text(json.dumps(serving.shape))

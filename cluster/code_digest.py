@@ -17,10 +17,10 @@ def code_root() -> Path:
 
 
 @cache
-def code_digest() -> str:
-    """Over the names and contents of all modules, in hexadecimal."""
+def code_digest(packages: tuple[str, ...] = PACKAGES) -> str:
+    """Over the names and contents of all modules of `packages`, in hexadecimal."""
     root, digest = code_root(), hashlib.sha256()
-    for package in PACKAGES:
+    for package in packages:
         for path in sorted((root / package).rglob("*.py")):
             digest.update(str(path.relative_to(root)).encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,18 +1,29 @@
 """What a node computes on: a device of its host, or one that the host emulates.
 
-An emulated device gives the host's answers at the time when the device would have had them.
+An emulated device gives the host's answers at the time when the device would have had them. One
+that is emulated on `none` gives zeros at that time: nothing computes them.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from cluster.document import FrozenModel, shape_tag
 
-__all__ = ["Device", "EmulatedDevice", "HostDevice", "SlowerThanHere"]
+__all__ = ["NOTHING", "Device", "EmulatedDevice", "HostDevice", "SlowerThanHere"]
+
+NOTHING = "none"
+"""in the place of a device of the host: nothing of it computes"""
 
 
 def _check_host_device(name: str) -> str:
@@ -24,7 +35,12 @@ def _check_host_device(name: str) -> str:
     return name
 
 
+def _check_computing(name: str) -> str:
+    return name if name == NOTHING else _check_host_device(name)
+
+
 HostDevice = Annotated[str, AfterValidator(_check_host_device)]
+Computing = Annotated[str, AfterValidator(_check_computing)]
 PublishedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
 
 
@@ -46,7 +62,16 @@ class EmulatedDevice(FrozenModel):
         | Annotated[SlowerThanHere, Tag(shape_tag("factor"))],
         Discriminator(lambda given: shape_tag("factor" if _has_keys(given) else "name")),
     ]
-    on: HostDevice = "cpu"
+    on: Computing = "cpu"
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if self.on == NOTHING and not isinstance(self.emulate, str):
+            raise ValueError(
+                "`on: none` computes nothing, so nothing can be `slower_than_here`; name a "
+                "published device"
+            )
+        return self
 
     @property
     def host_share(self) -> float:

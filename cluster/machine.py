@@ -49,8 +49,9 @@ def check_capacity(nodes: Sequence[Node], machine: Machine) -> None:
     Compute budgets of the nodes that share a device add up: to the number of cores on the host,
     to one on a GPU. Of a budget on an emulated device the part counts for which the host computes.
     Memory budgets add up to what the device has. No node computes on more threads than there are
-    cores.
+    cores. Null nodes take nothing of any device.
     """
+    nodes = [node for node in nodes if not node.is_null]
     for node in nodes:
         if node.threads > max(1.0, machine.cores):
             raise CapacityError(

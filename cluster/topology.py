@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from cluster.devices import Device, EmulatedDevice
+from cluster.devices import NOTHING, Device, EmulatedDevice
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import UnknownNameError
 from cluster.link import Link, Name, link_name
@@ -63,8 +63,18 @@ class Node(FrozenModel):
 
     @property
     def host_device(self) -> str:
-        """What computes: "cpu" or "cuda:k" of the node's host."""
+        """What computes: "cpu" or "cuda:k" of the node's host, `NOTHING` on a null node."""
         return self.device.on if isinstance(self.device, EmulatedDevice) else self.device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+        return self.host_device.startswith("cuda:")
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it computes nothing, and answers zeros at the time of the device it emulates."""
+        return self.host_device == NOTHING
 
     @property
     def host_share(self) -> float:

@@ -7,7 +7,6 @@ interrupted goes on where it stopped. The folder may be deleted at any time.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,22 +17,11 @@ from models.zoo.cards import ModelCard
 from profiling.measured import Hardware, MeasuredModel, Origin
 from profiling.sampling import SamplingRule
 
-__all__ = ["MeasurementCache", "model_digest", "origin_of"]
+__all__ = ["MeasurementCache", "origin_of"]
 
-METHOD = "2"
+METHOD = "3"
 """of measuring; another one finds other figures"""
 T = TypeVar("T", bound=FrozenModel)
-
-
-def model_digest(card: ModelCard) -> str:
-    """Of all that decides what a model computes: its weights, its network and its input."""
-    parts = (
-        card.checkpoint_sha256,
-        card.builder_sha256 or f"{card.benchmark}/{card.size_class}",
-        ",".join(card.tasks),
-        card.preprocessing.model_dump_json(),
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def origin_of(
@@ -47,7 +35,7 @@ def origin_of(
     """What decides a measurement of `card`."""
     return Origin(
         hardware=hardware,
-        model_digest=model_digest(card),
+        model_digest=card.digest,
         versions=versions,
         sizes=sizes,
         max_batches=tuple(sorted(set(max_batches))),

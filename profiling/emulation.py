@@ -126,6 +126,8 @@ def _scaled(host: BatchLatency, times: float) -> BatchLatency:
 
 def _refuse_slow_host(profile: ModelProfile, node: Node) -> ModelProfile:
     assert profile.emulated is not None
+    if node.is_null:
+        return profile
     for device, host in zip(profile.latency, profile.emulated.host_latency, strict=True):
         if device.batch <= node.max_batch and device.p50_s < host.p50_s:
             raise InputError(

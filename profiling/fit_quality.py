@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
-from scipy.special import stdtrit
 
 from profiling.batch_latency import BatchLatency, Timed
 
@@ -71,6 +70,8 @@ def _intervals(
     free = len(sizes_b) - 2
     if free < 1:
         return (None, None), (None, None)
+    from scipy.special import stdtrit  # not by nodes, which read profiles and fit none
+
     columns = np.column_stack([np.ones_like(sizes_b), sizes_b]) / median_b[:, None]
     missed_b = 1.0 - columns @ np.array([setup_s, marginal_s])
     covariance = float(missed_b @ missed_b) / free * np.linalg.inv(columns.T @ columns)

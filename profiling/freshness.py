@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from cluster.errors import InputError
 from cluster.topology import Topology
 from models.zoo.cards import ModelCard
-from profiling.cache import model_digest
 from profiling.measured import Hardware
 from profiling.profile import Profiles
 
@@ -50,7 +49,7 @@ def refuse_partial(topology: Topology, profiles: Profiles) -> None:
 
 def refuse_stale(cards: Iterable[ModelCard], profiles: Profiles) -> None:
     """Raise `InputError` where a model of `cards` is another one than was measured."""
-    digests = {card.name: model_digest(card) for card in cards}
+    digests = {card.name: card.digest for card in cards}
     for each in profiles.measured:
         now = digests.get(each.model)
         if each.origin is not None and now not in (None, each.origin.model_digest):

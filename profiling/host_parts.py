@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.runtime.fitting import fit
 from models.runtime.image_bodies import decode_image
-from models.runtime.preprocessing import fit
 from models.zoo.cards import Preprocessing
 from profiling.measured import HostParts
 

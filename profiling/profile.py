@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from cluster.devices import EmulatedDevice
+from cluster.devices import NOTHING, EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
 from profiling.batch_latency import PAUSE_S, BatchLatency
@@ -31,12 +31,19 @@ class Emulation(FrozenModel):
 
     device: EmulatedDevice
     host_latency: tuple[BatchLatency, ...] = Field(
-        min_length=1, description="of the model on the host that emulates the device"
+        description="of the model on the host that emulates the device; empty where it computes "
+        "nothing"
     )
     source: str = Field(description="how the device's time follows from the host's")
     error: float | None = Field(
         default=None, ge=0, description="relative error of the device's time, where it is known"
     )
+
+    @model_validator(mode="after")
+    def _computed(self) -> Self:
+        if (self.device.on == NOTHING) == bool(self.host_latency):
+            raise ValueError("host_latency: expected entries, unless the device is on none")
+        return self
 
 
 class CalibrationNote(FrozenModel):
@@ -78,7 +85,8 @@ class ModelProfile(FrozenModel):
         sizes = [entry.batch for entry in self.latency]
         if sizes != sorted(set(sizes)):
             raise ValueError("latency: expected batch sizes that rise")
-        if self.emulated and [entry.batch for entry in self.emulated.host_latency] != sizes:
+        host = self.emulated.host_latency if self.emulated else ()
+        if host and [entry.batch for entry in host] != sizes:
             raise ValueError("emulated.host_latency: expected the batch sizes of `latency`")
         return self
 

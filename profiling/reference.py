@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.runtime.accelerator import CudaAccelerator
-from models.runtime.cpu_engine import CpuEngine, Engine, Serving
+from models.runtime.cpu_engine import CpuEngine, Engine, Serving, make_trace
 from models.runtime.graph_engine import GraphEngine
 from models.zoo.cards import Preprocessing
 from profiling.measure import timer_of
@@ -54,7 +54,7 @@ def host_latency_s(
     serving = Serving(_Classifier(row.network), (TASK,), taken)
     engine: Engine
     if device == "cpu":
-        engine = CpuEngine(serving, threads, [row.batch])
+        engine = CpuEngine(make_trace(serving), threads, [row.batch])
     else:
         engine = GraphEngine(serving, CudaAccelerator(device, None), row.batch)
     images = np.zeros((row.batch, row.height, row.width, 3), np.uint8)

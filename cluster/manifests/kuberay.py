@@ -82,7 +82,7 @@ def check_names(topology: Topology) -> None:
                 f"nodes.{position}.name: {node.name!r} cannot be that of a worker group: it must "
                 f"not end in a hyphen, nor be {HEAD}"
             )
-        if node.host_device not in ("cpu", "cuda:0"):
+        if node.on_gpu and node.host_device != "cuda:0":
             raise InputError(
                 f"nodes.{position}.device: a pod has one board, which it sees as cuda:0, not "
                 f"{node.host_device}"
@@ -182,9 +182,9 @@ def _cluster_spec(topology: Topology, pods: Pods) -> dict[str, Any]:
 
 
 def _worker_group(node: Node, name: str, pods: Pods) -> dict[str, Any]:
-    memory = BESIDE_MODELS_BYTES + (int(node.memory) if node.host_device == "cpu" else 0)
+    memory = BESIDE_MODELS_BYTES + (0 if node.on_gpu or node.is_null else int(node.memory))
     worker = _container("ray-worker", pods, name, str(node.threads), str(memory))
-    if node.host_device != "cpu":
+    if node.on_gpu:
         worker["resources"]["limits"]["nvidia.com/gpu"] = 1
     offered = json.dumps({resource_of(node.name): 1})
     return {

@@ -209,7 +209,7 @@ def _look_at_all(topology: Topology, choice: SshChoice) -> dict[str, MachineLook
 
     def look(_: str, machine: SshHost) -> MachineLook:
         found = _look(machine, choice.ssh_config)
-        gpu = any(topology.node(node).host_device != "cpu" for node in machine.nodes)
+        gpu = any(topology.node(node).on_gpu for node in machine.nodes)
         fault = _fault(found, own, gpu)
         if fault is not None:
             raise ClusterError(fault)

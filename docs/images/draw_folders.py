@@ -54,7 +54,7 @@ SERVING = Panel(
             ("serving/doctor", "what a machine lacks"),
             ("serving/watch", "the page, recordings"),
         ],
-        [("serving/experiment_runs", "simulated or live")],
+        [("serving/experiment_runs", "simulated or live"), ("serving/scale", "null nodes")],
         [("serving/report", "report.html, figures")],
         [("serving/verdicts", "predictions that held")],
         [("serving/simulation", "on a virtual clock")],

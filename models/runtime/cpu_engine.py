@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from models.runtime.torch_private import forget_traced_classes
 from models.tasks import find_task
 from models.zoo.cards import Preprocessing
 
-__all__ = ["CpuEngine", "Engine", "Serving", "bytes_of"]
+__all__ = ["CpuEngine", "Engine", "Serving", "Trace", "bytes_of", "make_trace"]
 
 
 class Engine(Protocol):
@@ -85,45 +86,57 @@ class Serving(nn.Module):
 _TRACING = threading.Lock()
 
 
-def _trace(serving: Serving, example: Tensor) -> torch.jit.ScriptModule:
-    """The trace of `serving`, whose memory goes when it is dropped.
+@dataclass(frozen=True)
+class Trace:
+    """A network as TorchScript: it runs without code of this project, timm or torchvision."""
+
+    archive: bytes
+    """what `torch.jit.save` writes"""
+    shape: tuple[int, int, int]
+    """(h, w, 3) of the pictures that it takes"""
+
+
+def make_trace(serving: Serving) -> Trace:
+    """The trace of `serving`, in channels-last.
 
     torch keeps the classes of what is traced, and with them its weights, for the life of the
     process: a node that changed its plan lost 35 MB a time. So the trace is written out, the
     classes forgotten, and the trace read back, which makes classes of its own.
     """
+    serving = serving.to(memory_format=torch.channels_last)
+    example = torch.zeros((2, *serving.shape), dtype=torch.uint8)
     written = io.BytesIO()
-    with _TRACING:
+    with _TRACING, torch.inference_mode(), warnings.catch_warnings():
+        # TorchScript is deprecated in favour of torch.export, whose CPU path needs a compiler on
+        # the node; users can do nothing about the warning.
+        warnings.simplefilter("ignore")
         traced = torch.jit.trace(serving, example, check_trace=False)
         torch.jit.save(traced.eval(), written)
         del traced
         forget_traced_classes()
-        written.seek(0)
-        own: torch.jit.ScriptModule = torch.jit.load(written)
-        return own.eval()
+    return Trace(written.getvalue(), serving.shape)
 
 
 class CpuEngine:
     """A frozen trace in float32 and channels-last; `threads` of this process compute it."""
 
-    def __init__(self, serving: Serving, threads: int, warm_batches: Sequence[int]) -> None:
+    def __init__(self, trace: Trace, threads: int, warm_batches: Sequence[int]) -> None:
         torch.set_num_threads(threads)
         keep_freed_memory()
-        serving = serving.to(memory_format=torch.channels_last)
-        self.weights_bytes = bytes_of(serving)
         self.resident_bytes = 0
-        example = torch.zeros((2, *serving.shape), dtype=torch.uint8)
-        with torch.inference_mode(), warnings.catch_warnings():
-            # TorchScript is deprecated in favour of torch.export, whose CPU path needs a
-            # compiler on the node; users can do nothing about the warning.
-            warnings.simplefilter("ignore")
+        with _TRACING, torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `make_trace`
             # Fusion would compile anew for every batch size and was measured to gain nothing
             # here; so was optimize_for_inference, whose layouts double the time of a batch.
             torch.jit.set_fusion_strategy([])
-            self._module = torch.jit.freeze(_trace(serving, example))
+            own = torch.jit.load(io.BytesIO(trace.archive)).eval()
+            self.weights_bytes = bytes_of(own)
+            self._module = torch.jit.freeze(own)
+            del own
+        give_back_freed_memory()  # what reading took, which batches do not need
         started_s = time.perf_counter()
         for batch in warm_batches:
-            self.run(np.zeros((batch, *serving.shape), np.uint8))
+            self.run(np.zeros((batch, *trace.shape), np.uint8))
         self.warm_up_s = time.perf_counter() - started_s
 
     def run(self, image_bhw3: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.runtime.fitting import fit
 from models.runtime.picture_header import (
     WANTED,
     ForCard,
@@ -24,7 +25,6 @@ from models.runtime.picture_header import (
     read_header,
 )
 from models.runtime.png_pixels import has_all_pixels
-from models.runtime.preprocessing import fit
 from models.runtime.resample import nearest_places
 from models.zoo.cards import Preprocessing
 

@@ -12,13 +12,13 @@ from cluster.errors import InputError
 from models.runtime.accelerator import CudaAccelerator
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
 from models.runtime.device_errors import DeviceMemoryError, NoDeviceError
+from models.runtime.fitting import fit
 from models.runtime.graph_engine import GraphEngine
 from models.runtime.image_bodies import decode_image
+from models.runtime.kept_traces import find_trace
 from models.runtime.picture_header import MAX_PIXELS, ImageError
-from models.runtime.preprocessing import fit
 from models.runtime.resample import nearest
 from models.tasks import Kind, find_task
-from models.zoo.assembly import load_network
 from models.zoo.cards import ModelCard
 
 __all__ = ["DeviceMemoryError", "ImageError", "ModelRuntime", "check_device", "decode_image"]
@@ -62,12 +62,15 @@ class ModelRuntime:
         device is lost.
         """
         check_device(device)
-        network = load_network(card, checkpoint)
-        serving = Serving(network, card.tasks, card.preprocessing)
         engine: Engine
         if device == "cpu":
-            engine = CpuEngine(serving, threads, [min(b, max_batch) for b in WARM_BATCHES])
+            trace = find_trace(card, checkpoint)
+            engine = CpuEngine(trace, threads, [min(b, max_batch) for b in WARM_BATCHES])
         else:
+            # Imports timm, which a node that reads a trace does without.
+            from models.zoo.assembly import load_network
+
+            serving = Serving(load_network(card, checkpoint), card.tasks, card.preprocessing)
             try:
                 engine = GraphEngine(serving, CudaAccelerator(device, memory_bytes), max_batch)
             except DeviceMemoryError as error:

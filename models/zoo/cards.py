@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from pydantic import Field
@@ -13,7 +14,7 @@ __all__ = ["ModelCard", "Preprocessing", "TaskMetric"]
 
 class Preprocessing(FrozenModel):
     """How an image becomes the network's input in training and serving
-    (`models.runtime.preprocessing`).
+    (`models.runtime.fitting`, `models.runtime.preprocessing`).
 
     A picture of another size is stretched to it, `bilinear` and `bicubic` with antialiasing.
     """
@@ -61,6 +62,17 @@ class ModelCard(Document):
     )
     train_command: str
     licence: str
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides what the model computes: its weights, its network and its input."""
+        parts = (
+            self.checkpoint_sha256,
+            self.builder_sha256 or f"{self.benchmark}/{self.size_class}",
+            ",".join(self.tasks),
+            self.preprocessing.model_dump_json(),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def accuracy(self, task: str) -> float:
         """a_mt: the measured metric, 0 for a task the model does not serve."""

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cluster.document import write_atomically
-from models.zoo.fetch import CheckpointError
+from models.zoo.fetch import CheckpointError, read_checkpoint
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
@@ -39,16 +39,7 @@ def load_checkpoint(path: Path, sha256: str) -> dict[str, Tensor]:
 
     Raises `CheckpointError` if the file is missing or its digest is not `sha256`.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise CheckpointError(
-            f"{path}: digest {found[:12]} is not the card's {sha256[:12]}; the file was changed "
-            "or is incomplete"
-        )
+    content = read_checkpoint(path, sha256)
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in load(content).items()

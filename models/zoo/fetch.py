@@ -18,8 +18,8 @@ from models.zoo.cards import ModelCard
 from models.zoo.registry import checkpoint_path
 
 __all__ = [
-    "PLACE_VARIABLE", "CheckpointError", "fetch_checkpoint", "local_checkpoint",
-    "present_checkpoint",
+    "PLACE_VARIABLE", "CheckpointError", "cache_folder", "fetch_checkpoint", "local_checkpoint",
+    "present_checkpoint", "read_checkpoint",
 ]  # fmt: skip
 
 PLACE_VARIABLE = "TESTBED_ZOO_URL"
@@ -69,10 +69,30 @@ def fetch_checkpoint(card: ModelCard, place: str) -> Path:
     return write_atomically(_kept(card), content)
 
 
-def _kept(card: ModelCard) -> Path:
+def read_checkpoint(path: Path, sha256: str) -> bytes:
+    """The file's content. Raises `CheckpointError` if it is missing or its digest is not
+    `sha256`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CheckpointError(
+            f"{path}: digest {found[:12]} is not the card's {sha256[:12]}; the file was changed "
+            "or is incomplete"
+        )
+    return content
+
+
+def cache_folder(name: str) -> Path:
+    """Where the user's cache keeps files of that kind."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = f"{card.checkpoint_sha256}.safetensors"
-    return Path(base) / "j3o-testbed" / "checkpoints" / name
+    return Path(base) / "j3o-testbed" / name
+
+
+def _kept(card: ModelCard) -> Path:
+    return cache_folder("checkpoints") / f"{card.checkpoint_sha256}.safetensors"
 
 
 def _read(source: Path) -> bytes:

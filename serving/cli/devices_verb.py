@@ -81,7 +81,7 @@ def _torch_notes(boards: Boards, cuda: str | None, sees: int) -> list[str]:
 def _shares(topology: Topology) -> str:
     """How much of each device its nodes take."""
     words = []
-    for device in sorted({node.host_device for node in topology.nodes} - {"cpu"}):
+    for device in sorted({node.host_device for node in topology.nodes if node.on_gpu}):
         nodes = [node for node in topology.nodes if node.host_device == device]
         taken = sum(int(node.memory) for node in nodes) / 2**20
         words.append(f"{device}: {len(nodes)} nodes, {taken:.0f} MiB")

@@ -231,7 +231,7 @@ def check_hardware(setting: Setting, profiles: Path) -> None:
 
     if not setting.profiles.measured:  # which does not say
         return
-    devices = {node.host_device: node for node in setting.topology.nodes}
+    devices = {node.host_device: node for node in setting.topology.nodes if not node.is_null}
     with naming_file(profiles):
         refuse_foreign(setting.profiles, [hardware_of(node)[0] for node in devices.values()])
 

@@ -35,6 +35,7 @@ from serving.cli import (
     report_verb,
     run_verbs,
     runs_verb,
+    scale_verb,
     simulate_verb,
     trace_verbs,
     train_verb,
@@ -77,6 +78,7 @@ for verb in (
     *devices_verb.VERBS,
     *train_verb.VERBS,
     *experiment_verb.VERBS,
+    *scale_verb.VERBS,
     *zoo_verbs.VERBS,
 ):
     app.command(name=verb.__name__)(verb)

@@ -18,8 +18,9 @@ from typing import Any
 import typer
 
 __all__ = [
-    "ALL", "AUDITED", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE", "LINE",
-    "LINES", "MEASURE_S", "MEBIBYTES", "NETWORKS",
+    "ALL", "AUDITED", "CHANGES", "CLIENTS", "DURATION_S", "EDGES", "GAP", "IMAGES", "JOULE_PRICE",
+    "LINE", "LINES", "MEASURE_S", "MEBIBYTES", "NETWORKS",
+    "NULL_NODES",
     "OVERRUN", "PERIODS", "PERIOD_S", "PHASE", "PHASE_OR_ALL", "PORT", "PROFILE_S", "REACH",
     "REPETITIONS", "RTT_S",
     "SEASON_S", "SEED", "SHARE", "SHARE_OR_NONE", "STEPS", "THREADS", "TIME_LIMIT_S", "WATTS",
@@ -120,3 +121,5 @@ REPETITIONS = NumberRange("a whole number", 1, 10_000, whole=True)
 EDGES = NumberRange("a whole number", 1, 10_000, whole=True)
 CLIENTS = NumberRange("a whole number", 1, 10_000, whole=True)
 REACH = NumberRange("a whole number", 1, 1000, whole=True)
+NULL_NODES = NumberRange("whole numbers", 3, 1000, whole=True)
+CHANGES = NumberRange("a whole number", 1, 1000, whole=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydantic import Field
 
 from cluster.document import Document, FrozenModel
 from planner.plan import Plan
+from serving.deploy.door_ports import DoorPorts
 from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment
 from serving.routing.routes import RoutingMode
@@ -16,19 +16,10 @@ from serving.routing.routes import RoutingMode
 __all__ = [
     "AssignmentRecord",
     "ChangeRecord",
-    "DoorPorts",
     "LeaseRecord",
     "PlanInForce",
     "plan_followed",
 ]
-
-
-@dataclass(frozen=True)
-class DoorPorts:
-    """Where a node listens for callers; a node without doors is only scraped, over HTTP."""
-
-    http: int
-    grpc: int = 0
 
 
 class LeaseRecord(FrozenModel):

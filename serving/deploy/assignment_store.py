@@ -1,7 +1,9 @@
 """What each node was last told, kept in a file outside the nodes.
 
 A node that is started anew takes its assignment up again, and every node looks after itself by it.
-The store needs no Ray; `serving.deploy.assignments` makes it an actor of the cluster.
+The store needs no Ray; `serving.deploy.assignments` makes it an actor of the cluster. Ray imports
+this module in every process that calls the store, so the record, which has plans, is imported where
+it is made: with what plans import, it would take 20 MB of each node.
 """
 
 from __future__ import annotations
@@ -11,18 +13,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.deploy.assignment_record import (
-    AssignmentRecord,
-    ChangeRecord,
-    DoorPorts,
-    LeaseRecord,
-    PlanInForce,
-)
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.lease import PLAN_CHANGE, Lease, LeaseTable
 from serving.errors import PlanChangeConflictError
 from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment, with_version
+
+if TYPE_CHECKING:
+    from serving.deploy.assignment_record import AssignmentRecord, PlanInForce
 
 __all__ = ["FILE", "AssignmentStore"]
 
@@ -123,6 +123,8 @@ class AssignmentStore:
         version = max(self._record.version, *told, 0)
         change = None
         if if_abandoned is not None:
+            from serving.deploy.assignment_record import ChangeRecord
+
             left = dict(if_abandoned)
             change = ChangeRecord(owner=owner, if_abandoned=left, in_force=in_force)
         self._keep(
@@ -153,6 +155,8 @@ class AssignmentStore:
 
     @cached_property
     def _record(self) -> AssignmentRecord:
+        from serving.deploy.assignment_record import AssignmentRecord
+
         record = AssignmentRecord.load(self._path) if self._path.exists() else AssignmentRecord()
         self._leases.restore(
             {name: (lease.owner, lease.ttl_s) for name, lease in record.leases.items()}
@@ -189,6 +193,8 @@ class AssignmentStore:
         )
 
     def _keep_leases(self) -> None:
+        from serving.deploy.assignment_record import LeaseRecord
+
         leases = {
             name: LeaseRecord(owner=owner, ttl_s=ttl_s)
             for name, (owner, ttl_s) in self._leases.owners().items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -16,11 +16,14 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from cluster.providers.ray_names import ASSIGNMENTS, NAMESPACE
 from cluster.providers.ray_private import HEAD_RESOURCE
 from cluster.providers.state import ClusterError
-from serving.deploy.assignment_record import AssignmentRecord, DoorPorts, PlanInForce
 from serving.deploy.assignment_store import AssignmentStore
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.lease import Lease
 from serving.node.links.link_condition import LinkCondition
 from serving.rollout.assignment import Assignment
+
+if TYPE_CHECKING:
+    from serving.deploy.assignment_record import AssignmentRecord, PlanInForce
 
 __all__ = ["AssignmentsClient", "find_assignments", "open_assignments"]
 
@@ -40,7 +43,7 @@ class AssignmentsClient:
 
     def record(self) -> AssignmentRecord:
         """See `AssignmentStore.record`."""
-        return cast(AssignmentRecord, _answer(self._actor.record.remote()))
+        return cast("AssignmentRecord", _answer(self._actor.record.remote()))
 
     def assignment(self, node: str) -> Assignment | None:
         """See `AssignmentStore.assignment`."""
@@ -74,7 +77,7 @@ class AssignmentsClient:
     def begin_change(self, owner: str, expected_version: int | None = None) -> AssignmentRecord:
         """See `AssignmentStore.begin_change`."""
         calling = self._actor.begin_change.remote(owner, expected_version)
-        return cast(AssignmentRecord, _answer(calling))
+        return cast("AssignmentRecord", _answer(calling))
 
     def assign(
         self,

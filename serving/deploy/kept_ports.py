@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from serving.deploy.assignment_record import DoorPorts
+from serving.deploy.door_ports import DoorPorts
 from serving.logs.logger import NodeLogger
 
 __all__ = ["open_at"]

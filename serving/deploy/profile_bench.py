@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +73,8 @@ class ProfileBench:
     def measure(self, model: str, origin: Origin, rule: SamplingRule) -> MeasuredModel:
         """Load, measure and drop one model. Raises what loading raises."""
         begun_s, before = time.perf_counter(), self._conditions.read()
+        self._forget_files(self._cards[model])
         held_bytes = self._held_bytes()
-        forget_file(self._cards[model])
         load_s = self._load_in_bench(model)
         runtime, images = self._runtimes[model], self._pictures(model)
         try:
@@ -178,6 +179,15 @@ class ProfileBench:
         self._runtimes[model] = runtime
         return runtime
 
+    def _forget_files(self, card: ModelCard) -> None:
+        """Have the model load as on a node: its trace is made by now, its files are on the disk."""
+        from models.runtime.kept_traces import find_trace, kept_path
+
+        forget_file(local_checkpoint(card))
+        if self._gpu is None and card.builder is None:
+            find_trace(card)
+            forget_file(kept_path(card))
+
     def _load_in_bench(self, model: str) -> float:
         card = self._cards[model]
         return self._bench.load(model, card.tasks, list(self._pictures(model)))
@@ -270,10 +280,9 @@ def gpu_of(device: str) -> tuple[Any, Any]:
     return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
 
-def forget_file(card: ModelCard) -> None:
-    """Have the system drop the card's checkpoint from memory, where it lets us, so that loading
-    reads it from the disk."""
-    path = local_checkpoint(card)
+def forget_file(path: Path) -> None:
+    """Have the system drop a file from memory, where it lets us, so that it is read from the
+    disk."""
     if not hasattr(os, "posix_fadvise") or not path.is_file():
         return
     descriptor = os.open(path, os.O_RDONLY)

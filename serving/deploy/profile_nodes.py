@@ -29,6 +29,7 @@ from profiling.freshness import refuse_foreign
 from profiling.interference import BusyRatio, Interference, NeighbourTimes, neighbours_busy
 from profiling.measure import profile_of, sizes_up_to
 from profiling.measured import Hardware, MeasuredModel, Origin
+from profiling.null_profiles import refuse_null_nodes
 from profiling.profile import ModelProfile, Profiles
 from profiling.published import refuse_unpublished
 from profiling.ratio_finder import RatioFinder
@@ -138,7 +139,7 @@ def profile_cluster(
     `kept` is the folder of earlier measurements, which are taken as they are unless `fresh` says
     to measure all anew; None keeps nothing. `on_progress(done, total, what)` is called before each
     measurement. Raises `InputError` for no model, for one that the host computes more slowly than a
-    device that it emulates, and for a device that nobody published.
+    device that it emulates, for a device that nobody published, and for a null node.
     """
     refuse_unpublished(topology)
     if not cards:
@@ -298,6 +299,7 @@ def _finder(benches: _Benches, group: _Group) -> RatioFinder:
 
 
 def _group_by_hardware(topology: Topology) -> list[_Group]:
+    refuse_null_nodes(topology)
     look = ray.remote(_look)
     seen = ray.get([_on_node(look, topology, node).remote(node) for node in topology.nodes])
     groups: dict[tuple[str, str, int], list[Node]] = {}

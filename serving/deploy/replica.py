@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ import ray
 from ray import serve
 
 from cluster.addresses import is_wildcard
-from cluster.machine import torch_device
 from cluster.providers.ray_names import application_of
 from cluster.topology import Tier
 from models.runtime.allocator import ENVIRONMENT
-from serving.deploy.assignment_record import DoorPorts
 from serving.deploy.assignments import find_assignments
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.health_checks import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S
 from serving.deploy.kept_ports import open_at
+from serving.deploy.node_models import NodeModels
 from serving.deploy.peer_finder import PeerFinder
 from serving.ingress.access import DoorConfig
 from serving.logs.file import OpenLog
@@ -125,41 +124,14 @@ class NodeReplica(ServerControl):
     async def _start(
         self, config: NodeConfig, door: DoorConfig, log_folder: Path, wall_clock: WallClock
     ) -> None:
-        # Imported here so that the driver, which only holds handles, does without torch.
-        from models.runtime.model_runtime import ModelRuntime, decode_image
-        from models.zoo.inputs import input_of
-        from models.zoo.registry import find_model, list_models
-
+        node = config.node
+        models = NodeModels(config)
+        models.prepare()
         freeze_heap()
         take_short_turns()
         schedule_as_batch()
-        node = config.node
         config = replace(config, host=ray.util.get_node_ip_address())
         door = door.at(config.host, private=config.private)
-
-        held_bytes: dict[str, int] = {}
-
-        def load(model: str) -> ModelRuntime:
-            runtime = ModelRuntime.load(
-                find_model(model),
-                torch_device(node.host_device),
-                threads=node.threads,
-                max_batch=node.max_batch,
-                memory_bytes=int(node.memory),
-            )
-            held_bytes[model] = runtime.weights_bytes
-            return runtime
-
-        zoo = list_models()
-
-        @cache  # asked for every forwarded query
-        def image_shape(model: str) -> tuple[int, int, int]:
-            taken = input_of(zoo, [t for t in tasks_of(model) if t in config.tasks])
-            return (taken.height, taken.width, 3)
-
-        @cache
-        def tasks_of(model: str) -> tuple[str, ...]:
-            return find_model(model).tasks
 
         metrics = NodeMetrics(node, config.bounds_s)
         find_peer = PeerFinder(node.name, _open_endpoint).find
@@ -169,11 +141,11 @@ class NodeReplica(ServerControl):
 
             tracing = open_tracing(config.tracing, node.name, log_folder)
         server = NodeServer(
-            config, load, image_shape, find_peer, tasks_of, observer=metrics,
-            wall_clock=wall_clock, tracing=tracing,
+            config, models.load, models.image_shape, find_peer, models.tasks_of,
+            observer=metrics, wall_clock=wall_clock, tracing=tracing,
         )  # fmt: skip
         super().__init__(server, log_folder)
-        metrics.watch(lambda: _read(server.snapshot(), held_bytes))
+        metrics.watch(lambda: _read(server.snapshot(), models.held_bytes))
         self._config = config
         assignments = find_assignments()
 
@@ -196,13 +168,13 @@ class NodeReplica(ServerControl):
         if node.tier is Tier.CLIENT:
             from serving.ingress.listen import open_doors
 
-            preprocessing = input_of(zoo, config.tasks)
+            taken = models.taken
             self._doors = await open_at(
                 former,
                 lambda at: open_doors(
                     server,
-                    lambda body, header: decode_image(body, preprocessing, header),
-                    (preprocessing.height, preprocessing.width),
+                    models.decode,
+                    (taken.height, taken.width),
                     door,
                     http_port=at.http,
                     grpc_port=at.grpc,

@@ -26,7 +26,7 @@ from support.paths import ROOT
 ROOMS = ("cluster", "models", "profiling", "planner", "serving", "testbed")
 ALLOWED = {
     "cluster": {"cluster"},
-    "models": {"models", "cluster.document", "cluster.errors"},
+    "models": {"models", "cluster.code_digest", "cluster.document", "cluster.errors"},
     "profiling": {"profiling", "models", "cluster"},
     "planner": {"planner", "profiling", "models", "cluster"},
     "serving": set(ROOMS) - {"testbed"},

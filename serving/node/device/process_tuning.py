@@ -21,7 +21,10 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["freeze_heap", "schedule_as_batch", "schedule_as_usual", "take_short_turns"]
+__all__ = [
+    "freeze_heap", "schedule_as_batch", "schedule_as_usual", "set_aside_imports",
+    "take_short_turns",
+]  # fmt: skip
 
 TURN_S = 0.001
 """after which a thread hands over the interpreter's lock to one that waits for it"""
@@ -34,13 +37,19 @@ queue holds some ten thousand, and each collection goes through them: 9 ms of a 
 def freeze_heap() -> None:
     """Take what is there now out of all later collections.
 
-    To be called once, when all is imported and before models are loaded: what is set aside is
-    freed when nothing refers to it, but cycles of it are not found any more, and models come and
+    To be called once, when the process has started and before models are loaded: what is set aside
+    is freed when nothing refers to it, but cycles of it are not found any more, and models come and
     go.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+
+
+def set_aside_imports() -> None:
+    """The same for what was imported since, in a process that serves: without a collection, which
+    would hold up every query for a third of a second."""
+    gc.freeze()
 
 
 def take_short_turns() -> None:

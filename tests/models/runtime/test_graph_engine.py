@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from models.runtime.accelerator import Outputs
-from models.runtime.cpu_engine import CpuEngine, Serving
+from models.runtime.cpu_engine import CpuEngine, Serving, make_trace
 from models.runtime.cuda_choices import (
     RESERVE_BYTES,
     bucket_of,
@@ -137,7 +137,7 @@ def test_a_process_may_reserve_its_budget_and_the_allocators_rounding() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5, 6])
 def test_a_padded_batch_gets_the_answers_of_the_cpu(batch: int) -> None:
-    wanted = CpuEngine(Serving(Little(), TASKS, INPUT), 1, [1]).run(PICTURES[:batch])
+    wanted = CpuEngine(make_trace(Serving(Little(), TASKS, INPUT)), 1, [1]).run(PICTURES[:batch])
     device = StandIn()
     found = engine(6, device).run(PICTURES[:batch])
     assert device.played[-1] == bucket_of(batch, (1, 2, 4, 6))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.runtime.fitting import fit
 from models.runtime.image_bodies import decode_image
 from models.runtime.picture_header import MAX_PIXELS, ImageError
-from models.runtime.preprocessing import fit
 from models.zoo.cards import Preprocessing
 
 PREPROCESSING = Preprocessing(height=24, width=32, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -117,7 +117,7 @@ def test_one_colour_after_another_is_fitted_as_all_at_once(
     card = PREPROCESSING.model_copy(update={"interpolation": interpolation})
     picture = np.random.default_rng(1).integers(0, 256, (2, 97, 130, 3)).astype(np.uint8)
     together = fit(picture, card)
-    monkeypatch.setattr("models.runtime.preprocessing.LARGE_PIXELS", 0)
+    monkeypatch.setattr("models.runtime.fitting.LARGE_PIXELS", 0)
     assert np.array_equal(fit(picture, card), together)
 
 

@@ -19,9 +19,10 @@ from models.benchmarks.splits.rendered import RenderedSplit
 from models.networks.architectures import find_architecture
 from models.networks.multi_task import build_network
 from models.runtime.cpu_engine import Serving
+from models.runtime.fitting import fit
 from models.runtime.image_bodies import decode_image
 from models.runtime.model_runtime import ModelRuntime
-from models.runtime.preprocessing import fit, normalise
+from models.runtime.preprocessing import normalise
 from models.runtime.resample import nearest
 from models.scoring.score import per_image_scores
 from models.tasks import find_task, tasks_of

@@ -26,6 +26,7 @@ def topology_with(device: Any, **more: Any) -> Topology:
     [
         ({"emulate": {"slower_than_here": 4}}, "cpu", "4 times slower than here, on cpu"),
         ({"emulate": "some-board", "on": "cuda:1"}, "cuda:1", "some-board, on cuda:1"),
+        ({"emulate": "some-board", "on": "none"}, "none", "some-board, on none"),
     ],
 )
 def test_an_emulated_device_is_read_and_written(
@@ -61,6 +62,11 @@ def test_the_host_device_of_an_emulated_one_is_written_without_quotes(tmp_path: 
         ({"emulate": 4}, "device.emulate: expected a text (got 4)"),
         ({"emulate": "jetson", "on": "gpu"}, "device.on: expected cpu or cuda:0"),
         ("gpu", "device: expected cpu or cuda:0"),
+        ("none", "device: expected cpu or cuda:0"),
+        (
+            {"emulate": {"slower_than_here": 4}, "on": "none"},
+            "device: `on: none` computes nothing, so nothing can be `slower_than_here`",
+        ),
     ],
 )
 def test_a_device_that_is_none_is_refused_with_its_path(device: Any, said: str) -> None:
@@ -76,3 +82,18 @@ def test_an_emulated_device_takes_of_the_host_only_what_the_host_computes() -> N
     check_capacity(topology_with(emulated, compute=1.0).nodes, machine)
     with pytest.raises(CapacityError, match="the compute budgets on cpu add up to"):
         check_capacity(topology_with("cpu", compute=1.0).nodes, machine)
+
+
+def test_a_null_node_takes_nothing_of_the_host() -> None:
+    null = {"emulate": "t4", "on": "none"}
+    topology = topology_with(null, compute=1.0, memory="900GiB", threads=64)
+    others = [node for node in topology.nodes if node.name != "edge-0"]
+    machine = Machine(
+        cores=sum(node.compute for node in others),
+        memory_bytes=sum(int(node.memory) for node in others),
+    )
+    check_capacity(topology.nodes, machine)
+    edge = topology.node("edge-0")
+    assert edge.is_null
+    assert not edge.on_gpu
+    assert not topology.cloud.is_null

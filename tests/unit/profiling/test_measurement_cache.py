@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.zoo.registry import find_model
-from profiling.cache import MeasurementCache, model_digest, origin_of
+from profiling.cache import MeasurementCache, origin_of
 from profiling.conditions import Conditions
 from profiling.interference import Interference
 from profiling.measured import MeasuredModel, Origin
@@ -96,9 +96,9 @@ def test_another_checkpoint_or_input_is_another_model() -> None:
     card = find_model(MODEL)
     taller = card.preprocessing.model_copy(update={"height": 128})
     digests = {
-        model_digest(card),
-        model_digest(card.model_copy(update={"checkpoint_sha256": "0" * 64})),
-        model_digest(card.model_copy(update={"preprocessing": taller})),
+        card.digest,
+        card.model_copy(update={"checkpoint_sha256": "0" * 64}).digest,
+        card.model_copy(update={"preprocessing": taller}).digest,
     }
     assert len(digests) == 3
-    assert model_digest(card.model_copy(update={"licence": "another"})) in digests
+    assert card.model_copy(update={"licence": "another"}).digest in digests

@@ -121,6 +121,7 @@ def test_help_names_every_verb_and_brings_neither_ray_nor_torch() -> None:
     for verb in (
         "up", "down", "status", "logs", "profile", "plan", "evaluate", "deploy", "drive", "live",
         "decide", "report", "compare", "train", "demo", "problem", "experiment", "runs",
+        "scale",
     ):  # fmt: skip
         assert f" {verb} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"

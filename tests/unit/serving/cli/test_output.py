@@ -86,6 +86,7 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(
     [
         (["plan"], "-o"), (["profile"], "-o"), (["drive"], "-o"), (["report"], "-o"),
         (["problem", "sample"], "-o"), (["experiment", "windows"], "-o"), (["demo"], "--out"),
+        (["scale"], "--out"),
         (["live"], "--log"), (["train", "rooms-small-depth"], "--zoo"),
         (["zoo", "register", "mine.py"], "--zoo"),
     ],

@@ -12,8 +12,9 @@ import pytest
 
 from cluster.document import DocumentError
 from planner.plan import Plan
-from serving.deploy.assignment_record import DoorPorts, PlanInForce
+from serving.deploy.assignment_record import PlanInForce
 from serving.deploy.assignment_store import FILE, AssignmentStore
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.lease import PLAN_CHANGE, Lease
 from serving.errors import PlanChangeConflictError
 from serving.node.links.link_condition import LinkCondition

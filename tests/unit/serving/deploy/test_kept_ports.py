@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from serving.deploy.assignment_record import DoorPorts
+from serving.deploy.door_ports import DoorPorts
 from serving.deploy.kept_ports import open_at
 
 

@@ -31,6 +31,7 @@ from serving.report.compare import Comparison
 from serving.report.examples import Gallery
 from serving.report.report import Report
 from serving.runs.manifest import Manifest
+from serving.scale.result import ScaleResult
 from serving.traffic.measurement import SCHEMA, MeasurementRun, Measurements
 from serving.traffic.schedule import build_schedule
 from support.paths import ROOT
@@ -96,7 +97,11 @@ def test_each_example_is_read_and_written_by_its_class(name: str, tmp_path: Path
 
 
 SECTIONS = {"manifest.json": "Runs"}
-OTHERS: dict[str, type[Document]] = {"Model card": ModelCard, "comparison.json": Comparison}
+OTHERS: dict[str, type[Document]] = {
+    "Model card": ModelCard,
+    "comparison.json": Comparison,
+    "scale.json": ScaleResult,
+}
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, *OTHERS])
