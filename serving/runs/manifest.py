@@ -114,6 +114,10 @@ class RunFile(FrozenModel):
     parts: dict[str, Digest] = Field(
         default_factory=dict, description="path -> digest of files that belong to it"
     )
+    names: dict[str, Digest] = Field(
+        default_factory=dict,
+        description="absolute path -> digest of recorded traces elsewhere that it names",
+    )
 
     @field_validator("file")
     @classmethod

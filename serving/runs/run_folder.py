@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cluster.errors import InputError
 from serving.runs.manifest import FILE_NAMES, FileKind, Manifest, RunFile, before
+from serving.runs.named_files import named_files
 
 __all__ = ["MANIFEST", "RunFolder", "now", "sha256_of"]
 
@@ -72,6 +73,8 @@ class RunFolder:
         for file, digest in {entry.file: entry.sha256, **entry.parts}.items():
             if kind not in GROWING or not (self.folder / file).exists():
                 self._refuse_changed(file, digest, entry.command)
+        for named, digest in entry.names.items():
+            _refuse_another_trace(Path(named), digest, self.path(kind))
         for other in sorted(before(kind) & entry.made_from.keys()):
             now_there = self.digest(other)
             if now_there is not None and now_there != entry.made_from[other]:
@@ -112,6 +115,7 @@ class RunFolder:
             command=command,
             made_from={other: sha for other, sha in made_from.items() if other is not kind},
             parts={part: sha256_of(self.folder / part) for part in parts},
+            names={named: sha256_of(Path(named)) for named in named_files(kind, path)},
         )
 
     def _refuse_changed(self, file: str, digest: str, command: str) -> None:
@@ -128,6 +132,19 @@ class RunFolder:
                 f"{path}: it was changed since `{command}` wrote it, so nothing in run {self.name} "
                 "belongs to it; write it anew, or name a file of your own with its option"
             )
+
+
+def _refuse_another_trace(trace: Path, digest: str, naming: Path) -> None:
+    """Raise `InputError` if a trace is not what it was when the file that names it was written."""
+    try:
+        found = sha256_of(trace)
+    except OSError as error:
+        raise InputError(f"{trace}: {error.strerror or error}; {naming} names it") from None
+    if found != digest:
+        raise InputError(
+            f"{trace}: it was changed since {naming}, which names it, became a file of its run; "
+            "put it back, or begin another run with this one"
+        )
 
 
 def sha256_of(path: Path) -> str:

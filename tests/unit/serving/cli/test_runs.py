@@ -157,7 +157,9 @@ class TestWhereFilesGo:
         line = refused(capsys, "evaluate", "--run", "frist")
         assert "no run 'frist' (near names: first)" in line
 
-    def test_a_demand_with_a_trace_is_found_from_its_copy(self, folder: Path) -> None:
+    def test_a_demand_with_a_trace_is_found_from_its_copy_until_the_trace_changes(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         put_run(folder, setting())
         Path("trace.csv").write_text("second,requests\n" + "".join(f"{s},9\n" for s in range(60)))
         rates = demo_demand().phases[0].model_dump()["rates_qps"]
@@ -166,6 +168,11 @@ class TestWhereFilesGo:
         Path("demand.yaml").write_text(yaml.safe_dump({"name": "traced", "phases": phases}))
         assert run(["plan", "--policy", "all-local", "--demand", "demand.yaml"]) == 0
         assert run(["simulate", "--duration", "2"]) == 0
+        capsys.readouterr()
+        Path("trace.csv").write_text(Path("trace.csv").read_text().replace(",9", ",8"))
+        line = refused(capsys, "simulate", "--duration", "2")
+        assert "trace.csv: it was changed since" in line
+        assert "demand.yaml, which names it" in line
 
 
 class TestNothingIsOverwrittenThatSomethingWasMadeFrom:
