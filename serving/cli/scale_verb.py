@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +67,8 @@ def scale(
         if stopped is not None:
             said.say(f"stopped: {stopped}")
             break
-        with said.busy(f"measuring {count} null nodes"):
+        # Ray warns its drivers of many processes on stdout, where the result is to stand alone.
+        with said.busy(f"measuring {count} null nodes"), redirect_stdout(sys.stderr):
             rows.append(measure_scale(count, provider, changes, command))
     if not rows:
         raise ClusterError(f"nothing was measured: {stopped}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Measured:
 
     def measure(nodes: int, provider: str, changes: int, command: str) -> ScaleRow:
         asked.append((nodes, provider, changes))
+        sys.stdout.write("(raylet) WARNING: many processes\n")  # as Ray does
         return row_of(nodes)
 
     monkeypatch.setattr(scale_verb, "measure_scale", measure)
@@ -44,7 +46,9 @@ def test_it_writes_what_every_cluster_took_and_the_lines_through_them(
     assert written.stopped is None
     assert written.provenance.command.startswith("testbed scale --nodes 8,4")
     assert "ray" in written.provenance.versions
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert "(raylet) WARNING" in said.err
     assert [row["nodes"] for row in told["rows"]] == [4, 8]
     assert {slope["figure"] for slope in told["slopes"]} >= {"launch_s", "cluster_bytes"}
 
