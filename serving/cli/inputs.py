@@ -254,5 +254,5 @@ def load_labelled(out: VerbOutput, phases: Sequence[Phase], count: int) -> Label
     for name in sorted({find_task(task).benchmark for task in tasks}):
         taken = input_of(list_models(name), tasks)
         splits.append(open_benchmark(name, "test", (taken.height, taken.width)))
-    with out.progress("rendering images") as advance:
+    with out.progress("reading images") as advance:
         return load_images(splits, count, advance)

@@ -71,7 +71,9 @@ def live(
         str, typer.Option(help="see `testbed plan --list`; or package.module:function")
     ] = DEFAULT,
     period: Annotated[float, number(PERIOD_S, help="time between looks at the load")] = 1.0,
-    duration: Annotated[float | None, number(DURATION_S, help="default: until Ctrl-C")] = None,
+    duration: Annotated[
+        float | None, number(DURATION_S, help="with --drive, of each phase; default: until Ctrl-C")
+    ] = None,
     fill: Annotated[float, number(SHARE, help="share of windows and compute to plan for")] = 0.6,
     horizon: Annotated[float, number(DURATION_S, help="time over which a change must pay")] = 60.0,
     planning: Annotated[

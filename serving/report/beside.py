@@ -66,7 +66,7 @@ def beside_rows(names: tuple[str, str], pages: tuple[Page, Page]) -> Iterator[Be
     yield BesideRow("measured accuracy", score(first.accuracy), score(second.accuracy), accuracy)
     yield _row("answered", first.answered_share, second.answered_share, percent, 100, " points")
     yield _row(
-        "within the promised bound",
+        "answered within the bound, of all queries",
         first.within_bound_share, second.within_bound_share, percent, 100, " points",
     )  # fmt: skip
     for name in ("p50", "p95", "p99"):
