@@ -166,6 +166,7 @@ class _Meter:
 
 async def _serve(token: str | None, interpolation: Any) -> None:
     import numpy as np
+    import torch  # noqa: F401  as a client's node has before its doors open (`NodeModels.prepare`)
     from numpy.typing import NDArray
 
     from cluster.topology import Node, Tier

@@ -14,7 +14,9 @@ from support.paths import ROOT
 READERS = {
     "cluster/provenance.py": "when a file was made: for people",
     "cluster/providers/local.py": "when a cluster came up: for people",
+    "cluster/providers/attach.py": "the same",
     "cluster/providers/netns.py": "the same",
+    "cluster/providers/ssh.py": "the same",
     "serving/cli/exits.py": "the name of a file with an error: for people",
     "serving/cli/profile_verb.py": "when profiling began: for people",
     "serving/deploy/profile_bench.py": "when a model was measured: for people",
