@@ -18,6 +18,9 @@ LARGEST_BYTES = 630_000
 """of a checkpoint in the wheel that is built without the large ones"""
 
 
+pytestmark = pytest.mark.slow  # a minute, in which wheels are built: `make drills`
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
     folder = tmp_path_factory.mktemp("wheel")
@@ -101,7 +104,6 @@ def test_a_size_that_is_none_is_refused_when_the_wheel_is_built(tmp_path: Path) 
         build_wheel(tmp_path, {"J3O_WHEEL_CHECKPOINT_BYTES": "1MB"})
 
 
-@pytest.mark.slow
 @pytest.mark.cluster
 def test_the_demo_runs_from_the_wheel(whole: InstalledWheel) -> None:
     done = whole.run("demo", "--duration", "2", "--out", "demo", "--json", timeout_s=900)

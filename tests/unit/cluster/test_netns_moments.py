@@ -25,7 +25,7 @@ pytestmark = [NEEDS_NETNS, pytest.mark.xdist_group("namespaces")]
 
 CHANCE = random.Random(19)
 MOMENTS = sorted(CHANCE.uniform(0.0, 2.5) for _ in range(10))
-QUICK = (2, 5, 8)
+QUICK = (5,)
 
 
 @pytest.fixture
