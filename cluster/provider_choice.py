@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter
 
@@ -17,7 +17,7 @@ from cluster.errors import InputError, UnknownNameError
 
 __all__ = [
     "PROVIDERS", "AnyChoice", "AttachChoice", "LocalChoice", "NetnsChoice",
-    "ProviderChoice", "SshChoice", "SshHost", "choice_of", "kind_in",
+    "ProviderChoice", "SshChoice", "SshHost", "choice_of", "kind_in", "own_choice",
 ]  # fmt: skip
 
 HostAndPort = Annotated[
@@ -85,6 +85,7 @@ class SshChoice(FrozenModel):
     """by a name of the user's"""
 
 
+C = TypeVar("C")
 PROVIDERS = ("local", "netns", "attach", "ssh")
 """the kinds that there are"""
 
@@ -106,6 +107,13 @@ ProviderChoice = Annotated[
         custom_error_message=f"expected `kind`, one of {', '.join(PROVIDERS)}",
     ),
 ]
+
+
+def own_choice(choice: AnyChoice, kind: type[C]) -> C:
+    """`choice`, if it is a provider's own. Raises `InputError`."""
+    if not isinstance(choice, kind):
+        raise InputError(f"a provider was asked to do what {choice.kind} does")
+    return choice
 
 
 def choice_of(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cluster.addresses import answers_at, is_loopback, own_address_towards, own_addresses
 from cluster.errors import InputError
-from cluster.provider_choice import AnyChoice, AttachChoice
+from cluster.provider_choice import AnyChoice, AttachChoice, own_choice
 from cluster.providers import ray_driver, ray_private
 from cluster.providers.provider import Bringing, NodePlace, Say
 from cluster.providers.ray_names import placed_at
@@ -32,7 +32,7 @@ from cluster.providers.ray_processes import (
 )
 from cluster.providers.records import AttachRecord
 from cluster.providers.software import own_software, software_fault
-from cluster.providers.state import ClusterError, ClusterState
+from cluster.providers.state import ClusterError, ClusterState, record_of
 from cluster.providers.time_limit import within
 from cluster.topology import Topology
 
@@ -47,7 +47,7 @@ class Attach:
 
     def check(self, topology: Topology, choice: AnyChoice) -> None:
         """Its head must answer."""
-        asked = _choice(choice)
+        asked = own_choice(choice, AttachChoice)
         for node in asked.match:
             topology.node(node)
         _read_token(asked)
@@ -59,7 +59,7 @@ class Attach:
 
     def up(self, asked: Bringing) -> ClusterState:
         """Find every node's Ray node, and look whether it has what a node needs."""
-        choice = _choice(asked.choice)
+        choice = own_choice(asked.choice, AttachChoice)
         token = _read_token(choice)
         mark = secrets.token_hex(8)
         record = AttachRecord(
@@ -89,7 +89,7 @@ class Attach:
             driver_host=_driver_host(choice, seen),
         )
         state.record()
-        if _record(state).driver_host not in {each.host for each in seen}:
+        if record_of(state, AttachRecord).driver_host not in {each.host for each in seen}:
             asked.say(
                 "this machine has no Ray node of that cluster: one without resources is added"
             )
@@ -108,7 +108,7 @@ class Attach:
 
     def _add_own_node(self, state: ClusterState) -> None:
         node = RayNode(
-            "driver", _record(state).driver_host, {}, 0, joins=state.address,
+            "driver", record_of(state, AttachRecord).driver_host, {}, 0, joins=state.address,
             environment=ray_private.SEVERAL_HOSTS,
         )  # fmt: skip
         hint = "its head must reach this machine, and this machine all others"
@@ -116,7 +116,7 @@ class Attach:
 
     def down(self, state: ClusterState, say: Say) -> None:
         """What was added goes; the user's cluster stays."""
-        record = _record(state)
+        record = record_of(state, AttachRecord)
         if record.found is not None:
             try:
                 _remove_ours(state, record.found)
@@ -127,7 +127,7 @@ class Attach:
 
     def status(self, state: ClusterState) -> tuple[NodePlace, ...]:
         """By Ray's own list of its nodes."""
-        record = _record(state)
+        record = record_of(state, AttachRecord)
         ray_driver.prepare_ray(asks_token=state.asks_token)
         running = {each.id for each in _see(state.address)} if state.alive else set()
         return tuple(
@@ -137,8 +137,9 @@ class Attach:
 
     def logs(self, state: ClusterState, node: str) -> tuple[Path, ...]:
         """They are the user's."""
+        host = record_of(state, AttachRecord).hosts[node]
         raise ClusterError(
-            f"the Ray node of {node} is yours; its files are on {_record(state).hosts[node]}, by "
+            f"the Ray node of {node} is yours; its files are on {host}, by "
             "default in /tmp/ray/session_latest/logs"
         )
 
@@ -152,30 +153,19 @@ class Attach:
         finally:
             ray_driver.disconnect()
         if done.error:
-            raise ClusterError(f"{command[0]} on {_record(state).hosts[node]}: {done.error}")
+            host = record_of(state, AttachRecord).hosts[node]
+            raise ClusterError(f"{command[0]} on {host}: {done.error}")
         sys.stdout.write(done.stdout)
         sys.stderr.write(done.stderr)
         return int(done.status)
 
 
-def _choice(choice: AnyChoice) -> AttachChoice:
-    if not isinstance(choice, AttachChoice):
-        raise InputError(f"provider attach was asked to do what {choice.kind} does")
-    return choice
-
-
-def _record(state: ClusterState) -> AttachRecord:
-    if not isinstance(state.provider, AttachRecord):
-        raise ClusterError(f"the cluster was brought up by provider {state.provider.kind}")
-    return state.provider
-
-
 def _ids(state: ClusterState) -> set[str]:
-    return set(_record(state).ray_nodes.values())
+    return set(record_of(state, AttachRecord).ray_nodes.values())
 
 
 def _with(state: ClusterState, **found: object) -> ClusterState:
-    provider = _record(state).model_copy(update=found)
+    provider = record_of(state, AttachRecord).model_copy(update=found)
     return state.model_copy(update={"provider": provider})
 
 
@@ -226,7 +216,7 @@ def _refuse_other_software(state: ClusterState) -> None:
     """Raise `ClusterError` unless every node's Ray node has what this process runs on."""
     from cluster.providers.remote_tasks import ask, read_software  # which imports Ray
 
-    record, own = _record(state), own_software()
+    record, own = record_of(state, AttachRecord), own_software()
     nodes = list(record.hosts)
     calls = [read_software(placed_at(state.topology, node, 0.01)) for node in nodes]
     faults = {
@@ -255,7 +245,7 @@ def _remove_ours(state: ClusterState, found: tuple[str, ...]) -> None:
             remove_there,
         )
 
-        record = _record(state)
+        record = record_of(state, AttachRecord)
         ending = partial(end_but, found, state.topology)
         within(ANSWER_LIMIT_S, ending, "Ray Serve gave no answer")
         placed = [placed_at(state.topology, node, 0.01) for node in record.hosts]

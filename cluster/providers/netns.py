@@ -35,7 +35,7 @@ from cluster.providers.ray_processes import (
     wait_until_ready,
 )
 from cluster.providers.records import NetnsRecord
-from cluster.providers.state import ClusterError, ClusterState
+from cluster.providers.state import ClusterState, record_of
 from cluster.topology import Topology
 
 __all__ = ["PROVIDER", "Netns"]
@@ -104,7 +104,7 @@ class Netns:
         """Processes first: what they hold open would outlive its name."""
         from cluster.providers import netns_kernel
 
-        record = _record(state)
+        record = record_of(state, NetnsRecord)
         end_processes(state, say)
         say(f"removing {len(record.hosts)} namespaces")
         netns_kernel.remove(record.bridge, record.ports, spaces_folder(state.temp_dir))
@@ -112,7 +112,7 @@ class Netns:
 
     def status(self, state: ClusterState) -> tuple[NodePlace, ...]:
         """By the process that was started in each namespace."""
-        record = _record(state)
+        record = record_of(state, NetnsRecord)
         return tuple(
             NodePlace(name, host, name in record.pids and has_mark(record.pids[name], state.mark))
             for name, host in record.hosts.items()
@@ -131,12 +131,6 @@ class Netns:
             [*enter_command(str(space)), *command],
             env={**os.environ, "PYTHONPATH": path}, check=False,
         ).returncode  # fmt: skip
-
-
-def _record(state: ClusterState) -> NetnsRecord:
-    if not isinstance(state.provider, NetnsRecord):
-        raise ClusterError(f"the cluster was brought up by provider {state.provider.kind}")
-    return state.provider
 
 
 PROVIDER = Netns()

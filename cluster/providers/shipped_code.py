@@ -6,14 +6,13 @@ side they lie in a folder named by their digest, so that the same files travel o
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.code_digest import PACKAGES, code_root
+from cluster.code_digest import PACKAGES, code_root, files_digest
 
 __all__ = ["ShippedCode", "pack_code"]
 
@@ -47,11 +46,7 @@ def pack_code(root: Path | None = None) -> ShippedCode:
     """All files of the testbed's packages in `root`, by default those that this process runs."""
     root = root or code_root()
     files = tuple(_files(root))
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(str(path.relative_to(root)).encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return ShippedCode(root, files, digest.hexdigest())
+    return ShippedCode(root, files, files_digest(root, files))
 
 
 def _files(root: Path) -> Iterator[Path]:

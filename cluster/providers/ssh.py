@@ -6,7 +6,6 @@ command lines is no secret: tokens travel on the standard input of `ssh`.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shlex
@@ -18,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cluster.addresses import own_addresses
 from cluster.environment import MARK
 from cluster.errors import InputError
-from cluster.provider_choice import AnyChoice, SshChoice, SshHost
+from cluster.provider_choice import AnyChoice, SshChoice, SshHost, own_choice
 from cluster.providers import ray_driver, ray_private
 from cluster.providers.provider import Bringing, NodePlace, Say
 from cluster.providers.ray_nodes import see_nodes
@@ -44,7 +43,7 @@ from cluster.providers.software import Software, own_software, versions_fault
 from cluster.providers.ssh_command import quoted_path, run_on, ssh_command
 from cluster.providers.ssh_look import LOOK, MachineLook
 from cluster.providers.ssh_there import JoinRequest, LeaveRequest
-from cluster.providers.state import ClusterError, ClusterState
+from cluster.providers.state import ClusterError, ClusterState, record_of
 from cluster.topology import Topology
 
 __all__ = ["PROVIDER", "Ssh"]
@@ -71,7 +70,7 @@ class Ssh:
 
     def check(self, topology: Topology, choice: AnyChoice) -> None:
         """Every node is on one machine, and all machines answer and have what is needed."""
-        asked = _choice(choice)
+        asked = own_choice(choice, SshChoice)
         _check_places(topology, asked)
         if asked.head_host not in own_addresses():
             raise InputError(
@@ -82,7 +81,7 @@ class Ssh:
 
     def up(self, asked: Bringing) -> ClusterState:
         """The files, then the head here, then a Ray node on each machine."""
-        choice = _choice(asked.choice)
+        choice = own_choice(asked.choice, SshChoice)
         looks = _look_at_all(asked.topology, choice)
         code = pack_code()
         mark = secrets.token_hex(8)
@@ -110,10 +109,11 @@ class Ssh:
         token = secrets.token_hex(24)
         state.record()
         make_folder(state, token)
-        lacking = [name for name, each in record.machines.items() if not _has(record, each)]
+        has = _for_all(lambda _, each: _has(record, each), record.machines)
+        lacking = {name: each for name, each in record.machines.items() if not has[name]}
         if lacking:
             asked.say(f"sending the testbed's files to {', '.join(lacking)}")
-            _for_all(partial(_ship, record, code.archive()), _some(record, lacking))
+            _for_all(partial(_ship, record, code.archive()), lacking)
         asked.say(f"starting Ray on {state.address}, and on {len(record.machines)} machines")
         head = RayNode(
             "head", choice.head_host, {}, len(os.sched_getaffinity(0)),
@@ -128,7 +128,7 @@ class Ssh:
 
     def down(self, state: ClusterState, say: Say) -> None:
         """On every machine that answers; those that do not are named."""
-        record = _record(state)
+        record = record_of(state, SshRecord)
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             faults = list(pool.map(partial(_stop, state), record.machines.items()))
         for fault in filter(None, faults):
@@ -138,7 +138,7 @@ class Ssh:
 
     def status(self, state: ClusterState) -> tuple[NodePlace, ...]:
         """By Ray's own list of its nodes."""
-        record = _record(state)
+        record = record_of(state, SshRecord)
         ray_driver.prepare_ray(record.wiring.hosts)
         running = {each.host for each in see_nodes(state.address)} if state.alive else set()
         addresses = [(n.name, record.machine_of(n.name).address) for n in state.topology.nodes]
@@ -146,7 +146,7 @@ class Ssh:
 
     def logs(self, state: ClusterState, node: str) -> tuple[Path, ...]:
         """They are on the node's machine."""
-        record = _record(state)
+        record = record_of(state, SshRecord)
         there = _folder_there(record, record.machine_of(node))
         raise ClusterError(
             f"they are on {node}'s machine: `testbed exec {node} cat {there}/ray.log`"
@@ -154,25 +154,13 @@ class Ssh:
 
     def exec(self, state: ClusterState, node: str, command: Sequence[str]) -> int:
         """By ssh on the node's machine, with this process's terminal."""
-        record = _record(state)
+        record = record_of(state, SshRecord)
         machine = record.machine_of(node).machine
         words = ssh_command(machine, record.ssh_config, terminal=sys.stdin.isatty())
         try:
             return subprocess.run([*words, shlex.join(command)], check=False).returncode
         except OSError as error:
             raise ClusterError(f"ssh: {error.strerror or error}") from None
-
-
-def _choice(choice: AnyChoice) -> SshChoice:
-    if not isinstance(choice, SshChoice):
-        raise InputError(f"provider ssh was asked to do what {choice.kind} does")
-    return choice
-
-
-def _record(state: ClusterState) -> SshRecord:
-    if not isinstance(state.provider, SshRecord):
-        raise ClusterError(f"the cluster was brought up by provider {state.provider.kind}")
-    return state.provider
 
 
 def _check_places(topology: Topology, choice: SshChoice) -> None:
@@ -236,10 +224,6 @@ def _fault(look: MachineLook, own: Software, gpu: bool) -> str | None:
     return None
 
 
-def _some(record: SshRecord, names: Sequence[str]) -> dict[str, SshMachine]:
-    return {name: record.machines[name] for name in names}
-
-
 def _has(record: SshRecord, each: SshMachine) -> bool:
     command = f"test -d {shlex.quote(each.code)} && echo there || echo missing"
     return run_on(each.machine, record.ssh_config, command, b"", LOOK_LIMIT_S) == b"there\n"
@@ -262,47 +246,43 @@ def _there(state: ClusterState, each: SshMachine, what: str, mark: str) -> str:
 
 
 def _state_there(state: ClusterState, each: SshMachine) -> ClusterState:
-    there = _folder_there(_record(state), each)
+    there = _folder_there(record_of(state, SshRecord), each)
     return state.model_copy(update={"temp_dir": there, "head_pid": None})
 
 
 def _start(state: ClusterState, token: str, name: str, each: SshMachine) -> None:
-    record = _record(state)
+    record = record_of(state, SshRecord)
     asked = JoinRequest(
         state=_state_there(state, each),
         folder=record.folder,
-        name=name,
         host=each.address,
         cpus=each.machine.cpus,
         nodes=tuple(state.topology.node(node) for node in each.machine.nodes),
         token=token,
     )
+    given = asked.model_dump_json().encode()
     # A starter that lives on when its connection is lost has the mark, and is ended by `stop`.
     command = _there(state, each, "start", state.mark)
-    run_on(each.machine, record.ssh_config, command, _as_json(asked), START_LIMIT_S)
+    run_on(each.machine, record.ssh_config, command, given, START_LIMIT_S)
 
 
 def _stop(state: ClusterState, named: tuple[str, SshMachine]) -> str | None:
     """Why it could not be done; None if it was."""
     name, each = named
-    record = _record(state)
+    record = record_of(state, SshRecord)
     asked = LeaveRequest(state=_state_there(state, each), folder=record.folder)
+    given = asked.model_dump_json().encode()
     command = _there(state, each, "stop", "")
     # Where the files never arrived nothing was started.
     command = f"if test -d {shlex.quote(each.code)}; then {command}; fi"
     try:
-        run_on(each.machine, record.ssh_config, command, _as_json(asked), START_LIMIT_S)
+        run_on(each.machine, record.ssh_config, command, given, START_LIMIT_S)
     except ClusterError as error:
         return (
             f"machine {name} still has what runs there: {error}; its processes have "
             f"{MARK}={state.mark} in their environment"
         )
     return None
-
-
-def _as_json(asked: JoinRequest | LeaveRequest) -> bytes:
-    told: dict[str, Any] = asked.model_dump(mode="json")
-    return json.dumps(told).encode()
 
 
 PROVIDER = Ssh()

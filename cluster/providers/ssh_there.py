@@ -1,7 +1,7 @@
 """What `testbed up --provider ssh` runs on each machine, of the files that it has sent there.
 
 `python -m cluster.providers.ssh_there start|stop`, with what was asked as JSON on standard input:
-nothing private stands on a command line. Its first line of output is the answer.
+nothing private stands on a command line.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ class JoinRequest(FrozenModel):
     """with the folder that is the cluster's own on this machine"""
     folder: str
     """of all that the cluster keeps here, that folder in it"""
-    name: str
-    """of the machine"""
     host: str
     """its address in the cluster"""
     cpus: int | None
@@ -57,7 +55,7 @@ class LeaveRequest(FrozenModel):
 
 
 def start(asked: JoinRequest) -> None:
-    """JoinRequest a Ray node that offers the nodes' resources; it outlives this process."""
+    """Start a Ray node that offers the nodes' resources; it outlives this process."""
     check_capacity(asked.nodes, read_machine())
     make_private(Path(asked.folder))
     _keep_within(asked.state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -19,8 +20,11 @@ from cluster.writable import try_writing
 
 __all__ = [
     "ClusterError", "ClusterState", "control_folder", "find_cluster", "forget_cluster",
-    "log_folder", "prepare_state_folder", "ray_token_path", "state_path",
+    "log_folder", "prepare_state_folder", "ray_token_path", "record_of", "state_path",
 ]  # fmt: skip
+
+
+R = TypeVar("R")
 
 
 class ClusterError(RuntimeError):
@@ -83,6 +87,13 @@ class ClusterState(Document):
         if isinstance(self.provider, AttachRecord):
             return answers_at(self.address)
         return self.head_pid is not None and has_mark(self.head_pid, self.mark)
+
+
+def record_of(state: ClusterState, kind: type[R]) -> R:
+    """What its provider wrote down of the cluster. Raises `ClusterError` if another one did."""
+    if not isinstance(state.provider, kind):
+        raise ClusterError(f"the cluster was brought up by provider {state.provider.kind}")
+    return state.provider
 
 
 def state_path() -> Path:
