@@ -80,7 +80,7 @@ def up(
         refuse_unpublished(wanted)
         choice = choice_of(wanted.provider, provider, address, token_file)
         lifecycle.check(wanted, choice)
-    with out.busy(f"starting cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
+    with out.busy(f"cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = lifecycle.up(wanted, choice=choice, port=port, say=out.say)
     out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
     out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})

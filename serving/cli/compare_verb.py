@@ -34,7 +34,7 @@ from serving.cli.run_work import RunWork
 from serving.report.compare import (
     Comparison,
     comparison_rows,
-    comparison_table,
+    comparison_tables,
     policy_row,
     rank,
 )
@@ -140,7 +140,7 @@ def compare(
     save_result(comparison.save, output)
     work.wrote(FileKind.COMPARISON, parts=tuple(parts.values()))
     done = work.finish()
-    out.table(comparison_table(rows))
+    out.tables(*comparison_tables(rows))
     out.wrote(output)
     out.result(
         {

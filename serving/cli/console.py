@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.errors import MarkupError
 from rich.live import Live
@@ -30,7 +32,8 @@ from serving.errors import UnfinishedError
 __all__ = ["ExitCode", "VerbOutput", "forget_result", "result_told"]
 
 Advance = Callable[..., None]
-LOG_WIDTH = 120
+TABLE_WIDTH = 80
+"""of tables in a file or pipe, which has no width of its own; every table fits it"""
 _result_told: ContextVar[bool] = ContextVar("result_told", default=False)
 
 
@@ -72,8 +75,8 @@ class VerbOutput:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self._people = _Console(stderr=as_json, highlight=False, soft_wrap=True)
-        if not self._people.is_terminal:  # a log file has no width; tables need some
-            self._people.width = LOG_WIDTH
+        if not self._people.is_terminal and "COLUMNS" not in os.environ:
+            self._people.width = TABLE_WIDTH
 
     @property
     def is_terminal(self) -> bool:
@@ -97,10 +100,16 @@ class VerbOutput:
 
     def table(self, table: Table) -> None:
         """A table for people. What does not fit goes on in the next line: a name that was cut could
-        not be typed."""
+        not be typed. No lines between columns, which would take a third of 80 columns."""
+        table.box, table.show_edge, table.padding = SIMPLE_HEAD, False, (0, 1, 0, 0)
         for column in table.columns:
             column.overflow = "fold"
         self._people.print(table)
+
+    def tables(self, *tables: Table) -> None:
+        """Tables below each other, where one would be too wide."""
+        for table in tables:
+            self.table(table)
 
     def frame(self, shown: RenderableType) -> None:
         """Something drawn for people."""

@@ -34,7 +34,7 @@ from serving.replan.loop import ReplanLoop
 from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.report.claims import Claim, demo_claims
-from serving.report.compare import PolicyRow, comparison_table, policy_row
+from serving.report.compare import PolicyRow, comparison_tables, policy_row
 from serving.report.examples import pick_examples
 from serving.report.link_use import link_uses
 from serving.report.live import LiveComparison, compare_live
@@ -114,7 +114,7 @@ def run_demo(
         ray_driver.disconnect()
         lifecycle.down()
     run = keep_run(topology, SPECS / "demo-demand.yaml", folder)
-    out.table(comparison_table(report.policies or ()))
+    out.tables(*comparison_tables(report.policies or ()))
     out.table(_claims_table(demo_claims(report, DEFAULT)))
     tell_verdicts(out, report.verdicts or ())
     out.say(f"open {folder / 'report.html'}; the demo took {time.monotonic() - started_s:.0f} s")

@@ -48,6 +48,8 @@ def devices(
     out.say(f"torch {torch_version}, built for {words}; it sees {torch_sees} CUDA devices")
     if boards.boards:
         out.table(_table(boards.boards))
+        for line in _name_lines(boards.boards):
+            out.say(line)
     notes = [*boards.notes(LEAST_FREE_BYTES), *_torch_notes(boards, torch_cuda, torch_sees)]
     for note in notes:
         out.say(f"· {note}")
@@ -89,21 +91,29 @@ def _shares(topology: Topology) -> str:
 
 
 def _table(boards: tuple[Board, ...]) -> Table:
-    table = Table("board", "nodes say", "memory", "clock", "power", "processes")
+    table = Table("board", "nodes say", "memory free", "clock", "power", "processes")
     for board in boards:
         uses = ", ".join(f"cuda:{number}" for number in board.cuda) or "hidden"
         table.add_row(
-            f"{board.index} {board.name or '?'}\n{board.uuid or ''}",
+            f"{board.index} {board.name or '?'}",
             uses,
-            f"{_gib(board.free_bytes)} free of {_gib(board.total_bytes)}",
+            f"{_gib(board.free_bytes)} of {_gib(board.total_bytes)}",
             f"{_known(board.sm_mhz)} of {_known(board.most_sm_mhz)} MHz",
             f"{_known(board.power_w)} of {_known(board.power_limit_w)} W",
             ", ".join(str(each.pid) for each in board.processes) or "none",
         )
-        for instance in board.instances:
-            memory = f"{_gib(instance.free_bytes)} free of {_gib(instance.total_bytes)}"
-            table.add_row(f"  MIG {instance.uuid}", "", memory, "", "", "")
     return table
+
+
+def _name_lines(boards: tuple[Board, ...]) -> list[str]:
+    """The names by which a topology can tell boards and their parts apart, too long for a table."""
+    lines = []
+    for board in boards:
+        lines.append(f"board {board.index} is {board.uuid or 'without a UUID'}")
+        for part in board.instances:
+            memory = f"{_gib(part.free_bytes)} of {_gib(part.total_bytes)} free"
+            lines.append(f"  MIG {part.uuid}: {memory}")
+    return lines
 
 
 def _gib(size_bytes: int | None) -> str:

@@ -13,9 +13,10 @@ import orjson
 import typer
 from rich.text import Text
 
-from cluster.errors import UnknownNameError
+from cluster.errors import InputError, UnknownNameError
 from cluster.providers import ray_driver
-from cluster.providers.state import ClusterState, find_cluster, log_folder
+from cluster.providers.provider import provider_of
+from cluster.providers.state import ClusterError, ClusterState, find_cluster, log_folder
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json
 from serving.cli.options import LINES, number
@@ -44,6 +45,9 @@ def logs(
     lines: Annotated[
         int, number(LINES, "--lines", "-n", help="begin with the last so many; 0: all")
     ] = 200,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="what Ray itself said where the node is, instead")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what the nodes logged, in the order of time; of a cluster that is down, too.
@@ -52,6 +56,9 @@ def logs(
     """
     out = VerbOutput(as_json)
     state = find_cluster()
+    if ray:
+        _show_ray(out, state, node, follow, lines)
+        return
     # Files are read wherever there are any: that works whatever became of the nodes, and of Ray.
     follower = LogFollower(lambda: _all_files(log_folder()), _ask_elsewhere(out, state))
     began = follower.look()
@@ -86,6 +93,28 @@ def format_line(line: LogLine) -> Text:
     for row in line.trace.splitlines():
         text.append(f"\n    {_harmless(row)}")
     return text
+
+
+def _show_ray(
+    out: VerbOutput, state: ClusterState | None, node: str | None, follow: bool, lines: int
+) -> None:
+    """What Ray wrote where `node` is: the last lines of each of its files."""
+    if node is None or follow:
+        raise InputError("--ray shows the files of one node: name it, without --follow")
+    if state is None:
+        raise ClusterError("no cluster is up; start one with `testbed up TOPOLOGY`")
+    wanted = state.topology.node(node).name
+    told: dict[str, list[str]] = {}
+    for path in provider_of(state.provider.kind).logs(state, wanted):
+        if not path.exists():
+            continue
+        told[str(path)] = path.read_text(errors="replace").splitlines()[-lines:]
+        out.write(Text(f"{path}:", style="bold"))
+        for line in told[str(path)]:
+            out.write(Text(_harmless(line)))
+    if not told:
+        out.say("Ray has written nothing")
+    out.result({"files": told})
 
 
 def _harmless(text: str) -> str:

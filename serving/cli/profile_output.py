@@ -14,7 +14,7 @@ from profiling.profile import ModelProfile, Profiles
 from profiling.verify import TOLERATED, Drift
 
 __all__ = [
-    "cost_table", "drift_table", "neighbour_table", "notes_on", "part_table", "shares_in_words",
+    "cost_tables", "drift_table", "neighbour_tables", "notes_on", "part_table", "shares_in_words",
 ]  # fmt: skip
 
 MIB = 2**20
@@ -24,34 +24,49 @@ GROWN = 1.25
 """times weights and workspace beyond which a process is said to hold more"""
 
 
-def cost_table(profiles: Profiles) -> Table:
-    """A row for each model, hardware and emulated device."""
-    emulating = any(entry.emulated for entry in profiles.profiles)
-    table = Table("model", "measured on", *(["emulates"] if emulating else []))
-    for column in ("sizes", "ν ms", "c ms", "R²; worst", "MiB (RSS)", "load s"):
-        table.add_column(column)
+def cost_tables(profiles: Profiles) -> list[Table]:
+    """A table for each hardware and each device that it emulates, with a row for each model."""
     measured = {(each.model, each.measured_on): each for each in profiles.measured}
-    shown = set()
+    groups: dict[tuple[str, str], dict[str, ModelProfile]] = {}
     for entry in profiles.profiles:
-        emulated = entry.emulated
-        row = (entry.model, entry.measured_on, emulated.device if emulated else None)
-        if row in shown:
-            continue
-        shown.add(row)
-        error = f" ± {emulated.error:.0%}" if emulated and emulated.error is not None else ""
-        found, fit = measured.get(row[:2]), entry.fit
-        table.add_row(
-            entry.model,
-            entry.measured_on,
-            *([f"{emulated.device}{error}" if emulated else ""] if emulating else []),
-            f"{len(entry.latency)} to {entry.latency[-1].batch}",
-            _with_interval(entry.setup_s, fit.setup_high_s if fit else None),
-            _with_interval(entry.marginal_s, fit.marginal_high_s if fit else None),
-            f"{fit.r2:.4f}; {fit.worst:.0%} at {fit.worst_batch}" if fit else "",
-            _memory(entry, found),
-            f"{entry.load_s:.1f}",
-        )
-    return table
+        models = groups.setdefault((entry.measured_on, _device_words(entry)), {})
+        models.setdefault(entry.model, entry)
+    tables = []
+    for (hardware, device), entries in groups.items():
+        title = f"measured on {hardware}{device}"
+        table = Table(title=title, caption=_fit_words(list(entries.values())))
+        table.add_column("model", no_wrap=True)
+        for heading in ("ν ms", "c ms", "off the line", "MiB (RSS)", "load s"):
+            table.add_column(heading, justify="right")
+        for model, entry in entries.items():
+            fit = entry.fit
+            table.add_row(
+                model,
+                _with_interval(entry.setup_s, fit.setup_high_s if fit else None),
+                _with_interval(entry.marginal_s, fit.marginal_high_s if fit else None),
+                f"{fit.worst:.0%} at {fit.worst_batch}" if fit else "",
+                _memory(entry, measured.get((model, hardware))),
+                f"{entry.load_s:.1f}",
+            )
+        tables.append(table)
+    return tables
+
+
+def _device_words(entry: ModelProfile) -> str:
+    """The device that it was scaled to; empty if the hardware is its own."""
+    if entry.emulated is None:
+        return ""
+    error = "" if entry.emulated.error is None else f" ± {entry.emulated.error:.0%}"
+    return f", emulating {entry.emulated.device}{error}"
+
+
+def _fit_words(entries: Sequence[ModelProfile]) -> str:
+    """The sizes that were measured, and how well lines through them fit."""
+    sizes = {f"{len(entry.latency)} batch sizes up to {entry.latency[-1].batch}"
+             for entry in entries}  # fmt: skip
+    words = sizes.pop() if len(sizes) == 1 else "batch sizes differ, see below"
+    fits = [entry.fit.r2 for entry in entries if entry.fit]
+    return f"{words}; R² of the lines {min(fits):.4f} or more" if fits else words
 
 
 def part_table(profiles: Profiles) -> Table:
@@ -74,21 +89,25 @@ def part_table(profiles: Profiles) -> Table:
     return table
 
 
-def neighbour_table(profiles: Profiles) -> Table:
-    """What batches take beside neighbours ÷ alone."""
-    table = Table("measured on", "model", "batch", "beside", "takes times as long", "95 %")
+def neighbour_tables(profiles: Profiles) -> list[Table]:
+    """What batches take beside neighbours ÷ alone: a table for each hardware."""
+    tables = []
     for each in profiles.interference:
+        table = Table(title=f"measured on {each.measured_on}, beside neighbours ÷ alone")
+        table.add_column("model", no_wrap=True)
+        for heading in ("batch", "beside", "ratio", "95 %"):
+            table.add_column(heading)
         for row in each.rows:
             beside = "another model" if row.beside == "model" else "another node, busy"
             table.add_row(
-                each.measured_on,
                 row.model,
                 str(row.batch),
                 f"{beside}: {row.neighbour}",
                 f"{row.ratio:.2f}",
                 f"{row.low:.2f} to {row.high:.2f}",
             )
-    return table
+        tables.append(table)
+    return tables
 
 
 def shares_in_words(topology: Topology, profiles: Profiles) -> list[str]:

@@ -23,9 +23,9 @@ from serving.cli.inputs import Json, NewRun, models_of, naming_file
 from serving.cli.options import PROFILE_S, SHARE, number
 from serving.cli.output import LooseOutput, check_output
 from serving.cli.profile_output import (
-    cost_table,
+    cost_tables,
     drift_table,
-    neighbour_table,
+    neighbour_tables,
     notes_on,
     part_table,
     shares_in_words,
@@ -110,10 +110,10 @@ def kept_folder() -> Path:
 
 
 def _tell(out: VerbOutput, topology: Topology, profiles: Profiles, begun_at: str) -> None:
-    out.table(cost_table(profiles))
+    out.tables(*cost_tables(profiles))
     out.table(part_table(profiles))
     if any(each.rows for each in profiles.interference):
-        out.table(neighbour_table(profiles))
+        out.tables(*neighbour_tables(profiles))
     for line in (*shares_in_words(topology, profiles), *notes_on(profiles, begun_at)):
         out.say(line)
 

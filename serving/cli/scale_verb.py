@@ -79,7 +79,7 @@ def scale(
         stopped=stopped,
         provenance=collect_provenance(command, packages=("ray", "numpy")),
     )
-    said.table(_table(rows))
+    said.tables(*_tables(rows))
     if result.slopes:
         said.table(_slope_table(result.slopes))
     if out is not None:
@@ -98,26 +98,29 @@ def _counts(given: str) -> list[int]:
     return sorted(found)
 
 
-def _table(rows: list[ScaleRow]) -> Table:
-    table = Table(
-        "nodes", "up", "launch", "first plan", "new routes", "slowest", "answer", "down",
-        "resident", "proportional", "all",
-    )  # fmt: skip
+def _tables(rows: list[ScaleRow]) -> tuple[Table, Table]:
+    times = Table("nodes", "up", "launch", "first plan", "new routes", "slowest", "answer", "down",
+                  title="seconds")  # fmt: skip
+    memory = Table("nodes", "resident", "proportional", "all",
+                   title="memory: of a node, and of all of them with Ray")  # fmt: skip
     for row in rows:
-        table.add_row(
+        times.add_row(
             str(row.nodes),
-            f"{row.up_s:.1f} s",
-            f"{row.launch_s:.1f} s",
-            f"{row.first_plan_s:.2f} s",
-            f"{row.distribution_s:.2f} s",
-            f"{row.slowest_distribution_s:.2f} s",
-            f"{row.answer_s * 1e3:.0f} ms",
-            f"{row.down_s:.1f} s",
+            f"{row.up_s:.1f}",
+            f"{row.launch_s:.1f}",
+            f"{row.first_plan_s:.2f}",
+            f"{row.distribution_s:.2f}",
+            f"{row.slowest_distribution_s:.2f}",
+            f"{row.answer_s:.3f}",
+            f"{row.down_s:.1f}",
+        )
+        memory.add_row(
+            str(row.nodes),
             _mib(row.node_resident.median_bytes),
             _mib(row.node_proportional.median_bytes),
             _mib(row.cluster_bytes),
         )
-    return table
+    return times, memory
 
 
 def _slope_table(slopes: tuple[Slope, ...]) -> Table:

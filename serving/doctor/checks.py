@@ -166,10 +166,12 @@ def check_cluster(recorded: str, alive: bool, strays: Sequence[int]) -> Finding:
     else:
         words, health, mend = "none is up", Fitness.GOOD, ""
     if strays:
-        shown = " ".join(map(str, strays[:8])) + (" ..." if len(strays) > 8 else "")
-        words += f"; {len(strays)} processes of another one run: {shown}"
+        words += f"; {len(strays)} processes of another one run"
         health = Fitness.POOR if health is Fitness.GOOD else health
-        mend = mend or f"another TESTBED_STATE_DIR may know them; else `kill {shown}`"
+        mend = (
+            mend
+            or f"another TESTBED_STATE_DIR may know them; else `kill {' '.join(map(str, strays))}`"
+        )
     return Finding(about="cluster", health=health, words=words, mend=mend)
 
 

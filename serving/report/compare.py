@@ -19,7 +19,7 @@ from planner.certificate import Certificate, EvaluationSummary
 from serving.traffic.summary import LatencyS, RunSummary
 
 __all__ = [
-    "Comparison", "PairedDifference", "PolicyRow", "comparison_rows", "comparison_table",
+    "Comparison", "PairedDifference", "PolicyRow", "comparison_rows", "comparison_tables",
     "policy_row", "rank",
 ]  # fmt: skip
 
@@ -114,36 +114,34 @@ def comparison_rows(rows: Sequence[PolicyRow]) -> list[dict[str, Any]]:
     return [row.model_dump(mode="json") for row in rank(rows)]
 
 
-def comparison_table(
+def comparison_tables(
     rows: Sequence[PolicyRow], title: str = "Policies on the same traffic"
-) -> Table:
-    """The ranked rows for people."""
-    table = Table(
-        title=title,
-        caption="accuracy = accuracy of answered × answered share; "
-        "to the best: 95 % interval, ? where it has 0 in it",
-    )
-    table.add_column("policy", no_wrap=True)
-    for heading in (
-        "promised", "accuracy", "to the best", "of answered", "answered", "p50", "p95", "p99",
-        "in time", "gap",
-    ):  # fmt: skip
-        table.add_column(heading, justify="right")
+) -> tuple[Table, Table]:
+    """The ranked rows for people: accuracy, and below it what 80 columns have no more room for."""
+    first = Table(title=title, caption="accuracy = accuracy of answered × answered share")
+    second = Table(caption="to the best: in accuracy, with 95 % interval; ? where it has 0 in it")
+    for table, headings in (
+        (first, ("promised", "gap", "accuracy", "of answered", "answered", "in time")),
+        (second, ("to the best", "p50 ms", "p95 ms", "p99 ms")),
+    ):
+        table.add_column("policy")
+        for heading in headings:
+            table.add_column(heading, justify="right")
     for position, row in enumerate(rank(rows)):
-        latency = row.latency_s
-        table.add_row(
+        style = "bold" if position == 0 else None
+        first.add_row(
             row.policy,
             f"{row.predicted_objective:.3f}",
+            _percent(row.gap),
             f"{row.accuracy:.3f}",
-            _difference(row.to_best),
             _number(row.accuracy_of_answered),
             f"{row.answered_share:.1%}",
-            *(_milliseconds(latency, name) for name in ("p50", "p95", "p99")),
             _percent(row.deadline_met_share),
-            _percent(row.gap),
-            style="bold" if position == 0 else None,
+            style=style,
         )
-    return table
+        milliseconds = (_milliseconds(row.latency_s, name) for name in ("p50", "p95", "p99"))
+        second.add_row(row.policy, _difference(row.to_best), *milliseconds, style=style)
+    return first, second
 
 
 def _difference(found: PairedDifference | None) -> str:
@@ -154,7 +152,7 @@ def _difference(found: PairedDifference | None) -> str:
 
 
 def _milliseconds(latency: LatencyS | None, name: str) -> str:
-    return f"{getattr(latency, name) * 1e3:.0f} ms" if latency else "–"
+    return f"{getattr(latency, name) * 1e3:.0f}" if latency else "–"
 
 
 def _number(value: float | None) -> str:

@@ -181,3 +181,24 @@ def test_what_a_command_logs_is_kept_under_its_own_name(
     written = (folder / "driver.log").read_text()
     assert json.loads(written)["node"] == "driver"
     assert json.loads(written)["text"] == "plan version 7 is in force"
+
+
+def test_what_ray_itself_said_is_shown(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("edge-0", "--ray")[0] == 1, "no cluster is up"
+    code, _, said = run("--ray")
+    assert (code, "name it" in said) == (2, True)
+    (tmp_path / "head.log").write_text("one\ntwo \x1b[2J\nthree\n")
+    state = SimpleNamespace(
+        topology=Topology.load(SPECS / "demo.yaml"), temp_dir=str(tmp_path),
+        provider=SimpleNamespace(kind="local"),
+    )  # fmt: skip
+    monkeypatch.setattr("serving.cli.logs_verb.find_cluster", lambda: state)
+    code, shown, _ = run("edge-0", "--ray", "--lines", "2")
+    assert code == 0
+    assert shown.splitlines()[1:] == ["two \\x1b[2J", "three"]
+    assert "one" not in shown
+    code, shown, _ = run("edge-0", "--ray", "--json")
+    assert json.loads(shown)["files"][str(tmp_path / "head.log")][0] == "one"
+    assert run("nosuch", "--ray")[0] == 2

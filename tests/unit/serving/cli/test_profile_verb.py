@@ -101,7 +101,7 @@ def test_measurements_are_written_and_shown(
     assert asked["kept"] == tmp_path / "state" / "measurements"
     said = " ".join(capsys.readouterr().out.split())
     for wanted in (
-        "rooms-small-depth", "5 to 16", "another node, busy", "1.50", "1.40 to 1.60",
+        "rooms-small-depth", "5 batch sizes up to 16", "another node, busy", "1.50", "1.40 to 1.60",
         "3 of 3 models are as measured before", "3 models in", "wrote out/runs/demo-",
     ):  # fmt: skip
         assert wanted in said, wanted
@@ -251,7 +251,7 @@ def test_parts_are_shown_in_microseconds(
     )
     assert run(["profile", "--model", MODELS[0]]) == ExitCode.OK
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    shown = {" ".join(row[1:-3]): row[-2] for row in rows if len(row) > 4}
+    shown = {" ".join(row[:-1]): row[-1] for row in rows if len(row) > 2}
     assert shown["decoding a PNG"] == "400"
     assert shown["through the executor and back"] == "200"
     assert shown["into one array (in the pass)"] == "10"

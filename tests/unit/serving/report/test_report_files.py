@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from serving.report.compare import comparison_rows, comparison_table, policy_row, rank
+from serving.report.compare import comparison_rows, comparison_tables, policy_row, rank
 from serving.report.live import compare_live
 from serving.report.report import Report, build_report
 from serving.traffic.summary import summarise
+from support.narrow_tables import broken_words
 from support.synthetic_run import (
     CERTIFICATE,
     PROVENANCE,
@@ -62,8 +63,9 @@ def test_the_table_shows_every_policy_also_one_that_answered_nothing(made: Synth
     shed = made.measurements.select(made.measurements.outcome == "shed")
     nothing = policy_row("all-nothing", summary(0.0), summarise(shed, 90.0, {}))
     stream = StringIO()
-    table = comparison_table([*(made.report.policies or ()), nothing])
-    Console(file=stream, width=160).print(table)
+    for table in comparison_tables([*(made.report.policies or ()), nothing]):
+        Console(file=stream, width=80).print(table)
+        assert broken_words(table) == []
     text = stream.getvalue()
     assert text.index("baj3o") < text.index("random") < text.index("all-nothing")
     assert "0.000" in text
