@@ -111,8 +111,8 @@ bench-models: setup ## measure the zoo; writes out/bench/models.json (two minute
 bench-changes: setup ## measure how soon a cluster follows a plan; writes out/bench/changes.json
 	$(PY) benchmarks/bench_changes.py --out out/bench/changes.json
 
-bench-cluster: setup ## measure how clusters come up and go, and what links carry; needs root; writes out/bench/cluster.json (30 minutes)
-	$(PY) benchmarks/bench_cluster.py --out out/bench/cluster.json
+bench-cluster: setup ## measure how clusters come up and go, and what links carry, K5 with LINKS=capacities.csv; needs root; writes out/bench/cluster.json (30 minutes)
+	$(PY) benchmarks/bench_cluster.py --out out/bench/cluster.json $(if $(LINKS),--link-trace "$(LINKS)")
 
 bench-live: setup ## measure the live loop in simulated time; writes out/bench/live.json (20 minutes)
 	OMP_NUM_THREADS=1 $(PY) benchmarks/bench_live.py --out out/bench/live.json

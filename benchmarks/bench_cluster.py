@@ -3,8 +3,9 @@
 Run with `make bench-cluster`; needs root, for the provider netns. `--rows K3` measures some of them
 and adds them to the file. K1 and K4 bring the demo up with each provider as a user does, deploy one
 plan on it, and drive the same traffic. K2 ends `testbed up` at seeded moments, in each way, and
-counts what is left after `testbed down`. K3 measures links without Ray (`link_ends.py`). K6 and K7
-are in `node_rows.py`.
+counts what is left after `testbed down`. K3 measures links without Ray (`link_ends.py`), and so
+does K5, which follows the recorded capacities of `--link-trace` (`link_trace_followed.py`) and is
+left out without one. K6 and K7 are in `node_rows.py`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from cluster.providers.netns_layout import Layout, lay_out
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from leftovers import Traces, left
+from link_trace_followed import trace_rows
 from node_rows import memory_rows, scale_rows
 from serving_rows import median_row, print_rows
 
@@ -37,7 +39,7 @@ __all__ = ["Bench", "Interruption", "add_rows", "interruptions", "laid", "measur
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVIDERS = ("local", "netns")
-ALL_ROWS = ("K1", "K2", "K3", "K4", "K6", "K7")
+ALL_ROWS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7")
 MBITS = (1.0, 10.0, 100.0)
 MOST_UP_S = 25.0
 """moments at which `up` is ended are drawn from so many seconds"""
@@ -272,6 +274,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=10, help="at which up is ended, for K2")
     parser.add_argument("--seed", type=int, default=1, help="of these moments")
     parser.add_argument("--drive", type=float, default=36.0, help="seconds of traffic, for K4")
+    parser.add_argument("--link-trace", type=Path, help="CSV of recorded capacities, for K5")
     parser.add_argument("--nodes", default="4,8,16,32", help="of null nodes, for K7")
     parser.add_argument("--changes", type=int, default=9, help="of their plan, for K7")
     options = parser.parse_args()
@@ -283,6 +286,8 @@ def main() -> None:
             rows += link_rows(options.repetitions)
         if "K1" in wanted or "K4" in wanted:
             rows += cluster_rows(bench, wanted, options.runs, options.drive)
+        if "K5" in wanted and options.link_trace is not None:
+            rows += trace_rows(options.link_trace, seed=options.seed)
         if "K6" in wanted:
             rows += memory_rows(bench, options.runs)
         if "K7" in wanted:

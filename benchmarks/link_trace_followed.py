@@ -4,13 +4,15 @@
 
 Two processes and a socket between them: this one has the uplink and the pacer of a node and always
 something to send, the other one the door for the tier below, and notes when bytes arrive. Nothing
-else is shaped on the way. Prints one JSON object; `make bench-cluster` takes it as row K5.
+else is shaped on the way. Prints one JSON object. `bench_cluster.py --rows K5
+--link-trace CSV` does it for every trace of a file.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import json
 import multiprocessing
 import time
@@ -19,6 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +36,9 @@ from serving.node.links.peer_connection import PeerConnection
 from serving.node.links.peer_server import PeerServer
 from serving.node.links.uplink import QUERY_OVERHEAD_BYTES, Uplink
 from serving.routing.routes import Ask, Target
+from serving_rows import median_row
 
-__all__ = ["Followed", "compare_seconds", "follow"]
+__all__ = ["Followed", "compare_seconds", "follow", "trace_rows"]
 
 TOKEN = "a token of this measurement alone"
 ASK = Ask(Target("edge", "edge", "none"), ("none",))
@@ -160,6 +164,26 @@ async def _serve(pipe: Connection) -> None:
     await asyncio.to_thread(pipe.recv)
     server.close()
     pipe.send(arrived)
+
+
+def trace_rows(path: Path, seconds: int = 60, seed: int = 1) -> list[dict[str, Any]]:
+    """K5: all traces of a CSV, each from where `seed` has it begin, with messages of each size."""
+    with path.open(newline="") as stream:
+        names = sorted({row["trace"] for row in csv.DictReader(stream)})
+    apart: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for name in names:
+        file = LinkTraceFile(file=str(path), name=name, seed=seed)
+        for kind, size in KINDS.items():
+            found = follow(file.recorded, seconds, size, file.shift_s)
+            print(f"{name}, {kind}: {found.mean_absolute_error:.2%} off", flush=True)
+            apart[kind].append(found.mean_absolute_error)
+    what = f"bytes delivered in each of {seconds} s ÷ recorded capacity, mean absolute error"
+    every = [error for errors in apart.values() for error in errors]
+    return [
+        median_row("K5", f"{what}, {len(names)} traces of {path.name}", "", every),
+        *(median_row(f"K5.{kind}", f"{what}: messages of {size / 1e3:g} KB", "", apart[kind])
+          for kind, size in KINDS.items()),
+    ]  # fmt: skip
 
 
 def main() -> None:

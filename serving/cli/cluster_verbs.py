@@ -14,7 +14,7 @@ from cluster.errors import InputError
 from cluster.provider_choice import PROVIDERS, choice_of
 from cluster.providers import lifecycle, ray_driver
 from cluster.providers.provider import provider_of
-from cluster.providers.state import ClusterError, find_cluster
+from cluster.providers.state import ClusterError, find_cluster, state_path
 from cluster.specs import SPECS
 from cluster.topology import Topology, link_name
 from profiling.published import refuse_unpublished
@@ -187,6 +187,7 @@ def status(
             out.say(f"{row['node']}: {row['url']}, gRPC {row['grpc']}")
     told_plan = _tell_plan(out, work, in_force) if fleet else None
     told_links = _tell_links(out, snapshots)
+    told_ratios = _tell_measured(out, in_force)
     verdicts: tuple[Verdict, ...] = ()
     if wanted is not None and over is not None:
         verdicts = _judge_now(out, fleet, snapshots, wanted, over)
@@ -196,6 +197,7 @@ def status(
             "up": True, "topology": state.topology.name, "address": state.address,
             "provider": state.provider.kind, "nodes": rows,
             "in_force": told_plan, "links": told_links,
+            "measured": told_ratios,
             **({"verdicts": told} if over is not None else {}),
         }
     )  # fmt: skip
@@ -231,6 +233,34 @@ def _tell_links(out: VerbOutput, snapshots: Mapping[str, NodeSnapshot]) -> list[
                 f"the link {link_name(source, target)} is {condition}; `testbed link` changes it"
             )
             told.append({"source": source, "target": target, **condition_data(condition)})
+    return told
+
+
+def _tell_measured(
+    out: VerbOutput, in_force: PlanInForce | None
+) -> dict[str, dict[str, dict[str, float]]] | None:
+    """Say what the live loop has measured of links and devices while the plan is in force."""
+    if in_force is None:
+        return None
+    from serving.replan.loop_state import load_state, state_file
+
+    state = load_state(state_file(state_path().parent), in_force.plan.version)
+    if state is None:
+        return None
+    told: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, what, ratios in (
+        ("devices", "batches took {:.2f} times as long as profiled", state.calibration.devices),
+        ("links", "carried {:.2f} of the bandwidth that is stated", state.calibration.links),
+    ):
+        told[kind] = {
+            name: {"value": ratio.value, "looks": len(ratio.recent), "used": ratio.used}
+            for name, ratio in ratios.items()
+        }
+        for name, ratio in ratios.items():
+            if ratio.used != 1.0:
+                out.say(
+                    f"{name}: {what.format(ratio.value)}; the live loop plans with {ratio.used:g}"
+                )
     return told
 
 

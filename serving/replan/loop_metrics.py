@@ -57,6 +57,11 @@ class LoopMetrics:
             "Part of a budget that the plan in force leaves at the estimated load.",
             ["label", "place"], registry=self.registry,
         )  # fmt: skip
+        self._measured = Gauge(
+            "testbed_measured_ratio",
+            "Measured / stated: a link's bandwidth, or the time of a device's batches.",
+            ["kind", "place"], registry=self.registry,
+        )  # fmt: skip
         proof = plan.certificate
         if proof is not None:
             self._tell_proof(proof.objective, proof.upper_bound, proof.gap)
@@ -71,6 +76,12 @@ class LoopMetrics:
         look = report.look
         if look.estimate is not None:
             self._load.set(look.estimate.total_qps)
+        for kind, ratios in (
+            ("link", look.calibration.links),
+            ("device", look.calibration.devices),
+        ):
+            for name, ratio in ratios.items():
+                self._measured.labels(kind, name).set(ratio.value)
         if look.made is None:
             return
         outcome = outcome_of(look.made, changed=report.change is not None)

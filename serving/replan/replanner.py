@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cluster.demand import Phase
 from cluster.topology import Topology
@@ -19,6 +19,7 @@ from serving.replan.calibrated_setting import calibrated
 from serving.replan.change_policy import REACTIVE, ChangePolicy, Seen
 from serving.replan.decision import Decision
 from serving.replan.decision_input import DecisionInput, DecisionOptions, Ground, ground_of
+from serving.replan.estimate.calibration import Calibration
 from serving.replan.estimate.load_estimate import EstimatorState, LoadEstimate, LoadEstimator
 from serving.replan.estimate.load_history import LoadHistory
 from serving.replan.loop_state import LoopState
@@ -71,6 +72,8 @@ class Look:
     estimate: LoadEstimate | None = None
     """that is planned for; None while too little is known"""
     absent: tuple[str, ...] = ()
+    calibration: Calibration = field(default_factory=Calibration)
+    """what links carry and devices take, as measured by then"""
     question: DecisionQuestion | None = None
     """None where there is nothing to decide"""
     made: Made | None = None
@@ -193,7 +196,7 @@ class Replanner:
         calibration = self._state.calibration.after(snapshots, self._setting)
         self._state = self._state.model_copy(update={"nodes": nodes, "calibration": calibration})
         absent = nodes.absent(now_s)
-        look = Look(at_s, self.plan, estimate, absent)
+        look = Look(at_s, self.plan, estimate, absent, calibration)
         if estimate is None or paused:
             return look
         if wanted and self._open is None:
@@ -219,7 +222,9 @@ class Replanner:
         given = question.given
         if not given.shares_only:
             self._open = None
-        look = Look(given.at_s, self.plan, given.estimate, given.absent, question)
+        look = Look(
+            given.at_s, self.plan, given.estimate, given.absent, self._state.calibration, question
+        )
         took_s = now_s - question.asked_s
         if isinstance(outcome, PlanningError):
             self._pause_s = min(2.0 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)

@@ -41,6 +41,8 @@ KINDS = {
 }
 SPEEDS = (1.0, 10.0)
 MOST_ACT_BYTES = 4096
+CHARTS_S = 1.0
+"""between two drawings of a running system's charts, whose steps are as long"""
 HOST = "127.0.0.1"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -175,6 +177,11 @@ class WatchPage:
         coming: asyncio.Future[WatchFrame | None] | None = None
         try:
             yield "retry: 1000\n\n"
+            loop, live, charts_from_s = (
+                asyncio.get_running_loop(),
+                self._source.recorded is None,
+                0.0,
+            )
             while True:
                 coming = asyncio.ensure_future(anext(frames, None))
                 await asyncio.wait({coming, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +191,11 @@ class WatchPage:
                 if frame is None:
                     yield "event: end\ndata: {}\n\n"
                     return
-                yield f"data: {json.dumps(_shown(frame))}\n\n"
+                now_s = loop.time()
+                charted = not live or now_s >= charts_from_s
+                if charted:
+                    charts_from_s = now_s + CHARTS_S
+                yield f"data: {json.dumps(_shown(frame, charted))}\n\n"
         finally:
             ending.cancel()
             # Not awaited here: of a page that has left, whatever is awaited is cancelled.
@@ -204,12 +215,10 @@ async def _close(
     await frames.aclose()
 
 
-def _shown(frame: WatchFrame) -> dict[str, Any]:
+def _shown(frame: WatchFrame, charted: bool = True) -> dict[str, Any]:
     """A frame with its charts instead of the figures that they are drawn from."""
-    return {
-        **frame.model_dump(mode="json", exclude={"course"}),
-        "charts": draw_course(frame),
-    }
+    shown = frame.model_dump(mode="json", exclude={"course"})
+    return {**shown, "charts": draw_course(frame)} if charted else shown
 
 
 class WatchServer:

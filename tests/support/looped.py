@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serving.replan.decision import Decision, decide
+from serving.replan.estimate.calibration import Calibration, MeasuredRatio
 from serving.replan.loop import LookReport
 from serving.replan.loop_metrics import LoopMetrics
 from serving.replan.replanner import DecisionQuestion, Look, Made
@@ -24,7 +25,10 @@ def look_report(
     question = DecisionQuestion(ground(), asked, why, 0.0)
     decision: Decision | None = None if fault else decide(ground(), asked)
     made = Made(question, 0.2, decision, fault, overtaken)
-    look = Look(1.0, present, load, question=question, made=made)
+    measured = Calibration(
+        links={"c to e": MeasuredRatio(recent=(0.9,))}, devices={"e": MeasuredRatio(recent=(1.1,))}
+    )
+    look = Look(1.0, present, load, calibration=measured, question=question, made=made)
     changed = decision is not None and decision.changes and not overtaken
     in_force = look.change_to or present
     return LookReport(look, in_force, CHANGE if changed else None)

@@ -38,7 +38,7 @@ function cards(frame) {
 }
 
 function charts(frame) {
-  for (const [name, drawing] of Object.entries(frame.charts))
+  for (const [name, drawing] of Object.entries(frame.charts ?? {}))
     byId(`chart-${name}`).replaceChildren(parsed(drawing));
 }
 

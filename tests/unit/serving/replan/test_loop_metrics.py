@@ -7,6 +7,7 @@ from math import isnan
 import pytest
 
 from planner.plan import Plan
+from serving.replan.estimate.calibration import Calibration, MeasuredRatio
 from serving.replan.loop import LookReport
 from serving.replan.loop_metrics import LoopMetrics
 from serving.replan.need import cause_of
@@ -48,6 +49,18 @@ def test_a_look_without_a_decision_counts_as_a_look_alone() -> None:
     metrics.look(LookReport(Look(1.0, present()), present()))
     assert value(metrics, "testbed_looks_total") == 1
     assert value(metrics, "testbed_decision_seconds_count") == 0
+
+
+def test_what_links_carry_and_devices_take_is_shown_by_name() -> None:
+    metrics = LoopMetrics(present())
+    measured = Calibration(
+        links={"c to e": MeasuredRatio(recent=(0.24, 0.25, 0.3))},
+        devices={"e": MeasuredRatio(recent=(1.5,))},
+    )
+    metrics.look(LookReport(Look(1.0, present(), calibration=measured), present()))
+    ratio = "testbed_measured_ratio"
+    assert value(metrics, ratio, kind="link", place="c to e") == pytest.approx(0.25)
+    assert value(metrics, ratio, kind="device", place="e") == pytest.approx(1.5)
 
 
 def test_the_proof_of_the_plan_in_force_and_what_it_leaves_are_shown() -> None:

@@ -184,12 +184,16 @@ def test_play_pause_speed_and_slider_by_keyboard(browser: Browser, replayed: Wat
 def test_dashes_move_unless_a_reader_wants_them_still(
     browser: Browser, replayed: WatchServer
 ) -> None:
-    moving = "() => document.getAnimations().filter(a => a.playState === 'running').length"
+    offsets = "() => [...document.querySelectorAll('.dash')].map(p => p.style.strokeDashoffset)"
     with opened(browser, replayed) as page:
         move_to(page, 19.0)
-        assert page.evaluate(moving) == 0
+        assert set(page.evaluate(offsets)) == {""}
     with opened(browser, replayed, still=False) as page:
-        page.wait_for_function(f"() => ({moving})() > 3")
+        page.wait_for_function(f"() => new Set(({offsets})()).size > 1")
+        before = page.evaluate(offsets)
+        page.wait_for_function(
+            f"before => ({offsets})().filter((at, k) => at !== before[k]).length > 3", arg=before
+        )
 
 
 @pytest.mark.parametrize("how", ["keyboard", "pointer"])

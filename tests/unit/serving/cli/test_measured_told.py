@@ -1,0 +1,51 @@
+"""What `testbed status` says of links and devices, by what the live loop has measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from cluster.providers.state import state_path
+from serving.cli.cluster_verbs import _tell_measured
+from serving.cli.console import VerbOutput
+from serving.deploy.assignment_record import PlanInForce
+from serving.replan.estimate.calibration import Calibration, MeasuredRatio
+from serving.replan.loop_state import LoopState, state_file
+from support.replan_cases import plan_for, problem
+
+PLAN = plan_for(problem(10, 0.1))
+IN_FORCE = cast(PlanInForce, SimpleNamespace(plan=PLAN))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TESTBED_STATE_DIR", str(tmp_path))
+    return state_path().parent
+
+
+def test_it_names_what_plans_go_by_and_tells_programs_the_rest(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = Calibration(
+        links={"c to e": MeasuredRatio(recent=(0.99,))},
+        devices={"e": MeasuredRatio(recent=(1.5, 1.6, 1.7), used=1.6)},
+    )
+    LoopState(plan=PLAN, calibration=measured).save(state_file(folder))
+    told = _tell_measured(VerbOutput(), IN_FORCE)
+    assert told == {
+        "devices": {"e": {"value": 1.6, "looks": 3, "used": 1.6}},
+        "links": {"c to e": {"value": 0.99, "looks": 1, "used": 1.0}},
+    }
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == ("e: batches took 1.60 times as long as profiled; the live loop plans with 1.6")
+
+
+def test_without_a_loop_or_under_another_plan_nothing_is_said(folder: Path) -> None:
+    assert _tell_measured(VerbOutput(), IN_FORCE) is None
+    other = PLAN.model_copy(update={"version": PLAN.version + 1})
+    LoopState(plan=other).save(state_file(folder))
+    assert _tell_measured(VerbOutput(), IN_FORCE) is None
+    assert _tell_measured(VerbOutput(), None) is None
