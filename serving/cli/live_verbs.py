@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cluster.errors import InputError
 from cluster.providers import ray_driver
@@ -20,6 +19,7 @@ from planner.policies import DEFAULT, find_policy
 from planner.policies.plugins import is_reference
 from serving.cli.belonging import plan_in_force, refuse_not_in_force, serving_setting
 from serving.cli.console import ExitCode, VerbOutput
+from serving.cli.decision_words import alternatives_table, look_words
 from serving.cli.driven_files import DRIVEN_FILES, DROPPED_FILES
 from serving.cli.inputs import (
     DemandFile,
@@ -57,7 +57,6 @@ from serving.traffic.load_switch import LoadSwitch
 if TYPE_CHECKING:
     from serving.deploy.assignment_record import PlanInForce
     from serving.replan.change_policy import ChangePolicy
-    from serving.replan.decision import Decision
     from serving.replan.loop import LookReport
     from serving.traffic.session import Run
 
@@ -159,7 +158,7 @@ def live(
         metrics.look(report)
         if report.look.made is not None:
             reports.append(report)
-            out.say(_words(report, dry_run))
+            out.say(look_words(report, dry_run))
         if report.change is not None:  # whoever drives beside it has to know what is in force
             try:
                 _keep(work, report.plan)
@@ -287,7 +286,7 @@ def decide(
         )
     with out.busy(f"decision {given.number}, {given.at_s:.1f} s after the start of its loop"):
         again = decide_again(read.ground, given)
-    out.table(_alternatives(again))
+    out.table(alternatives_table(again))
     out.say(again.reason)
     if logged is None:
         differences = [f"planning failed then: {read.logged.fault}"]
@@ -347,40 +346,6 @@ def _change_policy(season_s: float | None, periods: int, look_s: float) -> Chang
             "or a shorter --period"
         )
     return forecast_policy(season_s / periods, periods)
-
-
-def _words(report: LookReport, dry_run: bool) -> str:
-    """One line about a decision."""
-    look = report.look
-    assert look.made is not None
-    assert look.estimate is not None
-    begin = f"{look.at_s:6.1f} s  {look.estimate.total_qps:5.1f} queries/s  "
-    if look.estimate.forecast != "seen":
-        begin += f"(forecast by {look.estimate.forecast})  "
-    decision = look.made.decision
-    if decision is None:
-        return f"{begin}[red]{look.made.fault}[/]; the plan stays"
-    figures = f"present {decision.present:.3f}  proposed {decision.proposed:.3f}  "
-    if not decision.changes:
-        return f"{begin}{figures}stays: {decision.reason}"
-    what = "would change" if dry_run else f"[bold]version {report.plan.version}[/]"
-    return f"{begin}{figures}{what}: {decision.reason}"
-
-
-def _alternatives(decision: Decision) -> Table:
-    table = Table("", "alternative", "room", "accuracy", "gain", "surely", "cost", "loads")
-    for position, other in enumerate(decision.alternatives):
-        table.add_row(
-            ">" if position == decision.chosen else "",
-            str(other.kind),
-            f"{other.room:g}",
-            f"{other.objective:.4f}",
-            f"{other.gain:+.4f}",
-            f"{other.sure_gain:+.4f}",
-            f"{other.cost:.4f}",
-            str(sum(map(len, other.loads.values()))),
-        )
-    return table
 
 
 async def _for(loop: Callable[[], Awaitable[None]], duration_s: float | None) -> None:

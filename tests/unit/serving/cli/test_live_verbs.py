@@ -12,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cluster.errors import InputError
+from serving.cli.decision_words import look_words
 from serving.cli.live_verbs import _change_policy, _for
 from serving.cli.main import app
 from serving.replan.decision import decide
 from serving.replan.decision_log import DecisionLine, DecisionLog
+from support.looped import look_report
 from support.replan_cases import estimate, given, ground, plan_for, problem
 
 
@@ -128,3 +130,12 @@ def test_a_log_does_not_choose_what_code_runs(
     assert not (tmp_path / "ran").exists()
     CliRunner().invoke(app, ["decide", "--from", str(log), "--policy", "beside:own"])
     assert (tmp_path / "ran").exists()
+
+
+def test_a_decision_is_told_with_the_time_at_which_it_was_made() -> None:
+    report = look_report(0.1, 10, "the load has changed")
+    assert report.look.made is not None
+    assert (report.look.at_s, report.look.made.took_s) == (1.0, 0.2)
+    told = look_words(report, dry_run=True)
+    assert told.split()[:3] == ["1.2", "s", "10.1"]
+    assert "would change" in told
