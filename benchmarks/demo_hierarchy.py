@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ def on_devices(setting: Setting, devices: str) -> tuple[Setting, Demand]:
 @contextmanager
 def runs_on_cluster(command: str) -> Iterator[ClusterRuns]:
     """A cluster of its own, which ends with it; `command` stands in what is measured."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
     images = load_images([Rooms("test")], IMAGES)
     with tempfile.TemporaryDirectory() as state_dir:
         os.environ["TESTBED_STATE_DIR"] = state_dir
