@@ -30,18 +30,21 @@ from planner.problem import FloatArray, Problem
 from serving.traffic.arrivals.draw import PhaseArrivals, draw_arrivals
 from serving.traffic.arrivals.streams import Streams
 
-__all__ = ["KINDS", "Case", "bursts", "cases", "late_share"]
+__all__ = ["KINDS", "SQUEEZED", "Case", "bursts", "cases", "late_share"]
 
 FAMILIES = ("taskonomy", "random")
 WINDOWS_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 CLIENTS = 10
 DURATION_S = 300.0
 HIGH, LOW, STAY_S = 1.5, 0.5, 1.0
+SQUEEZED = "trace_squeezed"
+"""shown by itself and not counted: squeezing a trace in time shortens its bursts too, to some that
+nobody recorded; arrivals are to be thinned or copied"""
 KINDS = {
     "mmpp": "MMPP x1.5, every client by itself",
     "mmpp_common": "MMPP x1.5, all clients at once",
     "trace": "recorded arrivals, every client its own stretch",
-    "trace_squeezed": "recorded arrivals, one stretch for all clients, in less time",
+    SQUEEZED: "recorded arrivals, one stretch for all clients, in less time",
     "trace_copied": "recorded arrivals, one stretch for all clients, each many times",
 }
 
@@ -101,7 +104,7 @@ def bursts(problem: Problem, trace: Path | None) -> Mapping[str, dict[str, Arriv
         recorded = ReplayArrivals(kind="replay", file=str(trace), start_s="random", repeat=True)
         found["trace"] = dict.fromkeys(problem.clients, recorded)
         squeezed = recorded.model_copy(update={"scale": "time"})
-        found["trace_squeezed"] = {EVERY_CLIENT: squeezed}
+        found[SQUEEZED] = {EVERY_CLIENT: squeezed}
         found["trace_copied"] = {EVERY_CLIENT: recorded}
     return found
 
