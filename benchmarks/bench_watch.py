@@ -55,7 +55,7 @@ CHROMIUM = "chromium"
 RECORDED = Path(__file__).parents[1] / "docs" / "replays" / "demo" / RECORDING
 E = TypeVar("E", SystemSample, PlanSince, WatchEvent, DecisionShown)
 HOUR_S, SPEED = 3600.0, 10
-CALLERS, CALL_S, TURNS = 64, 8.0, 5
+CALLERS, CALL_S, TURNS = 64, 8.0, 12
 CASES, SEED = 200, 100
 NOTE_ARRIVALS = """() => {
   window.seen = [];
@@ -349,6 +349,7 @@ def cost(folder: Path) -> list[float]:
         before = load().result()
         for _ in range(TURNS):
             page = open_page(browser, address)
+            page.wait_for_timeout(1_000)  # until it is drawn: what it costs to be open is asked
             watched = load()
             while not watched.done():
                 page.wait_for_timeout(250)
