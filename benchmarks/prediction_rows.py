@@ -176,7 +176,10 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
     by_task = np.mean([run.errors(Quantity.TASK_ACCURACY) for run in calm], axis=0)
     add(f"T2.worst{suffix}", "the same, the task that is furthest off", "accuracy",
         [float(np.abs(by_task).max())])  # fmt: skip
-    add(f"T3.{devices}", "utilization of a node, absolute error, the node furthest off", "share",
+    use_by_node = np.mean([run.errors(Quantity.UTILIZATION) for run in calm], axis=0)
+    add(f"T3.{devices}", f"utilization of a node over {len(calm)} runs together, absolute error, "
+        "the node furthest off", "share", [float(np.abs(use_by_node).max())])  # fmt: skip
+    add(f"T3.{devices}_run", "the same of each run, whose load scatters around the mean", "share",
         [float(np.abs(run.errors(Quantity.UTILIZATION)).max()) for run in calm])  # fmt: skip
     quantities = {
         "p50": (Quantity.LATENCY_P50, "latency, median"),
