@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from inspect import signature
+import re
+from collections.abc import Callable, Mapping
+from inspect import getdoc, getmodule, signature
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from cluster.demand import Demand
 from cluster.errors import InputError, UnknownNameError
@@ -72,9 +75,8 @@ def experiment(
     from serving.experiments import LIVE_EXPERIMENTS as LIVE
 
     if list_ or name is None:
-        out.say(f"at the planning level: {', '.join(PLANNED)}")
-        out.say(f"in simulated time: {', '.join(SIMULATED)}")
-        out.say(f"with --live: {', '.join(LIVE)}")
+        _list(out, {"at the planning level": PLANNED, "in simulated time": SIMULATED})
+        out.say(f"[bold]on a cluster, with --live[/]: {', '.join(LIVE)}")
         out.result({"experiments": [*PLANNED, *SIMULATED], "live": [*LIVE]})
         return
     valid = [*LIVE] if live else [*PLANNED, *SIMULATED]
@@ -112,6 +114,16 @@ def experiment(
             written = PLANNED[name](output, on_progress=advance, **options)
     out.say(f"wrote {written} and its figure")
     out.result({"experiment": name, "rows": str(written)})
+
+
+def _list(out: VerbOutput, groups: Mapping[str, Mapping[str, Callable[..., Path]]]) -> None:
+    """Say which experiments there are, and what each is about: how its module begins."""
+    for where, experiments in groups.items():
+        out.say(f"[bold]{where}[/]:")
+        for name, run in experiments.items():
+            said = " ".join((getdoc(getmodule(run)) or "").split("\n\n")[0].split())
+            about = re.sub(r"^[A-Z][a-z ]+: ", "", said).rstrip(".")
+            out.write(Text(f"  {name:<24}{about[:1].lower()}{about[1:]}"))
 
 
 def _run_live(

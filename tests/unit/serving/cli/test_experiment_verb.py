@@ -46,7 +46,11 @@ def test_the_list_has_both_levels(capsys: pytest.CaptureFixture[str]) -> None:
     assert found == {"experiments": [*PLANNED, *SIMULATED], "live": [*LIVE]}
     assert run(["experiment", "--list"]) == 0
     told = capsys.readouterr().out
-    assert "in simulated time: drift, noise" in told
+    rows = dict(line.split(maxsplit=1) for line in told.splitlines() if line.startswith("  "))
+    assert rows.keys() == {*PLANNED, *SIMULATED}
+    assert rows["flash-crowd"] == "several times the load for a quarter of a minute"
+    assert rows["rivals"].startswith("published planners beside J3O: accuracy")
+    assert all(rows.values())
     assert "with --live: drift, noise" in told
 
 
