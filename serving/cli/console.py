@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -29,11 +30,12 @@ from rich.text import Text
 from cluster.errors import InputError
 from serving.errors import UnfinishedError
 
-__all__ = ["ExitCode", "VerbOutput", "forget_result", "result_told"]
+__all__ = ["ExitCode", "VerbOutput", "forget_result", "result_told", "results_apart"]
 
 Advance = Callable[..., None]
 TABLE_WIDTH = 80
 """of tables in a file or pipe, which has no width of its own; every table fits it"""
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
 _result_told: ContextVar[bool] = ContextVar("result_told", default=False)
 
 
@@ -45,6 +47,19 @@ def forget_result() -> None:
 def result_told() -> bool:
     """Whether the command's result stands on stdout."""
     return _result_told.get()
+
+
+@contextmanager
+def results_apart() -> Iterator[None]:
+    """Within it stdout belongs to the result of a verb that is asked for `--json`: what libraries
+    print goes to stderr, such as Ray's warning of many processes."""
+    stdout = sys.stdout
+    token = _results.set(stdout)
+    try:
+        yield
+    finally:
+        _results.reset(token)
+        sys.stdout = stdout
 
 
 class ExitCode(IntEnum):
@@ -74,6 +89,8 @@ class VerbOutput:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
+        if as_json and _results.get() is not None:
+            sys.stdout = sys.stderr
         self._people = _Console(stderr=as_json, highlight=False, soft_wrap=True)
         if not self._people.is_terminal and "COLUMNS" not in os.environ:
             self._people.width = TABLE_WIDTH
@@ -128,8 +145,12 @@ class VerbOutput:
     def result(self, data: dict[str, Any]) -> None:
         """The verb's result, printed only for programs."""
         if self.as_json:
-            print(json.dumps(data))
+            self.line_for_programs(json.dumps(data))
             _result_told.set(True)
+
+    def line_for_programs(self, line: str) -> None:
+        """A line on stdout, at once."""
+        print(line, file=_results.get() or sys.stdout, flush=True)
 
     @contextmanager
     def progress(self, what: str, *, changes: bool = False) -> Iterator[Advance]:

@@ -124,7 +124,7 @@ def _harmless(text: str) -> str:
 def _print(out: VerbOutput, shown: Iterable[LogLine], each_as_json: bool = False) -> None:
     for line in shown:
         if each_as_json:
-            print(orjson.dumps(asdict(line)).decode(), flush=True)
+            out.line_for_programs(orjson.dumps(asdict(line)).decode())
         else:
             out.write(format_line(line))
 

@@ -42,6 +42,7 @@ from serving.cli import (
     watch_verbs,
     zoo_verbs,
 )
+from serving.cli.console import results_apart
 from serving.cli.exits import exit_code_of
 from serving.cli.run_work import COMMAND
 from serving.logs.file import OpenLog
@@ -123,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _invoke(arguments: Sequence[str]) -> None:
     command = _command()
-    with command.make_context("testbed", list(arguments)) as context:
+    with results_apart(), command.make_context("testbed", list(arguments)) as context:
         command.invoke(context)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +65,7 @@ def scale(
         if stopped is not None:
             said.say(f"stopped: {stopped}")
             break
-        # Ray warns its drivers of many processes on stdout, where the result is to stand alone.
-        with said.busy(f"measuring {count} null nodes"), redirect_stdout(sys.stderr):
+        with said.busy(f"measuring {count} null nodes"):
             rows.append(measure_scale(count, provider, changes, command))
     if not rows:
         raise ClusterError(f"nothing was measured: {stopped}")

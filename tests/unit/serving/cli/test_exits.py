@@ -25,7 +25,7 @@ from cluster.machine import CapacityError
 from cluster.providers.state import ClusterError
 from planner.policies import UnknownPolicyError
 from serving.cli import plan_verbs
-from serving.cli.console import VerbOutput
+from serving.cli.console import VerbOutput, results_apart
 from serving.cli.exits import exit_code_of
 from serving.cli.main import run
 from serving.errors import BudgetError, NotServedError, OutputError, ServingError
@@ -103,6 +103,19 @@ def test_stdout_never_has_two_objects(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out) == {"queries": 3}
     assert exit_code_of(raising(ServingError("none began")), as_json=True) == 1
     assert json.loads(capsys.readouterr().out)["error"] == "none began"
+
+
+def test_what_libraries_print_does_not_stand_beside_a_result(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with results_apart():
+        out = VerbOutput(as_json=True)
+        sys.stdout.write("many worker processes have been started\n")
+        out.result({"found": 1})
+    sys.stdout.write("after it\n")
+    said = capsys.readouterr()
+    assert said.out == '{"found": 1}\nafter it\n'
+    assert said.err == "many worker processes have been started\n"
 
 
 def test_the_command_line_tells_faults_as_an_object(capsys: pytest.CaptureFixture[str]) -> None:
