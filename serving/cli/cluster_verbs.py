@@ -82,8 +82,12 @@ def up(
         lifecycle.check(wanted, choice)
     with out.busy(f"cluster {wanted.name!r} with {len(wanted.nodes)} nodes"):
         state = lifecycle.up(wanted, choice=choice, port=port, say=out.say)
-    out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
-    out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})
+    try:
+        out.say(f"cluster [bold]{wanted.name}[/] is up at {state.address}; `testbed down` ends it")
+        out.result({"topology": wanted.name, "address": state.address, "pid": state.head_pid})
+    except BaseException:  # whoever was not told of it would not end it
+        lifecycle.down(out.say)
+        raise
 
 
 def down(as_json: Json = False) -> None:

@@ -50,10 +50,14 @@ _told: ContextVar[str] = ContextVar("told", default="")
 """what the command that runs has complained of"""
 
 
-def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int:
+def exit_code_of(
+    command: Callable[[], object], *, as_json: bool = False, ends_process: bool = False
+) -> int:
     """Run `command`, say in one line what went wrong if anything did, and return the exit code.
 
-    `as_json`: say it as an object on stdout too.
+    `as_json`: say it as an object on stdout too. `ends_process`: the process ends with it. Then
+    a signal that comes when the command is over ends it at once, with that code: Python takes up to
+    a second for its own end, and what was done must not be told as interrupted.
     """
     forget_result()
     _told.set("")
@@ -70,6 +74,8 @@ def exit_code_of(command: Callable[[], object], *, as_json: bool = False) -> int
             code = code or _complain_of(error)
         if received:  # also where the command took it for the end that it waits for
             code = 128 + received[0]
+        if ends_process:
+            _end_at_once_on_signals(code)
     if code == 128 + signal.SIGPIPE or _is_broken():
         _discard_stdout()
     return code
@@ -189,7 +195,20 @@ def _raised_signals() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is end:
+                signal.signal(number, handler)
+
+
+def _end_at_once_on_signals(code: int) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def _reader_left() -> bool:

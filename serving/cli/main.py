@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import sys
@@ -100,24 +101,36 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     if COMPLETING in os.environ:  # a shell asks what could come next
         _command().main(prog_name="testbed")
-    code = run(sys.argv[1:])
+    codes: list[int] = []
+    atexit.register(_leave, codes)  # called last, after what Ray and others have registered since
+    codes.append(run(sys.argv[1:], ends_process=True))
     if calls_abandoned():  # Ray's own end would wait for a head that gives no answer
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
+        _leave(codes)
+    sys.exit(codes[0])
+
+
+def _leave(codes: Sequence[int]) -> None:
+    """End the process at once. Python would take up to a second to free what it holds, and a signal
+    that comes then ends it as if the command had not been done."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    for code in codes:
         os._exit(code)
-    sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, ends_process: bool = False) -> int:
     """Run one command line, without the program's name, and return its exit code.
 
-    A fault of input or system ends in one line on stderr (`serving.cli.exits`).
+    A fault of input or system ends in one line on stderr (`serving.cli.exits`, which says what
+    `ends_process` does).
     """
     COMMAND.set(shlex.join(["testbed", *arguments]))
     log = OpenLog(log_folder(), logs_verb.DRIVER, above="serving")  # makes no file without a line
     try:
-        return exit_code_of(lambda: _invoke(arguments), as_json="--json" in arguments)
+        return exit_code_of(
+            lambda: _invoke(arguments), as_json="--json" in arguments, ends_process=ends_process
+        )
     finally:
         log.close()
 

@@ -339,3 +339,27 @@ def test_the_command_without_a_verb_prints_its_help(capsys: pytest.CaptureFixtur
         assert run(arguments) == 2
         out, err = capsys.readouterr()
         assert "Usage: testbed" in out + err
+
+
+SIGNAL_AT_THE_END = """
+import atexit, os, signal, sys
+from serving.cli import main
+run = main.run
+def then_signalled(arguments, **options):
+    code = run(arguments, **options)
+    atexit.register(os.kill, os.getpid(), signal.{name})
+    return code
+main.run = then_signalled
+sys.argv = ["testbed", "zoo", "list", "--json"]
+main.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_the_command_is_done_does_not_make_it_undone(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_AT_THE_END.format(name=name)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert json.loads(done.stdout)
