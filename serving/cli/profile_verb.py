@@ -32,10 +32,14 @@ from serving.cli.profile_output import (
 )
 from serving.cli.run_work import RunWork
 from serving.runs.manifest import FileKind
+from serving.traffic.run_use import host_use, read_host_times
 
 __all__ = ["VERBS"]
 
 RULE = SamplingRule()
+LOOK_S = 0.5
+BUSY = 0.25
+"""of the machine's cores: what an idle cluster takes is a tenth"""
 
 
 def profile(
@@ -78,6 +82,12 @@ def profile(
     output = work.writes((FileKind.PROFILES,), output)
     from serving.deploy.profile_nodes import profile_cluster
 
+    beside = _look_at_the_machine()
+    if beside is not None and beside > BUSY:
+        out.say(
+            f"[yellow]this machine is {beside:.0%} busy with other work[/]; what is measured holds "
+            "beside that alone: end it, and run this again"
+        )
     begun, begun_s = datetime.now(UTC), time.perf_counter()
     begun_at = begun.isoformat(timespec="seconds")
     with out.progress("profiling") as advance:
@@ -99,9 +109,18 @@ def profile(
             "measured": len(profiles.measured),
             "kept": len([each for each in profiles.measured if each.taken_at < begun_at]),
             "seconds": spent_s,
+            "busy_before": beside,
             "unsettled": sum(len(each.unsettled) for each in profiles.measured),
         }
     )
+
+
+def _look_at_the_machine() -> float | None:
+    """How busy this machine's cores are before anything is measured, from 0 to 1."""
+    before = read_host_times()
+    time.sleep(LOOK_S)
+    use = host_use(before, read_host_times())
+    return None if use is None else use.busy_share + use.stolen_share
 
 
 def kept_folder() -> Path:

@@ -92,20 +92,14 @@ def _list(out: VerbOutput) -> None:
     if not found:
         out.say(f"there is no run in {RUNS}; `testbed profile` begins one")
     else:
+        # Topology and year stand in the names that runs are given, and --json has both.
         table = Table(
-            Column("run", no_wrap=True),
-            "when (UTC)",
-            "topology",
-            "demand",
-            "policy",
-            "promised",
-            "measured",
+            Column("run", no_wrap=True), "when (UTC)", "demand", "policy", "promised →\nmeasured"
         )
         for row in found:
-            when = str(row["created_at"])[:16].replace("T", " ")
-            table.add_row(row["run"], when, *(_shown(row[key]) for key in (
-                "topology", "demand", "policy", "promised", "measured",
-            )))  # fmt: skip
+            when = str(row["created_at"])[5:16].replace("T", " ")
+            figures = f"{_shown(row['promised'])} → {_shown(row['measured'])}"
+            table.add_row(row["run"], when, _shown(row["demand"]), _shown(row["policy"]), figures)
         out.table(table)
     out.result({"runs": found})
 

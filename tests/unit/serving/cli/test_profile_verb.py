@@ -20,10 +20,12 @@ from profiling.interference import BusyRatio, Interference, neighbours_busy
 from profiling.measured import EnergyUse, HostParts, MeasuredModel
 from profiling.profile import Profiles
 from profiling.verify import Drift, find_drift, pick_sample
+from serving.cli import profile_verb
 from serving.cli.console import ExitCode
 from serving.cli.main import run
 from serving.cli.profile_output import notes_on, shares_in_words
 from serving.runs.manifest import FileKind
+from serving.traffic.run_use import HostTimes
 from support.demo_setting import demo_setting
 from support.measured_models import measured_batch, measured_model, measured_profiles
 from support.run_files import newest_run, put_run, run_file
@@ -106,6 +108,23 @@ def test_measurements_are_written_and_shown(
     ):  # fmt: skip
         assert wanted in said, wanted
     assert Profiles.load(run_file(tmp_path, "profiles.json")).measured[0].model == MODELS[0]
+
+
+@pytest.mark.parametrize(("busy_s", "told"), [(0.6, True), (0.1, False)])
+def test_a_machine_that_is_busy_is_said_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    busy_s: float,
+    told: bool,
+) -> None:
+    FakeCluster(monkeypatch)
+    looks = iter([HostTimes(5.0, 0.0, 10.0), HostTimes(5.0 + busy_s, 0.0, 11.0)])
+    monkeypatch.setattr(profile_verb, "read_host_times", lambda: next(looks))
+    monkeypatch.setattr(profile_verb, "LOOK_S", 0.0)
+    assert run(["profile", "--model", MODELS[0], "--json"]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert json.loads(said.out)["busy_before"] == pytest.approx(busy_s)
+    assert ("60% busy with other work" in said.err) is told
 
 
 def test_profiles_that_a_plan_stands_on_are_not_replaced(
