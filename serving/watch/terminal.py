@@ -27,9 +27,12 @@ def terminal_frame(frame: WatchFrame, title: str) -> RenderableType:
 
 def _head(frame: WatchFrame, title: str) -> Text:
     overall = frame.accuracy[0] if frame.accuracy else None
-    when = "live" if frame.live else f"{frame.at_s:.1f} of {frame.end_s:.1f} s"
     loop = {"none": "no live loop", "running": "the loop runs", "paused": "the loop is paused"}
-    told = [f"{title}, {when}", *([loop[frame.loop]] if frame.live else [])]
+    told = (
+        [title, loop[frame.loop]]  # a title of a running system says that it is live
+        if frame.live
+        else [f"{title}, {frame.at_s:.1f} of {frame.end_s:.1f} s"]
+    )
     text = Text("; ".join(told), style="bold", overflow="ellipsis", no_wrap=True)
     text.append(f"\n{frame.asked_qps:.1f} q/s asked, {frame.answered_qps:.1f} answered")
     if overall is not None and overall.value is not None:
