@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.addresses import own_addresses
 from cluster.provenance import collect_provenance
 from cluster.providers.netns_enter import enter_command
 from cluster.providers.netns_layout import Layout, lay_out
@@ -136,8 +137,7 @@ def laid(bandwidth_bytes_per_s: float) -> Iterator[Layout]:
     ]
     with tempfile.TemporaryDirectory(prefix="testbed-link-") as folder:
         mark = random.randbytes(8).hex()
-        taken = netns_kernel.host_addresses()
-        layout = lay_out(Topology.parse(data), mark, folder, taken)
+        layout = lay_out(Topology.parse(data), mark, folder, own_addresses())
         try:
             netns_kernel.build(layout, {**os.environ, "PYTHONPATH": str(ROOT)})
             yield layout

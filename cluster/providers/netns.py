@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cluster.addresses import own_addresses
 from cluster.environment import has_mark
 from cluster.machine import check_capacity, read_machine
 from cluster.provider_choice import AnyChoice
@@ -59,7 +60,7 @@ class Netns:
 
         mark = secrets.token_hex(8)
         temp_dir = folder_for(mark)
-        layout = lay_out(asked.topology, mark, temp_dir, netns_kernel.host_addresses())
+        layout = lay_out(asked.topology, mark, temp_dir, own_addresses())
         record = layout.record
         state = ClusterState(
             topology=asked.topology,

@@ -24,17 +24,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 from cluster.providers.netns_layout import CONTROL, Layout, NodeSpace, Shaping
 from cluster.providers.state import ClusterError
 
-__all__ = ["build", "host_addresses", "mounts_below", "remove", "shape"]
+__all__ = ["build", "mounts_below", "remove", "shape"]
 
 GONE = (errno.ENODEV, errno.ENOENT, errno.EINVAL)
 BUCKET = 0x10000
 """handle of the token bucket, the root of its interface"""
-
-
-def host_addresses() -> set[str]:
-    """The IPv4 addresses that this host has."""
-    with IPRoute() as host:
-        return {address.get("address") for address in host.get_addr(family=2)}
 
 
 def build(layout: Layout, environment: Mapping[str, str]) -> None:

@@ -49,7 +49,7 @@ def test_names_on_the_host_are_short_enough_for_the_kernel() -> None:
 
 def test_a_network_that_the_host_has_is_left_alone() -> None:
     first = demo().head_host
-    second = demo(taken=("10.0.0.1", first)).head_host
+    second = demo(taken=("10.0.0.1", "fe80::1", first)).head_host
     assert first != second
     assert second.startswith("198.18.")
     with pytest.raises(InputError, match="is in use on this host"):
