@@ -208,7 +208,9 @@ def planned_qps(profile: ModelProfile, window_s: float, max_batch: int) -> float
     batches, queries = 0, 0.0
     while True:
         batches += 1
-        fits = min((room_s - batches * profile.setup_s) / profile.marginal_s, batches * max_batch)
+        left_s = room_s - batches * profile.setup_s
+        marginal_s = max(profile.marginal_s, 1e-9)  # 0 where noise hid what a query adds
+        fits = min(left_s / marginal_s, batches * max_batch)
         if fits <= queries or batches > 10_000:
             break
         queries = fits

@@ -36,7 +36,7 @@ def test_models_and_backbones_are_profiled_in_batches(found: dict[str, Any]) -> 
         batches = [each["batch"] for each in entry["latency"]]
         assert batches[0] == 1
         assert all(each["p50_s"] > 0 for each in entry["latency"])
-        assert entry["marginal_s"] > 0
+        assert entry["marginal_s"] >= 0  # 0 on a machine that has other work
         assert entry["weights_bytes"] > entry["parameters"]
         assert entry["precision"] == "float32"
         assert isinstance(entry["power"], str) or entry["power"][0]["busy_w"] > 0
@@ -114,3 +114,4 @@ def test_the_planned_load_fills_its_share_of_a_window_in_as_many_batches_as_it_n
     assert planned_qps(profile(0.01, 0.005), 0.1, 4) == pytest.approx(80.0)
     assert planned_qps(profile(1e-5, 1e-6), 0.1, 64) == 1_000.0
     assert planned_qps(profile(0.07, 0.005), 0.1, 64) == 0.0
+    assert planned_qps(profile(0.009, 0.0), 0.1, 4) == pytest.approx(240.0)  # six full batches
