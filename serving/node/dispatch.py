@@ -14,6 +14,7 @@ from time import monotonic
 from cluster.deadline_classes import base_task
 from serving.errors import RefusalReason, RefusedError
 from serving.logs.logger import NodeLogger
+from serving.named_tuples import made
 from serving.node.device.device import Device
 from serving.node.device.served import Image
 from serving.node.links.messages import AskOutcome, AskReply
@@ -85,6 +86,8 @@ class Dispatcher:
         why: list[RefusalReason | None] = [None]
         if len(asks) == 1:  # as nearly always: no task of its own
             outcomes = await self._send(asks, image, deadline_s)
+            if isinstance(outcomes[0], AskReply):
+                return outcomes
         else:
             settled = self._settle(asks, deadline_s, spill_since_s is not None)
             if isinstance(settled, RefusedError):
@@ -199,7 +202,7 @@ class Dispatcher:
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
     ) -> list[AskOutcome]:
         """One ask to the device, or any number of them up the link, in one frame."""
-        target = asks[0].target
+        target, tasks = asks[0]
         try:
             if target.node != self._node:
                 uplink = self._uplink_to(target)
@@ -207,16 +210,15 @@ class Dispatcher:
                     here = self._node
                     raise RefusedError(RefusalReason.NO_WAY, f"{here} has no link to {target.node}")
                 return await uplink.call(asks, image, deadline_s)
-            (ask,) = asks
-            known = _known(ask.tasks)
+            known = _known(tasks)
             served = await self._device.submit_all(target.model, known, image, deadline_s)
-            if known != ask.tasks:
-                served = {task: served[base_task(task)] for task in ask.tasks}
+            if known != tasks:
+                served = {task: served[base_task(task)] for task in tasks}
         except RefusedError as refusal:
             # Its traceback holds this frame, and with it the picture, for as long as it is kept.
             return [refusal.with_traceback(None)] * len(asks)
-        self._served[target.model] += len(ask.tasks)
-        return [AskReply(target, served, 0.0)]
+        self._served[target.model] += len(tasks)
+        return [made(AskReply, (target, served, 0.0, None, None))]
 
     def _uplink_to(self, target: Target) -> Uplink | None:
         hop = next_hop(target, self._uplinks)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, NamedTuple
 
 from profiling.profile import digest_of
 from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
+from serving.named_tuples import made
 from serving.node.answer_tally import AnswerTally
 from serving.node.config import NodeConfig
 from serving.node.device.device import Device
@@ -24,7 +25,7 @@ from serving.node.device.served import Image, Served
 from serving.node.dispatch import Dispatcher
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.link_probe import LinkProbe, ProbeLimits, probe
-from serving.node.links.messages import AskOutcome
+from serving.node.links.messages import AskOutcome, AskReply
 from serving.node.links.uplink import Uplink
 from serving.node.observer import NodeObserver
 from serving.node.snapshot import LinkUse, NodeSnapshot
@@ -212,7 +213,9 @@ class NodeCore:
         version = self._plan_version
         self._in_flight[version] += 1
         arrived_s = self._clock()
-        deadline_s = self._router.table.due_s(tasks, arrived_s, deadline_s)
+        table = self._router.table
+        if table.deadlines_s:
+            deadline_s = table.due_s(tasks, arrived_s, deadline_s)
         span = active_span()
         if span is not None:
             span.tell({"node": self.config.node.name, "plan_version": version})
@@ -225,7 +228,7 @@ class NodeCore:
                     span.add("route", arrived_s, self._clock(), _values_of(ask))
             spill_since_s = arrived_s if self.config.spill_over else None
             outcomes = await self._dispatcher.dispatch(asks, image, deadline_s, spill_since_s)
-            replies = [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)]
+            replies = [outcome for outcome in outcomes if isinstance(outcome, AskReply)]
             if len(replies) < len(outcomes):
                 raise_first(outcomes)
         except RefusedError as refusal:
@@ -239,25 +242,24 @@ class NodeCore:
         spent_s = self._clock() - arrived_s
         bounds_s = self.config.bounds_s
         answers: dict[str, Routed] = {}
-        for ask, reply in zip(asks, replies, strict=True):
-            bound_s = bounds_s.get(reply.target.node, 0.0)
-            if ask.target is not reply.target:  # as after a detour
+        for ask, (target, by_task, link_s, spilled, detoured) in zip(asks, replies, strict=True):
+            bound_s = bounds_s.get(target.node, 0.0)
+            if ask.target is not target:  # as after a detour
                 bound_s = max(bound_s, bounds_s.get(ask.target.node, 0.0))
             if bound_s > 0:
-                self._dispatcher.answered(reply.target, spent_s, bound_s)
-            for task, served in reply.served.items():
-                forwarded = Forwarded(served, reply.link_s)
-                answers[task] = Routed(reply.target, forwarded, version, bound_s, reply.spilled)
-                self._answers.add(task, reply.target, spent_s, bound_s)
-                self._observer.on_answer(task, reply.target, spent_s, reply.link_s)
+                self._dispatcher.answered(target, spent_s, bound_s)
+            for task, served in by_task.items():
+                forwarded = made(Forwarded, (served, link_s))
+                answers[task] = made(Routed, (target, forwarded, version, bound_s, spilled))
+                self._answers.add(task, target, spent_s, bound_s)
+                self._observer.on_answer(task, target, spent_s, link_s)
                 if span is not None:
-                    by = f"{reply.target.model} on {reply.target.node}"
-                    span.tell({f"answered_by.{task}": by})
-                if reply.spilled is not None:
-                    self._spilled[reply.spilled] += 1
-                    self._observer.on_spill(task, reply.spilled)
-                if reply.detoured is not None:
-                    self._observer.on_detour(task, reply.detoured)
+                    span.tell({f"answered_by.{task}": f"{target.model} on {target.node}"})
+                if spilled is not None:
+                    self._spilled[spilled] += 1
+                    self._observer.on_spill(task, spilled)
+                if detoured is not None:
+                    self._observer.on_detour(task, detoured)
         return answers
 
     def refuse_early(self, task: str) -> StandingRefusal | None:
@@ -303,7 +305,7 @@ class NodeCore:
                 for target, uplink in self._uplinks.items()
                 if not uplink.condition.is_as_stated
             },
-            batch_totals=dict(self._device.latency_model.totals),
+            batch_totals=self._device.latency_model.totals,
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
             answers=self._answers.totals(),
         )
@@ -340,12 +342,12 @@ class NodeCore:
         self._refused_early[task] += times
         self._observer.on_refusal(task, reason, times)
 
-    async def serve_forwarded(
+    def serve_forwarded(
         self, asks: tuple[Ask, ...], image: Image, remaining_s: float | None
-    ) -> list[AskOutcome]:
+    ) -> Coroutine[Any, Any, list[AskOutcome]]:
         """An outcome for each ask of a node below, which waits for `remaining_s` at most."""
         deadline_s = None if remaining_s is None else self._clock() + remaining_s
-        return await self._dispatcher.dispatch(asks, image, deadline_s)
+        return self._dispatcher.dispatch(asks, image, deadline_s)
 
 
 def _values_of(ask: Ask) -> dict[str, str | int | float | bool]:

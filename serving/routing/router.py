@@ -43,10 +43,12 @@ class _WeightedRoundRobin:
     def pick(self) -> Way:
         """The next request's way."""
         credit, best, choice = self._credit, -inf, 0
+        if len(credit) == 1:
+            return self._ways[0]
         for index, share in enumerate(self._shares):
-            credit[index] += share
-            if credit[index] > best + 1e-9:
-                best, choice = credit[index], index
+            credit[index] = now = credit[index] + share
+            if now > best + 1e-9:
+                best, choice = now, index
         credit[choice] -= 1.0
         return self._ways[choice]
 
@@ -61,19 +63,17 @@ class Router:
     def __init__(
         self, table: RouteTable, shared_passes: bool = True, queues: Queues | None = None
     ) -> None:
-        self._table = table
+        self.table = table
+        """the table in force"""
+        self._shares_alone = table.routing is RoutingMode.SHARES
         self._shared_passes = shared_passes
         self._queues = queues
         self._sequences: dict[tuple[str, ...], _WeightedRoundRobin] = {}
 
-    @property
-    def table(self) -> RouteTable:
-        """The table in force."""
-        return self._table
-
     def replace(self, table: RouteTable) -> None:
         """Follow `table` from the next query on."""
-        self._table = table
+        self.table = table
+        self._shares_alone = table.routing is RoutingMode.SHARES
         self._sequences = {}
 
     def pick(self, task: str) -> Target:
@@ -86,11 +86,12 @@ class Router:
         Raises `NotServedError` if no onloaded model serves one of the tasks, `RefusedError` if
         one falls into the share that the plan sheds.
         """
-        if len(tasks) > 1 and not self._shared_passes:
-            return tuple(ask for task in tasks for ask in self.pick_all((task,)))
-        by_queues = self._table.routing is not RoutingMode.SHARES
-        if by_queues and len(tasks) == 1 and self._queues is not None:
+        if len(tasks) == 1:
+            if self._shares_alone or self._queues is None:
+                return self._by_shares(tasks)
             return self._by_queues(tasks[0], self._queues)
+        if not self._shared_passes:
+            return tuple(ask for task in tasks for ask in self.pick_all((task,)))
         return self._by_shares(tasks)
 
     def _by_queues(self, task: str, queues: Queues) -> Way:
@@ -102,7 +103,7 @@ class Router:
             planned = self._by_shares((task,))
         except (RefusedError, NotServedError) as refusal:
             refused = refusal
-        found = follow_queues(self._table, task, planned[0].target if planned else None, queues)
+        found = follow_queues(self.table, task, planned[0].target if planned else None, queues)
         if found is not None:
             return (Ask(found, (task,)),)
         if refused is not None:
@@ -114,9 +115,9 @@ class Router:
         sequence = self._sequences.get(key)
         if sequence is None:
             for task in key:
-                if not self._table.routes.get(task):
-                    raise NotServedError(_not_served(task, self._table.routes))
-            sequence = self._sequences[key] = _WeightedRoundRobin(_lay_out(key, self._table.routes))
+                if not self.table.routes.get(task):
+                    raise NotServedError(_not_served(task, self.table.routes))
+            sequence = self._sequences[key] = _WeightedRoundRobin(_lay_out(key, self.table.routes))
         way = sequence.pick()
         if not way:
             raise RefusedError(RefusalReason.SHED, "refused: the plan sheds this share of the load")

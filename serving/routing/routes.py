@@ -80,9 +80,10 @@ class RouteTable:
 def next_hop(target: Target, above: Collection[str]) -> str | None:
     """Which of the nodes directly `above` a query for `target` goes to: the edge it is to pass,
     its target itself, or else the first; None if there is none."""
-    for name in (target.via, target.node):
-        if name in above:
-            return name
+    if target.via in above:
+        return target.via
+    if target.node in above:
+        return target.node
     return next(iter(above), None)
 
 

@@ -20,6 +20,7 @@ from cluster.topology import Node
 from models.runtime.device_errors import DeviceLostError
 from profiling.profile import PAUSE_S, Profiles
 from serving.errors import RefusalReason, RefusedError
+from serving.named_tuples import made
 from serving.node.device.admission import find_refusal
 from serving.node.device.batching import Batch, Batcher, make_batcher
 from serving.node.device.device_faults import DeviceFaults
@@ -60,9 +61,8 @@ class BatchLog(NamedTuple):
     release: str
 
 
-class _Job(NamedTuple):
-    tasks: tuple[str, ...]
-    future: asyncio.Future[dict[str, Served]]
+_Job = tuple[tuple[str, ...], asyncio.Future[dict[str, Served]]]
+"""the tasks of a query, and what its caller waits for"""
 
 
 class SimulatedDevice:
@@ -177,6 +177,9 @@ class SimulatedDevice:
 
     def refusal(self, model: str, deadline_s: float = inf) -> RefusedError | None:
         """See `Device.refusal`."""
+        return self._refusal_at(self._clock(), model, deadline_s)
+
+    def _refusal_at(self, now_s: float, model: str, deadline_s: float) -> RefusedError | None:
         if model not in self._models or model in self._leaving:
             return RefusedError(
                 RefusalReason.MODEL_NOT_LOADED, f"model {model!r} is not loaded here"
@@ -185,7 +188,6 @@ class SimulatedDevice:
             return RefusedError(RefusalReason.STOPPING, "the node is shutting down")
         if self._faults.lost:
             return RefusedError(RefusalReason.DEVICE_FAILED, self.health.sentence)
-        now_s = self._clock()
         since_s = now_s - self._pushed_s.get(model, -inf)
         return find_refusal(
             self._batcher, model, now_s, self._free_s, deadline_s, self._max_waiting, since_s
@@ -196,17 +198,21 @@ class SimulatedDevice:
     ) -> dict[str, Served]:
         """See `Device.submit_all`. Predictions are empty."""
         latest_s = inf if deadline_s is None else deadline_s
-        refusal = self.refusal(model, latest_s)
+        now_s = self._clock()
+        refusal = self._refusal_at(now_s, model, latest_s)
         if refusal is not None:
             raise refusal
-        job = _Job(tasks, self._loop.create_future())
-        if self._batcher.never_fits(model):  # a probe is to be run
+        future = self._loop.create_future()
+        job = (tasks, future)
+        if deadline_s is not None and self._batcher.never_fits(model):  # a probe is to be run
             latest_s = inf
-        now_s = self._pushed_s[model] = self._clock()
+        self._pushed_s[model] = now_s
         self._batcher.push(model, job, now_s, latest_s)
-        self._look()
+        if self._running is None:
+            self._look()
         try:
-            return await job.future
+            served: dict[str, Served] = await future
+            return served
         except asyncio.CancelledError:
             self._batcher.remove(job)
             raise
@@ -278,7 +284,8 @@ class SimulatedDevice:
         spent_s = self._served_s(batch.model, size, now_s - self._idle_from_s)
         self._running, self._started_s = batch, now_s
         self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
-        self.log.append(BatchLog(batch.model, size, batch.closed_s, now_s, spent_s, batch.release))
+        ran = (batch.model, size, batch.closed_s, now_s, spent_s, batch.release)
+        self.log.append(made(BatchLog, ran))
         self._finish_in(spent_s)
 
     def _finish_in(self, delay_s: float) -> None:
@@ -308,7 +315,7 @@ class SimulatedDevice:
         for (tasks, future), arrived_s in zip(batch.items, batch.arrived_s, strict=True):
             if not future.done():  # else its caller has gone
                 queue_s = closed_s - arrived_s if closed_s > arrived_s else 0.0
-                served = Served(NO_PREDICTION, size, queue_s, batch_wait_s, spent_s)
+                served = made(Served, (NO_PREDICTION, size, queue_s, batch_wait_s, spent_s))
                 future.set_result(dict.fromkeys(tasks, served))
         self._look()
 
@@ -320,6 +327,6 @@ class SimulatedDevice:
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:
-    for job in jobs:
-        if not job.future.done():
-            job.future.set_exception(RefusedError(reason))
+    for _, future in jobs:
+        if not future.done():
+            future.set_exception(RefusedError(reason))

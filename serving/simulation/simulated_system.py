@@ -20,6 +20,7 @@ from models.runtime.device_errors import DeviceLostError
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
 from serving.errors import NotServedError, RefusalReason, RefusedError
+from serving.named_tuples import made
 from serving.node.config import NodeConfig
 from serving.node.control import ServerControl
 from serving.node.device.device_watch import DeviceHealth
@@ -210,35 +211,43 @@ class SimulatedSystem:
 
     async def send(self, query: Query) -> Answer:
         """Route, cross the links, wait in the batcher and compute, in simulated time."""
-        return (await self.send_all(query, (query.task,)))[query.task]
+        task = query.task
+        routed = await self._routed(query, (task,))
+        return routed if isinstance(routed, Answer) else _answer(routed[task])
 
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """The same for several tasks of one image: all are answered, or all refused."""
+        routed = await self._routed(query, tasks)
+        if isinstance(routed, Answer):
+            return dict.fromkeys(tasks, routed)
+        return {task: _answer(routed[task]) for task in tasks}
+
+    async def _routed(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Routed] | Answer:
+        """What answered each of `tasks`; an answer for all of them where none did."""
         deadline_s = None if query.within_s is None else self._clock() + query.within_s
-        image = self._image_for(tasks)
+        image = self._asked.get(tasks)
+        if image is None:
+            image = self._asked[tasks] = self._image_for(tasks)
         process = self._processes[query.client]
         if process.stands:
             await process.running()
         client = self._nodes.get(query.client)
         if client is None:
-            return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
+            return Answer(Outcome.ERROR, reason="the client's node is down")
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
             if process.stands:
                 await process.running()
         except RefusedError as refusal:
-            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
+            return Answer(Outcome.SHED, reason=refusal.reason)
         except NotServedError:
-            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED))
-        return {task: _answer(routed[task]) for task in tasks}
+            return Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED)
+        return routed
 
     def _image_for(self, tasks: tuple[str, ...]) -> Image:
         """The largest image that one of `tasks` is asked of."""
-        image = self._asked.get(tasks)
-        if image is None:
-            found = [self._images.get(base_task(task), EMPTY) for task in tasks]
-            image = self._asked[tasks] = max(found, key=lambda each: each.nbytes)
-        return image
+        found = [self._images.get(base_task(task), EMPTY) for task in tasks]
+        return max(found, key=lambda each: each.nbytes)
 
     @property
     def _queue_routing(self) -> QueueRouting:
@@ -291,6 +300,7 @@ class SimulatedSystem:
         return {base_task(route.task) for route in self.plan.routes if route.model == model}
 
 
+ANSWERED = Outcome.ANSWERED  # a look at an enum's member costs as much as making a tuple
 EMPTY: Image = np.zeros((0, 1, 1), np.uint8)
 
 
@@ -318,10 +328,9 @@ def _models_of(plan: Plan) -> dict[str, set[str]]:
 
 
 def _answer(routed: Routed) -> Answer:
-    target, served = routed.target, routed.forwarded.served
+    (tier, node, model, _), (served, link_s), plan_version, bound_s, spilled = routed
     _, size, queue_s, batch_wait_s, compute_s = served
-    timing = Timing(queue_s, batch_wait_s, compute_s, routed.forwarded.link_s)
-    return Answer(
-        Outcome.ANSWERED, routed.spilled or "", None, target.tier, target.node, target.model,
-        routed.plan_version, size, routed.bound_s, timing,
-    )  # fmt: skip
+    timing = made(Timing, (queue_s, batch_wait_s, compute_s, link_s))
+    return made(Answer, (
+        ANSWERED, spilled or "", None, tier, node, model, plan_version, size, bound_s, timing, "",
+    ))  # fmt: skip

@@ -19,26 +19,6 @@ from serving.simulation.virtual_time import LoopClock
 __all__ = ["SimulatedTransport"]
 
 
-class _Waiting:
-    """A query that is out, for whose answer its task waits."""
-
-    __slots__ = ("_given_up", "_task")
-
-    def __init__(self, task: asyncio.Task[Any] | None) -> None:
-        self._task = task
-        self._given_up = False
-
-    def give_up(self) -> None:
-        """Have its task find that no answer will come."""
-        if self._task is not None and not self._given_up:
-            self._given_up = True
-            self._task.cancel()
-
-    def given_up(self) -> bool:
-        """Whether its task, which was cancelled, was so by `give_up` alone."""
-        return self._given_up and self._task is not None and self._task.uncancel() == 0
-
-
 class SimulatedTransport:
     """`Transport` to the node that `far` gives now; None while that node is down.
 
@@ -59,10 +39,14 @@ class SimulatedTransport:
         self._clock = clock
         self._timeouts = timeouts or UplinkTimeouts()
         self._condition = LinkCondition()
+        self._is_cut = False
         self._line = Process()
         """the link itself, which stands still while it is silent"""
-        self._out: dict[_Waiting, None] = {}
-        """the queries that are out"""
+        self._is_silent = process.stands
+        """whether nothing crosses it, or nobody is there to take it"""
+        self._out: dict[asyncio.Task[Any], bool] = {}
+        """the tasks of the queries that are out, and whether they were told that no answer will
+        come"""
         self._alarm: asyncio.TimerHandle | None = None
         """that gives them up"""
         self._lost_s: float | None = None
@@ -86,8 +70,9 @@ class SimulatedTransport:
         if self._is_silent and self._lost_s is not None and self._clock() >= self._lost_s:
             await self._reconnect()
         on_sent()
-        waiting = _Waiting(asyncio.current_task(self._clock.loop))
-        self._out[waiting] = None
+        task, out = asyncio.current_task(self._clock.loop), self._out
+        assert task is not None
+        out[task] = False
         try:
             if self._is_silent:
                 self._watch_silence()
@@ -100,12 +85,12 @@ class SimulatedTransport:
             if self._is_silent:
                 await self._carried()
         except asyncio.CancelledError:
-            if waiting.given_up():
+            if out[task] and task.uncancel() == 0:  # by `_give_up` alone
                 raise RefusedError(RefusalReason.PEER_LOST) from None
             raise
         finally:
-            del self._out[waiting]
-        if self._far() is not far or self._condition.is_cut:
+            del out[task]
+        if self._far() is not far or self._is_cut:
             raise RefusedError(RefusalReason.PEER_LOST)
         return outcomes
 
@@ -120,8 +105,7 @@ class SimulatedTransport:
     def refusal(self) -> RefusedError | None:
         """See `Transport.refusal`: a node that is down closes its connections, which is seen
         unless the link is silent."""
-        gone = self._far() is None and not self._condition.silent
-        if self._condition.is_cut or gone:
+        if self._is_cut or (self._far() is None and not self._condition.silent):
             return RefusedError(RefusalReason.PEER_UNREACHABLE)
         return None
 
@@ -134,14 +118,11 @@ class SimulatedTransport:
     def change(self, condition: LinkCondition) -> None:
         """See `Transport.change`."""
         self._condition = condition
+        self._is_cut = condition.is_cut
         if condition.silent:
             self._line.stop()
         else:
             self._line.go_on()
-
-    @property
-    def _is_silent(self) -> bool:
-        return self._process.stands or self._line.stands
 
     async def _carried(self) -> None:
         """Wait until something crosses the link, and somebody is there to take it."""
@@ -150,6 +131,7 @@ class SimulatedTransport:
             await self._process.running()
 
     def _on_change(self) -> None:
+        self._is_silent = self._process.stands or self._line.stands
         if self._is_silent:
             self._watch_silence()
         else:
@@ -167,8 +149,10 @@ class SimulatedTransport:
             self._alarm = self._clock.loop.call_at(self._lost_s, self._give_up)
 
     def _give_up(self) -> None:
-        for waiting in list(self._out):
-            waiting.give_up()
+        for task, told in list(self._out.items()):
+            if not told:
+                self._out[task] = True
+                task.cancel()
 
     async def _reconnect(self) -> None:
         if self._attempt_s is None:

@@ -11,7 +11,7 @@ import asyncio
 import gc
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import cached_property, partial
 from heapq import heappop, heappush
@@ -26,35 +26,31 @@ RARELY = (50_000, 20, 20)
 """objects made since the last look, and looks of the younger generation since that of the older"""
 
 
-class _Call:
-    """What is to be called, as an `asyncio.TimerHandle` to whoever may cancel it."""
+class _Call(list[Any]):
+    """What is to be called, as an `asyncio.TimerHandle` to whoever may cancel it.
 
-    __slots__ = ("args", "callback", "context", "when_s")
+    [when it is due on the loop's clock, how many timers were set before it, callback, arguments,
+    context]; without a callback once it was cancelled. A list is made, taken apart and compared
+    in the heap without a line of Python.
+    """
 
-    def __init__(
-        self,
-        callback: Callable[..., object] | None,
-        args: tuple[Any, ...],
-        context: Context | None,
-        when_s: float = 0.0,
-    ) -> None:
-        self.callback = callback
-        """None once it was cancelled, or a timer is over"""
-        self.args = args
-        self.context = context
-        self.when_s = when_s
+    __slots__ = ()
 
     def cancel(self) -> None:
         """Call nothing, and keep nothing alive."""
-        self.callback, self.args = None, ()
+        self[2:] = CANCELLED
 
     def cancelled(self) -> bool:
-        """Whether it will not be called, or not again."""
-        return self.callback is None
+        """Whether it will not be called."""
+        return self[2] is None
 
     def when(self) -> float:
         """Of a timer: when it is due, on the loop's clock."""
-        return self.when_s
+        when_s: float = self[0]
+        return when_s
+
+
+CANCELLED = (None, (), None)
 
 
 class VirtualTimeLoop(asyncio.BaseEventLoop):
@@ -71,11 +67,16 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._now_s = 0.0
         self._calls: deque[_Call] = deque()
         """what is ready now"""
-        self._timers: list[tuple[float, int, _Call]] = []
-        """a heap: when it is due, how many timers were set before it"""
+        self._timers: list[_Call] = []
+        """a heap"""
         self._timers_set = 0
+        # What asyncio's own C asks for at each future and task is given without a line of Python,
+        # and tasks get a name that need not be written first.
+        self.get_debug = partial(bool)  # type: ignore[method-assign]
         self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
-        self.create_task = partial(asyncio.Task, loop=self)  # type: ignore[method-assign]
+        self.create_task = partial(  # type: ignore[method-assign]
+            asyncio.Task, loop=self, name="simulated"
+        )
 
     def time(self) -> float:
         """Simulated seconds since the loop was made."""
@@ -85,7 +86,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
         """See `asyncio.loop.call_soon`."""
-        call = _Call(callback, args, context)
+        call = _Call((0.0, 0, callback, args, context))
         self._calls.append(call)
         return call
 
@@ -101,9 +102,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Any:  # fmt: skip
         """See `asyncio.loop.call_at`."""
-        call = _Call(callback, args, context, when)
-        self._timers_set += 1
-        heappush(self._timers, (when, self._timers_set, call))
+        self._timers_set = number = self._timers_set + 1
+        call = _Call((when, number, callback, args, context))
+        heappush(self._timers, call)
         return call
 
     def call_later(  # type: ignore[override]
@@ -111,10 +112,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Any:  # fmt: skip
         """See `asyncio.loop.call_later`."""
-        when_s = self._now_s + delay
-        call = _Call(callback, args, context, when_s)
-        self._timers_set += 1
-        heappush(self._timers, (when_s, self._timers_set, call))
+        self._timers_set = number = self._timers_set + 1
+        call = _Call((self._now_s + delay, number, callback, args, context))
+        heappush(self._timers, call)
         return call
 
     def is_running(self) -> bool:
@@ -135,38 +135,37 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             raise RuntimeError("This event loop is already running")
         self._runs = True
         _set_running_loop(self)
-        calls = self._calls
+        calls, timers = self._calls, self._timers
         take = calls.popleft
         try:
             while True:
                 for _ in range(len(calls)):
-                    call = take()
-                    callback, context = call.callback, call.context
+                    _, _, callback, args, context = take()
                     if callback is None:
                         continue
                     if context is None:
-                        callback(*call.args)
+                        callback(*args)
                     else:
-                        context.run(callback, *call.args)
+                        context.run(callback, *args)
                 if self._ends:
                     break
+                if calls:
+                    continue
+                # Nothing is ready: the clock moves to the next timer that is not cancelled, and
+                # all that are due then are.
+                while timers and (not calls or timers[0][0] <= self._now_s):
+                    call = heappop(timers)
+                    if call[2] is not None:
+                        calls.append(call)
+                        if call[0] > self._now_s:
+                            self._now_s = call[0]
                 if not calls:
-                    self._move_clock()
+                    raise RuntimeError(
+                        "simulated time stands still: every task waits, and no timer is set"
+                    )
         finally:
             self._runs = self._ends = False
             _set_running_loop(None)
-
-    def _move_clock(self) -> None:
-        """To the next timer that is not cancelled, which is ready then, with all that are due."""
-        timers, calls = self._timers, self._calls
-        while timers and (not calls or timers[0][0] <= self._now_s):
-            when_s, _, call = heappop(timers)
-            if call.callback is not None:
-                calls.append(call)
-                if when_s > self._now_s:
-                    self._now_s = when_s
-        if not calls:
-            raise RuntimeError("simulated time stands still: every task waits, and no timer is set")
 
 
 class LoopClock:
@@ -181,22 +180,23 @@ class LoopClock:
         """The loop."""
         return asyncio.get_running_loop()
 
+    @cached_property
+    def time(self) -> Callable[[], float]:
+        """The loop's own clock."""
+        return self.loop.time
+
     def __call__(self) -> float:
         """Seconds on the loop's clock."""
-        return self.loop.time()
+        return self.time()
 
-    async def sleep(self, delay_s: float) -> None:
-        """See `asyncio.sleep`."""
+    def sleep(self, delay_s: float) -> Awaitable[None]:
+        """See `asyncio.sleep`. The timer of who is cancelled stays, and ends nothing."""
         if delay_s <= 0:
-            await asyncio.sleep(0)
-            return
+            return asyncio.sleep(0)
         loop = self.loop
         over: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(delay_s, _end, over)
-        try:
-            await over
-        finally:
-            timer.cancel()
+        loop.call_later(delay_s, _end, over)
+        return over
 
 
 def _end(over: asyncio.Future[None]) -> None:

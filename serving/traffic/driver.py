@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.errors import InputError
+from serving.named_tuples import made
 from serving.system import Answer, Outcome, Query, SharingSystem, System
 from serving.traffic.closed_loop import Caller
 from serving.traffic.load_switch import LoadSwitch
@@ -148,12 +149,8 @@ async def drive_traffic(
     return generator.driven()
 
 
-class _Sent(NamedTuple):
-    """A request that is out."""
-
-    sending: asyncio.Task[None]
-    due_s: float
-    sent_s: float
+_Sent = tuple[asyncio.Task[None], float, float]
+"""a request that is out: its task, when it was due, and when it was sent"""
 
 
 class _Generator:
@@ -198,7 +195,8 @@ class _Generator:
         for places, due_s, client, tasks, image in self._scheduled():
             # A generator that is late must still let answers in between two sends.
             await self._sleep(max(0.0, due_s - self._now_s()))
-            await self._wait_until(due_s)
+            if self._now_s() < due_s:
+                await self._wait_until(due_s)
             times = 1 if self._load is None else self._load.times(client)
             if not times:
                 self._left_out.update(places)
@@ -290,14 +288,14 @@ class _Generator:
         self, places: tuple[int, ...], due_s: float, client: str, tasks: tuple[str, ...], image: int
     ) -> asyncio.Task[None] | None:
         """Send one request; None if too many are out."""
-        sent_s = self._now_s()
+        sent_s = self._clock() - self._start_s
         if len(self._outstanding) >= self._max_outstanding:
             reason = f"{SATURATED}: {self._max_outstanding} queries unanswered"
             self._keep_failed(places, due_s, sent_s, reason)
             return None
-        query = Query(client, tasks[0], self._bodies[image], self._content_type)
+        query = made(Query, (client, tasks[0], self._bodies[image], self._content_type, None))
         sending = self._loop.create_task(self._answer(places, due_s, sent_s, query, tasks))
-        self._outstanding[places] = _Sent(sending, due_s, sent_s)
+        self._outstanding[places] = (sending, due_s, sent_s)
         return sending
 
     async def _answer(
@@ -306,8 +304,7 @@ class _Generator:
     ) -> None:  # fmt: skip
         try:
             if len(tasks) == 1:
-                answer = await self._system.send(query)
-                self._keep(places[0], due_s, sent_s, answer)
+                self._keep(places[0], due_s, sent_s, await self._system.send(query))
                 return
             assert isinstance(self._system, SharingSystem)
             answers = await self._system.send_all(query, tasks)
@@ -328,7 +325,9 @@ class _Generator:
     def _keep(self, place: int, due_s: float, sent_s: float, answer: Answer) -> None:
         if place in self._records:  # given up on before; its answer came after all
             return
-        self._records[place] = Record(place, due_s, sent_s, self._now_s(), answer)
+        self._records[place] = made(
+            Record, (place, due_s, sent_s, self._clock() - self._start_s, answer, 0.0)
+        )
         if self._on_progress is not None:
             self._on_progress(len(self._records), len(self._schedule) + len(self._asked))
 
@@ -347,7 +346,7 @@ class _Generator:
             alarm.cancel()
 
     def _waiting(self) -> set[asyncio.Task[None]]:
-        sending = {sent.sending for sent in self._outstanding.values()}
+        sending = {sending for sending, _, _ in self._outstanding.values()}
         return sending | {task for task in self._callers if not task.done()}
 
     def _now_s(self) -> float:

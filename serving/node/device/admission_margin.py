@@ -29,5 +29,5 @@ class AdmissionMargin:
         """Take in that a batch's oldest query was answered `spent_s` after it came."""
         if spent_s > promised_s:
             self.share = max(self.least, self.share * self.retreat)
-        else:
+        elif self.share != self.most:
             self.share = min(self.most, self.share + self.advance)

@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from cluster.topology import Batching
 from planner.latency_bound import window_bound_s
+from serving.named_tuples import made
 from serving.node.device.admission_margin import AdmissionMargin
 from serving.node.device.latency_model import LatencyModel
 
@@ -38,6 +39,9 @@ class Release(StrEnum):
     """the device was free and nothing more was queued"""
     DEADLINE = "deadline"
     """one more image would have made one of its queries late"""
+
+
+FULL, WINDOW, FREE = Release.FULL, Release.WINDOW, Release.FREE  # to look them up once
 
 
 class Batch(NamedTuple, Generic[Item]):
@@ -110,12 +114,8 @@ class Batcher(Protocol[Item]):
         ...
 
 
-class _Entry(NamedTuple, Generic[Item]):
-    item: Item
-    arrived_s: float
-    deadline_s: float
-
-
+_Entry = tuple[Item, float, float]
+"""an item, when it arrived, and after when it is worth nothing: one is made for every query"""
 _Queue = deque[_Entry[Item]]
 
 
@@ -144,7 +144,7 @@ class _Queues(ABC, Generic[Item]):
         """Take a queued item out."""
         for _, queue in self._queues():
             for entry in queue:
-                if entry.item is item:
+                if entry[0] is item:
                     queue.remove(entry)
                     self._count -= 1
                     return True
@@ -152,7 +152,7 @@ class _Queues(ABC, Generic[Item]):
 
     def take_all(self) -> list[Item]:
         """Take out everything that is queued."""
-        items = [entry.item for _, queue in self._queues() for entry in queue]
+        items = [item for _, queue in self._queues() for item, _, _ in queue]
         for _, queue in self._queues():
             queue.clear()
         self._count = 0
@@ -165,10 +165,10 @@ class _Queues(ABC, Generic[Item]):
             return late
         for model, queue in self._queues():
             last_s = now_s + self.latency_model.batch_s(model, 1)
-            hopeless = [entry for entry in queue if entry.deadline_s < last_s]
+            hopeless = [entry for entry in queue if entry[2] < last_s]
             for entry in hopeless:
                 queue.remove(entry)
-                late.append(entry.item)
+                late.append(entry[0])
         self._count -= len(late)
         return late
 
@@ -183,7 +183,7 @@ class _Queues(ABC, Generic[Item]):
     def _to_come(self, queues: Iterable[tuple[str, _Queue[Item]]]) -> list[tuple[str, int, float]]:
         """The batches that `queues` will make: model, size, arrival of the oldest query."""
         return [
-            (model, min(self._max_batch, len(queue) - first), queue[first].arrived_s)
+            (model, min(self._max_batch, len(queue) - first), queue[first][1])
             for model, queue in queues
             for first in range(0, len(queue), self._max_batch)
         ]
@@ -208,12 +208,13 @@ class _Queues(ABC, Generic[Item]):
                 excess_s = max(excess_s, end_s - oldest_s - promised_s)
             if index == joined:
                 done_s = end_s
-        return Forecast(done_s, excess_s)
+        return made(Forecast, (done_s, excess_s))
 
-    def _entry(self, item: Item, now_s: float, deadline_s: float) -> _Entry[Item]:
-        self._hurried = self._hurried or deadline_s < inf
+    def _append(self, queue: _Queue[Item], item: Item, now_s: float, deadline_s: float) -> None:
+        if deadline_s < inf:
+            self._hurried = True
         self._count += 1
-        return _Entry(item, now_s, deadline_s)
+        queue.append((item, now_s, deadline_s))
 
     def _cut(
         self,
@@ -225,22 +226,29 @@ class _Queues(ABC, Generic[Item]):
     ) -> Batch[Item]:
         """Take a batch from the head of `queue`, as large as memory and its deadlines allow. One
         that no window closed at `closed_s` closes now, and was ready when its last query came."""
-        size = min(self._max_batch, len(queue))
-        release = drained if size == len(queue) and size < self._max_batch else Release.FULL
+        size, release = len(queue), drained
+        if size >= self._max_batch:
+            size, release = self._max_batch, FULL
         if self._hurried:
             fitting = self._fitting(model, queue, now_s, size)
             if fitting < size:
                 size, release = fitting, Release.DEADLINE
-        items, arrived_s, _ = zip(*[queue.popleft() for _ in range(size)], strict=True)
+        items: tuple[Item, ...]
+        arrived_s: tuple[float, ...]
+        if size == 1:  # as most batches
+            item, came_s, _ = queue.popleft()
+            items, arrived_s = (item,), (came_s,)
+        else:
+            items, arrived_s, _ = zip(*[queue.popleft() for _ in range(size)], strict=True)
         self._count -= size
         if closed_s is None:
-            return Batch(model, items, arrived_s, now_s, release, arrived_s[-1])
-        return Batch(model, items, arrived_s, closed_s, release, closed_s)
+            return made(Batch, (model, items, arrived_s, now_s, release, arrived_s[-1]))
+        return made(Batch, (model, items, arrived_s, closed_s, release, closed_s))
 
     def _fitting(self, model: str, queue: _Queue[Item], now_s: float, size: int) -> int:
         earliest_s = inf
-        for count, entry in enumerate(islice(queue, size)):
-            earliest_s = min(earliest_s, entry.deadline_s)
+        for count, (_, _, deadline_s) in enumerate(islice(queue, size)):
+            earliest_s = min(earliest_s, deadline_s)
             if count and now_s + self.latency_model.batch_s(model, count + 1) > earliest_s:
                 return count
         return size
@@ -260,15 +268,15 @@ class GreedyBatcher(_Queues[Item]):
         queue = self._by_model.get(model)
         if queue is None:
             queue = self._by_model[model] = deque()
-        queue.append(self._entry(item, now_s, deadline_s))
+        self._append(queue, item, now_s, deadline_s)
 
     def pop(self, now_s: float) -> Batch[Item] | None:
         """Up to `max_batch` queries of the model whose oldest query has waited longest."""
         if not self._count:
             return None
-        queued = [(queue[0].arrived_s, model) for model, queue in self._by_model.items() if queue]
+        queued = [(queue[0][1], model) for model, queue in self._by_model.items() if queue]
         model = queued[0][1] if len(queued) == 1 else min(queued)[1]
-        return self._cut(model, self._by_model[model], now_s, None, Release.FREE)
+        return self._cut(model, self._by_model[model], now_s, None, FREE)
 
     def wake_s(self, now_s: float) -> float | None:
         """Now if anything is queued."""
@@ -291,8 +299,9 @@ class GreedyBatcher(_Queues[Item]):
         end_s = begin_s + self.latency_model.batch_s(model, rest + 1)
         if full:
             end_s += full * self.latency_model.batch_s(model, self._max_batch)
-        oldest_s = queue[-rest].arrived_s if rest else now_s
-        return Forecast(end_s, end_s - oldest_s - self._margin.share * self._promised_s)
+        oldest_s = queue[-rest][1] if rest else now_s
+        excess_s = end_s - oldest_s - self._margin.share * self._promised_s
+        return made(Forecast, (end_s, excess_s))
 
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
         return iter(self._by_model.items())
@@ -324,7 +333,7 @@ class WindowBatcher(_Queues[Item]):
         if not queue:
             self._open.pop(model, None)  # a model's turn is that of its first query still here
             queue = self._open[model] = deque()
-        queue.append(self._entry(item, now_s, deadline_s))
+        self._append(queue, item, now_s, deadline_s)
 
     def pop(self, now_s: float) -> Batch[Item] | None:
         """The next batch of the windows that have closed."""
@@ -332,7 +341,7 @@ class WindowBatcher(_Queues[Item]):
         while self._closed:
             model, queue, closed_s = self._closed[0]
             if queue:
-                return self._cut(model, queue, now_s, closed_s, Release.WINDOW)
+                return self._cut(model, queue, now_s, closed_s, WINDOW)
             self._closed.popleft()
         return None
 

@@ -24,6 +24,18 @@ class BatchTotals(NamedTuple):
     spent_s: float
 
 
+class _Fit:
+    """What batches of a model took: counted, and as the fading sums of the fit (weights, sizes,
+    times, sizes squared, sizes times times)."""
+
+    __slots__ = ("batches", "queries", "spent_s", "sums")
+
+    def __init__(self) -> None:
+        self.batches = self.queries = 0
+        self.spent_s = 0.0
+        self.sums = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
 class LatencyModel:
     """Device seconds of a batch by model and size. A model that never ran is expected to take none.
 
@@ -33,19 +45,29 @@ class LatencyModel:
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, float, float, float, float]] = {}
+        self._fits: dict[str, _Fit] = {}
         self._lines: dict[str, tuple[float, float]] = {}
-        self.totals: dict[str, BatchTotals] = {}
-        """by model"""
+
+    @property
+    def totals(self) -> dict[str, BatchTotals]:
+        """All batches so far, by model."""
+        return {
+            model: BatchTotals(fit.batches, fit.queries, fit.spent_s)
+            for model, fit in self._fits.items()
+        }
 
     def learn(self, model: str, size: int, spent_s: float) -> None:
         """Take in that a batch of `size` images of `model` took `spent_s`."""
-        batches, queries, total_s = self.totals.get(model, (0, 0, 0.0))
-        self.totals[model] = BatchTotals(batches + 1, queries + size, total_s + spent_s)
-        w, b, t, bb, bt = self._sums.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
+        fit = self._fits.get(model)
+        if fit is None:
+            fit = self._fits[model] = _Fit()
+        fit.batches += 1
+        fit.queries += size
+        fit.spent_s += spent_s
+        w, b, t, bb, bt = fit.sums
         w, b, t = MEMORY * w + 1, MEMORY * b + size, MEMORY * t + spent_s
         bb, bt = MEMORY * bb + size * size, MEMORY * bt + size * spent_s
-        self._sums[model] = (w, b, t, bb, bt)
+        fit.sums = (w, b, t, bb, bt)
         mean_b, mean_t = b / w, t / w
         spread = bb / w - mean_b * mean_b
         together = bt / w - mean_b * mean_t

@@ -92,7 +92,7 @@ class LinkPacer:
 
     def refusal(self, now_s: float) -> RefusedError | None:
         """What a message would be refused with at `now_s`; None if it would be taken."""
-        excess_s = self.free_at_s - now_s - self.limit_s
+        excess_s = self.free_at_s - now_s - self.max_backlog_s * self.margin.share
         if excess_s <= 0:
             return None
         return RefusedError(RefusalReason.LINK_FULL, "the uplink's backlog is full", excess_s)
@@ -108,7 +108,7 @@ class LinkPacer:
         would end after `deadline_s`.
         """
         self.check(now_s)
-        left_s = self.capacity.left_s(self.begins_s(now_s), size_bytes)
+        left_s = self.capacity.left_s(max(now_s, self.free_at_s), size_bytes)
         if deadline_s is not None and left_s + self.rtt_s > deadline_s:
             late_s = left_s + self.rtt_s - deadline_s
             message = f"the link alone would take {late_s:.3f} s longer than the query's deadline"
@@ -119,9 +119,11 @@ class LinkPacer:
     def note_sent(self, size_bytes: int, called_s: float, left_s: float) -> None:
         """Count a message that went over the link: it was there to be sent from `called_s` on, and
         had left at `left_s`. So `sent_bytes` / `busy_s` is the bandwidth that was there."""
+        last_s = self.last_sent_s
         self.sent_bytes += size_bytes
-        self.busy_s += max(0.0, left_s - max(called_s, self.last_sent_s))
-        self.last_sent_s = max(left_s, self.last_sent_s)
+        self.busy_s += max(0.0, left_s - (called_s if called_s > last_s else last_s))
+        if left_s > last_s:
+            self.last_sent_s = left_s
 
     def change_capacity(self, capacity: LinkCapacity, now_s: float) -> Callable[[float], float]:
         """Carry so much from now on; returns where times of messages move that are still to come.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serving.errors import RefusalReason, RefusedError
+from serving.named_tuples import made
 from serving.node.device.served import Image
 from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.link_condition import LinkCondition
@@ -18,7 +19,7 @@ from serving.node.links.pacer import LinkPacer
 from serving.node.links.transport import Transport
 from serving.routing.early_refusal import NodeBackoff
 from serving.routing.routes import Ask
-from serving.tracing.active import LINK, active_span, within
+from serving.tracing.active import LINK, ActiveSpan, active_span, within
 
 __all__ = ["QUERY_OVERHEAD_BYTES", "ProbeTimes", "Uplink"]
 
@@ -140,9 +141,9 @@ class Uplink:
         """What `node`, above, has said that it would refuse queries with now."""
         return self._backoff.refusal(node, self._clock())
 
-    async def call(
+    def call(
         self, asks: tuple[Ask, ...], image: Image, deadline_s: float | None = None
-    ) -> list[AskOutcome]:
+    ) -> Coroutine[Any, Any, list[AskOutcome]]:
         """Send one image up, once for all `asks`, and wait for their outcomes.
 
         Raises `RefusedError` if the link does not take it, or the far side goes away or stays
@@ -150,7 +151,12 @@ class Uplink:
         """
         span = active_span()
         if span is None:
-            return await self._call(asks, image, deadline_s)
+            return self._call(asks, image, deadline_s)
+        return self._call_traced(span, asks, image, deadline_s)
+
+    async def _call_traced(
+        self, span: ActiveSpan, asks: tuple[Ask, ...], image: Image, deadline_s: float | None
+    ) -> list[AskOutcome]:
         size = image.nbytes + QUERY_OVERHEAD_BYTES
         with within(span.begin(LINK, {"towards": asks[0].target.node, "bytes": size})):
             return await self._call(asks, image, deadline_s)
@@ -164,10 +170,11 @@ class Uplink:
                 raise refusal
             finally:
                 del refusal  # which holds this frame, and with it the picture (`raise_first`)
+        clock, pacer = self._clock, self._pacer
         size = image.nbytes + QUERY_OVERHEAD_BYTES
-        called_s = self._clock()
-        begins_s = self._pacer.begins_s(called_s)
-        turn = self._turn(begins_s, self._pacer.reserve(called_s, size, deadline_s), size)
+        called_s = clock()
+        begins_s = pacer.begins_s(called_s)
+        turn = self._turn(begins_s, pacer.reserve(called_s, size, deadline_s), size)
         up_s = down_s = 0.0
         self._in_flight += 1
         self._in_flight_bytes += size
@@ -176,8 +183,8 @@ class Uplink:
         def note_sent() -> None:
             nonlocal sent
             sent = True
-            has_left_s = self._clock() + turn.wire_s - turn.on_the_way_s
-            self._pacer.note_sent(size, called_s, has_left_s)
+            has_left_s = clock() + turn.wire_s - turn.on_the_way_s
+            pacer.note_sent(size, called_s, has_left_s)
             self._on_sent(up_s, size)
 
         try:
@@ -189,10 +196,10 @@ class Uplink:
             if deadline_s is None:
                 outcomes = await self._transport.exchange(asks, image, None, note_sent)
             else:
-                latest_s = deadline_s - (self._pacer.rtt_s + self._pacer.jitter.most_s) / 2
-                async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
+                latest_s = deadline_s - (pacer.rtt_s + pacer.jitter.most_s) / 2
+                async with asyncio.timeout(max(0.0, deadline_s - clock())):
                     outcomes = await self._transport.exchange(asks, image, latest_s, note_sent)
-            down_s = self._pacer.rtt_s / 2 + self._pacer.jitter.down_s()
+            down_s = pacer.rtt_s / 2 + pacer.jitter.down_s()
             if down_s:
                 await self._sleep(down_s)
         except TimeoutError:
@@ -200,16 +207,16 @@ class Uplink:
         finally:
             if not sent:
                 took_s = turn.left_s - turn.begins_s
-                self._pacer.give_back(self._clock(), took_s, turn.left_s)
+                pacer.give_back(clock(), took_s, turn.left_s)
             self._in_flight -= 1
             self._in_flight_bytes -= size
         link_s = up_s + down_s
         for ask, outcome in zip(asks, outcomes, strict=True):
             if isinstance(outcome, RefusedError):
-                self._backoff.note(ask.target.node, outcome, self._clock())
-        if math.isinf(self._wire_bytes_per_s):
+                self._backoff.note(ask.target.node, outcome, clock())
+        if self._wire_bytes_per_s == math.inf:
             return [_over(outcome, link_s) for outcome in outcomes]
-        spent_s = self._clock() - called_s
+        spent_s = clock() - called_s
         return [_over(outcome, max(0.0, spent_s - _beyond_s(outcome))) for outcome in outcomes]
 
     async def probe(self, size_bytes: int) -> ProbeTimes:
@@ -285,13 +292,15 @@ class Uplink:
                 turn.moved = False
                 there_s = turn.left_s - turn.wire_s + turn.on_the_way_s
                 until_s = there_s if deadline_s is None else min(there_s, deadline_s)
-                turn.sleep = loop.create_future()
-                timer = loop.call_later(max(0.0, until_s - self._clock()), _wake, turn.sleep)
+                sleep = turn.sleep = loop.create_future()
+                timer = loop.call_later(max(0.0, until_s - self._clock()), _wake, sleep)
                 try:
-                    await turn.sleep
-                finally:
+                    await sleep
+                except BaseException:
                     timer.cancel()
+                    raise
                 if turn.moved:
+                    timer.cancel()
                     continue
                 if until_s < there_s:
                     raise TimeoutError
@@ -312,7 +321,7 @@ def _over(outcome: AskOutcome, link_s: float) -> AskOutcome:
     """What came back, with the seconds that this link took."""
     if isinstance(outcome, RefusedError):
         return outcome
-    return AskReply(outcome.target, outcome.served, outcome.link_s + link_s)
+    return made(AskReply, (outcome.target, outcome.served, outcome.link_s + link_s, None, None))
 
 
 def _beyond_s(outcome: AskOutcome) -> float:
