@@ -66,6 +66,10 @@ def simulate(
     runs: Annotated[
         int, number(REPETITIONS, help="so many, of --seed and those after it, on every core")
     ] = 1,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="edges that do not meet in the cloud apart, on every core"),
+    ] = False,
     spill: Spill = True,
     routing: Routes = RoutingMode.SHARES,
     find_peak: FindPeak = False,
@@ -88,11 +92,13 @@ def simulate(
     """What `drive` would measure under a plan, in simulated time: no cluster, no pictures.
 
     Answers score what their model's card says. Rows of several --runs are written as if one run
-    came after the other. With --against the queries are those of a run that
+    came after the other. With --parts a run of many edges is simulated edge by edge, with the same
+    answers. With --against the queries are those of a run that
     was measured, at their times, and every figure of it is set beside the one predicted; of
     --demand only the first phase, which the plan was made for, and the timeline count then.
     """
     from serving.simulation.many_runs import simulate_runs
+    from serving.simulation.run_in_parts import simulate_in_parts
     from serving.simulation.simulate import simulate as simulate_run
 
     out = VerbOutput(as_json)
@@ -107,10 +113,10 @@ def simulate(
     if strict and against is None and not measured:
         raise InputError("--strict judges a run; name it with --against or --measured")
     if against is not None or measured:
-        if find_peak or phase is not None or duration is not None or runs > 1:
+        if find_peak or phase is not None or duration is not None or runs > 1 or parts:
             raise InputError(
                 "--against and --measured send what was measured; leave out --find-peak, --phase, "
-                "--duration and --runs"
+                "--duration, --runs and --parts"
             )
         from serving.verdicts.judge import PlannedFor
 
@@ -131,10 +137,19 @@ def simulate(
     check_events(demand, setting.topology)
     phases, timeline = pick_traffic(out, demand, phase, duration)
     check_class_names(demand, phases, wanted)
+    if parts and (find_peak or runs > 1 or timeline):
+        raise InputError(
+            f"--parts is for one run in which nothing happens; leave out "
+            f"{'the timeline of ' + str(demand) if timeline else '--find-peak and --runs'}"
+        )
     output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
 
     def simulated(asked: Sequence[Phase], chosen: int) -> Measurements:
         with naming_demand(demand):
+            if parts:
+                return simulate_in_parts(
+                    setting, wanted, asked, seed=chosen, spill_over=spill, routing=routing
+                )
             return simulate_run(
                 setting, wanted, asked, seed=chosen, timeline=timeline, spill_over=spill,
                 routing=routing,

@@ -17,4 +17,5 @@ def test_a_small_city_is_the_demo_many_times_over_and_is_served() -> None:
     assert abs(found.queries - 60) < 30
     assert found.answered_share > 0.95
     assert found.spent_s > 0
+    assert found.parts_s > 0
     assert found.peak_bytes > 2**20

@@ -65,6 +65,24 @@ def test_several_runs_are_pooled(
     assert "leave out --runs" in capsys.readouterr().err
 
 
+def test_a_run_in_parts_is_the_run_in_one_piece(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["simulate", "--demand", demand(folder), "--seed", "4"]
+    assert run(asked) == 0
+    whole = Measurements.load(run_file(folder, "simulated.parquet"))
+    assert run([*asked, "--parts"]) == 0
+    parts = Measurements.load(run_file(folder, "simulated.parquet"))
+    np.testing.assert_array_equal(parts.done_s, whole.done_s)
+    assert parts.run.link_bytes == whole.run.link_bytes
+    capsys.readouterr()
+    assert run([*asked, "--parts", "--runs", "2"]) == 2
+    assert "leave out --find-peak and --runs" in capsys.readouterr().err
+    eventful = demand(folder, timeline=[{"at_s": 1, "kill_node": "edge-0"}])
+    assert run(["simulate", "--demand", eventful, "--parts"]) == 2
+    assert f"leave out the timeline of {eventful}" in capsys.readouterr().err
+
+
 def test_the_peak_is_found_with_its_interval(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
