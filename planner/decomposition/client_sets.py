@@ -17,7 +17,8 @@ from planner.problem import FloatArray, Problem
 __all__ = ["client_sets", "clients_of"]
 
 BoolArray = NDArray[np.bool_]
-SET_LIMIT = 100_000
+SET_LIMIT = 10_000
+"""of a client; above it, searching them at every price takes less time than looking at them all"""
 KEPT_BYTES = 64 << 20
 """of clients' model sets, kept from plan to plan"""
 
@@ -65,13 +66,13 @@ def clients_of(problem: Problem, uplink_c: FloatArray, *, fill: float, gap: floa
 
 
 def client_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArray]:
-    """All maximal model sets of all clients, and which clients are bounded as if they held every
-    model at no charge, because their sets are too many (`roomy_c`)."""
+    """All maximal model sets of all clients, and which clients have too many for that: they have
+    the empty set alone here, and are left to `SearchedClients`."""
     C = len(problem.clients)
     bytes_cm = np.array(problem.client_model_bytes_cm)
     charge_cm = np.array(problem.client_moving_cm)
     charges: list[FloatArray] = []
-    roomy_c = np.zeros(C, dtype=bool)
+    searched_c = np.zeros(C, dtype=bool)
     first_set, starts, members, count = [0], [np.zeros(1, dtype=np.int64)], [], 0
     for c in range(C):
         memory = room(float(problem.client_memory_c[c]))
@@ -81,9 +82,8 @@ def client_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArra
             charge_cm[c],
         )  # fmt: skip
         if len(start) == 0:
-            roomy_c[c] = True
-            found = np.flatnonzero(bytes_cm[c] <= memory)
-            start = np.array([0, len(found)])
+            searched_c[c] = True
+            found, start = np.zeros(0, dtype=np.int64), np.zeros(2, dtype=np.int64)
             charges.append(np.zeros(1))
         else:
             charges.append(_sums(charge_cm[c][found], start))
@@ -95,7 +95,7 @@ def client_sets(problem: Problem, clients: Clients) -> tuple[ModelSets, BoolArra
         np.array(first_set), np.concatenate(starts), np.concatenate(members),
         np.concatenate(charges),
     )  # fmt: skip
-    return sets, roomy_c
+    return sets, searched_c
 
 
 def _sets_of(

@@ -19,9 +19,11 @@ from planner.attachments import by_edge
 from planner.decomposition.best_set import SetBounds, price_clients
 from planner.decomposition.client_sets import client_sets, clients_of
 from planner.decomposition.edge_kernel import EdgeModels, edge_values
-from planner.decomposition.edge_sets import OUT_OF_NODES, EdgeBudgets, LinearCuts, select_set
+from planner.decomposition.edge_sets import OUT_OF_NODES, Tree, new_tree, select_set
 from planner.decomposition.grown import Grown
+from planner.decomposition.levels import EdgeBudgets, LinearCuts
 from planner.decomposition.master import Master
+from planner.decomposition.searched_clients import SearchedClients
 from planner.decomposition.visited import Visited
 from planner.decomposition.ways_out import WaysOut
 from planner.edge_cost import EdgeCost
@@ -79,8 +81,8 @@ class Cuts:
 class ComponentData:
     """Data of a component (F8 priced); its edges' models are reduced to those that can matter.
 
-    A client whose memory allows too many model sets is bounded as if it held every model
-    (`roomy_c`): a truncated enumeration would be no bound, this is one.
+    Of a client whose memory allows few model sets all of them are enumerated; those of the others
+    are searched at every price (`searched`).
     """
 
     def __init__(self, problem: Problem, cost: EdgeCost, options: SearchOptions) -> None:
@@ -105,7 +107,8 @@ class ComponentData:
         self.window_e = np.array([edge.window for edge in self.edges])
         self.ways = WaysOut(p, options.cloud_price)
         self.clients = clients_of(p, self.ways.uplink_c, fill=options.fill, gap=options.gap)
-        self.sets, self.roomy_c = client_sets(p, self.clients)
+        self.sets, searched_c = client_sets(p, self.clients)
+        self.searched = SearchedClients(p, self.clients, searched_c)
         self.known = SetBounds(
             np.full(self.sets.first_set_c[-1], np.inf), np.full(p.load_ct.shape, np.inf),
             np.zeros(len(p.clients), dtype=np.int64),
@@ -123,7 +126,9 @@ class ComponentData:
         columns = len(self.master.columns)
         ways = self.ways.best(service_x, backhaul_e)
         value_c, routing_cr = price_clients(self.clients, self.sets, ways.offers, self.known)
-        self.master.add(self.known.best_set_c, self.ways.columns(routing_cr, ways))
+        chosen_c = self.known.best_set_c.copy()
+        self.searched.price(ways.offers, value_c, routing_cr, chosen_c)
+        self.master.add(chosen_c, self.ways.columns(routing_cr, ways))
         priced_e = backhaul_e > 0  # a link may be without limit, and 0 * inf is no number
         links = float((backhaul_e[priced_e] * self.problem.edge_uplink_e[priced_e]).sum())
         total = (float(value_c.sum()) + links) * ROUNDING_UP
@@ -183,6 +188,8 @@ class ComponentData:
 
     def members(self, c: int, chosen: int) -> NDArray[np.int64]:
         """Models of a set of client c."""
+        if c in self.searched:
+            return self.searched.members(c, chosen)
         sets = self.sets
         s = sets.first_set_c[c] + chosen
         return sets.members[sets.first_member_s[s] : sets.first_member_s[s + 1]]
@@ -194,35 +201,31 @@ class ComponentData:
         return mask_em
 
     def select(
-        self, threshold: float, left_s: float, *, best: bool = False
+        self, tree: Tree, threshold: float, left_s: float, *, best: bool = False
     ) -> tuple[float, BoolArray, int]:
-        """Edge models whose bound is above `threshold`, as of `select_set`: the first good ones, or
-        the `best`, looked for about `left_s` seconds at most."""
+        """Edge models whose bound is above `threshold`, as of `select_set`: the first good ones
+        from where `tree` stands, or the `best`, looked for about `left_s` seconds at most."""
         cuts = self.cuts
         base_k, gain_kjt, cost_kj = cuts.base_k.rows, cuts.gain_kjt.rows, cuts.cost_kj.rows
         # The latest cuts and the lowest of every choice visited; fewer cuts search faster.
         latest = range(max(len(base_k) - LATEST_CUTS, 0), len(base_k))
         kept = np.array(sorted(self.visited.tightest(TIGHT_CUTS).union(latest)), dtype=np.int64)
-        density_j = gain_kjt[-1].sum(axis=1) / np.maximum(self.bytes_j, 1e-300)
-        order = np.argsort(-density_j, kind="stable")
-        linear = LinearCuts(
-            base_k[kept],
-            np.ascontiguousarray(gain_kjt[kept][:, order]),
-            np.ascontiguousarray(cost_kj[kept][:, order]),
-        )
+        linear = LinearCuts(base_k[kept], gain_kjt[kept], cost_kj[kept])
         budgets = EdgeBudgets(
-            self.edge_j[order], self.bytes_j[order], self.memory_e, self.fixed_j[order],
-            room(self.window_e),
-        )  # fmt: skip
+            self.edge_j, self.bytes_j, self.memory_e, self.fixed_j, room(self.window_e)
+        )
         work = max(linear.gain_kjt.size, 1)
         nodes_left = int(min(NODE_LIMIT, WORK_OF_A_SECOND * left_s / work))
-        enough = nodes_left + 1 if best else ENOUGH
-        value, chosen_j, nodes = select_set(linear, budgets, threshold, nodes_left, enough)
+        value, active_j, nodes = select_set(
+            linear, budgets, tree, threshold, nodes_left, 0 if best else ENOUGH
+        )
         self.out_of_time |= nodes == OUT_OF_NODES and nodes_left < NODE_LIMIT
-        active_j = np.zeros(len(order), dtype=bool)
-        active_j[order] = chosen_j
         self.visit(active_j)
         return value, active_j, nodes
+
+    def tree(self) -> Tree:
+        """A search of the edges' models that is to begin."""
+        return new_tree(len(self.m_j), np.inf)
 
     def loose_bound(self) -> float:
         """The component's bound by the linear cuts, as if its edges' models all fitted."""

@@ -29,7 +29,6 @@ from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
 from planner.fits import room
 from planner.problem import FloatArray, Problem
-from planner.programs.bound import relaxed
 from planner.programs.formulation import Formulation, build_formulation
 from planner.solvers import SolverLimits, solve_program
 
@@ -49,8 +48,6 @@ FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
 OF_GAP = 0.2
 """Part of the gap asked for that a solver may leave."""
-LEAST_SHARE = 1e-6
-"""of a model that a linear relaxation loads a part of"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +110,8 @@ class _Search:
         self.allocation = Allocation.empty(data.problem)
         self.value, self.bound = 0.0, np.inf
         self.trace: list[tuple[float, float]] = []
+        self.mixed = 0.0
+        """Value of the last master program."""
         self.rounds = 0
         self.polished: set[bytes] = set()
 
@@ -121,19 +120,20 @@ class _Search:
         if self.warm is None or not self._begun_from(self.warm):
             self._first_prices()
         finished: set[bytes] = set()
-        best = False
+        tree, floor = data.tree(), 0.0
         while True:
             threshold = self.value / (1 - 0.9 * options.gap)
-            self._tighten(threshold)
-            bound, active_j, nodes = data.select(threshold, self._left_s(), best=best)
-            if nodes >= 0:
+            floor = max(floor, threshold)
+            self._tighten(floor)
+            bound, active_j, nodes = data.select(tree, floor, self._left_s())
+            if nodes != STOPPED_EARLY:
                 self.bound = min(self.bound, bound)
             self.trace.append((self.value, self.bound))
             if nodes == OUT_OF_NODES and self.value <= 0:
                 active_j = data.likely_models()  # one good choice of more than can be searched
                 self._converge(active_j)
                 self._round(active_j)
-            if bound <= threshold or nodes == OUT_OF_NODES or self._late():
+            if nodes != STOPPED_EARLY or self._late():
                 break
             refined, k, eta_e = data.bound_of(active_j)
             if refined < bound - 1e-9 * abs(bound):
@@ -142,19 +142,17 @@ class _Search:
             key = active_j.tobytes()
             if key in finished:
                 if not self._polish(active_j):
-                    if best:
-                        break
-                    best = True  # others may be higher, and lowered yet
+                    floor = max(floor, bound)  # it stays above; are others higher?
                 continue
             if self._converge(active_j):
                 finished.add(key)
-            if data.bound_of(active_j)[0] > threshold:
+            if self.mixed > self.value:  # plans that mix model sets are worth that
                 self._round(active_j)
-                if key in finished and len(data.edges) > 1:
-                    self._polish(active_j)
+            if key in finished and data.bound_of(active_j)[0] > self.value / (1 - options.gap):
+                self._polish(active_j)
         if not gap_closed(self.value, self.bound, options.gap):
-            if nodes == STOPPED_EARLY:  # and so did the loop, by the clock: how high is the rest?
-                bound, _, _ = data.select(self.value, self._left_s(), best=True)
+            if nodes == STOPPED_EARLY:  # the loop was stopped by the clock: how high is the rest?
+                bound, _, _ = data.select(data.tree(), self.value, self._left_s(), best=True)
                 self.bound = min(self.bound, bound)
             self.bound = min(self.bound, data.loose_bound() * ROUNDING_UP)
             self.trace.append((self.value, self.bound))
@@ -242,6 +240,7 @@ class _Search:
         threshold = self.value / (1 - 0.9 * data.options.gap)
         for _ in range(SET_ROUNDS):
             found = data.master.solve()
+            self.mixed = found.value
             self.rounds += 1
             if bound - found.value <= max(0.05 * data.options.gap, 1e-7) * abs(bound):
                 return True
@@ -265,22 +264,7 @@ class _Search:
             if weights:
                 x_cm[c, data.members(c, max(weights, key=lambda s: weights[s]))] = True
         y_em = data.full_mask(active_j)
-        choose = bool(data.roomy_c.any())
-        if choose:
-            x_cm = self._relaxed_support(x_cm, y_em)
-        self._try(x_cm, y_em, choose=choose)
-
-    def _relaxed_support(self, x_cm: BoolArray, y_em: BoolArray) -> BoolArray:
-        """Of the models `x_cm` those that the linear relaxation loads a part of: a client with
-        room for any model is offered the whole library, of which it needs a few."""
-        model = self._among(x_cm, y_em, choose=True)
-        limits = SolverLimits(0.0, self._left_s())
-        result = solve_program(relaxed(model.program), limits, "highs")
-        if result.x_v is None:
-            return x_cm
-        support_cm = np.zeros_like(x_cm)
-        support_cm[model.index["x"]] = result.x_v[model.columns["x"]] > LEAST_SHARE
-        return support_cm
+        self._try(x_cm, y_em, choose=False)
 
     def _polish(self, active_j: BoolArray) -> bool:
         """Let the solver choose among the models the master mixes; True if the plan improved."""

@@ -11,10 +11,11 @@ worth more than
 
 (E_A of `edge_kernel` at one eta instead of the best). The highest of min_k of these over all A
 that fit (F4, F9) bounds the component, and the A that reaches it is the one to look at next
-(docs/formulation.md, "Decomposition", *Edge*).
+(docs/formulation.md, "Decomposition", *Edge*). A client's models are searched in the same way
+(`set_search`).
 
-Axis suffixes: k cut, e edge, j model at an edge, t task, x edge and task (e T + t), d depth of the
-search.
+Axis suffixes: k cut, e edge, j model at an edge, t task, x edge and task (e T + t), i place in a
+list of models, d depth of the search.
 """
 
 from __future__ import annotations
@@ -25,192 +26,246 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.decomposition.compiled import compiled
+from planner.decomposition.levels import (
+    EdgeBudgets,
+    LinearCuts,
+    Work,
+    cover,
+    lower_bound,
+    mix,
+    taken,
+    value_of,
+    with_room_for_mixes,
+)
 from planner.problem import FloatArray
 
-__all__ = ["OUT_OF_NODES", "STOPPED_EARLY", "EdgeBudgets", "LinearCuts", "select_set"]
+__all__ = [
+    "OUT_OF_NODES", "STEPS", "STOPPED_EARLY", "Tree", "new_tree", "open_bound", "select_set",
+]  # fmt: skip
 
 OUT_OF_NODES, STOPPED_EARLY = -1, -2
 """instead of the number of nodes, of a search that did not end by itself"""
 NOTHING_TRIED, WITH_IT, WITHOUT_IT = 0, 1, 2
 """What has been tried of the model at a depth of the search."""
+HELD, NOT_HELD, OPEN = 1, -1, 0
+"""What a branch has decided on a model."""
+STEPS, FIRST_STEPS = 4, 60
+"""of the levels of a cut: at a branch, and before the first"""
+MIXES, HALVINGS = 6, 3
+"""of the cuts at a branch"""
+LEAST_GAIN = 0.05
+"""Mixing ends when it took less than this part of what is left to the target."""
 
 
-class LinearCuts(NamedTuple):
-    """Bounds on the value of every choice of models, right answers/s; see the module's text."""
+class Tree(NamedTuple):
+    """Where a search stands: by depth d the model decided there, what was tried of it, and a bound
+    on the branch; what the branch has decided of each model; and the depth (-1: it has ended)."""
 
-    base_k: FloatArray
-    gain_kjt: FloatArray
-    cost_kj: FloatArray
+    item_d: NDArray[np.int64]
+    tried_d: NDArray[np.int64]
+    bound_d: FloatArray
+    decided_j: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """(depth, branches looked at so far)."""
 
 
-class EdgeBudgets(NamedTuple):
-    """What the models of a set take together, and how much there is of it at each edge."""
+@compiled
+def new_tree(models: int, bound: float) -> Tree:
+    """A search that is to begin; no choice is worth more than `bound`."""
+    return Tree(
+        np.zeros(models + 1, np.int64), np.zeros(models + 1, np.int64),
+        np.full(models + 1, bound), np.zeros(models, np.int64), np.zeros(2, np.int64),
+    )  # fmt: skip
 
-    edge_j: NDArray[np.int64]
-    """Which edge would hold it."""
-    bytes_j: FloatArray
-    memory_e: FloatArray
-    """Bytes (F4)."""
-    fixed_j: FloatArray
-    """Seconds of work per window of a model in use (F9)."""
-    window_e: FloatArray
-    """Seconds of work that a window may hold (F9)."""
+
+@compiled
+def open_bound(tree: Tree) -> float:
+    """The highest bound of the branches that a search has not looked at; -inf if it has ended."""
+    depth = tree.place[0]
+    if depth < 0:
+        return -np.inf
+    bound: float = tree.bound_d[depth]
+    for d in range(depth):
+        if tree.tried_d[d] == WITH_IT:
+            bound = max(bound, tree.bound_d[d])
+    return bound
 
 
 @compiled
 def select_set(
-    cuts: LinearCuts, budgets: EdgeBudgets, threshold: float, node_limit: int, enough: int
-) -> tuple[float, NDArray[np.bool_], int]:
-    """The choice with the highest bound, if that is above `threshold`: (bound, chosen_j, nodes).
+    cuts: LinearCuts, budgets: EdgeBudgets, tree: Tree, threshold: float, node_limit: int,
+    enough: int,
+) -> tuple[float, NDArray[np.bool_], int]:  # fmt: skip
+    """A choice with a bound above `threshold`, sought from where `tree` stands: (bound, chosen_j,
+    nodes).
 
-    (threshold, no model, nodes) where no choice has a bound above `threshold`;
-    (inf, no model, OUT_OF_NODES) when `node_limit` nodes were not enough: still a bound. After
-    `enough` nodes the best choice above `threshold` that was found by then, if any: (its bound,
-    chosen_j, STOPPED_EARLY), which is no bound on the others.
+    With `enough` at 0 it is the highest, as far as mixes of cuts do not exclude it; otherwise the
+    best that was found by so many nodes or a little later (STOPPED_EARLY): then `tree` stands where
+    others may be, and a search with more cuts and a threshold no lower goes on from there.
+    (threshold, no model, nodes) where none is left. If `node_limit` nodes were not enough: (a bound
+    on all choices that are left, the best that was found, OUT_OF_NODES).
 
-    Algorithm: branch and bound, depth-first in the order of the models (dense ones first searches
-    fastest), with and then without each. A branch is left when one cut bounds all its sets by what
-    is already found. Exact, because a branch's bound is: the cover sum_x max gain is submodular,
-    so a model adds to a larger set at most what it adds to the branch's own, and the most that such
-    additions reach under the memories is at most the fractional knapsacks'. Time: O(2^J) nodes at
-    worst, O(K J (J + T)) each.
+    Algorithm: branch and bound, depth-first, with and then without the model that adds most in the
+    relaxation. A branch is left when a mix of the cuts (`levels`) bounds all its sets by the
+    threshold or, with `enough` at 0, by what is already found. Exact: a branch that is not left
+    ends where no model fits, and its set is valued. Time: O(2^J) nodes at worst, O(K J T) each.
     """
     K, J, T = cuts.gain_kjt.shape
     E = len(budgets.memory_e)
-    gain_kjt, cost_kj = cuts.gain_kjt, cuts.cost_kj
-    edge_j, bytes_j, fixed_j = budgets.edge_j, budgets.bytes_j, budgets.fixed_j
-    best_value, chosen_j = threshold, np.zeros(J, np.bool_)
-    # By depth d: what was tried of model d, and before it is decided the room that is left, the
-    # best gain of each task by the models chosen so far, and the sum of their costs.
-    tried_d = np.zeros(J + 1, np.int64)
-    memory_left_de, window_left_de = np.empty((J + 1, E)), np.empty((J + 1, E))
-    covered_dkx, spent_dk = np.zeros((J + 1, K, E * T)), np.zeros((J + 1, K))
-    for e in range(E):
-        memory_left_de[0, e], window_left_de[0, e] = budgets.memory_e[e], budgets.window_e[e]
-    value_k = np.empty(K)
-    item_iz, item_e = np.empty((J, 3)), np.empty(J, np.int64)
-    room_e = np.empty(E)
-    first_cut = 0  # the cut that excluded the last branch often excludes the next
-    nodes = 0
-    depth, new = 0, True
+    work = Work(
+        np.empty(J, np.int64), np.empty(J), np.empty(J), np.zeros(J), np.empty(E), np.empty(E),
+        np.empty(E * T), np.empty(E * T),
+    )  # fmt: skip
+    item_d, tried_d, bound_d, decided_j = tree.item_d, tree.tried_d, tree.bound_d, tree.decided_j
+    mixed = with_room_for_mixes(cuts)
+    level_kx = np.zeros((K + 2, E * T))
+    best_value, floor = threshold, threshold
+    chosen_j, tentative_j = np.zeros(J, np.bool_), np.zeros(J, np.int64)
+    window_left_e = np.empty(E)
+    nodes, depth, new = 0, tree.place[0], True
     while depth >= 0:
         if new:
             new = False
             nodes += 1
-            tried_d[depth] = NOTHING_TRIED
-            value = np.inf
-            for k in range(K):
-                value_k[k] = cuts.base_k[k] - spent_dk[depth, k]
-                for x in range(E * T):
-                    value_k[k] += covered_dkx[depth, k, x]
-                value = min(value, value_k[k])
-            if value > best_value:
-                best_value = value
-                for j in range(J):
-                    chosen_j[j] = j < depth and tried_d[j] == WITH_IT
-            here = LinearCuts(value_k, gain_kjt, cost_kj)
-            left = EdgeBudgets(
-                edge_j, bytes_j, memory_left_de[depth], fixed_j, window_left_de[depth]
-            )
-            # Where no model is left to add (depth J), the branch's own lowest cut excludes it.
-            excluded_by = _excluding_cut(
-                here, covered_dkx[depth], depth, left, best_value, first_cut, item_iz, item_e,
-                room_e,
-            )  # fmt: skip
-            if excluded_by >= 0:
-                tried_d[depth] = WITHOUT_IT
-                first_cut = excluded_by
-            elif nodes > node_limit:
-                return np.inf, np.zeros(J, np.bool_), OUT_OF_NODES
-            if nodes >= enough and best_value > threshold:
+            tree.place[1] += 1
+            count = _room_left(budgets, decided_j, work, window_left_e)
+            if nodes == 1:
+                _mix_first(mixed, K, budgets, level_kx, floor, count, work, decided_j)
+            bound, item, value = bound_d[depth], -1, -np.inf
+            for _ in range(MIXES):
+                spent = cover(mixed, K, budgets.edge_j, decided_j, work.covered_x)
+                found = lower_bound(mixed, K, budgets, level_kx, spent, floor, STEPS, count, work)
+                bound = min(bound, found)
+                if bound <= floor:
+                    break
+                item = _fill(budgets, decided_j, count, work, window_left_e, tentative_j)
+                value, tightest = value_of(cuts, budgets.edge_j, tentative_j, work.covered_x)
+                if value > best_value:
+                    best_value = value
+                    for j in range(J):
+                        chosen_j[j] = tentative_j[j] == HELD
+                    if enough == 0:
+                        floor = value
+                found = _mix(mixed, K, tightest, budgets, level_kx, floor, count, work, decided_j)
+                idle = found >= bound - LEAST_GAIN * (bound - floor)
+                bound = min(bound, found)
+                if bound <= floor or idle:
+                    break
+            bound_d[depth] = bound
+            last = count == 0 and enough > 0 and bound > floor and value > floor
+            if last or (nodes >= enough > 0 and best_value > floor):
+                tree.place[0] = depth
                 return best_value, chosen_j, STOPPED_EARLY
-        if tried_d[depth] == NOTHING_TRIED:
-            tried_d[depth] = WITH_IT
-            own = edge_j[depth]
-            fits = bytes_j[depth] <= memory_left_de[depth, own]
-            if fits and fixed_j[depth] <= window_left_de[depth, own]:
-                for e in range(E):
-                    memory_left_de[depth + 1, e] = memory_left_de[depth, e]
-                    window_left_de[depth + 1, e] = window_left_de[depth, e]
-                memory_left_de[depth + 1, own] -= bytes_j[depth]
-                window_left_de[depth + 1, own] -= fixed_j[depth]
-                for k in range(K):
-                    spent_dk[depth + 1, k] = spent_dk[depth, k] + cost_kj[k, depth]
-                    for x in range(E * T):
-                        covered_dkx[depth + 1, k, x] = covered_dkx[depth, k, x]
-                    for t in range(T):
-                        gain = max(covered_dkx[depth, k, own * T + t], gain_kjt[k, depth, t])
-                        covered_dkx[depth + 1, k, own * T + t] = gain
-                depth, new = depth + 1, True
+            if bound <= floor or count == 0:
+                depth -= 1
                 continue
-        if tried_d[depth] == WITH_IT:
-            tried_d[depth] = WITHOUT_IT
-            for e in range(E):
-                memory_left_de[depth + 1, e] = memory_left_de[depth, e]
-                window_left_de[depth + 1, e] = window_left_de[depth, e]
-            for k in range(K):
-                spent_dk[depth + 1, k] = spent_dk[depth, k]
-                for x in range(E * T):
-                    covered_dkx[depth + 1, k, x] = covered_dkx[depth, k, x]
-            depth, new = depth + 1, True
+            if nodes > node_limit:
+                tree.place[0] = depth
+                return max(open_bound(tree), floor), chosen_j, OUT_OF_NODES
+            item_d[depth], tried_d[depth] = item, NOTHING_TRIED
+        item = item_d[depth]
+        if tried_d[depth] == WITHOUT_IT or bound_d[depth] <= floor:
+            decided_j[item] = OPEN
+            depth -= 1
             continue
-        depth -= 1
-    return best_value, chosen_j, nodes
+        tried_d[depth] += 1
+        decided_j[item] = HELD if tried_d[depth] == WITH_IT else NOT_HELD
+        bound_d[depth + 1] = bound_d[depth]
+        depth, new = depth + 1, True
+    tree.place[0] = -1
+    if enough > 0:  # what was found has been excluded by a mix
+        for j in range(J):
+            chosen_j[j] = False
+    return floor, chosen_j, nodes
 
 
 @compiled
-def _excluding_cut(
-    here: LinearCuts, covered_kx: FloatArray, first_j: int, left: EdgeBudgets, best_value: float,
-    first_cut: int, item_iz: FloatArray, item_e: NDArray[np.int64], room_e: FloatArray,
-) -> int:  # fmt: skip
-    """A cut by which no set of this branch is worth more than `best_value`; -1 if there is none.
+def _mix_first(
+    mixed: LinearCuts, K: int, budgets: EdgeBudgets, level_kx: FloatArray, target: float,
+    count: int, work: Work, decided_j: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Begin with the cut that is lowest for all sets."""
+    lowest, lowest_k = np.inf, 0
+    for k in range(K):
+        spent = cover(mixed, k, budgets.edge_j, decided_j, work.covered_x)
+        found = lower_bound(mixed, k, budgets, level_kx, spent, target, 1, count, work)
+        if found < lowest:
+            lowest, lowest_k = found, k
+    spent = cover(mixed, lowest_k, budgets.edge_j, decided_j, work.covered_x)
+    lower_bound(mixed, lowest_k, budgets, level_kx, spent, target, FIRST_STEPS, count, work)
+    mix(mixed, lowest_k, lowest_k, 0.0, K, level_kx)
 
-    The branch has chosen among the models before `first_j`; `here.base_k` is what the cuts say of
-    that choice alone, `covered_kx` its best gains, and `left` has the room that is left for more.
-    A cut's bound is its base and, edge by edge, the fractional knapsack of what each further model
-    adds to the choice. `first_cut` is looked at first; `item_iz` (gain per byte, gain, bytes),
-    `item_e` and `room_e` are room for the items of the knapsacks and what is left of their
-    memories. O(K J (J + T)).
+
+@compiled
+def _mix(
+    mixed: LinearCuts, K: int, k: int, budgets: EdgeBudgets, level_kx: FloatArray, target: float,
+    count: int, work: Work, decided_j: NDArray[np.int64],
+) -> float:  # fmt: skip
+    """Move the mixed cut towards cut k as far as it lowers the bound of the branch; the bound.
+
+    The bound is convex in the part of cut k: halving finds a good part.
     """
-    gain_kjt, cost_kj = here.gain_kjt, here.cost_kj
-    edge_j, bytes_j, fixed_j = left.edge_j, left.bytes_j, left.fixed_j
-    K, J, T = gain_kjt.shape
-    for trial in range(K):
-        k: int = (first_cut + trial) % K
-        count = 0
-        for j in range(first_j, J):
-            own = edge_j[j]
-            if bytes_j[j] > left.memory_e[own] or fixed_j[j] > left.window_e[own]:
-                continue
-            gain = -cost_kj[k, j]
-            for t in range(T):
-                gain += max(gain_kjt[k, j, t] - covered_kx[k, own * T + t], 0.0)
-            if gain <= 0:
-                continue
-            # Insertion sort by gain per byte: the models come nearly in that order.
-            density = gain / max(bytes_j[j], 1e-300)
-            i = count
-            while i > 0 and item_iz[i - 1, 0] < density:
-                for z in range(3):
-                    item_iz[i, z] = item_iz[i - 1, z]
-                item_e[i] = item_e[i - 1]
-                i -= 1
-            item_iz[i, 0], item_iz[i, 1], item_iz[i, 2] = density, gain, bytes_j[j]
-            item_e[i] = own
+    low, high, best_part, best = 0.0, 1.0, 0.0, np.inf
+    for _ in range(HALVINGS):
+        part = 0.5 * (low + high)
+        mix(mixed, K, k, part, K + 1, level_kx)
+        spent = cover(mixed, K + 1, budgets.edge_j, decided_j, work.covered_x)
+        found = lower_bound(mixed, K + 1, budgets, level_kx, spent, target, STEPS, count, work)
+        if found < best:
+            best, best_part = found, part
+        if found <= target:
+            break
+        # The slope: cut k less the mixed cut at what the knapsacks took.
+        if taken(mixed, k, budgets.edge_j, decided_j, count, work) < taken(
+            mixed, K, budgets.edge_j, decided_j, count, work
+        ):
+            low = part
+        else:
+            high = part
+    mix(mixed, K, k, best_part, K, level_kx)
+    return best
+
+
+@compiled
+def _room_left(budgets: EdgeBudgets, decided_j: NDArray[np.int64], work: Work,
+               window_left_e: NDArray[np.float64]) -> int:  # fmt: skip
+    """Fill what the models held leave of each edge, and `work.free_i` with the open models that
+    fit there; their number."""
+    for e in range(len(window_left_e)):
+        work.left_e[e], window_left_e[e] = budgets.memory_e[e], budgets.window_e[e]
+    for j in range(len(decided_j)):
+        if decided_j[j] == HELD:
+            work.left_e[budgets.edge_j[j]] -= budgets.bytes_j[j]
+            window_left_e[budgets.edge_j[j]] -= budgets.fixed_j[j]
+    count = 0
+    for j in range(len(decided_j)):
+        e = budgets.edge_j[j]
+        fits = budgets.bytes_j[j] <= work.left_e[e] and budgets.fixed_j[j] <= window_left_e[e]
+        if decided_j[j] == OPEN and fits:
+            work.free_i[count] = j
             count += 1
-        bound = here.base_k[k]
-        for e in range(len(room_e)):
-            room_e[e] = left.memory_e[e]
-        for i in range(count):
-            room = room_e[item_e[i]]
-            if item_iz[i, 2] > room:
-                bound += item_iz[i, 0] * room
-                room_e[item_e[i]] = 0.0
-            else:
-                bound += item_iz[i, 1]
-                room_e[item_e[i]] = room - item_iz[i, 2]
-            if bound > best_value:
-                break
-        if bound <= best_value:
-            return k
-    return -1
+    return count
+
+
+@compiled
+def _fill(budgets: EdgeBudgets, decided_j: NDArray[np.int64], count: int, work: Work,
+          window_left_e: NDArray[np.float64], tentative_j: NDArray[np.int64]) -> int:  # fmt: skip
+    """Add to the models held those of the last knapsacks that fit together (`tentative_j`); the
+    model to branch on: of those that they took a part of, the one of most worth."""
+    for j in range(len(decided_j)):
+        tentative_j[j] = decided_j[j]
+    for e in range(len(window_left_e)):
+        work.spare_e[e] = work.left_e[e]
+    item = work.free_i[0] if count > 0 else -1
+    most = 0.0
+    for i in range(count):
+        j = work.free_i[i]
+        e = budgets.edge_j[j]
+        fits = budgets.bytes_j[j] <= work.spare_e[e] and budgets.fixed_j[j] <= window_left_e[e]
+        if work.worth_j[j] > 0 and fits:
+            tentative_j[j] = HELD
+            work.spare_e[e] -= budgets.bytes_j[j]
+            window_left_e[e] -= budgets.fixed_j[j]
+        if work.share_j[j] > 0 and work.worth_j[j] > most:
+            most, item = work.worth_j[j], j
+    return item

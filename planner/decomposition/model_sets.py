@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from planner.decomposition.compiled import compiled
 from planner.problem import FloatArray
 
-__all__ = ["ModelSets", "enumerate_sets"]
+__all__ = ["ModelSets", "enumerate_sets", "useful_models"]
 
 NOTHING_TRIED, WITH_IT, WITHOUT_IT = 0, 1, 2
 """What has been tried of the model at a depth of the search."""
@@ -55,7 +55,7 @@ def enumerate_sets(
     Exact: only maximal sets are needed, since a client loses nothing by holding more, and a
     model that another beats in everything can be exchanged for it in any plan.
     """
-    kept = _useful_models(bytes_m, cost_m, accuracy_mt, asked_t, memory, charge_m)
+    kept = useful_models(bytes_m, cost_m, accuracy_mt, asked_t, memory, charge_m)
     count = len(kept)
     order = kept[np.argsort(-bytes_m[kept])]
     bytes_from_d = np.zeros(count + 1)
@@ -123,7 +123,7 @@ def _twice_as_long(full: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @compiled
-def _useful_models(
+def useful_models(
     bytes_m: FloatArray, cost_m: FloatArray, accuracy_mt: FloatArray, asked_t: NDArray[np.bool_],
     memory: float, charge_m: FloatArray,
 ) -> NDArray[np.int64]:  # fmt: skip

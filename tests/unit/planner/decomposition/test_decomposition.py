@@ -12,12 +12,14 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from planner.decomposition import client_sets
 from planner.decomposition.best_set import best_of_sets
 from planner.decomposition.client_kernel import ClientProblem
 from planner.decomposition.edge_kernel import EdgeModels, edge_value
-from planner.decomposition.edge_sets import EdgeBudgets, LinearCuts, select_set
+from planner.decomposition.edge_sets import new_tree, select_set
+from planner.decomposition.levels import EdgeBudgets, LinearCuts
 from planner.decomposition.model_sets import enumerate_sets
 from planner.decomposition.routing_layout import (
     COMPUTE,
@@ -146,7 +148,7 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
     base_k, cost_kj = rng.random(K), 0.4 * rng.random((K, J))
     size_j, fixed_j = rng.uniform(0.5, 2, J), rng.uniform(0, 1, J)
     memory_e, window_e = np.full(edges, 3.0 / edges), np.full(edges, 1.5 / edges)
-    best = -np.inf
+    best = mixed = -np.inf
     for k in range(J + 1):
         for chosen in combinations(range(J), k):
             own = [[j for j in chosen if edge_j[j] == e] for e in range(edges)]
@@ -158,16 +160,38 @@ def test_the_best_edge_set_is_found(seed: int) -> None:
                 for j in own:
                     value_k = value_k + gain_kjt[:, j].max(axis=1, initial=0.0).sum(axis=1)
                 best = max(best, float(value_k.min()))
+                held = list(chosen)
+                here_k = base_k - cost_kj[:, held].sum(axis=1)
+                mixed = max(mixed, lowest_mix(here_k, gain_kjt[:, held], edge_j[held]))
     arguments = (
         LinearCuts(base_k, gain_kjt, cost_kj),
         EdgeBudgets(edge_j, size_j, memory_e, fixed_j, window_e),
     )
-    value, mask, _ = select_set(*arguments, 0.0, 10**6, 10**6)
-    assert value == pytest.approx(max(best, 0.0))
-    above, nothing, _ = select_set(*arguments, best + 1e-6, 10**6, 10**6)
+    value, mask, _ = select_set(*arguments, new_tree(J, np.inf), 0.0, 10**6, 0)
+    assert max(mixed, 0.0) - 1e-9 <= value <= max(best, 0.0) + 1e-9
+    assert mask.sum() == 0 or value > 0
+    above, nothing, _ = select_set(*arguments, new_tree(J, np.inf), best + 1e-6, 10**6, 0)
     assert above == pytest.approx(best + 1e-6)
     assert not nothing.any()
-    assert mask.sum() > 0 or best <= float(base_k.min())
+    assert mask.sum() > 0 or mixed <= max(float(base_k.min()), 0.0) + 1e-9
+
+
+def lowest_mix(base_k: np.ndarray, gain_kjt: np.ndarray, edge_j: np.ndarray) -> float:
+    """The lowest of what all mixes of cuts say of a set, by linear programming duality: one share
+    of every task by each model, valued by all cuts."""
+    K, J, T = gain_kjt.shape
+    edges = np.eye(3)[:, edge_j]  # e x j
+    one = np.einsum("ej,ts->etjs", edges, np.eye(T)).reshape(3 * T, J * T)
+    found = linprog(
+        np.append(np.zeros(J * T), -1.0),
+        A_ub=np.vstack([
+            np.column_stack([-gain_kjt.reshape(K, J * T), np.ones(K)]),
+            np.column_stack([one, np.zeros(3 * T)]),
+        ]),
+        b_ub=np.append(base_k, np.ones(3 * T)),
+        bounds=[(0, None)] * (J * T) + [(None, None)],
+    )  # fmt: skip
+    return float(-found.fun)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -190,8 +214,10 @@ def test_compiled_and_plain_kernels_give_the_same_numbers(seed: int) -> None:
     budgets = EdgeBudgets(
         np.zeros(7, np.int64), data["bytes_m"], np.array([8.0]), rng.random(7), np.array([2.0])
     )
-    value, mask, nodes = select_set(cuts, budgets, 0.0, 10**6, 10**6)
-    again, same, count = unwrap(select_set)(cuts, budgets, 0.0, 10**6, 10**6)
+    value, mask, nodes = select_set(cuts, budgets, new_tree(7, np.inf), 0.0, 10**6, 0)
+    again, same, count = unwrap(select_set)(
+        cuts, budgets, unwrap(new_tree)(7, np.inf), 0.0, 10**6, 0
+    )
     assert value == pytest.approx(again, rel=1e-12)
     assert nodes == count
     np.testing.assert_array_equal(mask, same)
