@@ -201,10 +201,12 @@ class ComponentData:
         return mask_em
 
     def select(
-        self, tree: Tree, threshold: float, left_s: float, *, best: bool = False
-    ) -> tuple[float, BoolArray, int]:
+        self, tree: Tree, threshold: float, left_s: float, *, best: bool = False,
+        most_nodes: int = NODE_LIMIT,
+    ) -> tuple[float, BoolArray, int]:  # fmt: skip
         """Edge models whose bound is above `threshold`, as of `select_set`: the first good ones
-        from where `tree` stands, or the `best`, looked for about `left_s` seconds at most."""
+        from where `tree` stands, or the `best`, looked for about `left_s` seconds and on
+        `most_nodes` nodes at most."""
         cuts = self.cuts
         base_k, gain_kjt, cost_kj = cuts.base_k.rows, cuts.gain_kjt.rows, cuts.cost_kj.rows
         # The latest cuts and the lowest of every choice visited; fewer cuts search faster.
@@ -215,11 +217,11 @@ class ComponentData:
             self.edge_j, self.bytes_j, self.memory_e, self.fixed_j, room(self.window_e)
         )
         work = max(linear.gain_kjt.size, 1)
-        nodes_left = int(min(NODE_LIMIT, WORK_OF_A_SECOND * left_s / work))
+        nodes_left = int(min(most_nodes, WORK_OF_A_SECOND * left_s / work))
         value, active_j, nodes = select_set(
             linear, budgets, tree, threshold, nodes_left, 0 if best else ENOUGH
         )
-        self.out_of_time |= nodes == OUT_OF_NODES and nodes_left < NODE_LIMIT
+        self.out_of_time |= nodes == OUT_OF_NODES and nodes_left < most_nodes
         self.visit(active_j)
         return value, active_j, nodes
 

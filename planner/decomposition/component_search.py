@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from planner.allocation import Allocation, tidy
 from planner.decomposition.component_data import ROUNDING_UP, ComponentData, SearchOptions
-from planner.decomposition.edge_sets import OUT_OF_NODES, STOPPED_EARLY
+from planner.decomposition.edge_sets import OUT_OF_NODES, STOPPED_EARLY, Tree
 from planner.decomposition.master import MasterPrices
 from planner.edge_cost import EdgeCost
 from planner.evaluate import cloud_compute_f8, net_qps
@@ -46,6 +46,8 @@ BoolArray = NDArray[np.bool_]
 FIRST_ROUNDS = 30
 FIRST_GAP, FIRST_GAIN = 2e-3, 5e-4
 SET_ROUNDS = 60
+FEW_NODES = 30
+"""in which the highest choice is sought"""
 OF_GAP = 0.2
 """Part of the gap asked for that a solver may leave."""
 
@@ -112,6 +114,8 @@ class _Search:
         self.trace: list[tuple[float, float]] = []
         self.mixed = 0.0
         """Value of the last master program."""
+        self.many = False
+        """Whether more choices are above the threshold than are searched anew each time."""
         self.rounds = 0
         self.polished: set[bytes] = set()
 
@@ -125,7 +129,7 @@ class _Search:
             threshold = self.value / (1 - 0.9 * options.gap)
             floor = max(floor, threshold)
             self._tighten(floor)
-            bound, active_j, nodes = data.select(tree, floor, self._left_s())
+            bound, active_j, nodes = self._highest(tree, floor)
             if nodes != STOPPED_EARLY:
                 self.bound = min(self.bound, bound)
             self.trace.append((self.value, self.bound))
@@ -133,7 +137,7 @@ class _Search:
                 active_j = data.likely_models()  # one good choice of more than can be searched
                 self._converge(active_j)
                 self._round(active_j)
-            if nodes != STOPPED_EARLY or self._late():
+            if bound <= floor or nodes == OUT_OF_NODES or self._late():
                 break
             refined, k, eta_e = data.bound_of(active_j)
             if refined < bound - 1e-9 * abs(bound):
@@ -163,6 +167,17 @@ class _Search:
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
             tuple(self.trace), proven, late and not proven, data.useful_prices(),
         )  # fmt: skip
+
+    def _highest(self, tree: Tree, floor: float) -> tuple[float, BoolArray, int]:
+        """The choice with the highest bound, where few nodes find it; otherwise the next good one
+        from where `tree` stands."""
+        data = self.data
+        if not self.many:
+            found = data.select(data.tree(), floor, self._left_s(), best=True, most_nodes=FEW_NODES)
+            self.many = found[2] == OUT_OF_NODES
+            if not self.many:
+                return found
+        return data.select(tree, floor, self._left_s())
 
     def _tighten(self, threshold: float) -> None:
         """Linear cuts as tight as the prices known so far allow, at the sets looked at before that
