@@ -73,7 +73,10 @@ def test_the_hand_solved_optimum_is_found(
     assert evaluate(solution.problem, solution.plan).objective == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("seed", "clients", "models"), [(2, 1, 3), (4, 2, 2), (8, 2, 2)])
+@pytest.mark.parametrize(
+    ("seed", "clients", "models"),
+    [pytest.param(2, 1, 3, marks=pytest.mark.slow), (4, 2, 2), (8, 2, 2)],
+)
 def test_exact_equals_brute_force_over_all_model_sets(seed: int, clients: int, models: int) -> None:
     problem = random_problem(seed, edges=2, clients=clients, models=models, tasks=2, reach=2)
     options = Options(overrun=None, fill=1.0, gap=1e-6)

@@ -242,6 +242,7 @@ print(json.dumps([found.objective, found.upper_bound, found.iterations]))
 """
 
 
+@pytest.mark.slow
 def test_a_search_with_plain_kernels_gives_the_same_plan() -> None:
     environment: dict[str, str] = {
         **os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",

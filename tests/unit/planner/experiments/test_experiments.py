@@ -59,7 +59,10 @@ def test_a_csv_of_other_policies_is_not_gone_on_with(tmp_path: Path) -> None:
     assert len(rows_of(path)) == 4
 
 
-@pytest.mark.parametrize("name", ["communication", "heterogeneity", "optimality"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("communication", marks=pytest.mark.slow), "heterogeneity", "optimality"],
+)
 def test_a_policy_of_the_users_own_is_compared_beside_ours(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +84,13 @@ def test_a_policy_of_the_users_own_is_compared_beside_ours(
     assert [row["policy"] for row in rows[: len(module.POLICIES) + 1]] == [*module.POLICIES, own]
 
 
-@pytest.mark.parametrize("name", list(EXPERIMENTS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "rivals" else name
+        for name in EXPERIMENTS
+    ],
+)
 def test_an_experiment_measures_its_cases(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,7 @@ def test_no_plan_of_a_grid_is_better(seed: int, largest: float, options: Options
 
 
 @BY_RULE
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_curve_that_is_a_line_leads_to_the_plan_of_the_line(seed: int, options: Options) -> None:
     line = random_problem(seed)
     curve = with_curves(line, seed, bend=0.0)

@@ -89,6 +89,7 @@ def test_routers_that_follow_their_queues_gain_with_the_loop_and_without(
     assert live.accuracy >= by_queues.accuracy - 0.002
 
 
+@pytest.mark.slow
 def test_a_decision_takes_as_long_as_the_planner_took_or_as_it_is_given() -> None:
     def slow(ground: Ground, given: DecisionInput) -> Decision:
         time.sleep(0.3)
