@@ -27,6 +27,7 @@ from planner.fits import room
 from planner.options import Options
 from planner.problem import FloatArray, Problem
 from planner.programs.formulation import build_formulation
+from planner.programs.offloading import Tiers
 from planner.solvers import SolverLimits, solve_program
 from planner.window_work import window_work_e
 
@@ -34,9 +35,10 @@ __all__ = ["route_leftovers"]
 
 
 def route_leftovers(
-    problem: Problem, allocation: Allocation, options: Options, *, batched: bool
+    problem: Problem, allocation: Allocation, options: Options, *, batched: bool, tiers: Tiers
 ) -> Allocation:
     """`allocation` with routes for what it sheds, among the models it uses, as budgets allow.
+    It uses none of a client or an edge that is no part of `tiers`; nor is the cloud asked then.
 
     No route of `allocation` changes. Edges are held to F11 with `options.overrun`, else to F9
     (`batched`) or to F6 and F9. One linear program.
@@ -50,6 +52,8 @@ def route_leftovers(
     links_n = np.maximum(uplinks_f7(problem, allocation, fill).slack_n, 0.0)
     uplink_a = problem.uplink_a.copy()
     uplink_a[problem.limited_attachments] = links_n[C + E :]
+    if not tiers.cloud:
+        links_n[C : C + E] = 0.0  # which closes every way to it
     rest = problem.changed(load_ct=shed_ct,
         client_compute_c=_left(client_compute_f5(problem, allocation, fill).slack_n, fill),
         client_uplink_c=links_n[:C], edge_uplink_e=links_n[C : C + E], uplink_a=uplink_a,

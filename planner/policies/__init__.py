@@ -17,7 +17,15 @@ from planner.plan import PlanError, allocation_of
 from planner.policies.arrangements import completed, prepared
 from planner.policies.asked_alone import plan_as_asked_alone
 from planner.policies.baj3o import baj3o, baj3o_plain
-from planner.policies.baselines import all_cloud, all_edge, all_local, random_models
+from planner.policies.baselines import (
+    CLOUD,
+    EDGE,
+    LOCAL,
+    all_cloud,
+    all_edge,
+    all_local,
+    random_models,
+)
 from planner.policies.exact import exact
 from planner.policies.fixed_models import solve_shares
 from planner.policies.j3o import j3o, j3o_plain
@@ -32,6 +40,7 @@ from planner.policies.plugins import (
     warn_of_taken_names,
 )
 from planner.problem import Problem
+from planner.programs.offloading import EVERYWHERE, Tiers
 from planner.solution import Solution
 
 __all__ = [
@@ -72,6 +81,8 @@ class Policy:
     best_routes: bool = False
     """Whether its routes are the best for the models that it chooses: under F11 they are sought
     anew, which would make another policy of one that has a rule for them, or is the paper's."""
+    tiers: Tiers = EVERYWHERE
+    """Where its plans may serve at all: what is done for all policies alike goes nowhere else."""
     keeps_windows: bool = False
     """Whether it plans with F11 and F15 itself; for all others `plan_with_headroom` and
     `plan_with_curves` see to it."""
@@ -176,6 +187,7 @@ _TABLE: tuple[tuple[str, str, Callable[[Problem, Options], Solution]], ...] = (
     ("ipa-like", "one variant a task, accuracy less a price on every replica", _rival("ipa_like")),
     ("slackfit-like", "the variant that each node's slack allows", _rival("slackfit_like")),
 )
+_TIERS = {"all-local": LOCAL, "all-edge": EDGE, "all-cloud": CLOUD}
 _UNBATCHED = ("j3o", "j3o-plain", "no-batching")
 _SEARCHING = ("proteus-like", "loki-like", "ipa-like")
 _COMPILED = ("certified", "baj3o", "j3o", "single-task-only", "no-batching", *_SEARCHING)
@@ -199,6 +211,7 @@ POLICIES: dict[str, Policy] = {
         bound_of=_decomposed_bound if row[0] == "certified" else None,
         prepare=_compile if row[0] in _COMPILED else _nothing,
         best_routes=row[0] in _BEST_ROUTES,
+        tiers=_TIERS.get(row[0], EVERYWHERE),
     )
     for row in _TABLE
 }
@@ -302,7 +315,7 @@ def solve(problem: Problem, policy: str | PlugIn, options: Options | None = None
         solution = plan_with_curves(planned, chosen.run, options, form=chosen.edge_form)
     else:
         solution = chosen.run(planned, options)
-    return completed(problem, planned, asked, solution, stay)
+    return completed(problem, planned, asked, solution, stay, tiers=chosen.tiers)
 
 
 def _solve_bundles(problem: Problem, policy: Policy, options: Options) -> Solution:

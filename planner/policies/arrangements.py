@@ -27,6 +27,7 @@ from planner.plan import allocation_of
 from planner.policies.outcome import InvalidPlanError
 from planner.problem import Problem
 from planner.programs.bound import relax
+from planner.programs.offloading import EVERYWHERE, Tiers
 from planner.solution import Solution
 
 __all__ = ["completed", "prepared", "upper_bound"]
@@ -46,8 +47,11 @@ def completed(
     options: Options,
     solution: Solution,
     stay: Allocation | None = None,
+    *,
+    tiers: Tiers = EVERYWHERE,
 ) -> Solution:
-    """`solution` of `planned` as one of `problem`, with refuges and models that may stay.
+    """`solution` of `planned` as one of `problem`, with refuges and models that may stay, on those
+    `tiers` that its policy serves on.
 
     `stay` is the plan that loads nothing: it is taken where it is worth more. Where bursts have
     narrowed links, what the plan sheds takes the rest of them (unless joules count, F18), and the
@@ -65,10 +69,12 @@ def completed(
         allocation = stay
     if _narrower(planned, problem):
         if options.energy is None:  # what leftovers would draw is in no budget (F18)
-            allocation = route_leftovers(priced, allocation, resolved, batched=form == "batched")
+            allocation = route_leftovers(
+                priced, allocation, resolved, batched=form == "batched", tiers=tiers
+            )
         bound_qps, method = upper_bound(priced, form, resolved)
         bound = bound_qps / max(problem.total_load_qps, 1e-300)
-    if options.spillover:
+    if options.spillover and tiers.client:
         overflow_c = tolerated_overflow_c(
             planned, options.overflow or DEFAULT_OVERRUN, spillover=True
         )

@@ -18,22 +18,27 @@ from planner.programs.bound import relax
 from planner.programs.offloading import Tiers, route_form
 from planner.solution import Solution
 
-__all__ = ["all_cloud", "all_edge", "all_local", "random_models"]
+__all__ = ["CLOUD", "EDGE", "LOCAL", "all_cloud", "all_edge", "all_local", "random_models"]
+
+
+LOCAL = Tiers(edge=False, cloud=False)
+EDGE = Tiers(client=False, cloud=False)
+CLOUD = Tiers(client=False, edge=False)
 
 
 def all_local(problem: Problem, options: Options) -> Solution:
     """Clients only: the best models under their memory, the best routing among them."""
-    return _one_tier(problem, options, "all-local", Tiers(edge=False, cloud=False))
+    return _one_tier(problem, options, "all-local", LOCAL)
 
 
 def all_edge(problem: Problem, options: Options) -> Solution:
     """Edges only, within uplinks and windows."""
-    return _one_tier(problem, options, "all-edge", Tiers(client=False, cloud=False))
+    return _one_tier(problem, options, "all-edge", EDGE)
 
 
 def all_cloud(problem: Problem, options: Options) -> Solution:
     """The cloud only, within uplinks and cloud compute."""
-    return _one_tier(problem, options, "all-cloud", Tiers(client=False, edge=False))
+    return _one_tier(problem, options, "all-cloud", CLOUD)
 
 
 def _one_tier(problem: Problem, options: Options, policy: str, tiers: Tiers) -> Solution:

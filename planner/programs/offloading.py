@@ -23,6 +23,7 @@ from planner.programs.prices import Prices
 from planner.solvers import SolverLimits, solve_program
 
 __all__ = [
+    "EVERYWHERE",
     "Routing",
     "Tiers",
     "keep_both_forms",
@@ -42,6 +43,9 @@ class Tiers:
     client: bool = True
     edge: bool = True
     cloud: bool = True
+
+
+EVERYWHERE = Tiers()
 
 
 @dataclass(frozen=True, eq=False)

@@ -322,6 +322,25 @@ def test_every_policy_plans_links_for_bursts_below_a_valid_bound(policy: str) ->
     assert found.objective <= free.certificate.upper_bound * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("spillover", [False, True])
+@pytest.mark.parametrize("policy", ["all-local", "all-edge", "all-cloud"])
+def test_a_policy_of_one_tier_serves_nowhere_else_under_bursts(
+    policy: str, spillover: bool
+) -> None:
+    """What links have left for shed queries used to go to the cloud, whatever the policy."""
+    problem = replace(
+        bursty(random_problem(6, edges=1, clients=5), 20.0),
+        bandwidth_a=np.full(5, 40.0), backlog_a=np.full(5, 0.4),
+        edge_bandwidth_e=np.full(1, 60.0), edge_backlog_e=np.full(1, 0.4),
+    )  # fmt: skip
+    served = solve(problem, policy, Options(spillover=spillover)).allocation
+    by_tier = {
+        "all-local": served.local_ctm, "all-edge": served.edge_atm, "all-cloud": served.cloud_at,
+    }  # fmt: skip
+    assert {name for name, shares in by_tier.items() if shares.any()} <= {policy}
+    assert policy == "all-local" or not served.onloaded_cm.any()
+
+
 def test_digests_name_links_only_where_bursts_make_them_matter() -> None:
     plain = one_client()
     known = replace(plain, bandwidth_a=np.array([2e6]), backlog_a=np.array([0.4]))
