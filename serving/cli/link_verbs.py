@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["links", "net"]
 
+PLANNED = (FileKind.PROFILES, FileKind.DEMAND, FileKind.PROBLEM, FileKind.PLAN)
+"""stay as they are when links are measured anew, unless they were made for measured links"""
+
 links = typer.Typer(help="Links of the running cluster: see and change them.", no_args_is_help=True)
 net = typer.Typer(help="What the links of the running cluster are like.", no_args_is_help=True)
 Source = Annotated[str, typer.Argument(help="the node below")]
@@ -152,7 +155,7 @@ def check(
     if output is not None:
         check_output(output)
     state = ray_driver.connect()
-    work = RunWork(out, run)
+    work = RunWork(out, run, along=PLANNED)
     work.note_topology(state.topology, measured=True)
     output = work.writes((FileKind.LINKS,), output)
     fleet = running_fleet(state)

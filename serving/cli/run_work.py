@@ -13,7 +13,6 @@ begins another run, and says so. With `--output` a verb writes a loose file, and
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,13 +21,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.demand import Demand
 from cluster.document import Document, write_atomically
 from cluster.errors import InputError
 from cluster.providers.state import find_cluster
 from cluster.specs import SPECS
 from cluster.topology import Topology
 from serving.cli.console import VerbOutput
+from serving.cli.named_copy import NamedCopy, copy_of_demand
 from serving.cli.output import check_folder, check_output, save_result
 from serving.errors import OutputError
 from serving.runs.find import RUNS, begin_run, find_run, free_name, known_run, list_runs
@@ -48,15 +47,6 @@ MAKERS = {
     FileKind.MEASUREMENTS: "`testbed drive` makes them",
     FileKind.DECISIONS: "`testbed live` makes them",
 }
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A file from outside of the run: what a copy of it would hold."""
-
-    file: str
-    digest: str
-    content: bytes | Path
 
 
 @dataclass
@@ -80,6 +70,9 @@ class RunWork:
     fresh: bool = False
     follows: bool = False
     """whether what it writes comes after all that the run has, so that another one begins"""
+    along: tuple[FileKind, ...] = ()
+    """that another run, if one begins, takes along where what is written does not change them,
+    though nothing is made from them here: or it could not be gone on with"""
     of_file: Path | None = None
     """that the verb was given: without a name of a run, the run is the one that it lies in"""
     stem: str = ""
@@ -91,7 +84,7 @@ class RunWork:
     _output: Path | None = field(init=False, default=None)
     _reason: str = field(init=False, default="")
     _read: dict[FileKind, str] = field(init=False, default_factory=dict)
-    _named: dict[FileKind, _Named] = field(init=False, default_factory=dict)
+    _named: dict[FileKind, NamedCopy] = field(init=False, default_factory=dict)
     _outputs: tuple[FileKind, ...] = field(init=False, default=())
     _dropped: tuple[FileKind, ...] = field(init=False, default=())
     _written: dict[FileKind, _Written] = field(init=False, default_factory=dict)
@@ -133,9 +126,9 @@ class RunWork:
         if given is None and self.has(FileKind.DEMAND):
             return self.read(FileKind.DEMAND, None, "--demand")
         path = given or SPECS / "demo-demand.yaml"
-        named = _copy_of_demand(FileKind.DEMAND, path)
+        named = copy_of_demand(FileKind.DEMAND, path)
         if self.run is not None and self.run.digest(FileKind.DEMAND) != named.digest:
-            self._note(other, _copy_of_demand(other, path))
+            self._note(other, copy_of_demand(other, path))
         else:
             self._note(FileKind.DEMAND, named)
         return path
@@ -157,14 +150,14 @@ class RunWork:
         where budgets or links are others, so it is not made from it."""
         self.stem = self.stem or topology.name
         content = topology.as_text(".yaml").encode()
-        self._note(FileKind.TOPOLOGY, _named(FILE_NAMES[FileKind.TOPOLOGY], content))
+        self._note(FileKind.TOPOLOGY, NamedCopy.of(FILE_NAMES[FileKind.TOPOLOGY], content))
         if measured:
             del self._read[FileKind.TOPOLOGY]
 
     def note_document(self, kind: FileKind, document: Document) -> None:
         """Note a document that is no file yet, which the run gets a copy of."""
         file = FILE_NAMES[kind]
-        self._note(kind, _named(file, document.as_text(Path(file).suffix).encode()))
+        self._note(kind, NamedCopy.of(file, document.as_text(Path(file).suffix).encode()))
 
     def writes(
         self,
@@ -293,11 +286,18 @@ class RunWork:
             return {}
         assert self.target is not None
         manifest, folder = self.run.manifest, self.target.folder
-        read = {kind for kind in self._read if kind not in self._named and self.run.has(kind)}
+        read = {
+            kind for kind in (*self._read, *self.along)
+            if kind not in self._named and self.run.has(kind)
+        }  # fmt: skip
         wanted = read.union(*(manifest.made_from(kind) for kind in read))
         wanted |= {FileKind.TOPOLOGY} & manifest.files.keys() - self._named.keys()
         replaced = {*self._named, *self._outputs}
-        wanted -= manifest.made_of(replaced) | replaced | ({*self._dropped} - read)
+        others = {
+            kind for kind in replaced
+            if kind in self._outputs or self.run.digest(kind) != self._named[kind].digest
+        }  # fmt: skip
+        wanted -= manifest.made_of(others) | replaced | ({*self._dropped} - read)
         for kind in wanted:
             self.run.checked(kind)
             entry = manifest.files[kind]
@@ -338,9 +338,9 @@ class RunWork:
             digest = sha256_of(path)
         except OSError:
             return  # whoever reads it says what is wrong with it
-        self._note(kind, _Named(FILE_NAMES[kind], digest, path))
+        self._note(kind, NamedCopy(FILE_NAMES[kind], digest, path))
 
-    def _note(self, kind: FileKind, named: _Named) -> None:
+    def _note(self, kind: FileKind, named: NamedCopy) -> None:
         self._read[kind] = named.digest
         if self.run is None or self.run.digest(kind) != named.digest:
             self._named[kind] = named
@@ -376,22 +376,6 @@ def _refuse_file_of_a_run(path: Path, option: str) -> None:
                 f"{option}: {path} is in the folder of run {folder.name}, whose manifest would not "
                 f"know of it; name another file, or say --run {folder.name}"
             )
-
-
-def _copy_of_demand(kind: FileKind, path: Path) -> _Named:
-    """What the copy of a demand file holds: the file, or where it names traces, the same with their
-    absolute paths. Raises `DocumentError` for a file that cannot be read."""
-    demand = Demand.load(path)
-    processes = (process for phase in demand.phases for process in phase.arrivals.values())
-    file = Path(FILE_NAMES[kind]).with_suffix(".json" if path.suffix == ".json" else ".yaml")
-    if any(process.kind == "replay" for process in processes):
-        found = Demand.load(path.absolute())
-        return _named(str(file), found.as_text(file.suffix).encode())
-    return _named(str(file), path.read_bytes())
-
-
-def _named(file: str, content: bytes) -> _Named:
-    return _Named(file, hashlib.sha256(content).hexdigest(), content)
 
 
 def _copy(source: Path, target: Path) -> None:

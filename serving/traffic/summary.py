@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from cluster.document import FrozenModel
 from cluster.errors import InputError
-from serving.normal_errors import NORMAL_95
 from serving.system import Outcome
 from serving.traffic.deadline_figures import (
     DeadlineFigures,
@@ -219,11 +218,18 @@ def _latency(latency_s: NDArray[np.float64]) -> LatencyS | None:
 
 
 def _interval(score: NDArray[np.float64], image: NDArray[np.int32]) -> tuple[float, float]:
-    """Normal 95 % interval of the mean score, robust to an image being asked about many times."""
+    """95 % interval of the mean score, robust to an image being asked about many times: Student's,
+    with a degree of freedom for each image but one. Of a single image nothing follows."""
+    from scipy.special import stdtrit  # here, since few commands ask
+
     mean = float(score.mean())
     _, cluster = np.unique(image, return_inverse=True)
     residual = np.bincount(cluster, weights=score - mean)
-    half_width = NORMAL_95 * float(np.sqrt(np.sum(residual**2))) / len(score)
+    images = len(residual)
+    if images < 2:
+        return 0.0, 1.0
+    spread = float(np.sqrt(np.sum(residual**2) * images / (images - 1)))
+    half_width = float(stdtrit(images - 1, 0.975)) * spread / len(score)
     return max(0.0, mean - half_width), min(1.0, mean + half_width)
 
 

@@ -72,6 +72,7 @@ class Cause(StrEnum):
 
 
 SPEED = (Cause.LATE_BATCHES, Cause.HOST_STOLEN, Cause.INTERFERENCE, Cause.STALE_PROFILE)
+ACCURACIES = (Quantity.ACCURACY, Quantity.TASK_ACCURACY)
 LOAD = (Cause.LOAD_DRIFT, Cause.BURST, Cause.SPILLED)
 SUSPECTS: Mapping[Quantity, tuple[Cause, ...]] = {
     Quantity.BATCH_LATENCY: SPEED,
@@ -79,8 +80,10 @@ SUSPECTS: Mapping[Quantity, tuple[Cause, ...]] = {
     Quantity.UTILIZATION: (Cause.NODE_LOST, Cause.LOAD_DRIFT, *SPEED, Cause.BURST),
     Quantity.ROUTE_SHARE: (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, *SPEED),
     Quantity.SHED_SHARE: (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, *SPEED, Cause.LATE_GENERATOR),
-    Quantity.ACCURACY: (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, *SPEED, Cause.OTHER_PICTURES),
-    Quantity.TASK_ACCURACY: (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, *SPEED, Cause.OTHER_PICTURES),
+    **dict.fromkeys(
+        ACCURACIES,
+        (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, Cause.OTHER_PICTURES, *SPEED),
+    ),
     Quantity.LINK_BYTES: (Cause.NODE_LOST, Cause.SLOW_LINK, *LOAD, *SPEED),
     Quantity.LINK_TIME: (Cause.NODE_LOST, Cause.SLOW_LINK, Cause.LATE_GENERATOR, *SPEED[1:3]),
     **dict.fromkeys(
@@ -100,6 +103,9 @@ class Evidence:
     """by cause and place, the figure in words"""
     by_lateness: Mapping[Quantity, float] = field(default_factory=dict)
     """how far what was measured may be off because queries were sent late, where that is known"""
+    refused_share: float | None = None
+    """of the queries that found queues or links full and had no answer; None where it is not known.
+    A slow machine takes no more accuracy than that: an answer is as right late as in time."""
 
     def cause_of(
         self, quantity: Quantity, source: Source, off: float, places: tuple[str, ...] = ()
@@ -112,11 +118,18 @@ class Evidence:
                 continue
             if cause is Cause.LATE_GENERATOR and not self._lateness_explains(quantity, off):
                 continue
+            if cause in SPEED and quantity in ACCURACIES and not self._refusals_explain(off):
+                continue
             shown = self.found.get(cause, {})
             for place, figure in shown.items():
                 if not places or place in ("", *places):
                     return f"{cause}: {figure}"
         return NOTHING_KNOWN
+
+    def _refusals_explain(self, off: float) -> bool:
+        """Whether the better half of a lower accuracy can come of queries without an answer."""
+        refused = self.refused_share
+        return refused is None or (off < 0 and refused >= EXPLAINS * -off)
 
     def _lateness_explains(self, quantity: Quantity, off: float) -> bool:
         """Whether the better half of an error can come of queries that were sent late."""
@@ -144,7 +157,9 @@ def find_evidence(
         Cause.SPILLED: _spilled(rows),
         Cause.OTHER_PICTURES: _other_pictures(rows, setting),
     }
-    return Evidence(found, _by_lateness(rows))
+    full = [str(reason) for reason in RefusalReason if reason.is_full]
+    refused = float((np.isin(rows.reason, full) & ~rows.answered).mean())
+    return Evidence(found, _by_lateness(rows), refused)
 
 
 def machine_evidence(

@@ -20,6 +20,7 @@ from serving.cli.main import run
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.link_probe import LinkProbe, ProbeLimits
 from serving.node.snapshot import LinkUse
+from serving.runs.manifest import FileKind
 from serving.runs.run_folder import RunFolder
 from serving.setting.setting import Setting
 from support.demo_setting import demo_demand, demo_setting
@@ -154,6 +155,14 @@ def test_links_are_measured_and_planned_with(
     assert own.problem(demo_demand().phases[0]).digest == made.problem_digest
     assert run(["evaluate"]) == 0
     assert run(["simulate", "--phase", "0", "--duration", "2"]) == 0
+    capsys.readouterr()
+    # Measured anew, the links are not those of that plan. What is not made from them comes along.
+    assert run(["net", "check", "--json"]) == 0
+    begun = newest_run(tmp_path)
+    assert begun.name == told(capsys)["run"] != planned.name
+    kinds = {FileKind.TOPOLOGY, FileKind.PROFILES, FileKind.DEMAND, FileKind.LINKS}
+    assert begun.manifest.files.keys() == kinds
+    assert run(["plan", "--policy", "all-edge", "--links", "measured"]) == 0
 
 
 def test_a_link_that_could_not_be_measured_is_told_by_the_exit_code_and_not_planned_with(

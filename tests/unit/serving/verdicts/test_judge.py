@@ -228,3 +228,17 @@ def test_of_a_plan_that_changed_only_batch_times_are_judged(
     version[len(version) // 2 :] += 1
     verdicts = judge_run(replace(as_predicted, plan_version=version), planned)
     assert {verdict.quantity for verdict in verdicts} == {Quantity.BATCH_LATENCY}
+
+
+def test_a_slow_machine_takes_no_more_accuracy_than_it_refuses_queries() -> None:
+    slow = {Cause.INTERFERENCE: {"": "busy"}}
+
+    def cause(refused: float | None, off: float, pictures: str = "") -> str:
+        found = {**slow, Cause.OTHER_PICTURES: {"": pictures}} if pictures else slow
+        return Evidence(found, {}, refused).cause_of(Quantity.ACCURACY, Source.PLAN, off)
+
+    assert cause(0.06, -0.1).startswith(Cause.INTERFERENCE)
+    assert cause(0.04, -0.1) == NOTHING_KNOWN
+    assert cause(0.06, 0.1) == NOTHING_KNOWN
+    assert cause(None, -0.1).startswith(Cause.INTERFERENCE)  # of two looks, which count none
+    assert cause(0.06, -0.1, "four pictures").startswith(Cause.OTHER_PICTURES)
