@@ -123,7 +123,7 @@ def _list(out: VerbOutput, groups: Mapping[str, Mapping[str, Callable[..., Path]
         for name, run in experiments.items():
             said = " ".join((getdoc(getmodule(run)) or "").split("\n\n")[0].split())
             about = re.sub(r"^[A-Z][a-z ]+: ", "", said).rstrip(".")
-            out.write(Text(f"  {name:<24}{about[:1].lower()}{about[1:]}"))
+            out.write(Text(f"  {name:<25}{about[:1].lower()}{about[1:]}"))
 
 
 def _run_live(

@@ -73,7 +73,7 @@ def explain(
         found = None if rows is None else find_query(rows, query)
         spans = read_trace(log_folder(), found.trace_id if found else query.lower())
         if found is None and not spans:
-            raise InputError(_unknown(query, work, measurements))
+            raise InputError(_unknown(query, work, measurements, rows))
         if rows is not None and found is not None:
             routed = _routed(work, rows, found, measurements, plan)
             told["query"] = _tell_query(out, found, routed.plan)
@@ -141,12 +141,16 @@ def _ways(
         return ways_of(marginal_prices(problem, plan), client, task)
 
 
-def _unknown(query: str, work: RunWork, measurements: Path | None) -> str:
+def _unknown(
+    query: str, work: RunWork, measurements: Path | None, rows: Measurements | None
+) -> str:
     where = str(measurements) if measurements else f"run {work.run.name}" if work.run else "any run"
-    return (
-        f"query {query}: {where} has no query of that number or trace, and the logs of this "
-        "machine's cluster no span of it"
-    )
+    if rows is None:
+        has = "has no measurements, which `testbed drive` makes"
+    else:
+        numbers = f"{rows.query.min()} to {rows.query.max()}" if len(rows.query) else "none"
+        has = f"has no query of that number or trace (its queries: {numbers})"
+    return f"query {query}: {where} {has}, and the logs of this machine's cluster no span of it"
 
 
 def _tell_query(out: VerbOutput, query: OneQuery, plan: Plan) -> dict[str, Any]:
@@ -189,7 +193,7 @@ def _tell_ways(
         out.say(f"  not {_name(way)} (right {way.accuracy:.3f}): {way.closed}")
     if len(shut) > len(wanted):
         out.say(
-            f"  {len(shut) - len(wanted)} more ways are closed, and none of them could be worth "
+            f"  closed are also {len(shut) - len(wanted)} ways of which none could be worth "
             f"{best:.3f}; --json has them"
         )
 

@@ -121,7 +121,7 @@ def plan(
     out = VerbOutput(as_json)
     if list_:
         for entry in list_policies():
-            out.say(f"[bold]{entry.name}[/]  {entry.description}")
+            out.say(f"[bold]{entry.name:<17}[/] {entry.description}")
         out.result({entry.name: entry.description for entry in list_policies()})
         return
     options = Options(
@@ -310,6 +310,11 @@ def _note_gap(out: VerbOutput, wanted: float, limit_s: float, solution: Solution
         return
     if found.status is Status.TIME_LIMIT:
         why = f"its {limit_s:g} s were over; a longer --time-limit may close the gap"
+    elif (solution.problem.dispersion_c > 1).any():
+        why = (
+            "the bound is for links as wide as they are, of which plans leave a part to bursts "
+            "(F17); no policy's comes closer"
+        )
     elif solution.policy == "certified":
         why = (
             "its bound comes no closer, though the plan may be better than that proves; "

@@ -117,8 +117,8 @@ def shares_in_words(topology: Topology, profiles: Profiles) -> list[str]:
     if not less:
         return []
     return [
-        "while neighbours compute as much as their budgets let them, of a second of a device is "
-        f"worth: {', '.join(less)} s of these profiles"
+        "beside neighbours that compute as much as their budgets let them, a device does in a "
+        f"second what takes so long by these profiles: {', '.join(less)} s"
     ]
 
 

@@ -85,8 +85,8 @@ def profile(
     beside = _look_at_the_machine()
     if beside is not None and beside > BUSY:
         out.say(
-            f"[yellow]this machine is {beside:.0%} busy with other work[/]; what is measured holds "
-            "beside that alone: end it, and run this again"
+            f"[yellow]this machine is {beside:.0%} busy with other work[/], so models are measured "
+            "as slower than they are: end that work, and run this again"
         )
     begun, begun_s = datetime.now(UTC), time.perf_counter()
     begun_at = begun.isoformat(timespec="seconds")
@@ -99,7 +99,7 @@ def profile(
     ray_driver.disconnect()
     spent_s = time.perf_counter() - begun_s
     _tell(out, state.topology, profiles, begun_at)
-    out.say(f"{len(cards)} models in {spent_s:.0f} s")
+    out.say(f"{len(cards)} model{'s' if len(cards) > 1 else ''} in {spent_s:.0f} s")
     out.wrote(output)
     out.result(
         {

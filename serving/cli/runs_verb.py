@@ -65,6 +65,7 @@ def figures_of(run: RunFolder) -> dict[str, Any]:
         "policy": _value(run, FileKind.PLAN, lambda path: Plan.load(path).policy),
         "promised": _value(run, FileKind.PLAN, lambda path: _promised(run, path)),
         "measured": _value(run, FileKind.MEASUREMENTS, _accuracy),
+        "simulated": _value(run, FileKind.SIMULATED, _accuracy),
     }
 
 
@@ -98,7 +99,10 @@ def _list(out: VerbOutput) -> None:
         )
         for row in found:
             when = str(row["created_at"])[5:16].replace("T", " ")
-            figures = f"{_shown(row['promised'])} → {_shown(row['measured'])}"
+            came = _shown(row["measured"])
+            if row["measured"] is None and row["simulated"] is not None:
+                came = f"{_shown(row['simulated'])} simulated"
+            figures = f"{_shown(row['promised'])} → {came}"
             table.add_row(row["run"], when, _shown(row["demand"]), _shown(row["policy"]), figures)
         out.table(table)
     out.result({"runs": found})
@@ -112,7 +116,7 @@ def _compare(out: VerbOutput, first: RunFolder, second: RunFolder) -> None:
         shown = [(each.digest(kind) or "–")[:12] for each in (first, second)]
         table.add_row(f"{kind.words}: {files[kind]}", *shown)
     one, other = figures_of(first), figures_of(second)
-    for key in ("topology", "demand", "policy", "promised", "measured"):
+    for key in ("topology", "demand", "policy", "promised", "measured", "simulated"):
         table.add_row(key, _shown(one[key]), _shown(other[key]))
     out.table(table)
     out.result({"runs": [one, other], "files": files})

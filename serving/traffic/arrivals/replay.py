@@ -67,9 +67,15 @@ def _thin(process: ReplayArrivals, generator: np.random.Generator, rate: StepPat
     moved_s_n = generator.random(len(first_n)) * after_s_n[first_n] * is_copy_n
     return Replayed(
         np.minimum(np.sort(times_s_n[first_n] + moved_s_n), last_s),
-        f"{process.file} from {start_s:g} s, {speed:g} times as fast, thinned: "
-        f"{rate.mean / recorded_qps:.3g} of each recorded arrival",
+        f"{process.file} from {start_s:g} s, {speed:g} times as fast, "
+        + _copies_words(rate.mean / recorded_qps),
     )
+
+
+def _copies_words(copies: float) -> str:
+    if copies > 1:
+        return f"each recorded arrival {copies:.3g} times"
+    return f"{copies:.3g} of the recorded arrivals"
 
 
 def _squeeze(process: ReplayArrivals, generator: np.random.Generator, rate: StepPath) -> Replayed:

@@ -164,7 +164,7 @@ def test_the_report_can_say_how_a_trace_was_scaled(tmp_path: Path) -> None:
     asked = Phase.model_validate({"duration_s": 30, "rates_qps": RATES, "arrivals": arrivals})
     (how,) = build_schedule([asked], 1, 5).replayed
     assert how.startswith("phase 0, all clients: ")
-    assert "thinned: 1.5 of each recorded arrival" in how
+    assert "each recorded arrival 1.5 times" in how
 
 
 def test_rare_queries_come_too() -> None:

@@ -132,7 +132,7 @@ def test_a_part_without_arrivals_is_refused(tmp_path: Path) -> None:
 def test_how_it_was_scaled_is_said(counts_file: Path) -> None:
     generator = np.random.default_rng(1)
     thinned = replay(process(counts_file), generator, constant(5.6, 600.0))
-    assert thinned.how.endswith("from 0 s, 1 times as fast, thinned: 0.5 of each recorded arrival")
+    assert thinned.how.endswith("from 0 s, 1 times as fast, 0.5 of the recorded arrivals")
     squeezed = replay(process(counts_file, scale="time"), generator, constant(56.0, 100.0))
     assert "in time: 3.56 recorded seconds a second" in squeezed.how
 
