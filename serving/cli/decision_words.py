@@ -25,11 +25,11 @@ def look_words(report: LookReport, dry_run: bool) -> str:
     decision = look.made.decision
     if decision is None:
         return f"{begin}[red]{look.made.fault}[/]; the plan stays"
-    figures = f"present {decision.present:.3f}  proposed {decision.proposed:.3f}  "
+    # No F1 of the plans: gains also count what queues do to them, which may turn the order round.
     if not decision.changes:
-        return f"{begin}{figures}stays: {decision.reason}"
+        return f"{begin}stays: {decision.reason}"
     what = "would change" if dry_run else f"[bold]version {report.plan.version}[/]"
-    return f"{begin}{figures}{what}: {decision.reason}"
+    return f"{begin}{what}: {decision.reason}"
 
 
 def alternatives_table(decision: Decision) -> Table:
