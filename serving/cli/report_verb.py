@@ -125,6 +125,8 @@ def report(
             f"accuracy in time {regret.accuracy:.3f} of at most {regret.clairvoyant_bound:.3f}"
         )
     if verdicts:
+        if changes:
+            out.say("the plan changed meanwhile, so nothing but batches is judged by the first one")
         tell_verdicts(out, verdicts)
     out.wrote(target / "report.json", target / "report.html")
     out.result(
