@@ -10,12 +10,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 
 from serving.blocking import run_blocking
 from serving.watch.server import WatchServer
-from serving.watch.source import FRAME_S, LiveSource
+from serving.watch.source import LiveSource
 from serving.watch.watched_loop import SampledFleet
 
 __all__ = ["sample_while_open", "serve_beside", "serve_with"]
 
 Beside = Sequence[Callable[[], Awaitable[None]]]
+LOOK_S = 0.6
+"""between two looks at the nodes: every look takes from what they answer queries with, and what
+happens in one is to be seen within a second"""
 ANSWER_LIMIT_S = 0.6
 """that a look waits for a node that gives no answer; the figures of all others wait with it"""
 _log = logging.getLogger(__name__)
@@ -68,4 +71,4 @@ async def sample_while_open(fleet: SampledFleet, source: LiveSource) -> None:
                 source.history.looked(shown)
             except Exception:  # noqa: BLE001 - what is only shown must end nothing
                 _log.exception("a look at the nodes failed")
-        await asyncio.sleep(max(0.05, FRAME_S - (loop.time() - begun_s)))
+        await asyncio.sleep(max(0.05, LOOK_S - (loop.time() - begun_s)))

@@ -14,10 +14,10 @@ from serving.watch.frame import Course, WatchFrame
 from serving.watch.history import WatchHistory
 from serving.watch.recorded import Recorded
 
-__all__ = ["FRAME_S", "LiveSource", "LoopState", "Replay", "WatchSource"]
+__all__ = ["LiveSource", "LoopState", "Replay", "WatchSource"]
 
 FRAME_S = 0.4
-"""between two frames at most, and at least where there is more to show"""
+"""between two frames of a replay"""
 COURSE_S = 120.0
 """that the charts of a running system go back"""
 LoopState = Literal["none", "running", "paused"]
