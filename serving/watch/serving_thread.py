@@ -16,7 +16,7 @@ from serving.watch.watched_loop import SampledFleet
 __all__ = ["sample_while_open", "serve_beside", "serve_with"]
 
 Beside = Sequence[Callable[[], Awaitable[None]]]
-LOOK_S = 0.6
+LOOK_S = 0.4
 """between two looks at the nodes: every look takes from what they answer queries with, and what
 happens in one is to be seen within a second"""
 ANSWER_LIMIT_S = 0.6
