@@ -12,7 +12,6 @@ from rich.table import Table
 from cluster.demand import Demand
 from cluster.errors import InputError
 from cluster.extras import import_extra
-from planner.certificate import Status
 from planner.client_accuracy import Objective
 from planner.evaluate import Evaluation
 from planner.evaluate import evaluate as evaluate_plan
@@ -28,6 +27,7 @@ from profiling.profile import digest_of
 from serving.cli.belonging import current_plan, measured_links
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
+from serving.cli.gap_note import note_gap
 from serving.cli.inputs import (
     DemandFile,
     Json,
@@ -205,7 +205,7 @@ def plan(
     done = work.finish()
     _show_solution(out, solution)
     _note_other_solver(out, solver, solution)
-    _note_gap(out, gap, time_limit, solution)
+    note_gap(out, gap, time_limit, solution)
     if by_queues:
         out.say(
             "these figures are of the plan's shares; what routers make of its models by their "
@@ -297,38 +297,6 @@ def _note_other_solver(out: VerbOutput, wanted: SolverName, solution: Solution) 
             f"[yellow]note[/]: --solver gurobi: {ran} ran. Gurobi takes integer programs of the "
             "policies exact and certified, as far as its licence covers their size"
         )
-
-
-PROVING = ("certified", "exact")
-"""policies that go on until the gap is what was asked for"""
-
-
-def _note_gap(out: VerbOutput, wanted: float, limit_s: float, solution: Solution) -> None:
-    """Say why a policy that proves its plans stopped short of the gap asked for, and what helps."""
-    found = solution.certificate
-    if solution.policy not in PROVING or found.gap <= wanted * (1 + 1e-6) + 1e-9:
-        return
-    if found.status is Status.TIME_LIMIT:
-        why = f"its {limit_s:g} s were over; a longer --time-limit may close the gap"
-    elif (solution.problem.dispersion_c > 1).any():
-        why = (
-            "the bound is for links as wide as they are, of which plans leave a part to bursts "
-            "(F17); no policy's comes closer"
-        )
-    elif solution.policy == "certified":
-        why = (
-            "its bound comes no closer, though the plan may be better than that proves; "
-            "`--policy exact` closes the gap where the problem is small enough for it"
-        )
-    else:
-        why = (
-            "the program that it solves holds windows (F11) only from below; `--policy certified` "
-            "bounds them closer"
-        )
-    out.say(
-        f"[yellow]note[/]: --gap {wanted:g} asks for {100 * wanted:.3g} %, "
-        f"{100 * found.gap:.3g} % was reached: {why}"
-    )
 
 
 def _show_solution(out: VerbOutput, solution: Solution) -> None:

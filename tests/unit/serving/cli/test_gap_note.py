@@ -10,13 +10,13 @@ from planner.certificate import Status
 from planner.policies import Options, solve
 from planner.solution import Solution
 from serving.cli.console import VerbOutput
-from serving.cli.plan_verbs import _note_gap
+from serving.cli.gap_note import note_gap
 from support.planner_cases import one_client
 
 
 def told(capsys: pytest.CaptureFixture[str], solution: Solution, **certificate: object) -> str:
     changed = solution.certificate.model_copy(update=certificate)
-    _note_gap(VerbOutput(), 0.005, 60.0, replace(solution, certificate=changed))
+    note_gap(VerbOutput(), 0.005, 60.0, replace(solution, certificate=changed))
     return " ".join(capsys.readouterr().out.split())
 
 
@@ -30,3 +30,11 @@ def test_a_gap_that_was_not_reached_is_explained(capsys: pytest.CaptureFixture[s
     assert "`--policy exact`" in told(capsys, solution, status=Status.FEASIBLE, **short)
     heuristic = replace(solution, policy="all-local")
     assert told(capsys, heuristic, status=Status.FEASIBLE, **short) == ""
+
+
+def test_under_bursts_no_other_policy_is_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    for policy in ("certified", "exact"):
+        found = solve(one_client(dispersion_c=[4.0]), policy, Options(gap=1e-6))
+        said = told(capsys, found, gap=0.06, status=Status.FEASIBLE)
+        assert "leave a part to bursts" in said
+        assert "--policy" not in said
