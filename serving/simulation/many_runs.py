@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 
 from cluster.demand import Phase
 from cluster.errors import InputError
@@ -14,6 +11,7 @@ from cluster.timeline import TimelineEvent
 from planner.plan import Plan
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
+from serving.simulation.on_cores import map_on_cores
 from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
 
@@ -34,21 +32,14 @@ def simulate_runs(
 ) -> list[Measurements]:
     """What `simulate` gives for each of `seeds`, in their order, whatever the number of `workers`.
 
-    Each worker is a process of its own, one a core unless said otherwise; with one, all runs are
-    made here. A script that asks for more has to guard its own start (`if __name__ ==
-    "__main__":`), since each worker imports it. Raises what `simulate` raises, and `InputError`
-    without seeds.
+    Workers are as of `map_on_cores`. Raises what `simulate` raises, and `InputError` without seeds.
     """
     if not seeds:
         raise InputError("there is no seed to simulate with")
     run = partial(
         _run, setting, plan, tuple(phases), shared_passes, spill_over, routing, tuple(timeline)
     )
-    workers = min(len(seeds), workers or len(os.sched_getaffinity(0)))
-    if workers == 1:
-        return [run(seed) for seed in seeds]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(run, seeds))
+    return map_on_cores(run, seeds, workers)
 
 
 def _run(

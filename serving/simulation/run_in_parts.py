@@ -8,12 +8,9 @@ full, are simulated together: what a query meets in the cloud depends on the oth
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from cluster.topology import Topology, link_name
 from planner.plan import Plan
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
+from serving.simulation.on_cores import map_on_cores
 from serving.simulation.simulate import IMAGES, simulate_schedule
 from serving.traffic.measurement import SCHEMA, SIMULATED, MeasurementRun, Measurements
 from serving.traffic.schedule import Schedule, build_schedule
@@ -54,10 +52,8 @@ def simulate_in_parts(
 
     Queries take the same ways and come to the same; times differ from those of `simulate` by
     rounding, since a generator counts each wait from the query before, which is another one here.
-    Each worker is a process, one a core unless said otherwise; with one, all parts run here. A
-    script that asks for more has to guard its own start (`if __name__ == "__main__":`). Raises what
-    `simulate` raises, and `InputError` for callers who wait for their answers: what they ask, and
-    when, is not known before.
+    Workers are as of `map_on_cores`. Raises what `simulate` raises, and `InputError` for callers
+    who wait for their answers: what they ask, and when, is not known before.
     """
     for phase in phases:
         setting.problem(phase)
@@ -65,14 +61,10 @@ def simulate_in_parts(
     if schedule.callers:
         raise InputError("callers who wait for their answers cannot be simulated in parts")
     run = partial(_run, shared_passes=shared_passes, spill_over=spill_over, routing=routing)
-    workers = workers or len(os.sched_getaffinity(0))
 
     def run_all(parts: Sequence[Part]) -> dict[Part, Measurements]:
-        pieces = (_piece(setting, plan, schedule, part) for part in parts)
-        if min(workers, len(parts)) <= 1:
-            return dict(zip(parts, map(run, pieces), strict=True))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            return dict(zip(parts, pool.map(run, pieces), strict=True))
+        pieces = [_piece(setting, plan, schedule, part) for part in parts]
+        return dict(zip(parts, map_on_cores(run, pieces, workers), strict=True))
 
     parts = parts_of(setting.topology)
     cloud = setting.topology.cloud.name

@@ -1,0 +1,30 @@
+"""Simulations beside each other, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+__all__ = ["map_on_cores"]
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+def map_on_cores(
+    run: Callable[[A], R], arguments: Sequence[A], workers: int | None = None
+) -> list[R]:
+    """`run` of each of `arguments`, in their order, whatever the number of `workers`.
+
+    Each worker is a process, one a core unless said otherwise; with one, all run here. A script
+    that asks for more has to guard its own start (`if __name__ == "__main__":`), since each worker
+    imports it.
+    """
+    workers = min(len(arguments), workers or len(os.sched_getaffinity(0)))
+    if workers <= 1:
+        return [run(argument) for argument in arguments]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(run, arguments))
