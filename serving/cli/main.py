@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from io import TextIOWrapper
 from typing import Any
@@ -44,7 +43,7 @@ from serving.cli import (
     zoo_verbs,
 )
 from serving.cli.console import results_apart
-from serving.cli.exits import exit_code_of
+from serving.cli.exits import exit_code_of, leave
 from serving.cli.run_work import COMMAND
 from serving.logs.file import OpenLog
 
@@ -102,21 +101,16 @@ def main() -> None:
     if COMPLETING in os.environ:  # a shell asks what could come next
         _command().main(prog_name="testbed")
     codes: list[int] = []
-    atexit.register(_leave, codes)  # called last, after what Ray and others have registered since
+
+    @atexit.register  # called last, after what Ray and others have registered since
+    def _end() -> None:
+        if codes:
+            leave(codes[0])
+
     codes.append(run(sys.argv[1:], ends_process=True))
     if calls_abandoned():  # Ray's own end would wait for a head that gives no answer
-        _leave(codes)
+        leave(codes[0])
     sys.exit(codes[0])
-
-
-def _leave(codes: Sequence[int]) -> None:
-    """End the process at once. Python would take up to a second to free what it holds, and a signal
-    that comes then ends it as if the command had not been done."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    for code in codes:
-        os._exit(code)
 
 
 def run(arguments: Sequence[str], *, ends_process: bool = False) -> int:
