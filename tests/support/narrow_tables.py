@@ -6,7 +6,6 @@ from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 __all__ = ["broken_words"]
 
@@ -32,4 +31,4 @@ def _shown(table: Table, width: int) -> str:
 
 def _drawn(text: str) -> bool:
     """Whether all of it is made of the signs that boxes are drawn with."""
-    return all("\u2500" <= sign <= "\u257f" for sign in Text(text).plain)
+    return all("\u2500" <= sign <= "\u257f" for sign in text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from cluster.demand import BundleLoad, Phase
@@ -13,9 +12,10 @@ from planner.solution import Solution
 from serving.report.regret import regret_of
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate, simulate_schedule
-from serving.traffic.measurement import SCHEMA, Measurements
+from serving.traffic.measurement import Measurements
 from serving.traffic.replayed import schedule_of
 from serving.traffic.summary import summarise_run
+from support.same_rows import assert_same_rows
 
 PHASE = Phase(
     duration_s=60.0,
@@ -72,8 +72,7 @@ def test_the_run_comes_back_request_by_request(
     assert again.run.requests == rows.run.requests
     assert rows.run.requests is not None
     assert rows.run.requests < len(rows)
-    for name in SCHEMA.names:
-        np.testing.assert_array_equal(getattr(rows, name), getattr(again, name), err_msg=name)
+    assert_same_rows(rows, again)
     assert again.run.busy_s == rows.run.busy_s
 
 

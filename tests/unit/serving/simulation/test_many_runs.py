@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from cluster.demand import Phase
@@ -11,8 +10,8 @@ from planner.solution import Solution
 from serving.setting.setting import Setting
 from serving.simulation.many_runs import simulate_runs
 from serving.simulation.simulate import simulate
-from serving.traffic.measurement import SCHEMA
 from support.demo_setting import demo_demand
+from support.same_rows import assert_same_rows
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,7 @@ def test_each_run_is_the_one_of_its_seed_in_whichever_process(
     )
     for seed, rows in zip((5, 7, 6), runs, strict=True):
         alone = simulate(setting, solution.plan, [phase], seed=seed, spill_over=False)
-        for name in SCHEMA.names:
-            np.testing.assert_array_equal(getattr(rows, name), getattr(alone, name))
+        assert_same_rows(rows, alone)
 
 
 def test_no_seed_is_no_run(setting: Setting, solution: Solution, phase: Phase) -> None:

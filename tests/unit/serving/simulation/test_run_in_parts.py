@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from city import city_load, city_setting
@@ -15,7 +14,8 @@ from planner.policies import solve
 from serving.setting.setting import Setting
 from serving.simulation.run_in_parts import parts_of, simulate_in_parts
 from serving.simulation.simulate import simulate
-from serving.traffic.measurement import SCHEMA, Measurements
+from serving.traffic.measurement import Measurements
+from support.same_rows import assert_same_rows
 
 CLIENTS, EDGES, RUN_S = 12, 3, 20.0
 
@@ -41,12 +41,7 @@ def all_edge(city: Setting) -> Plan:
 
 
 def compare(parts: Measurements, whole: Measurements) -> None:
-    for name in SCHEMA.names:
-        column, expected = getattr(parts, name), getattr(whole, name)
-        if column.dtype.kind == "f":
-            np.testing.assert_allclose(column, expected, atol=1e-9)
-        else:
-            np.testing.assert_array_equal(column, expected)
+    assert_same_rows(parts, whole, atol=1e-9)
     said, expected_said = (
         rows.run.model_dump(exclude={"provenance", "busy_s", "wall_s", "link_busy_s"})
         for rows in (parts, whole)

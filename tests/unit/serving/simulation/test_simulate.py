@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from cluster.demand import Phase
@@ -14,9 +13,9 @@ from planner.solution import Solution
 from profiling.profile import Profiles
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
-from serving.traffic.measurement import SCHEMA
 from serving.traffic.summary import summarise_run
 from support.demo_setting import demo_demand
+from support.same_rows import assert_same_rows
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(
 ) -> None:
     short = [phase.model_copy(update={"duration_s": 5.0})]
     first, again, other = (simulate(setting, solution.plan, short, seed=s) for s in (3, 3, 4))
-    for name in SCHEMA.names:
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert_same_rows(first, again)
     assert first.run.busy_s == again.run.busy_s
     assert len(first) != len(other) or (first.scheduled_s != other.scheduled_s).any()
 

@@ -13,9 +13,10 @@ from cluster.timeline import TimelineEvent
 from planner.solution import Solution
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
-from serving.traffic.measurement import SCHEMA, Measurements
+from serving.traffic.measurement import Measurements
 from serving.traffic.summary import summarise_run
 from support.demo_setting import demo_demand
+from support.same_rows import assert_same_rows
 
 DURATION_S = 24.0
 
@@ -70,8 +71,7 @@ def test_callers_who_wait_are_answered_by_the_simulated_system(
     took_s = 0.3 + float(rows.latency_s[mine].mean())
     assert mine.sum() == pytest.approx(6 * DURATION_S / took_s, rel=0.1)
     again = run(setting, solution, arrivals=arrivals)
-    for name in SCHEMA.names:
-        np.testing.assert_array_equal(getattr(rows, name), getattr(again, name))
+    assert_same_rows(rows, again)
 
 
 def test_a_cut_link_is_felt_while_it_is_cut_and_not_longer(

@@ -8,7 +8,6 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import numpy as np
 import pytest
 
 from cluster.timeline import LinkSlowdown, TimelineEvent
@@ -16,8 +15,9 @@ from planner.solution import Solution
 from serving.setting.setting import Setting
 from serving.simulation import simulate as simulate_module
 from serving.simulation.virtual_time import VirtualTimeLoop, run_in_virtual_time
-from serving.traffic.measurement import SCHEMA, Measurements
+from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand
+from support.same_rows import assert_same_rows
 
 T = TypeVar("T")
 
@@ -75,12 +75,7 @@ def test_a_run_is_the_same_as_on_asyncios_own_loop(
     rows = simulate()
     monkeypatch.setattr(simulate_module, "run_in_virtual_time", run_plainly)
     plain = simulate()
-    for name in SCHEMA.names:
-        column, expected = getattr(rows, name), getattr(plain, name)
-        if column.dtype.kind == "f":
-            np.testing.assert_allclose(column, expected, atol=1e-9)
-        else:
-            np.testing.assert_array_equal(column, expected)
+    assert_same_rows(rows, plain, atol=1e-9)
     assert rows.run.busy_s == pytest.approx(plain.run.busy_s)
     assert rows.run.link_bytes == plain.run.link_bytes
 

@@ -8,9 +8,9 @@ import pytest
 from cluster.errors import InputError
 from planner.policies import solve
 from serving.simulation.simulate import simulate, simulate_schedule
-from serving.traffic.measurement import SCHEMA
 from serving.traffic.replayed import schedule_of
 from support.demo_setting import demo_demand, demo_setting
+from support.same_rows import assert_same_rows
 
 
 def test_a_simulated_run_comes_back_to_the_last_digit() -> None:
@@ -19,8 +19,7 @@ def test_a_simulated_run_comes_back_to_the_last_digit() -> None:
     plan = solve(setting.problem(phases[0]), "certified").plan
     rows = simulate(setting, plan, phases, seed=4)
     again = simulate_schedule(setting, plan, schedule_of(rows), seed=4)
-    for name in SCHEMA.names:
-        np.testing.assert_array_equal(getattr(rows, name), getattr(again, name), err_msg=name)
+    assert_same_rows(rows, again)
     assert again.run.link_bytes == rows.run.link_bytes != {}
     assert again.run.phase_starts_s == rows.run.phase_starts_s
 
