@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = [
     "ENVIRONMENT", "HEAD_RESOURCE", "SERVE_CONTROLLER", "SET_BY_IMPORT", "SEVERAL_HOSTS", "STARTED",
-    "START_COMMAND", "TRIED_ON", "forget_token", "node_table",
+    "START_COMMAND", "TRIED_ON", "WORKER_HOOK", "forget_token", "node_table",
 ]  # fmt: skip
 
 TRIED_ON = ("2.60",)
@@ -35,6 +35,10 @@ joins a head."""
 
 SET_BY_IMPORT = frozenset({"RAY_CLIENT_MODE"})
 """Variables that Ray sets in its own process when it is imported."""
+
+WORKER_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+"""Variable that names a function, `module.function`, which a worker calls before its first task. As
+`worker_process_setup_hook` of a runtime environment only a whole job can ask for it."""
 
 STARTED = b"Ray runtime started"
 """What `ray start` prints when the cluster takes drivers."""

@@ -21,7 +21,6 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.providers.ray_names import placed_at
 from cluster.topology import Node, Topology
-from models.runtime.allocator import ENVIRONMENT
 from models.zoo.cards import ModelCard
 from profiling.cache import MeasurementCache, origin_of
 from profiling.emulation import emulate
@@ -36,6 +35,7 @@ from profiling.ratio_finder import RatioFinder
 from profiling.sampling import SamplingRule
 from profiling.verify import Drift, find_drift, pick_sample
 from serving.deploy.profile_bench import ProfileBench, hardware_of
+from serving.deploy.worker_environment import ENVIRONMENT
 
 __all__ = ["profile_cluster", "verify_on_cluster"]
 

@@ -20,13 +20,13 @@ from ray import serve
 from cluster.addresses import is_wildcard
 from cluster.providers.ray_names import application_of
 from cluster.topology import Tier
-from models.runtime.allocator import ENVIRONMENT
 from serving.deploy.assignments import find_assignments
 from serving.deploy.door_ports import DoorPorts
 from serving.deploy.health_checks import HEALTH_PERIOD_S, HEALTH_TIMEOUT_S
 from serving.deploy.kept_ports import open_at
 from serving.deploy.node_models import NodeModels
 from serving.deploy.peer_finder import PeerFinder
+from serving.deploy.worker_environment import ENVIRONMENT
 from serving.ingress.access import DoorConfig
 from serving.logs.file import OpenLog
 from serving.logs.line import Level

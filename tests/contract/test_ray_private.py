@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.providers import ray_private
+from cluster.providers.state import ClusterState, state_path
+from serving.traffic.local_faults import find_process
 from support.paths import ROOT
 from support.testbed_process import Testbed
 
@@ -74,6 +76,14 @@ def test_actors_without_gpus_see_them_only_where_the_environment_says_so(
     assert told_by(code, prepared=prepared) == seen
 
 
+def test_a_worker_reads_the_hook_that_it_calls_from_this_variable() -> None:
+    code = (
+        "from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR as hook\n"
+        "print(hook)"
+    )
+    assert told_by(code) == ray_private.WORKER_HOOK
+
+
 def test_ray_start_says_the_words_that_are_waited_for() -> None:
     code = "import inspect; from ray.scripts import scripts; print(inspect.getsource(scripts))"
     assert ray_private.STARTED.decode() in told_by(code)
@@ -129,3 +139,13 @@ def test_the_nodes_of_a_cluster_are_seen_without_joining_it(walked: Testbed) -> 
         env={**os.environ, "TESTBED_STATE_DIR": walked.state, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.strip() == f"{['127.0.0.1'] * 5} True"
+
+
+@pytest.mark.cluster
+def test_no_node_holds_the_packages_for_tables_that_ray_imports(walked: Testbed) -> None:
+    state = ClusterState.load(Path(walked.state) / state_path().name)
+    for node in state.topology.nodes:
+        mapped = Path(f"/proc/{find_process(state, node.name)}/maps").read_text()
+        assert "/ray/_raylet" in mapped
+        assert "/pandas/" not in mapped
+        assert "/pyarrow/" not in mapped
