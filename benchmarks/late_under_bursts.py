@@ -2,9 +2,9 @@
 
 Each case is a sampled problem (one edge, ten clients, compute scarce, so that the window is what
 binds), a window T_b and a kind of arrivals. `certified` plans it in the default mode (F11, delta
-0.05) with the dispersion that these arrivals have in windows of T_b, and again as if they were
-Poisson. Then arrivals are drawn as `testbed drive` draws them, each takes its route by chance, and
-the edge works its windows off one after another (`planner.bursts.late_answers`).
+0.05) with the dispersion that F17 plans for with these arrivals, and again as if they were Poisson.
+Then arrivals are drawn as `testbed drive` draws them, each takes its route by chance, and the edge
+works its windows off one after another (`planner.bursts.late_answers`).
 
 "MMPP x1.5" is taken to be a rate that jumps between 1.5 and 0.5 times its mean, and stays for a
 second in the mean: longer than most windows, so that what is left undone is carried over.

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.arrival_dispersion import count_dispersion
 from cluster.arrivals import (
     Arrivals,
     ClosedLoop,
@@ -29,6 +28,7 @@ from cluster.deadline_classes import (
 )
 from cluster.document import Document, DocumentError, FrozenModel
 from cluster.errors import InputError
+from cluster.lasting_bursts import planned_dispersion
 from cluster.timeline import TimelineEvent, check_order, nearest
 
 __all__ = ["EVERY_CLIENT", "BundleLoad", "Demand", "Phase", "RatesQps"]
@@ -79,7 +79,7 @@ class Phase(FrozenModel):
     )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="client -> variance / mean of its queries in a window T_b (F17); what its "
+        description="client -> variance / mean of its queries in 2 T_b (F17); what its "
         "arrivals have, if left out",
     )
     burst_correlation: float | None = Field(
@@ -183,8 +183,8 @@ class Phase(FrozenModel):
         return PoissonArrivals()
 
     def dispersion_of(self, client: str, window_s: float) -> float:
-        """Variance ÷ mean of a client's queries in `window_s` (F17): what the phase states, or what
-        its process has."""
+        """The dispersion of a client's queries that plans leave room for (F17) where edges have
+        windows of `window_s`: what the phase states, or what its process asks for."""
         if client in self.dispersion:
             return self.dispersion[client]
         process, rate_qps = self.arrivals_of(client), self._qps_of(client)
@@ -192,8 +192,8 @@ class Phase(FrozenModel):
             # Clients share the trace: each is dealt its part of what arrives for all of them.
             total_qps = sum(self._qps_of(name) for name in self.rates_qps.keys() - self.arrivals)
             part = rate_qps / total_qps if total_qps > 0 else 0.0
-            return 1.0 + part * (count_dispersion(process, total_qps, window_s) - 1.0)
-        return count_dispersion(process, rate_qps, window_s)
+            return 1.0 + part * (planned_dispersion(process, total_qps, window_s) - 1.0)
+        return planned_dispersion(process, rate_qps, window_s)
 
     @property
     def common_bursts(self) -> float:

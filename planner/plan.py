@@ -73,7 +73,7 @@ class Plan(Document):
     )
     dispersion: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="client -> dispersion of its queries in a window T_b that the plan is made for "
+        description="client -> dispersion of its queries in 2 T_b that the plan is made for "
         "(F17); 1 if left out",
     )
     burst_correlation: float | None = Field(

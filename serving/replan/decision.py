@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from cluster.lasting_bursts import COUNTED_WINDOWS
 from planner.allocation import Allocation
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
@@ -165,7 +166,7 @@ def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judg
     """The alternatives with their figures; new plans are made with moving costs if each `pays`."""
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
-    spread = estimate.dispersion_over(float(problem.window_e.min()))
+    spread = estimate.dispersion_over(COUNTED_WINDOWS * float(problem.window_e.min()))
     problem = problem.changed(
         load_ct=mean_load(problem, estimate),
         dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),

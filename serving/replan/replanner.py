@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from cluster.demand import Phase
+from cluster.lasting_bursts import COUNTED_WINDOWS
 from cluster.topology import Topology
 from planner.plan import Plan
 from serving.errors import PlanningError
@@ -133,7 +134,7 @@ class Replanner:
         self._routing = routing
         estimate = state.estimator
         if not estimate.clients:
-            window_s = min(edge.window_s for edge in setting.topology.edges)
+            window_s = COUNTED_WINDOWS * min(edge.window_s for edge in setting.topology.edges)
             estimate = EstimatorState.before_looking(
                 state.plan.dispersion, window_s, look_s, state.plan.burst_correlation
             )

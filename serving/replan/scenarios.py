@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammainc, gammaincinv
 
+from cluster.lasting_bursts import COUNTED_WINDOWS
 from planner.latency_bound import window_bound_s
 from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
@@ -60,8 +61,8 @@ def moments_of(problem: Problem, estimate: LoadEstimate) -> Moments:
 
 
 def stated_moments(problem: Problem) -> Moments:
-    """The slices of the load of `problem`, whose dispersion is that of windows T_b (F17)."""
-    window_s = float(problem.window_e.min())
+    """The slices of the load of `problem`, whose dispersion is that of counts in 2 T_b (F17)."""
+    window_s = COUNTED_WINDOWS * float(problem.window_e.min())
     return _slices(problem, problem.load_ct.sum(axis=1), problem.dispersion_c, window_s)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cluster.document import FrozenModel
+from cluster.lasting_bursts import COUNTED_WINDOWS
 from cluster.topology import Topology
 from serving.traffic.schedule import Schedule
 
@@ -37,7 +38,7 @@ class ArrivalStatistics(FrozenModel):
         default=None, description="T_b of the edge it reaches; of all clients, the longest"
     )
     dispersion_window: float | None = Field(
-        default=None, description="variance ÷ mean of the count in windows of T_b (F17)"
+        default=None, description="variance ÷ mean of the count in two windows, 2 T_b (F17)"
     )
 
 
@@ -98,7 +99,9 @@ def _statistics(
         autocorrelation_1s=_autocorrelation(counts),
         window_s=window_s,
         dispersion_window=(
-            _dispersion(_counts_by_phase(schedule, first, window_s)) if window_s else None
+            _dispersion(_counts_by_phase(schedule, first, COUNTED_WINDOWS * window_s))
+            if window_s
+            else None
         ),
     )
 

@@ -324,7 +324,7 @@ def _bursts(rows: Measurements, phase: Phase) -> dict[str, str]:
     for client, sent in rows.run.sent.by_client.items():
         if sent.window_s is None or sent.dispersion_window is None:
             continue
-        planned = phase.dispersion_of(client, sent.window_s) if client in phase.rates_qps else 1.0
+        planned = phase.dispersion_of(client, sent.window_s)
         ratio = sent.dispersion_window / max(planned, 1e-9)
         if ratio > worst:
             worst = ratio

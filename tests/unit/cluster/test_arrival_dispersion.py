@@ -45,6 +45,12 @@ def phase_of(duration_s: float, rate_qps: float, **arrivals: Any) -> Phase:
     )
 
 
+def stated(phase: Phase, window_s: float) -> float:
+    """What is said of the counts of the car."""
+    rate_qps = sum(phase.rates_qps["car"].values())
+    return count_dispersion(phase.arrivals_of("car"), rate_qps, window_s)
+
+
 def drawn(phase: Phase, window_s: float) -> float:
     times_s = np.concatenate(list(draw_arrivals(phase, Streams(3, 0)).times_s.values()))
     windows = int(phase.duration_s / window_s)
@@ -66,7 +72,7 @@ def drawn(phase: Phase, window_s: float) -> float:
 )
 def test_what_is_worked_out_is_what_is_drawn(arrivals: dict[str, Any], window_s: float) -> None:
     phase = phase_of(20_000.0, RATE_QPS, **arrivals)
-    found = phase.dispersion_of("car", window_s)
+    found = stated(phase, window_s)
     assert found == pytest.approx(drawn(phase, window_s), rel=0.08)
 
 
@@ -81,7 +87,7 @@ def test_of_a_trace_too(
     windows see a little less of them."""
     duration_s = COUNTS.sum() / rate_qps * 0.9 if "scale" in scale else 3_500.0
     phase = phase_of(duration_s, rate_qps, kind="replay", file=str(traces / file), **scale)
-    found = phase.dispersion_of("car", window_s)
+    found = stated(phase, window_s)
     assert found == pytest.approx(drawn(phase, window_s), rel=0.25)
     assert found > 1.5
 
@@ -101,7 +107,7 @@ def test_copies_of_a_recorded_arrival_come_in_its_burst(
     sparse: Path, rate_qps: float, window_s: float
 ) -> None:
     phase = phase_of(19_000.0, rate_qps, kind="replay", file=str(sparse))
-    found = phase.dispersion_of("car", window_s)
+    found = stated(phase, window_s)
     assert found == pytest.approx(drawn(phase, window_s), rel=0.05)
     # Poisson arrivals of which some are left out stay Poisson; with 40 copies they are far from it.
     assert found > 7 if rate_qps == 40 else found == pytest.approx(1, abs=0.05) or rate_qps > 1
@@ -115,17 +121,19 @@ def test_clients_that_share_a_trace_get_their_part_of_its_bursts(sparse: Path) -
     phase = Phase.model_validate({"duration_s": 19_000.0, "rates_qps": rates, "arrivals": arrivals})
     times_s = draw_arrivals(phase, Streams(3, 0)).times_s
     counts = {}
-    for client in rates:
+    together = count_dispersion(phase.arrivals["*"], 40.0, 1.0)
+    for client, part in (("car", 0.75), ("bike", 0.25), ("tram", 0.0)):
         own_s = np.concatenate([at for (name, _), at in times_s.items() if name == client])
         counts[client] = np.bincount(own_s.astype(int), minlength=19_000)
-        found = phase.dispersion_of(client, 1.0)
-        assert found == pytest.approx(counts[client].var() / counts[client].mean(), rel=0.06)
+        own = counts[client].var() / counts[client].mean()
+        assert 1 + part * (together - 1) == pytest.approx(own, rel=0.06)
     assert phase.common_bursts == 1.0
     # v_i = (I_i - 1) / N_i is the same for both, and so is their covariance / (N_i N_k).
     covariance = np.cov(counts["car"], counts["bike"])[0, 1]
+    assert covariance / 300.0 == pytest.approx((together - 1) / 40.0, rel=0.06)
     relative = (phase.dispersion_of("bike", 1.0) - 1) / 10.0
     assert relative == pytest.approx((phase.dispersion_of("car", 1.0) - 1) / 30.0)
-    assert covariance / 300.0 == pytest.approx(relative, rel=0.06)
+    assert phase.dispersion_of("tram", 1.0) == 1.0
 
 
 def test_common_bursts_are_those_of_the_arrivals_or_what_is_stated() -> None:
@@ -137,9 +145,9 @@ def test_common_bursts_are_those_of_the_arrivals_or_what_is_stated() -> None:
 
 def test_what_is_stated_goes_before_what_arrivals_have() -> None:
     phase = phase_of(10.0, RATE_QPS, **BURSTS)
-    stated = phase.model_copy(update={"dispersion": {"car": 3.0}})
+    said = phase.model_copy(update={"dispersion": {"car": 3.0}})
     assert phase.dispersion_of("car", 0.4) > 10
-    assert stated.dispersion_of("car", 0.4) == 3.0
+    assert said.dispersion_of("car", 0.4) == 3.0
     assert phase.model_copy(update={"arrivals": {}}).dispersion_of("car", 0.4) == 1.0
     assert phase.dispersion_of("nobody", 0.4) == 1.0
 

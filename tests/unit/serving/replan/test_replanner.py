@@ -14,8 +14,8 @@ def test_a_loop_believes_the_bursts_that_its_plan_was_made_for_until_it_has_a_st
     setting = demo_setting()
     calm = solve(setting.problem(demo_demand().phases[0]), "all-local", Options()).plan
     bursty = calm.model_copy(update={"dispersion": {"client-0": 15.0}})
-    window_s = setting.topology.edges[0].window_s
-    believed = EstimatorState.before_looking({"client-0": 15.0}, window_s, 1.0)
+    two_windows_s = 2 * setting.topology.edges[0].window_s  # F17 counts in those
+    believed = EstimatorState.before_looking({"client-0": 15.0}, two_windows_s, 1.0)
     assert believed != EstimatorState()
     for known, expected in ((calm, EstimatorState()), (bursty, believed)):
         begun = Replanner(setting, LoopState(plan=known), DecisionOptions())

@@ -53,10 +53,10 @@ def test_a_step_from_one_phase_to_the_next_is_no_burst() -> None:
 
 
 def test_windows_are_those_of_the_edge_a_client_reaches() -> None:
-    sent = describe_sent(schedule([[2, 2, 6, 6]], clients=2), {"c0": 2.0, "c1": 0.5})
-    # In windows of two seconds c0 has 2 and 6 queries.
+    sent = describe_sent(schedule([[2, 2, 6, 6]], clients=2), {"c0": 1.0, "c1": 0.5})
+    # In two windows of a second each c0 has 2 queries, and then 6.
     assert sent.by_client["c0"].dispersion_window == pytest.approx(8 / 4)
-    assert sent.by_client["c0"].window_s == sent.total.window_s == 2.0
+    assert sent.by_client["c0"].window_s == sent.total.window_s == 1.0
     assert sent.by_client["c1"].window_s == 0.5
     topology = Topology.load(SPECS / "two-edges.yaml")
     nodes = [

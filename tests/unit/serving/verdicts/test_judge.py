@@ -161,7 +161,11 @@ def test_bursts_are_found(planned: PlannedFor) -> None:
 
 
 def test_full_ways_in_bursts_that_were_planned_for_are_found(planned: PlannedFor) -> None:
+    """The plan knows of the counts of a window, not that bursts last for several."""
     phase = Demand.load(SPECS / "bursty-demand.yaml").phases[0]
+    window_s = planned.setting.topology.node("edge-0").window_s
+    stated = {client: phase.dispersion_of(client, window_s) for client in phase.rates_qps}
+    phase = phase.model_copy(update={"dispersion": stated})
     plan = solve(planned.setting.problem(phase), "certified").plan
     rows = simulate(planned.setting, plan, [phase], seed=7)
     assert np.mean((rows.reason != "") & rows.answered) > 0.02
