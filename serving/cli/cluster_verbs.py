@@ -11,6 +11,7 @@ import typer
 from rich.table import Column, Table
 
 from cluster.errors import InputError
+from cluster.measured_links import with_links
 from cluster.provider_choice import PROVIDERS, choice_of
 from cluster.providers import lifecycle, ray_driver
 from cluster.providers.provider import provider_of
@@ -191,7 +192,7 @@ def status(
             out.say(f"{row['node']}: {row['url']}, gRPC {row['grpc']}")
     told_plan = _tell_plan(out, work, in_force) if fleet else None
     told_links = _tell_links(out, snapshots)
-    told_ratios = _tell_measured(out, in_force)
+    told_ratios = _tell_measured(out, in_force, state.topology)
     verdicts: tuple[Verdict, ...] = ()
     if wanted is not None and over is not None:
         verdicts = _judge_now(out, fleet, snapshots, wanted, over)
@@ -241,11 +242,12 @@ def _tell_links(out: VerbOutput, snapshots: Mapping[str, NodeSnapshot]) -> list[
 
 
 def _tell_measured(
-    out: VerbOutput, in_force: PlanInForce | None
+    out: VerbOutput, in_force: PlanInForce | None, topology: Topology
 ) -> dict[str, dict[str, dict[str, float]]] | None:
     """Say what the live loop has measured of links and devices while the plan is in force."""
     if in_force is None:
         return None
+    from serving.replan.estimate.calibration import measured_rtt_s
     from serving.replan.loop_state import load_state, state_file
 
     state = load_state(state_file(state_path().parent), in_force.plan.version)
@@ -265,6 +267,19 @@ def _tell_measured(
                 out.say(
                     f"{name}: {what.format(ratio.value)}; the live loop plans with {ratio.used:g}"
                 )
+    links = with_links(topology, in_force.plan.links).links
+    stated_s = {link.name: link.rtt_s for link in links}
+    told["round_trips"] = {}
+    for name, ratio in state.calibration.round_trips.items():
+        rtt_s, used_s = (measured_rtt_s(r, stated_s[name]) for r in (ratio.value, ratio.used))
+        told["round_trips"][name] = {
+            "value_s": rtt_s, "looks": len(ratio.recent), "used_s": used_s,
+        }  # fmt: skip
+        if ratio.used != 1.0:
+            out.say(
+                f"{name}: the round trip takes {1e3 * rtt_s:.3g} ms, {1e3 * stated_s[name]:.3g} ms "
+                f"are stated; the live loop plans with {1e3 * used_s:.3g} ms"
+            )
     return told
 
 

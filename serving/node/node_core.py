@@ -297,7 +297,9 @@ class NodeCore:
             in_flight=self._in_flight.total(),
             device=self._device.health,
             links={
-                target: LinkUse(uplink.pacer.sent_bytes, uplink.pacer.busy_s)
+                target: LinkUse(
+                    uplink.pacer.sent_bytes, uplink.pacer.busy_s, uplink.shortest_rtt_s
+                )
                 for target, uplink in self._uplinks.items()
             },
             link_conditions={

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import NamedTuple
 
 from serving.errors import RefusalReason
@@ -24,6 +25,8 @@ class LinkUse(NamedTuple):
 
     sent_bytes: int
     busy_s: float
+    rtt_s: float = nan
+    """the shortest round trip of its latest queries; no number before the first answer"""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ class LoopMetrics:
         )  # fmt: skip
         self._measured = Gauge(
             "testbed_measured_ratio",
-            "Measured / stated: a link's bandwidth, or the time of a device's batches.",
+            "Measured / stated: a link's bandwidth or round trip (10 ms on top of both), or the "
+            "time of a device's batches.",
             ["kind", "place"], registry=self.registry,
         )  # fmt: skip
         proof = plan.certificate
@@ -78,6 +79,7 @@ class LoopMetrics:
             self._load.set(look.estimate.total_qps)
         for kind, ratios in (
             ("link", look.calibration.links),
+            ("round trip", look.calibration.round_trips),
             ("device", look.calibration.devices),
         ):
             for name, ratio in ratios.items():

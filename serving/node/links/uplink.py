@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from serving.tracing.active import LINK, ActiveSpan, active_span, within
 __all__ = ["QUERY_OVERHEAD_BYTES", "ProbeTimes", "Uplink"]
 
 QUERY_OVERHEAD_BYTES = 96  # frame, ids and names beside the image
+LATEST = 32
+"""queries of which the shortest round trip counts"""
 
 
 class ProbeTimes(NamedTuple):
@@ -94,6 +97,8 @@ class Uplink:
         self._in_flight_bytes = 0
         self._turns: set[_Turn] = set()
         """of messages that have not left"""
+        self._round_trips_s: deque[float] = deque(maxlen=LATEST)
+        """of the latest queries that were answered"""
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -103,6 +108,13 @@ class Uplink:
     def pacer(self) -> LinkPacer:
         """The link's budget and its use."""
         return self._pacer
+
+    @property
+    def shortest_rtt_s(self) -> float:
+        """The shortest round trip of the latest queries, without their time at the nodes above and
+        their turn on the link: what is longer has waited for something. No number before the
+        first answer."""
+        return min(self._round_trips_s, default=math.nan)
 
     @property
     def rate_bytes_per_s(self) -> float:
@@ -211,13 +223,25 @@ class Uplink:
             self._in_flight -= 1
             self._in_flight_bytes -= size
         link_s = up_s + down_s
+        now_s = clock()
+        answered, beyond_s = True, 0.0
         for ask, outcome in zip(asks, outcomes, strict=True):
             if isinstance(outcome, RefusedError):
-                self._backoff.note(ask.target.node, outcome, clock())
+                self._backoff.note(ask.target.node, outcome, now_s)
+                answered = False
+            else:
+                beyond_s = max(beyond_s, _beyond_s(outcome))
+        if answered:
+            self._round_trips_s.append(max(0.0, now_s - turn.left_s - beyond_s))
         if self._wire_bytes_per_s == math.inf:
             return [_over(outcome, link_s) for outcome in outcomes]
-        spent_s = clock() - called_s
-        return [_over(outcome, max(0.0, spent_s - _beyond_s(outcome))) for outcome in outcomes]
+        spent_s = now_s - called_s
+        return [
+            outcome
+            if isinstance(outcome, RefusedError)
+            else _over(outcome, max(0.0, spent_s - _beyond_s(outcome)))
+            for outcome in outcomes
+        ]
 
     async def probe(self, size_bytes: int) -> ProbeTimes:
         """Send so many bytes for nobody, which have their turn among the queries. Raises
@@ -251,6 +275,7 @@ class Uplink:
         self._transport.change(condition)
         self._condition = condition
         self._pacer.rtt_s = self._stated_rtt_s if condition.rtt_s is None else condition.rtt_s
+        self._round_trips_s.clear()
         self._change_capacity()
 
     def begin_trace(self) -> None:
@@ -324,13 +349,11 @@ def _over(outcome: AskOutcome, link_s: float) -> AskOutcome:
     return made(AskReply, (outcome.target, outcome.served, outcome.link_s + link_s, None, None))
 
 
-def _beyond_s(outcome: AskOutcome) -> float:
+def _beyond_s(reply: AskReply) -> float:
     """The seconds that a query spent beyond the link, by what the nodes there counted. What is left
     of its time was measured here, and has the answer's way back in it."""
-    if isinstance(outcome, RefusedError):
-        return 0.0
-    waits = (each.queue_s + each.batch_wait_s + each.compute_s for each in outcome.served.values())
-    return outcome.link_s + max(waits, default=0.0)
+    waits = (each.queue_s + each.batch_wait_s + each.compute_s for each in reply.served.values())
+    return reply.link_s + max(waits, default=0.0)
 
 
 def _wake(sleep: asyncio.Future[None]) -> None:

@@ -23,7 +23,7 @@ from serving.node.snapshot import NodeSnapshot
 from serving.normal_errors import median_error
 from serving.setting.setting import Setting
 
-__all__ = ["TOLERANCE", "Calibration", "MeasuredRatio"]
+__all__ = ["TOLERANCE", "Calibration", "MeasuredRatio", "measured_rtt_s", "round_trip_of"]
 
 LOOKS = 7
 """the latest ones that count: half of them must agree before a change is believed"""
@@ -33,13 +33,15 @@ LEAST_BUSY_S = 0.05
 TOLERANCE = 1.25
 LEAST_ERROR = 0.02
 """of a ratio, relative: what clocks and rounding add"""
+RTT_FLOOR_S = 0.01
+"""put on top of round trips that are compared: a few milliseconds are the nodes' own"""
 LEAST_RATIO, LARGEST_RATIO = 1e-3, 1e3
 """that a look may show: beyond them nothing more follows for a plan, and 0 would make a device's
 batches free"""
 
 
 class MeasuredRatio(FrozenModel):
-    """Measured / stated of one link's bandwidth, or of one device's batch times."""
+    """Measured / stated of one link's bandwidth or round trip, or of one device's batch times."""
 
     recent: tuple[float, ...] = ()
     used: float = Field(default=1.0, gt=0, description="that plans are made with")
@@ -71,15 +73,31 @@ class MeasuredRatio(FrozenModel):
         return grown.model_copy(update={"used": 1.0 if as_stated else round(grown.value, 3)})
 
 
+def round_trip_of(link: str) -> str:
+    """What the round trip of a link is called among ratios."""
+    return f"the round trip of {link}"
+
+
+def measured_rtt_s(ratio: float, stated_rtt_s: float) -> float:
+    """The round trip that a ratio of `Calibration.round_trips` stands for."""
+    return max(0.0, ratio * (stated_rtt_s + RTT_FLOOR_S) - RTT_FLOOR_S)
+
+
 Total = tuple[float, float]
 """what was done, and in how many seconds, since the node started"""
 
 
 class Calibration(FrozenModel):
-    """The ratios of all links and devices; `after` gives the next state."""
+    """The ratios of all links and devices; `after` gives the next state.
+
+    Round trips are compared with `RTT_FLOOR_S` on top, also of those that are stated to be 0.
+    """
 
     links: dict[str, MeasuredRatio] = Field(
         default_factory=dict, description="'source to target' -> measured / stated bandwidth"
+    )
+    round_trips: dict[str, MeasuredRatio] = Field(
+        default_factory=dict, description="'source to target' -> measured / stated, see above"
     )
     devices: dict[str, MeasuredRatio] = Field(
         default_factory=dict, description="node -> measured / profiled seconds of its batches"
@@ -91,13 +109,15 @@ class Calibration(FrozenModel):
 
     @property
     def used(self) -> dict[str, float]:
-        """Ratios that plans go by, of links and devices, where they are not 1."""
-        both = {**self.links, **self.devices}
-        return {name: ratio.used for name, ratio in sorted(both.items()) if ratio.used != 1.0}
+        """Ratios that plans go by, of links, round trips and devices, where they are not 1."""
+        trips = {round_trip_of(link): ratio for link, ratio in self.round_trips.items()}
+        every = {**self.links, **trips, **self.devices}
+        return {name: ratio.used for name, ratio in sorted(every.items()) if ratio.used != 1.0}
 
     def after(self, shown: Mapping[str, NodeSnapshot], setting: Setting) -> Calibration:
         """With one more look at those nodes that answered; `setting` has what is stated."""
         links, link_totals = dict(self.links), dict(self.link_totals)
+        trips = dict(self.round_trips)
         devices, device_totals = dict(self.devices), dict(self.device_totals)
         for link in setting.topology.links:
             use = shown[link.source].links.get(link.target) if link.source in shown else None
@@ -108,6 +128,9 @@ class Calibration(FrozenModel):
                 if busy_s >= LEAST_BUSY_S:
                     ratio = sent / busy_s / link.bytes_per_s
                     links[name] = links.get(name, MeasuredRatio()).after(ratio)
+                if sent > 0:
+                    ratio = (use.rtt_s + RTT_FLOOR_S) / (link.rtt_s + RTT_FLOOR_S)
+                    trips[name] = trips.get(name, MeasuredRatio()).after(ratio)
         for node, seen in shown.items():
             took_s = sum(total.spent_s for total in seen.batch_totals.values())
             total = _stated_s(node, seen, setting), took_s
@@ -116,7 +139,11 @@ class Calibration(FrozenModel):
             if stated_s > 0 and spent_s >= LEAST_BUSY_S:
                 devices[node] = devices.get(node, MeasuredRatio()).after(spent_s / stated_s)
         return Calibration(
-            links=links, devices=devices, link_totals=link_totals, device_totals=device_totals
+            links=links,
+            round_trips=trips,
+            devices=devices,
+            link_totals=link_totals,
+            device_totals=device_totals,
         )
 
 

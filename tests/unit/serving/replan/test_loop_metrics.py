@@ -55,11 +55,13 @@ def test_what_links_carry_and_devices_take_is_shown_by_name() -> None:
     metrics = LoopMetrics(present())
     measured = Calibration(
         links={"c to e": MeasuredRatio(recent=(0.24, 0.25, 0.3))},
+        round_trips={"c to e": MeasuredRatio(recent=(2.0,))},
         devices={"e": MeasuredRatio(recent=(1.5,))},
     )
     metrics.look(LookReport(Look(1.0, present(), calibration=measured), present()))
     ratio = "testbed_measured_ratio"
     assert value(metrics, ratio, kind="link", place="c to e") == pytest.approx(0.25)
+    assert value(metrics, ratio, kind="round trip", place="c to e") == pytest.approx(2.0)
     assert value(metrics, ratio, kind="device", place="e") == pytest.approx(1.5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from cluster.link_trace import LinkTrace
 from serving.errors import RefusalReason, RefusedError
-from serving.node.device.served import Image
+from serving.node.device.served import Image, Served
 from serving.node.links.link_capacity import SteadyCapacity, TracedCapacity
 from serving.node.links.link_condition import LinkCondition
 from serving.node.links.messages import AskOutcome, AskReply
@@ -35,6 +36,7 @@ class FakeTransport:
         self.known_gone: RefusedError | None = None
         self.found_gone: RefusedError | None = None
         self.condition = LinkCondition()
+        self.served: dict[str, Served] = {}
         self.sent = 0
 
     async def exchange(
@@ -49,7 +51,7 @@ class FakeTransport:
         self.sent += 1
         on_sent()
         await asyncio.sleep(self.answer_s)
-        return [AskReply(ask.target, {}, 0.0) for ask in asks]
+        return [AskReply(ask.target, self.served, 0.0) for ask in asks]
 
     async def probe(self, size_bytes: int, on_sent: Callable[[], None]) -> float:
         on_sent()
@@ -286,6 +288,34 @@ def test_a_round_trip_takes_up_to_its_jitter_more_at_random_but_each_time_alike(
     assert again == spent_s
     without, _ = run_in_virtual_time(round_trips(jittery(0.0), 100))
     assert without == pytest.approx(1.0 + 0.01 * np.arange(1, 101))
+
+
+def test_the_shortest_round_trip_is_without_turns_on_the_link_and_time_at_the_far_node() -> None:
+    served = Served(np.zeros(1), 8, 0.5, 0.2, 0.3)
+
+    async def scenario() -> list[float]:
+        transport = FakeTransport(
+            answer_s=1.0 + 0.25
+        )  # computed for a second; a quarter is the way
+        transport.served = {"depth": served}
+        pacer = LinkPacer(SteadyCapacity(SIZE), rtt_s=0.5, max_backlog_s=9.0)
+        uplink = Uplink(pacer, transport, clock=lambda: asyncio.get_running_loop().time())
+        known = [uplink.shortest_rtt_s]
+        await asyncio.gather(*(uplink.call(ASKS, IMAGE) for _ in range(3)))
+        known.append(uplink.shortest_rtt_s)
+        transport.answer_s += 2.0  # one that has waited somewhere
+        await uplink.call(ASKS, IMAGE)
+        known.append(uplink.shortest_rtt_s)
+        uplink.change(LinkCondition(rtt_s=4.0))
+        known.append(uplink.shortest_rtt_s)
+        await uplink.call(ASKS, IMAGE)
+        return [*known, uplink.shortest_rtt_s]
+
+    before, *found = run_in_virtual_time(scenario())
+    assert math.isnan(before)
+    assert found[:2] == pytest.approx([0.75, 0.75])
+    assert math.isnan(found[2])
+    assert found[3] == pytest.approx(4.0 + 2.25)
 
 
 def test_no_query_overtakes_another_on_its_way_up() -> None:

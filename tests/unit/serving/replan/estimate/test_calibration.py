@@ -84,6 +84,32 @@ def test_counters_of_a_node_that_was_started_anew_are_all_new() -> None:
     assert len(found.links["client-0 to edge-0"].recent) == 4
 
 
+@pytest.mark.parametrize(
+    ("extra_s", "used"), [(0.003, None), (0.04, pytest.approx(3.857, abs=1e-3))]
+)
+def test_a_longer_round_trip_is_planned_with_and_a_few_milliseconds_are_the_nodes_own(
+    extra_s: float, used: float | None
+) -> None:
+    link, *others = SETTING.topology.links
+    found = Calibration()
+    for sent in range(1, 7):
+        seen = LinkUse(sent * 400_000, sent * 1.0, link.rtt_s + extra_s)
+        found = found.after(shown(0.0, seen, BatchTotals(0, 0, 0.0)), SETTING)
+    assert found.used == ({} if used is None else {"the round trip of client-0 to edge-0": used})
+    now, *others_now = calibrated(SETTING, found.used).topology.links
+    assert now.rtt_s == pytest.approx(link.rtt_s + (0.0 if used is None else extra_s), abs=1e-4)
+    assert [other.rtt_s for other in others_now] == [other.rtt_s for other in others]
+
+
+def test_a_link_that_nothing_went_up_tells_no_round_trip() -> None:
+    found = Calibration()
+    for _ in range(6):
+        found = found.after(shown(0.0, LinkUse(1_000, 0.01, 0.5), BatchTotals(0, 0, 0.0)), SETTING)
+    assert found.round_trips == {}
+    unanswered = LinkUse(2_000, 0.02)
+    assert found.after(shown(0.0, unanswered, BatchTotals(0, 0, 0.0)), SETTING).used == {}
+
+
 def test_a_setting_as_measured_has_the_ratios_and_nothing_else() -> None:
     changed = calibrated(SETTING, {"client-0 to edge-0": 0.25, "edge-0": 4.0})
     phase = demo_demand().phases[0]
