@@ -17,6 +17,7 @@ from cluster.arrivals import (
     PoissonArrivals,
     ReplayArrivals,
 )
+from cluster.bundle_names import bundle_name
 from cluster.deadline_classes import (
     Classes,
     Deadlines,
@@ -56,8 +57,8 @@ class BundleLoad(FrozenModel):
 
     @property
     def name(self) -> str:
-        """The same for the same tasks, in whatever order they stand."""
-        return "+".join(sorted(self.tasks))
+        """See `bundle_name`."""
+        return bundle_name(self.tasks)
 
 
 class Phase(FrozenModel):

@@ -156,6 +156,14 @@ class PlanWork:
         )
 
     @cached_property
+    def passes_am(self) -> FloatArray:
+        """Passes of each model at the edge of each attachment, for its client."""
+        if self.problem.asks_together:
+            return self._together.passes_am
+        load_at = self.problem.load_ct[self.problem.client_of_a]
+        return np.asarray(np.einsum("at,atm->am", load_at, self.plan.edge_atm))
+
+    @cached_property
     def passes_em(self) -> FloatArray:
         """Passes of each model at each edge."""
         if self.problem.asks_together:

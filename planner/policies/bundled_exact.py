@@ -24,10 +24,10 @@ from planner.policies.warm_start import warm_allocation
 from planner.problem import FloatArray, Problem
 from planner.programs.bundled import build_bundled
 from planner.programs.bundled_program import BundledProgram
-from planner.solution import Solution
+from planner.solution import Solution, Status
 from planner.solvers import ProgramStatus, solve_program
 
-__all__ = ["bundled_exact", "reroute"]
+__all__ = ["bundled_exact", "improve", "reroute"]
 
 ROUNDS = 4
 """How often budgets are tightened at most."""
@@ -82,6 +82,27 @@ def bundled_exact(problem: Problem, options: Options) -> Solution:
         upper_bound_qps=whole.bound_qps, bound_method=method,
         solver=" and ".join(sorted(whole.solvers)) or "none", iterations=whole.nodes,
         trace_qps=(value_qps,), begun_s=begun_s, late=not whole.optimal,
+    )  # fmt: skip
+
+
+def improve(problem: Problem, found: Solution, options: Options, time_s: float) -> Solution:
+    """The better one of `found` and what the program finds from there in `time_s`, with the smaller
+    one of both bounds; `found` itself if its gap is small enough. It has to keep every budget."""
+    if found.certificate.gap <= options.gap:
+        return found
+    begun_s = time.perf_counter()
+    tried = bundled_exact(problem, replace(options, warm_start=found, time_limit_s=time_s))
+    best = max(found, tried, key=lambda solution: solution.objective)
+    bounds = (found.certificate, tried.certificate)
+    tightest = min(bounds, key=lambda certificate: certificate.upper_bound)
+    return conclude(
+        problem, options, found.policy, options.edge_form or "batched", best.allocation,
+        upper_bound_qps=tightest.upper_bound * problem.total_load_qps,
+        bound_method=tightest.bound_method, solver=tightest.solver,
+        iterations=sum(certificate.iterations for certificate in bounds),
+        trace_qps=(net_qps(problem, best.allocation),),
+        begun_s=begun_s - found.certificate.runtime_s,
+        late=tried.certificate.status is Status.TIME_LIMIT,
     )  # fmt: skip
 
 

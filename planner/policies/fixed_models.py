@@ -23,6 +23,7 @@ from planner.options import Options
 from planner.passes import apart
 from planner.plan import Plan, PlanError, allocation_of
 from planner.policies.arrangements import prepared
+from planner.policies.bundled_exact import reroute
 from planner.policies.outcome import conclude
 from planner.problem import Problem
 from planner.programs.bound import trivial_bound_qps
@@ -32,6 +33,7 @@ from planner.solution import Solution
 __all__ = ["held_models", "memory_over", "route_held", "solve_shares"]
 
 LAST_QPS = 1e-9
+LEAST_S = 0.1
 BOUND = "every query by the best model of its task"
 
 
@@ -44,10 +46,10 @@ def solve_shares(
     routers turn at once. All of `onloading` stays onloaded, also models that get no query. The
     certificate's bound is that of a perfect planner (`BOUND`): cheap, and far above.
 
-    Where images are asked several tasks (F14), every task is routed as asked alone. Raises
-    `InputError` for another objective than the mean and for energy (F18), and `PlanError`
-    for a name that the problem does not know, or for models that do not fit their node's memory
-    together (F4).
+    Where images are asked several tasks (F14), the routes are the best ones that are found for
+    shared passes. Raises `InputError` for another objective than the mean and for energy (F18), and
+    `PlanError` for a name that the problem does not know, or for models that do not fit their
+    node's memory together (F4).
 
         solve_shares(problem, plan.onloading).plan   # routes anew for the load of `problem`
     """
@@ -73,17 +75,26 @@ def solve_shares(
             f"onloading.{over[0].node}: its models take {over[0].use:.6g} bytes, "
             f"{over[0].node} has {over[0].budget:.6g}"
         )
+    begun_s = time.perf_counter()
     solution = route_held(planned, held, options, policy="shares", bound_of=_best_models_bound)
     if planned is problem:
         return solution
+    allocation = solution.allocation
+    if problem.asks_together:
+        left_s = max(options.time_limit_s - (time.perf_counter() - begun_s), LEAST_S)
+        rerouted = reroute(problem, allocation, options, left_s)
+        allocation = replace(rerouted, onloaded_cm=held.onloaded_cm, onloaded_em=held.onloaded_em)
     evaluation = evaluate(
-        problem, solution.allocation, fill=options.fill,
+        problem, allocation, fill=options.fill,
         batching=options.edge_form != "unbatched", overrun=solution.overrun,
     )  # fmt: skip
     objective = evaluation.value("mean")
     gap = relative_gap(objective, solution.certificate.upper_bound)
     certificate = solution.certificate.model_copy(update={"objective": objective, "gap": gap})
-    return replace(solution, problem=problem, evaluation=evaluation, certificate=certificate)
+    return replace(
+        solution, problem=problem, allocation=allocation, evaluation=evaluation,
+        certificate=certificate,
+    )  # fmt: skip
 
 
 def held_models(problem: Problem, onloading: Mapping[str, Collection[str]]) -> Allocation:

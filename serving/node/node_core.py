@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple
 
+from cluster.bundle_names import bundle_name
 from profiling.profile import digest_of
 from serving.errors import NotServedError, RefusalReason, RefusedError, raise_first
 from serving.logs.logger import NodeLogger
@@ -105,6 +106,7 @@ class NodeCore:
             clock=clock,
         )
         self._arrived: Counter[str] = Counter()
+        self._together: Counter[str] = Counter()
         self._answers = AnswerTally()
         self._refused: Counter[RefusalReason] = Counter()
         self._spilled: Counter[RefusalReason] = Counter()
@@ -210,6 +212,8 @@ class NodeCore:
         """
         for task in tasks:
             self._arrived[task] += 1
+        if len(tasks) > 1:
+            self._together[bundle_name(tasks)] += 1
         version = self._plan_version
         self._in_flight[version] += 1
         arrived_s = self._clock()
@@ -297,9 +301,7 @@ class NodeCore:
             in_flight=self._in_flight.total(),
             device=self._device.health,
             links={
-                target: LinkUse(
-                    uplink.pacer.sent_bytes, uplink.pacer.busy_s, uplink.shortest_rtt_s
-                )
+                target: LinkUse(uplink.pacer.sent_bytes, uplink.pacer.busy_s, uplink.shortest_rtt_s)
                 for target, uplink in self._uplinks.items()
             },
             link_conditions={
@@ -309,6 +311,7 @@ class NodeCore:
             },
             batch_totals=self._device.latency_model.totals,
             tasks={model: tuple(self._tasks_of(model)) for model in self._device.models},
+            together=dict(self._together),
             answers=self._answers.totals(),
         )
 

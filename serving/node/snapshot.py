@@ -70,5 +70,7 @@ class NodeSnapshot:
     """by the node above, of links that are not as the topology has them"""
     batch_totals: Mapping[str, BatchTotals] = field(default_factory=dict)
     """what batches took, by model"""
+    together: Mapping[str, int] = field(default_factory=dict)
+    """requests that asked several tasks of one image, by their names joined by + (client nodes)"""
     answers: Mapping[AnswerWay, AnswerTotals] = field(default_factory=dict)
     """what answers took, by the way they came (client nodes)"""

@@ -161,12 +161,9 @@ def _solved(
     """The policy's plan, sought from the one in force where the problem still knows that, or from
     its best shares."""
     asked = _asked(options)
+    pays = options.policy in PAYS_FOR_LOADS and not problem.asks_together
     try:
-        known = replace(
-            asked,
-            warm_start=present,
-            moving=moving if options.policy in PAYS_FOR_LOADS else None,
-        )
+        known = replace(asked, warm_start=present, moving=moving if pays else None)
         return solve(problem, options.policy, known)
     except PlanError:
         return solve(problem, options.policy, asked)

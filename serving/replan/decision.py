@@ -16,11 +16,12 @@ seconds, routes turn at once. For a load that is new, new shares are decided abo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
 
+from cluster.bundle_names import tasks_of_bundle
 from cluster.document import FrozenModel
 from cluster.lasting_bursts import COUNTED_WINDOWS
 from planner.allocation import Allocation
@@ -45,12 +46,13 @@ from serving.replan.plan_value import RoutedPlan
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import (
     Moments,
+    asked_alone,
     draw_loads,
     former_load,
     load_of_now,
-    mean_load,
     moments_of,
     single_moment,
+    with_mean_load,
 )
 from serving.routing.routes import RoutingMode
 
@@ -121,6 +123,7 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
 
     Raises what the policy raises.
     """
+    ground = _as_followed(ground, given.estimate)
     judged = _judged(ground, given)
     figures = judged.figures
     sure = [n for n, other in enumerate(figures) if other.sure_gain > judged.one_answer]
@@ -162,17 +165,29 @@ class _Judged:
         return 1.0 / (self.load_qps * self.horizon_s)
 
 
+def _as_followed(ground: Ground, estimate: LoadEstimate) -> Ground:
+    """`ground` with the routing that most queries follow: requests for several tasks keep to their
+    shares (F14) where others follow the queues."""
+    together_qps = sum(
+        qps * len(tasks_of_bundle(name))
+        for bundles in estimate.bundles_qps.values()
+        for name, qps in bundles.items()
+    )
+    if together_qps <= 0.5 * estimate.total_qps:
+        return ground
+    return replace(ground, routing=RoutingMode.SHARES)
+
+
 def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judged:
     """The alternatives with their figures; new plans are made with moving costs if each `pays`."""
     options, estimate = given.options, given.estimate
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(COUNTED_WINDOWS * float(problem.window_e.min()))
-    problem = problem.changed(
-        load_ct=mean_load(problem, estimate),
+    problem = with_mean_load(problem, estimate).changed(
         dispersion_c=np.array([spread.get(client, 1.0) for client in problem.clients]),
         burst_correlation=estimate.burst_correlation,
     )
-    capacity = without_nodes(ground.capacity, given.absent).changed(load_ct=problem.load_ct)
+    capacity = with_mean_load(without_nodes(ground.capacity, given.absent), estimate)
     former_ct = former_load(problem, estimate)
     moments = moments_of(problem, estimate)
     horizon_s = min(options.horizon_s, estimate.stay_s)
@@ -219,7 +234,7 @@ def _lost_qps(
         now = lost_by_queues(capacity, held, now_ct, single)
     else:
         often = lost_by_shares(problem, held)
-        now = lost_by_shares(problem.changed(load_ct=now_ct), held)
+        now = lost_by_shares(asked_alone(problem).changed(load_ct=now_ct), held)
     return {node: max(qps, now.get(node, 0.0)) for node, qps in often.items()}
 
 

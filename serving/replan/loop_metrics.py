@@ -24,7 +24,7 @@ from planner.problem import Problem
 from serving.replan.loop import LookReport
 from serving.replan.need import cause_of
 from serving.replan.replanner import Made
-from serving.replan.scenarios import mean_load
+from serving.replan.scenarios import with_mean_load
 
 __all__ = ["LoopMetrics", "outcome_of"]
 
@@ -94,7 +94,7 @@ class LoopMetrics:
             self._tell_proof(chosen.planned_objective, chosen.upper_bound, chosen.gap)
         if look.estimate is not None:
             problem = look.made.question.ground.problem
-            loaded = problem.changed(load_ct=mean_load(problem, look.estimate))
+            loaded = with_mean_load(problem, look.estimate)
             self._tell_spare(loaded, report.plan)
 
     def _tell_proof(self, objective: float | None, bound: float | None, gap: float | None) -> None:

@@ -1,7 +1,8 @@
 """Whether there is anything new to decide about: most looks find nothing, and cost next to nothing.
 
 A decision is made again when its answer could be another: when the mean has changed, when a rate
-has left the errors that it was known with, when the errors have shrunk, when the load turns out
+has left the errors that it was known with, when tasks are asked of the same images that were not,
+when the errors have shrunk, when the load turns out
 burstier, when a burst is over in which it cost too much to move models, when a former load is
 forgotten, when links or devices are not as they were, or when nodes came or went.
 """
@@ -21,6 +22,7 @@ LOAD_CHANGED = "the load has changed"
 RATE_MOVED = "has moved"
 """how the reason ends where a rate has left its errors"""
 NOT_AS_IT_WAS, BURSTIER_NOW = "is not as it was", "sends burstier"
+OTHER_BUNDLES = "asks other tasks together"
 
 ERRORS_APART = 3.0
 """standard errors between two estimates of a rate, beyond which it has moved"""
@@ -36,6 +38,10 @@ tenth of that, and they cost nothing."""
 BURSTIER = 3.0
 """times the dispersion that was known of a client: Poisson counts of ten looks show so much once in
 a thousand times"""
+
+
+OTHERWISE = 0.3
+"""of a client's queries, asked of the same images as others before or now"""
 
 
 class Considered(FrozenModel):
@@ -90,12 +96,19 @@ def why_decide(
         if abs(rate - then.rates_qps[client].get(task, 0.0))
         > ERRORS_APART * _errors_qps(estimate, then, client, task)
     ]
-    return f"the rate of {moved[0]} {RATE_MOVED}" if moved else ""
+    if moved:
+        return f"the rate of {moved[0]} {RATE_MOVED}"
+    others = [
+        client
+        for client, volume in estimate.volume_qps.items()
+        if _asked_otherwise(estimate, then, client) > OTHERWISE * volume
+    ]
+    return f"{others[0]} {OTHER_BUNDLES}" if others else ""
 
 
 def load_has_moved(why: str) -> bool:
     """Whether the reason is that the load is another one."""
-    return why == LOAD_CHANGED or why.endswith(RATE_MOVED)
+    return why == LOAD_CHANGED or why.endswith((RATE_MOVED, OTHER_BUNDLES))
 
 
 def cause_of(why: str) -> str:
@@ -104,10 +117,17 @@ def cause_of(why: str) -> str:
         (RATE_MOVED, "a rate has moved"),
         (NOT_AS_IT_WAS, "a link or node is not as it was"),
         (BURSTIER_NOW, "a client sends burstier"),
+        (OTHER_BUNDLES, "a client asks other tasks together"),
     ):
         if why.endswith(end):
             return cause
     return why
+
+
+def _asked_otherwise(now: LoadEstimate, then: LoadEstimate, client: str) -> float:
+    """Queries/s of a client that are asked in other company than they were, at least."""
+    after, before = (each.bundles_qps.get(client, {}) for each in (now, then))
+    return sum(abs(after.get(name, 0.0) - before.get(name, 0.0)) for name in {*after, *before})
 
 
 def is_settled(estimate: LoadEstimate) -> bool:

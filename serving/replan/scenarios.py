@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammainc, gammaincinv
 
+from cluster.bundle_names import tasks_of_bundle
 from cluster.lasting_bursts import COUNTED_WINDOWS
 from planner.latency_bound import window_bound_s
 from planner.problem import FloatArray, Problem
@@ -21,6 +22,7 @@ from serving.replan.estimate.load_estimate import LoadEstimate
 
 __all__ = [
     "Moments",
+    "asked_alone",
     "draw_loads",
     "former_load",
     "load_of_now",
@@ -28,6 +30,7 @@ __all__ = [
     "moments_of",
     "single_moment",
     "stated_moments",
+    "with_mean_load",
 ]
 
 SLICES = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0)
@@ -95,6 +98,45 @@ def mean_load(problem: Problem, estimate: LoadEstimate) -> FloatArray:
             [estimate.rates_qps.get(client, {}).get(task, 0.0) for task in problem.tasks]
             for client in problem.clients
         ]
+    )
+
+
+def with_mean_load(problem: Problem, estimate: LoadEstimate) -> Problem:
+    """`problem` with the estimate's rates, and with what of them is asked of the same images.
+
+    Where something is, batches take ν + c·b, without their measured curves (F15): together with
+    shared passes nobody plans by those.
+    """
+    known = {
+        name: tasks
+        for bundles in estimate.bundles_qps.values()
+        for name in bundles
+        if set(tasks := tasks_of_bundle(name)) <= set(problem.tasks)
+    }
+    names = sorted(known)
+    if names and problem.curved:
+        problem = problem.changed(
+            curve_sizes_z=np.zeros(0), edge_curve_emz=problem.edge_curve_emz[:, :, :0]
+        )
+    return problem.changed(
+        load_ct=mean_load(problem, estimate),
+        bundle_bt=np.array(
+            [[float(task in known[name]) for task in problem.tasks] for name in names]
+        ).reshape(len(names), len(problem.tasks)),
+        bundle_load_cb=np.array(
+            [
+                [estimate.bundles_qps.get(client, {}).get(name, 0.0) for name in names]
+                for client in problem.clients
+            ]
+        ).reshape(len(problem.clients), len(names)),
+    )
+
+
+def asked_alone(problem: Problem) -> Problem:
+    """`problem` with an image of its own for every query."""
+    return problem.changed(
+        bundle_bt=np.zeros((0, len(problem.tasks))),
+        bundle_load_cb=np.zeros((len(problem.clients), 0)),
     )
 
 

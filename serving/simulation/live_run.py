@@ -19,6 +19,7 @@ from serving.replan.loop_state import LoopState
 from serving.replan.options import ReplanOptions
 from serving.replan.planning import Planner
 from serving.replan.replanner import DecisionQuestion, Look, Replanner, must_answer, serving_nodes
+from serving.rollout.budget_check import refuse_broken_budgets
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate_beside
@@ -193,6 +194,9 @@ async def _replan(
             replanner.broken_off()
             return
         for step in look.steps:
+            assert look.made is not None
+            stated = replanner.setting_of(look.made.question.given)
+            refuse_broken_budgets(stated.problem(look.phase), step)  # as `Fleet.apply` does
             begun_s = clock()
             try:
                 change = await system.follow(step, setting.model_bytes, silent)

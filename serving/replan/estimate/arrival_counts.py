@@ -15,6 +15,8 @@ class NewQueries(NamedTuple):
 
     spent_s: float
     queries: dict[str, int]
+    together: Mapping[str, int] = {}
+    """requests that asked several of them of one image, by `bundle_name`"""
 
 
 class ArrivalCounts:
@@ -39,5 +41,11 @@ class ArrivalCounts:
             restarted = any(seen.arrived.get(t, 0) < count for t, count in before.arrived.items())
             base = {} if restarted else before.arrived
             count = {task: seen.arrived.get(task, 0) - base.get(task, 0) for task in self._tasks}
-            found[name] = NewQueries(seen.taken_s - before.taken_s, count)
+            known = {} if restarted else before.together
+            together = {
+                bundle: new
+                for bundle, total in seen.together.items()
+                if (new := total - known.get(bundle, 0)) > 0
+            }
+            found[name] = NewQueries(seen.taken_s - before.taken_s, count, together)
         return found

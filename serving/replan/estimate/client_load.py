@@ -17,6 +17,7 @@ from pydantic import Field
 
 from cluster.document import FrozenModel
 from serving.replan.estimate.arrival_counts import NewQueries
+from serving.replan.estimate.asked_together import AskedTogether
 from serving.replan.estimate.change_point import Cusum
 from serving.replan.estimate.common_bursts import ClientExcess
 from serving.replan.estimate.dispersion import Dispersion
@@ -79,6 +80,7 @@ class ClientLoad(FrozenModel):
     changes: int = 0
     """of volume or mix, so far"""
     stay: Stay = Stay()
+    together: AskedTogether = AskedTogether()
 
     @property
     def volume_qps(self) -> float:
@@ -207,6 +209,7 @@ class ClientLoad(FrozenModel):
                 "former_qps": self.former_qps if left_s else 0.0,
                 "look_s": new.spent_s if not self.looks else 0.9 * self.look_s + 0.1 * new.spent_s,
                 "seen_s": self.seen_s + new.spent_s,
+                "together": self.together.after(new),
             }
         )
 

@@ -7,7 +7,8 @@ from math import exp
 
 from pydantic import Field
 
-from cluster.demand import Phase
+from cluster.bundle_names import tasks_of_bundle
+from cluster.demand import BundleLoad, Phase
 from cluster.document import FrozenModel
 from serving.node.snapshot import NodeSnapshot
 from serving.replan.estimate.arrival_counts import ArrivalCounts, NewQueries
@@ -27,6 +28,11 @@ class LoadEstimate(FrozenModel):
     """Load by client and task with its standard errors, as far as it is known at one look."""
 
     rates_qps: dict[str, dict[str, float]] = Field(description="client -> task -> queries/s")
+    bundles_qps: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="client -> tasks that are asked of one image, joined by + -> images/s, a part "
+        "of `rates_qps`; clients that ask each task of an image of its own are left out (F14)",
+    )
     mix_errors_qps: dict[str, dict[str, float]] = Field(
         description="standard error of each rate for a given volume of its client"
     )
@@ -96,7 +102,16 @@ class LoadEstimate(FrozenModel):
 
     def phase(self) -> Phase:
         """The mean load, as a phase of a demand."""
-        return Phase(duration_s=max(self.seen_s, 1e-3), rates_qps=self.rates_qps)
+        alone = {client: dict(rates) for client, rates in self.rates_qps.items()}
+        bundles = [
+            BundleLoad(client=client, tasks=tasks_of_bundle(name), qps=qps)
+            for client, asked in self.bundles_qps.items()
+            for name, qps in asked.items()
+        ]
+        for bundle in bundles:
+            rates = alone[bundle.client]
+            rates |= {task: max(0.0, rates[task] - bundle.qps) for task in bundle.tasks}
+        return Phase(duration_s=max(self.seen_s, 1e-3), rates_qps=alone, bundles=tuple(bundles))
 
     def error_qps(self, client: str, task: str) -> float:
         """Standard error of one rate."""
@@ -181,6 +196,11 @@ class LoadEstimator:
             return None
         return LoadEstimate(
             rates_qps={name: load.rates_qps for name, load in known.items()},
+            bundles_qps={
+                name: bundles
+                for name, load in known.items()
+                if (bundles := load.together.bundles_qps(load.rates_qps))
+            },
             mix_errors_qps={name: load.mix_errors_qps for name, load in known.items()},
             volume_errors_qps={name: load.volume_error_qps for name, load in known.items()},
             dispersion={name: load.dispersion.of_a_look for name, load in known.items()},

@@ -25,6 +25,7 @@ from planner.policies import POLICIES, SHARES_PASSES, Options, solve, solve_shar
 from planner.problem import Problem
 from planner.programs.bundled import build_bundled
 from support.bundle_cases import pair, random_bundles
+from support.planner_cases import one_client
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
@@ -75,6 +76,41 @@ def test_policies_that_plan_tasks_alone_choose_the_models_and_get_the_routes() -
     assert shares.evaluation.feasible
     assert shares.objective == shares.evaluation.objective
     assert shares.problem is problem
+
+
+def test_certified_looks_for_models_that_share_passes_where_those_for_tasks_alone_are_poor() -> (
+    None
+):
+    """12 images/s are asked a and b. `one` answers a with 0.9, `both` each with 0.7; a pass takes
+    50 ms, so that there are 12 a second in .6 s. Asked alone, `one` would give 10.8 and `both` 8.4
+    right answers of 24, and `both` gives 16.8 with a pass for each image."""
+    problem = one_client(
+        models=("one", "both"), load_ct=[[12.0, 12.0]], accuracy_mt=[[0.9, 0.0], [0.7, 0.7]],
+        bundle_bt=[[1.0, 1.0]], bundle_load_cb=[[12.0]],
+        client_memory_c=[1.0], client_model_bytes_cm=[[1.0, 1.0]], client_compute_c=[0.6],
+        client_setup_cm=[[0.0, 0.0]], client_marginal_cm=[[0.05, 0.05]],
+        edge_memory_e=[0.5], edge_model_bytes_em=[[1.0, 1.0]],
+        edge_setup_em=[[0.01, 0.01]], edge_marginal_em=[[0.01, 0.01]],
+        cloud_accuracy_t=[0.0, 0.0], cloud_model_t=[-1, -1], cloud_cost_t=[0.0, 0.0],
+    )  # fmt: skip
+    assert solve(problem, "baj3o", WHOLE).objective == pytest.approx(0.0, abs=1e-9)
+    found = solve(problem, "certified", WHOLE)
+    assert found.plan.onloading["c0"] == ("both",)
+    assert found.objective == pytest.approx(0.7, rel=1e-5)
+    assert found.policy == "certified"
+    assert found.certificate.upper_bound == pytest.approx(0.7, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_certified_is_never_worse_than_exact_within_its_gap(seed: int) -> None:
+    problem = random_bundles(seed, alone=seed % 2 == 0)
+    options = Options(gap=1e-3, time_limit_s=10.0)
+    exact, found = (solve(problem, policy, options) for policy in ("exact", "certified"))
+    assert found.evaluation.feasible
+    assert found.objective >= exact.certificate.upper_bound * (1 - 2e-3) or (
+        found.objective >= exact.objective * (1 - 1e-9)
+    )
+    assert found.certificate.upper_bound >= exact.objective * (1 - 1e-9)
 
 
 def optimum(problem: Problem) -> float:

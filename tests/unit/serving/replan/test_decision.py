@@ -14,6 +14,7 @@ from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.moving_cost import LoadingLoss, lost_by_shares
 from serving.replan.need import Considered, load_has_moved, why_decide
 from serving.replan.plan_alternative import AlternativeKind
+from serving.replan.scenarios import with_mean_load
 from support.demo_setting import demo_demand, demo_setting
 from support.replan_cases import estimate, given, ground, plan_for, problem, snapshot
 
@@ -167,6 +168,44 @@ def test_models_move_in_a_lull_rather_than_in_a_burst() -> None:
     assert burst.lost_qps["c"] == pytest.approx(10.0 * calm.lost_qps["c"])
 
 
+def test_tasks_that_are_asked_of_one_image_get_the_model_that_answers_both_in_one_pass() -> None:
+    """A pass of either model takes 40 ms; x answers both tasks, d the first one better. Twelve
+    images a second that are asked both keep x busy for .48 s of the .6 s that the fill leaves, and
+    every query alone for .96 s."""
+    stated = problem(0.0, 0.0).changed(
+        accuracy_mt=np.array([[0.9, 0.0], [0.75, 0.75]]),
+        client_marginal_cm=np.array([[0.039, 0.039]]),
+    )
+    on = replace(ground(), problem=stated, capacity=stated)
+    present = plan_for(stated.changed(load_ct=np.array([[20.0, 0.0]])))
+    assert present.onloading["c"] == ("d",)
+    seen = estimate(12.0, 12.0, seconds=600.0)
+    alone = decide(on, given(seen, present))
+    together = decide(
+        on, given(seen.model_copy(update={"bundles_qps": {"c": {"depth+edges": 12.0}}}), present)
+    )
+    assert together.plan is not None
+    assert together.plan.onloading["c"] == ("x",)
+    assert together.plan.bundles[0].qps == pytest.approx(12.0)
+    assert together.proposed == pytest.approx(0.75, rel=1e-3)
+    assert alone.proposed < 0.65
+
+
+def test_bundles_of_tasks_that_no_model_serves_are_left_out() -> None:
+    seen = estimate(20.0, 20.0).model_copy(
+        update={"bundles_qps": {"c": {"depth+normals": 3.0, "depth+edges": 2.0}}}
+    )
+    curved = problem(0.0, 0.0).changed(
+        curve_sizes_z=np.array([1.0, 4.0]), edge_curve_emz=np.full((1, 2, 2), 0.01)
+    )
+    loaded = with_mean_load(curved, seen)
+    assert not loaded.curved  # F14 and F15 are not planned together
+    assert with_mean_load(curved, estimate(20.0, 20.0)).curved
+    assert loaded.bundle_bt.tolist() == [[1.0, 1.0]]
+    assert loaded.bundle_load_cb.tolist() == [[2.0]]
+    assert loaded.load_ct.tolist() == [[20.0, 20.0]]
+
+
 def considered(seen: LoadEstimate) -> Considered:
     return Considered(estimate=seen, absent=())
 
@@ -204,6 +243,19 @@ def test_it_is_decided_again_when_a_link_is_not_as_it_was() -> None:
     known = before.model_copy(update={"ratios": slower})
     assert why_decide(now, (), slower, known) == ""
     assert why_decide(now, (), {}, known) == "c to e is not as it was"
+
+
+def test_it_is_decided_again_when_tasks_are_asked_of_the_same_images() -> None:
+    seen = estimate(10.0, 10.0)
+    before = considered(seen)
+    few, many = (
+        seen.model_copy(update={"bundles_qps": {"c": {"depth+edges": qps}}}) for qps in (5.0, 9.0)
+    )
+    assert why_decide(few, (), {}, before) == ""
+    assert why_decide(many, (), {}, before) == "c asks other tasks together"
+    assert load_has_moved("c asks other tasks together")
+    assert why_decide(seen, (), {}, considered(many)) == "c asks other tasks together"
+    assert why_decide(many, (), {}, considered(many)) == ""
 
 
 def test_it_is_decided_again_when_a_burst_is_over() -> None:

@@ -100,6 +100,7 @@ def test_a_plan_without_a_proof_shows_none() -> None:
         ("the rate of client-3/depth has moved", "a rate has moved"),
         ("edge-0 to cloud is not as it was", "a link or node is not as it was"),
         ("client-1 sends burstier", "a client sends burstier"),
+        ("client-1 asks other tasks together", "a client asks other tasks together"),
         ("nodes came or went", "nodes came or went"),
     ],
 )

@@ -9,8 +9,11 @@ from planner.evaluate import evaluate
 from planner.passes import apart
 from planner.policies import Options, solve
 from planner.solution import Solution
+from serving.replan.options import ReplanOptions
 from serving.report.regret import regret_of
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
+from serving.simulation.live_run import LiveRun, simulate_live
 from serving.simulation.simulate import simulate, simulate_schedule
 from serving.traffic.measurement import Measurements
 from serving.traffic.replayed import schedule_of
@@ -79,3 +82,29 @@ def test_the_run_comes_back_request_by_request(
 def test_such_a_run_has_no_regret(setting: Setting, rows: Measurements) -> None:
     """The clairvoyant of F21 makes a pass for every task."""
     assert regret_of(rows, setting) is None
+
+
+def runs_of(setting: Setting, routing: RoutingMode) -> tuple[Phase, LiveRun, LiveRun]:
+    """A load, and runs of it without a loop and with one. Both start with a plan for the same
+    queries, each of an image of its own."""
+    busy = PHASE.scaled(2.0).model_copy(update={"duration_s": 25.0})
+    present = solve(apart(setting.problem(busy)), "certified").plan
+    frozen, live = (
+        simulate_live(setting, present, [busy], options, seed=3, routing=routing, planning_s=0.3)
+        for options in (None, ReplanOptions())
+    )
+    return busy, frozen, live
+
+
+def test_the_live_loop_sees_what_is_asked_together_and_plans_for_it(setting: Setting) -> None:
+    busy, frozen, live = runs_of(setting, RoutingMode.SHARES)
+    found = {(b.client, b.name): b.qps for b in live.changes[-1].plan.bundles}
+    assert found.keys() == {(b.client, b.name) for b in busy.bundles}
+    for bundle in busy.bundles:
+        assert found[bundle.client, bundle.name] == pytest.approx(bundle.qps, rel=0.4)
+    assert live.accuracy > frozen.accuracy + 0.01
+
+
+def test_where_clients_follow_their_queues_the_loop_does_not_lose_by_it(setting: Setting) -> None:
+    _, frozen, live = runs_of(setting, RoutingMode.PENALTY)
+    assert live.accuracy >= frozen.accuracy - 0.005

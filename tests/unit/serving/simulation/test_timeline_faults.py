@@ -212,22 +212,22 @@ def test_the_loop_counts_a_node_without_device_as_away(
 
 
 def test_a_loss_in_the_middle_of_a_change_breaks_it_off_and_the_loop_goes_on(
-    setting: Setting, solution: Solution
+    setting: Setting,
 ) -> None:
-    first = solve(setting.problem(demo_demand().phases[0]), "all-local").plan
-    assert set(solution.plan.onloading["edge-0"]) - set(
-        first.onloading.get("edge-0", ())
-    )  # to be loaded
+    phase = demo_demand().phases[0]
+    first = solve(setting.problem(phase), "all-local").plan
+    other = solve(setting.problem(phase.scaled(1.5)), "baj3o").plan  # for more than is estimated
+    assert set(other.onloading["edge-0"]) - set(first.onloading.get("edge-0", ()))  # to be loaded
 
     def change_once(ground: Ground, given: DecisionInput) -> Decision:
         if given.number > 1:
             raise PlanningError("no plan today")
-        return Decision.model_construct(plan=solution.plan, meanwhile=None)  # all that is read
+        return Decision.model_construct(plan=other, meanwhile=None)  # all that is read
 
     def live(*timeline: TimelineEvent) -> LiveRun:
-        phase = demo_demand().phases[0].model_copy(update={"duration_s": 10.0})
+        short = phase.model_copy(update={"duration_s": 10.0})
         return simulate_live(
-            setting, first, [phase], ReplanOptions(), seed=1, planning_s=0.1,
+            setting, first, [short], ReplanOptions(), seed=1, planning_s=0.1,
             timeline=timeline, policy=replace(REACTIVE, decide=change_once),
         )  # fmt: skip
 
