@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cluster.demand import BundleLoad, Phase
 from cluster.specs import SPECS
 from cluster.timeline import TimelineEvent
 from cluster.topology import Topology
 from models.benchmarks.rooms import Rooms
+from planner.passes import apart
 from planner.policies import Options, solve
 from profiling.emulation import profiles_on
 from serving.experiment_runs.on_cluster import ClusterRuns
@@ -44,6 +46,33 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRuns]:
         patch.setenv("TESTBED_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         with ClusterRuns(load_images([Rooms("test")], 24), "a test") as started:
             yield started
+
+
+def test_the_loop_sees_what_is_asked_of_one_image_and_puts_a_plan_for_it_in_force(
+    runs: ClusterRuns,
+) -> None:
+    """F14. The plan at first is for the same queries, each of an image of its own."""
+    together = Phase(
+        duration_s=15.0,
+        rates_qps={"client-0": {"edges": 1.0}, "client-1": {}, "client-2": {}},
+        bundles=(
+            BundleLoad(client="client-0", tasks=("segmentation", "depth"), qps=5.0),
+            BundleLoad(client="client-1", tasks=("segmentation", "depth", "normals"), qps=4.0),
+        ),
+    )
+    present = solve(apart(SETTING.problem(together)), "all-local", Options()).plan
+    run = runs.run(
+        RunRequest(
+            SETTING, present, planned_for=together, phases=(together,), seed=1,
+            options=ReplanOptions(), routing=RoutingMode.PENALTY,
+        )
+    )  # fmt: skip
+    assert set(run.measurements.outcome) == {Outcome.ANSWERED}
+    found = {bundle.name: bundle.qps for bundle in run.changes[-1].plan.bundles}
+    assert found == {
+        "depth+segmentation": pytest.approx(5.0, rel=0.5),
+        "depth+normals+segmentation": pytest.approx(4.0, rel=0.5),
+    }
 
 
 def test_the_edge_dies_beside_the_loop_and_nothing_is_lost(
