@@ -14,6 +14,9 @@ from typing import NamedTuple, Protocol
 
 __all__ = ["LATE_BY", "LATE_BY_WINDOW", "DeviceTime", "EmulatedTime", "HostTime", "PassTime"]
 
+LEAD_STEP_S, MOST_LEAD_S = 1e-5, 1e-3
+"""by which the lead of a hand-over grows after one that came late, and falls after one that came
+early: so it finds their median"""
 LATE_BY = 0.1
 LATE_BY_WINDOW = 0.01
 """of a batch's time, or of the node's window if that is more: by so much a batch that was computed
@@ -46,6 +49,10 @@ class DeviceTime(Protocol):
         """The host has computed it: wait until the device has, too."""
         ...
 
+    def handed(self, end_s: float) -> None:
+        """The answers of a batch that the device had at `end_s` are with their callers now."""
+        ...
+
     def batch_s(self, model: str, size: int, host_s: float) -> float:
         """Seconds that the device takes for a batch for which the host took `host_s`."""
         ...
@@ -75,6 +82,9 @@ class HostTime:
         spent_s = self._clock() - self._started_s
         return PassTime(self._started_s, spent_s, self._busy_clock() - self._busy_from_s)
 
+    def handed(self, end_s: float) -> None:
+        """See `DeviceTime.handed`."""
+
     def batch_s(self, model: str, size: int, host_s: float) -> float:
         """See `DeviceTime.batch_s`."""
         return host_s
@@ -86,6 +96,10 @@ class EmulatedTime:
     A batch begins when it is ready and the batch before it has ended, in the device's time: neither
     how late the host's thread wakes nor how long the host computes moves that. If the host computes
     longer than the device would, the batch ends when the host is done. `window_s` is the node's.
+
+    A thread wakes a little late, and the event loop it hands answers to as well. So `end` returns
+    that much earlier: half of the answers are with their callers before the device would be done,
+    and half after it.
     """
 
     def __init__(
@@ -100,6 +114,7 @@ class EmulatedTime:
         self._clock = clock
         self._wait = wait
         self._started_s = self._free_s = 0.0
+        self._lead_s = 0.0
         self.late_batches = 0
 
     def begin(self, ready_s: float) -> None:
@@ -111,13 +126,19 @@ class EmulatedTime:
         latency_s = self._latency_s(model, size)
         end_s = self._started_s + latency_s
         computed_s = done_s = self._clock()
-        if computed_s < end_s:
-            self._wait(end_s - computed_s)
+        if computed_s < end_s - self._lead_s:
+            self._wait(end_s - self._lead_s - computed_s)
             done_s = self._clock()
         allowed_s = max(LATE_BY * latency_s, LATE_BY_WINDOW * self._window_s)
         self.late_batches += computed_s > end_s or done_s > end_s + allowed_s
         self._free_s = max(end_s, computed_s)
-        return PassTime(self._started_s, done_s - self._started_s, self._free_s - self._started_s)
+        spent_s = max(done_s, end_s) - self._started_s
+        return PassTime(self._started_s, spent_s, self._free_s - self._started_s)
+
+    def handed(self, end_s: float) -> None:
+        """See `DeviceTime.handed`; called on the event loop's thread."""
+        step_s = LEAD_STEP_S if self._clock() > end_s else -LEAD_STEP_S
+        self._lead_s = min(max(self._lead_s + step_s, 0.0), MOST_LEAD_S)
 
     def batch_s(self, model: str, size: int, host_s: float) -> float:
         """See `DeviceTime.batch_s`."""
