@@ -53,7 +53,7 @@ def test_the_loop_sees_what_is_asked_of_one_image_and_puts_a_plan_for_it_in_forc
 ) -> None:
     """F14. The plan at first is for the same queries, each of an image of its own."""
     together = Phase(
-        duration_s=15.0,
+        duration_s=25.0,
         rates_qps={"client-0": {"edges": 1.0}, "client-1": {}, "client-2": {}},
         bundles=(
             BundleLoad(client="client-0", tasks=("segmentation", "depth"), qps=5.0),
