@@ -27,7 +27,7 @@ from serving.ingress.image_decoding import Decode
 from serving.ingress.listen import open_doors
 from serving.metrics.node_metrics import NodeMetrics, Reading
 from serving.node.config import NodeConfig
-from serving.node.device.process_tuning import freeze_heap, schedule_as_batch
+from serving.node.device.process_tuning import freeze_heap, schedule_as_batch, take_short_turns
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
 from serving.tracing.active import Tracing
@@ -162,6 +162,7 @@ def _run_as_node(core: int | None, main: Callable[[], Coroutine[Any, Any, T]]) -
     if core is not None:
         os.sched_setaffinity(0, {core})
     freeze_heap()
+    take_short_turns()
     schedule_as_batch()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())

@@ -8,6 +8,7 @@ the host has to be the faster of the two; it counts the batches for which it was
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -17,6 +18,8 @@ __all__ = ["LATE_BY", "LATE_BY_WINDOW", "DeviceTime", "EmulatedTime", "HostTime"
 LEAD_STEP_S, MOST_LEAD_S = 1e-5, 1e-3
 """by which the lead of a hand-over grows after one that came late, and falls after one that came
 early: so it finds their median"""
+LONGEST_HAND_OVER_S = 0.005
+"""for which the next batch waits at most"""
 LATE_BY = 0.1
 LATE_BY_WINDOW = 0.01
 """of a batch's time, or of the node's window if that is more: by so much a batch that was computed
@@ -99,7 +102,8 @@ class EmulatedTime:
 
     A thread wakes a little late, and the event loop it hands answers to as well. So `end` returns
     that much earlier: half of the answers are with their callers before the device would be done,
-    and half after it.
+    and half after it. The host does not compute the next batch before they are there: where the
+    event loop is woken on the core of this thread, it would have to wait for that.
     """
 
     def __init__(
@@ -115,10 +119,13 @@ class EmulatedTime:
         self._wait = wait
         self._started_s = self._free_s = 0.0
         self._lead_s = 0.0
+        self._handed = threading.Event()
+        self._handed.set()
         self.late_batches = 0
 
     def begin(self, ready_s: float) -> None:
         """See `DeviceTime.begin`."""
+        self._handed.wait(LONGEST_HAND_OVER_S)
         self._started_s = max(self._free_s, ready_s)
 
     def end(self, model: str, size: int) -> PassTime:
@@ -132,11 +139,13 @@ class EmulatedTime:
         allowed_s = max(LATE_BY * latency_s, LATE_BY_WINDOW * self._window_s)
         self.late_batches += computed_s > end_s or done_s > end_s + allowed_s
         self._free_s = max(end_s, computed_s)
+        self._handed.clear()
         spent_s = max(done_s, end_s) - self._started_s
         return PassTime(self._started_s, spent_s, self._free_s - self._started_s)
 
     def handed(self, end_s: float) -> None:
         """See `DeviceTime.handed`; called on the event loop's thread."""
+        self._handed.set()
         step_s = LEAD_STEP_S if self._clock() > end_s else -LEAD_STEP_S
         self._lead_s = min(max(self._lead_s + step_s, 0.0), MOST_LEAD_S)
 

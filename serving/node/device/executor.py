@@ -353,7 +353,7 @@ class Executor:
 
         def hand_back() -> None:
             settle(served)
-            self._time.handed(started_s + busy_s)
+            self._loop.call_soon(self._time.handed, started_s + busy_s)  # after their callers
             with self._changed:
                 # Where the loop is late, queries waited before they were known of.
                 spent_s = self._clock() - batch.arrived_s[0] + self._lag.lag_s
