@@ -118,6 +118,10 @@ class _Search:
         """Whether more choices are above the threshold than are searched anew each time."""
         self.rounds = 0
         self.polished: set[bytes] = set()
+        self.states: dict[bytes, tuple[float, float, int]] = {}
+        """By choice, value, bound and columns when it was looked at last"""
+        self.refined: dict[bytes, float] = {}
+        """By choice, its bound by linear cuts before the latest one that was made for it."""
 
     def run(self) -> ComponentResult:
         data, options = self.data, self.data.options
@@ -139,16 +143,14 @@ class _Search:
                 self._round(active_j)
             if bound <= floor or nodes == OUT_OF_NODES or self._late():
                 break
-            refined, k, eta_e = data.bound_of(active_j)
-            if refined < bound - 1e-9 * abs(bound):
-                data.linearise(k, eta_e)
+            if self._refine(active_j, bound):
                 continue
             key = active_j.tobytes()
             if key in finished:
                 if not self._polish(active_j):
                     floor = max(floor, bound)  # it stays above; are others higher?
                 continue
-            if self._converge(active_j):
+            if self._converge(active_j) or self._stands_still(key):
                 finished.add(key)
             if self.mixed > self.value:  # plans that mix model sets are worth that
                 self._round(active_j)
@@ -167,6 +169,14 @@ class _Search:
             self.allocation, self.value, max(self.bound, self.value), busy, self.rounds,
             tuple(self.trace), proven, late and not proven, data.useful_prices(),
         )  # fmt: skip
+
+    def _stands_still(self, key: bytes) -> bool:
+        """Whether nothing has come of a choice since it was looked at before: loads of a thousand
+        millionth are less than a solver of linear programs sees."""
+        state = self.value, self.bound, len(self.data.master.columns)
+        stands = self.states.get(key) == state
+        self.states[key] = state
+        return stands
 
     def _highest(self, tree: Tree, floor: float) -> tuple[float, BoolArray, int]:
         """The choice with the highest bound, where few nodes find it; otherwise the next good one
@@ -187,11 +197,19 @@ class _Search:
         tight: set[bytes] = set()
         while (known := data.visited.highest(threshold, tight)) is not None:
             bound, active_j = known
-            refined, k, eta_e = data.bound_of(active_j)
-            if refined < bound - 1e-9 * abs(bound):
-                data.linearise(k, eta_e)
-            else:
+            if not self._refine(active_j, bound):
                 tight.add(active_j.tobytes())
+
+    def _refine(self, active_j: BoolArray, bound: float) -> bool:
+        """A cut that is as tight at a choice as its own `bound` by prices; False where that is no
+        lower than `bound`, or was not after the last cut for it: sums of large terms round."""
+        refined, k, eta_e = self.data.bound_of(active_j)
+        key, least = active_j.tobytes(), 1e-9 * abs(bound)
+        if refined >= bound - least or bound >= self.refined.get(key, np.inf) - least:
+            return False
+        self.refined[key] = bound
+        self.data.linearise(k, eta_e)
+        return True
 
     def _late(self) -> bool:
         return time.perf_counter() - self.begun_s > self.data.options.time_limit_s

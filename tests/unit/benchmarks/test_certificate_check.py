@@ -23,6 +23,16 @@ def test_no_certificate_is_false_where_some_were(seed: int) -> None:
     assert check_certificates(seed, adverse_problem) == []
 
 
+def test_a_component_with_next_to_no_load_keeps_no_search_from_its_end() -> None:
+    """One with a million millionth of the others' load: linear cuts and programs round to nothing
+    there. `proteus-like` searched without end, its time limit unheeded, and `certified` to it."""
+    _, problem = drawn(622672676)
+    for policy in ("certified", "proteus-like"):
+        found = solve(problem, policy, Options(fill=1.0, gap=1e-4, time_limit_s=30.0))
+        assert found.objective == pytest.approx(0.9331857330649622, rel=1e-9)
+        assert found.certificate.status is Status.OPTIMAL
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(200, 400, 20))
 def test_no_certificate_is_false(first: int) -> None:
