@@ -75,13 +75,14 @@ def plan_with_curves(
         lines.follow(solution.allocation)
     if bound_of is not None:
         bound_qps, method = bound_of(problem, options)
-    elif form == "unbatched":
-        # F6 is the same with all lines through the time of one query.
+    elif found[-1].edge_form == "unbatched":
+        # F6 is the same with all lines through the time of one query. `no-batching` plans with F6,
+        # too, but what it proves is about F9.
         proof = min(found, key=lambda each: each.certificate.upper_bound).certificate
         bound_qps, method = proof.upper_bound * problem.total_load_qps, proof.bound_method
     else:
         queries_em = problem.window_e[:, None] * best.allocation.edge_rate_em(problem)
-        proof = plan(lines_below(problem, form, queries_em).of(problem)).certificate
+        proof = plan(lines_below(problem, "batched", queries_em).of(problem)).certificate
         bound_qps = proof.upper_bound * problem.total_load_qps
         method = METHOD.format(proof.bound_method)
     return certified_anew(
