@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cluster.arrivals import Arrivals, GammaArrivals, MmppArrivals, ReplayArrivals
 from cluster.recorded_trace import RecordedTrace
 
-__all__ = ["count_dispersion"]
+__all__ = ["count_dispersion", "replay_pace"]
 
 NODES = 48
 """of a Gauss-Legendre rule"""
@@ -90,17 +90,22 @@ def _of_replay(process: ReplayArrivals, rate_qps: float, window_s: float) -> flo
     their copies along, up to the next arrival, so counts are burstier than recorded (`_repeated`).
     """
     trace = process.trace
-    recorded_qps = trace.total / trace.length_s
-    if process.scale == "time":
-        speed, copies = rate_qps / recorded_qps, 1.0
-    else:
-        speed = process.speed or 1.0
-        copies = rate_qps / (recorded_qps * speed)
+    speed, copies = replay_pace(process, rate_qps)
     if copies > 1.0 and trace.times_s_n is not None:
         return _repeated(trace.times_s_n, copies, window_s * speed)
     recorded = _recorded(trace, window_s * speed)
     # Of a period's counts copies only say that they move together: at most k times the dispersion.
     return copies * recorded if copies > 1.0 else 1.0 + copies * (recorded - 1.0)
+
+
+def replay_pace(process: ReplayArrivals, rate_qps: float) -> tuple[float, float]:
+    """(recorded seconds a second, arrivals for each recorded one) that make `rate_qps` of a
+    trace."""
+    recorded_qps = process.trace.total / process.trace.length_s
+    if process.scale == "time":
+        return rate_qps / recorded_qps, 1.0
+    speed = process.speed or 1.0
+    return speed, rate_qps / (recorded_qps * speed)
 
 
 def _recorded(trace: RecordedTrace, window_s: float) -> float:

@@ -7,12 +7,10 @@ than the dispersion of one window. Axes: k = window.
 
 from __future__ import annotations
 
-from functools import singledispatch
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.arrival_dispersion import count_dispersion
+from cluster.arrival_dispersion import count_dispersion, replay_pace
 from cluster.arrivals import Arrivals, ReplayArrivals
 from cluster.recorded_trace import RecordedTrace
 
@@ -38,25 +36,13 @@ def planned_dispersion(process: Arrivals, rate_qps: float, window_s: float) -> f
     the trace on time.
     """
     together = count_dispersion(process, rate_qps, COUNTED_WINDOWS * window_s)
-    return max(together, _lasting(process, rate_qps, window_s))
-
-
-@singledispatch
-def _lasting(process: object, rate_qps: float, window_s: float) -> float:
-    return 0.0
-
-
-@_lasting.register
-def _of_replay(process: ReplayArrivals, rate_qps: float, window_s: float) -> float:
-    if rate_qps <= 0 or window_s <= 0:
-        return 1.0
-    trace = process.trace
-    recorded_qps = trace.total / trace.length_s
-    speed = rate_qps / recorded_qps if process.scale == "time" else process.speed or 1.0
-    copies = rate_qps / (recorded_qps * speed)
-    headroom = trace_headroom(trace, window_s * speed)
+    if not isinstance(process, ReplayArrivals) or rate_qps <= 0 or window_s <= 0:
+        return together
+    speed, copies = replay_pace(process, rate_qps)
+    headroom = trace_headroom(process.trace, window_s * speed)
     # Arrivals that are left out at random are Poisson's again as far as they are few: F11's own.
-    return 1.0 + max(0.0, rate_qps * window_s * (headroom / OVERRUN_95) ** 2 - min(copies, 1.0))
+    excess = rate_qps * window_s * (headroom / OVERRUN_95) ** 2 - min(copies, 1.0)
+    return max(together, 1.0 + max(0.0, excess))
 
 
 def trace_headroom(trace: RecordedTrace, window_s: float) -> float:

@@ -33,6 +33,7 @@ __all__ = [
     "hops_of",
     "image_loads",
     "ways_of",
+    "without_bundles",
     "work_of",
 ]
 
@@ -216,8 +217,12 @@ def apart(problem: Problem) -> Problem:
     for load in image_loads(problem):
         tasks = list(load.tasks)
         bytes_t[tasks] = np.maximum(bytes_t[tasks], load.image_bytes)
+    return without_bundles(problem).changed(query_bytes_t=bytes_t)
+
+
+def without_bundles(problem: Problem) -> Problem:
+    """The problem with the same queries, none of which shares its image with another."""
     return problem.changed(
-        query_bytes_t=bytes_t,
         bundle_bt=np.zeros((0, len(problem.tasks))),
         bundle_load_cb=np.zeros((len(problem.clients), 0)),
     )

@@ -25,6 +25,7 @@ from cluster.bundle_names import tasks_of_bundle
 from cluster.document import FrozenModel
 from cluster.lasting_bursts import COUNTED_WINDOWS
 from planner.allocation import Allocation
+from planner.passes import without_bundles
 from planner.plan import Plan
 from planner.problem import FloatArray, Problem
 from serving.replan.alternatives import (
@@ -46,7 +47,6 @@ from serving.replan.plan_value import RoutedPlan
 from serving.replan.queue_value import QueueRoutedPlan
 from serving.replan.scenarios import (
     Moments,
-    asked_alone,
     draw_loads,
     former_load,
     load_of_now,
@@ -234,7 +234,7 @@ def _lost_qps(
         now = lost_by_queues(capacity, held, now_ct, single)
     else:
         often = lost_by_shares(problem, held)
-        now = lost_by_shares(asked_alone(problem).changed(load_ct=now_ct), held)
+        now = lost_by_shares(without_bundles(problem).changed(load_ct=now_ct), held)
     return {node: max(qps, now.get(node, 0.0)) for node, qps in often.items()}
 
 

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from cluster.demand import Phase
 from cluster.document import FrozenModel
+from planner.passes import without_bundles
 from planner.plan import Plan
 from planner.policies import DEFAULT
 from planner.problem import FloatArray, Problem
 from serving.replan.estimate.load_estimate import LoadEstimate
-from serving.replan.scenarios import asked_alone
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 
@@ -117,7 +117,7 @@ def _with_slow_devices(capacity: Problem, ratios: Mapping[str, float]) -> Proble
 
 def _without_load(problem: Problem) -> Problem:
     """The load is the estimate's; without it problems of different loads are the same."""
-    return asked_alone(problem).changed(load_ct=np.zeros_like(problem.load_ct))
+    return without_bundles(problem).changed(load_ct=np.zeros_like(problem.load_ct))
 
 
 def without_nodes(problem: Problem, absent: Collection[str]) -> Problem:

@@ -1,10 +1,10 @@
 """Whether there is anything new to decide about: most looks find nothing, and cost next to nothing.
 
 A decision is made again when its answer could be another: when the mean has changed, when a rate
-has left the errors that it was known with, when tasks are asked of the same images that were not,
-when the errors have shrunk, when the load turns out
-burstier, when a burst is over in which it cost too much to move models, when a former load is
-forgotten, when links or devices are not as they were, or when nodes came or went.
+has left the errors that it was known with, when other tasks are asked of the same images, when the
+errors have shrunk, when the load turns out burstier, when a burst is over in which it cost too much
+to move models, when a former load is forgotten, when links or devices are not as they were, or when
+nodes came or went.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ BURSTIER = 3.0
 """times the dispersion that was known of a client: Poisson counts of ten looks show so much once in
 a thousand times"""
 
-
 OTHERWISE = 0.3
-"""of a client's queries, asked of the same images as others before or now"""
+"""images of which other tasks are asked together than before, ÷ queries of their client"""
 
 
 class Considered(FrozenModel):
@@ -125,7 +124,7 @@ def cause_of(why: str) -> str:
 
 
 def _asked_otherwise(now: LoadEstimate, then: LoadEstimate, client: str) -> float:
-    """Queries/s of a client that are asked in other company than they were, at least."""
+    """Images/s of a client of which other tasks are asked together than were."""
     after, before = (each.bundles_qps.get(client, {}) for each in (now, then))
     return sum(abs(after.get(name, 0.0) - before.get(name, 0.0)) for name in {*after, *before})
 

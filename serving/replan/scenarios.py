@@ -22,7 +22,6 @@ from serving.replan.estimate.load_estimate import LoadEstimate
 
 __all__ = [
     "Moments",
-    "asked_alone",
     "draw_loads",
     "former_load",
     "load_of_now",
@@ -129,14 +128,6 @@ def with_mean_load(problem: Problem, estimate: LoadEstimate) -> Problem:
                 for client in problem.clients
             ]
         ).reshape(len(problem.clients), len(names)),
-    )
-
-
-def asked_alone(problem: Problem) -> Problem:
-    """`problem` with an image of its own for every query."""
-    return problem.changed(
-        bundle_bt=np.zeros((0, len(problem.tasks))),
-        bundle_load_cb=np.zeros((len(problem.clients), 0)),
     )
 
 

@@ -224,24 +224,19 @@ class Uplink:
             self._in_flight_bytes -= size
         link_s = up_s + down_s
         now_s = clock()
-        answered, beyond_s = True, 0.0
+        beyond_s = [_beyond_s(outcome) for outcome in outcomes]
+        answered = True
         for ask, outcome in zip(asks, outcomes, strict=True):
             if isinstance(outcome, RefusedError):
                 self._backoff.note(ask.target.node, outcome, now_s)
                 answered = False
-            else:
-                beyond_s = max(beyond_s, _beyond_s(outcome))
         if answered:
-            self._round_trips_s.append(max(0.0, now_s - turn.left_s - beyond_s))
+            self._round_trips_s.append(max(0.0, now_s - turn.left_s - max(beyond_s)))
         if self._wire_bytes_per_s == math.inf:
             return [_over(outcome, link_s) for outcome in outcomes]
         spent_s = now_s - called_s
-        return [
-            outcome
-            if isinstance(outcome, RefusedError)
-            else _over(outcome, max(0.0, spent_s - _beyond_s(outcome)))
-            for outcome in outcomes
-        ]
+        link_s_each = [max(0.0, spent_s - each_s) for each_s in beyond_s]
+        return list(map(_over, outcomes, link_s_each))
 
     async def probe(self, size_bytes: int) -> ProbeTimes:
         """Send so many bytes for nobody, which have their turn among the queries. Raises
@@ -349,11 +344,13 @@ def _over(outcome: AskOutcome, link_s: float) -> AskOutcome:
     return made(AskReply, (outcome.target, outcome.served, outcome.link_s + link_s, None, None))
 
 
-def _beyond_s(reply: AskReply) -> float:
+def _beyond_s(outcome: AskOutcome) -> float:
     """The seconds that a query spent beyond the link, by what the nodes there counted. What is left
     of its time was measured here, and has the answer's way back in it."""
-    waits = (each.queue_s + each.batch_wait_s + each.compute_s for each in reply.served.values())
-    return reply.link_s + max(waits, default=0.0)
+    if isinstance(outcome, RefusedError):
+        return 0.0
+    waits = (each.queue_s + each.batch_wait_s + each.compute_s for each in outcome.served.values())
+    return outcome.link_s + max(waits, default=0.0)
 
 
 def _wake(sleep: asyncio.Future[None]) -> None:

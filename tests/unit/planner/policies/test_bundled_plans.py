@@ -78,9 +78,7 @@ def test_policies_that_plan_tasks_alone_choose_the_models_and_get_the_routes() -
     assert shares.problem is problem
 
 
-def test_certified_looks_for_models_that_share_passes_where_those_for_tasks_alone_are_poor() -> (
-    None
-):
+def test_certified_finds_models_that_share_passes_where_those_for_tasks_alone_are_poor() -> None:
     """12 images/s are asked a and b. `one` answers a with 0.9, `both` each with 0.7; a pass takes
     50 ms, so that there are 12 a second in .6 s. Asked alone, `one` would give 10.8 and `both` 8.4
     right answers of 24, and `both` gives 16.8 with a pass for each image."""

@@ -294,9 +294,7 @@ def test_the_shortest_round_trip_is_without_turns_on_the_link_and_time_at_the_fa
     served = Served(np.zeros(1), 8, 0.5, 0.2, 0.3)
 
     async def scenario() -> list[float]:
-        transport = FakeTransport(
-            answer_s=1.0 + 0.25
-        )  # computed for a second; a quarter is the way
+        transport = FakeTransport(answer_s=1.0 + 0.25)  # a second there, a quarter on the way
         transport.served = {"depth": served}
         pacer = LinkPacer(SteadyCapacity(SIZE), rtt_s=0.5, max_backlog_s=9.0)
         uplink = Uplink(pacer, transport, clock=lambda: asyncio.get_running_loop().time())
