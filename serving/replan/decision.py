@@ -123,11 +123,10 @@ def decide(ground: Ground, given: DecisionInput) -> Decision:
 
     Raises what the policy raises.
     """
-    ground = _as_followed(ground, given.estimate)
     judged = _judged(ground, given)
     figures = judged.figures
     sure = [n for n, other in enumerate(figures) if other.sure_gain > judged.one_answer]
-    best = max(sure, key=lambda n: _rank(figures[n], ground.routing), default=0)
+    best = max(sure, key=lambda n: _rank(figures[n], judged.routing), default=0)
     shares = [n for n in sure if n != best and figures[n].kind is AlternativeKind.ROUTES]
     waits = figures[best].delay_s > 0
     meanwhile = judged.each[shares[0]][0].plan if shares and waits else None
@@ -154,6 +153,8 @@ class _Judged:
     horizon_s: float
     lost_qps: Mapping[str, float]
     load_qps: float
+    routing: RoutingMode
+    """that they are judged by"""
 
     @property
     def figures(self) -> list[JudgedAlternative]:
@@ -181,6 +182,7 @@ def _as_followed(ground: Ground, estimate: LoadEstimate) -> Ground:
 def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judged:
     """The alternatives with their figures; new plans are made with moving costs if each `pays`."""
     options, estimate = given.options, given.estimate
+    ground = _as_followed(ground, estimate)
     problem = without_nodes(ground.problem, given.absent)
     spread = estimate.dispersion_over(COUNTED_WINDOWS * float(problem.window_e.min()))
     problem = with_mean_load(problem, estimate).changed(
@@ -214,7 +216,8 @@ def _judged(ground: Ground, given: DecisionInput, *, pays: bool = True) -> _Judg
     times = [draws] if np.allclose(grown_ct, 1.0) else [draws, [d * grown_ct for d in draws]]
     judge = _Judge(problem, capacity, ground, stay, options, moments, times, loss, horizon_s)
     judged = [judge.of(stay), *(judge.of(other) for other in judge.best_of_each_kind(others))]
-    return _Judged(judged, horizon_s, lost_qps, max(problem.total_load_qps, 1e-9))
+    load_qps = max(problem.total_load_qps, 1e-9)
+    return _Judged(judged, horizon_s, lost_qps, load_qps, ground.routing)
 
 
 def _lost_qps(

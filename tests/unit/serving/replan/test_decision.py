@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,18 @@ import pytest
 
 from planner.plan import allocation_of
 from serving.replan.decision import Decision, decide, renew
-from serving.replan.decision_input import DecisionOptions, Ground, without_nodes
+from serving.replan.decision_input import (
+    DecisionInput,
+    DecisionOptions,
+    Ground,
+    without_nodes,
+)
 from serving.replan.estimate.load_estimate import LoadEstimate, LoadEstimator
 from serving.replan.moving_cost import LoadingLoss, lost_by_shares
 from serving.replan.need import Considered, load_has_moved, why_decide
 from serving.replan.plan_alternative import AlternativeKind
 from serving.replan.scenarios import with_mean_load
+from serving.routing.routes import RoutingMode
 from support.demo_setting import demo_demand, demo_setting
 from support.replan_cases import estimate, given, ground, plan_for, problem, snapshot
 
@@ -189,6 +196,23 @@ def test_tasks_that_are_asked_of_one_image_get_the_model_that_answers_both_in_on
     assert together.plan.bundles[0].qps == pytest.approx(12.0)
     assert together.proposed == pytest.approx(0.75, rel=1e-3)
     assert alone.proposed < 0.65
+
+
+@pytest.mark.parametrize("judge", [decide, renew])
+def test_tasks_of_one_image_are_judged_by_shares_whatever_others_follow(
+    judge: Callable[[Ground, DecisionInput], Decision],
+) -> None:
+    on = replace(ground(), routing=RoutingMode.PENALTY)
+    seen = estimate(12.0, 12.0, seconds=600.0)
+    together = seen.model_copy(update={"bundles_qps": {"c": {"depth+edges": 12.0}}})
+    by_queues, by_shares = (
+        judge(each, given(together, FOR_DEPTH))
+        for each in (on, replace(on, routing=RoutingMode.SHARES))
+    )
+    assert by_queues.present == by_shares.present
+    assert by_queues.lost_qps == by_shares.lost_qps
+    alone = judge(on, given(seen, FOR_DEPTH))
+    assert alone.lost_qps != judge(ground(), given(seen, FOR_DEPTH)).lost_qps
 
 
 def test_bundles_of_tasks_that_no_model_serves_are_left_out() -> None:
