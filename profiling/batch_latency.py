@@ -8,10 +8,18 @@ from pydantic import Field
 
 from cluster.document import FrozenModel
 
-__all__ = ["PAUSE_S", "BatchLatency", "MeasuredBatch", "Timed"]
+__all__ = ["PAUSE_S", "BatchLatency", "MeasuredBatch", "Timed", "after_idle_s"]
 
 PAUSE_S = 0.05
 """before a batch is timed: what 30 ms make slower on a virtual machine, 300 ms hardly do more"""
+
+
+def after_idle_s(straight_s: float, paused_s: float, idle_s: float) -> float:
+    """What a batch takes on a device that was idle for `idle_s` before: `straight_s` straight after
+    another batch, `paused_s` after a pause of `PAUSE_S` or more, else something between them."""
+    if idle_s >= PAUSE_S:
+        return paused_s
+    return straight_s + (paused_s - straight_s) * idle_s / PAUSE_S
 
 
 class Timed(FrozenModel):

@@ -12,6 +12,7 @@ The correction is robust, bounded, and forgets:
 - A second correction starts from the first. The batches behind that count half, and as
   `MOST_REMEMBERED` at most: what a device has become counts more than what it was.
 - A model that did not run on a node gets the median ratio of those that did.
+- How batches scattered around that is kept for the simulator (`profiling.scatter`).
 
 The times of an emulated device are stated and not measured; they stay.
 """
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from cluster.provenance import Provenance
 from profiling.fit import with_latency
 from profiling.profile import BatchLatency, CalibrationNote, ModelProfile, Profiles, WayCost
+from profiling.scatter import equally_likely
 
 __all__ = ["BatchTimes", "corrected_profiles"]
 
@@ -49,6 +51,12 @@ class BatchTimes:
     size_q: NDArray[np.int32]
     spent_s_q: NDArray[np.float64]
     """device time of the whole batch"""
+    idle_s_q: NDArray[np.float64] | None = None
+    """for which the device had been idle when the batch began, where that is known"""
+
+    def stated_s_q(self, profile: ModelProfile) -> NDArray[np.float64]:
+        """What `profile` says that the batches take."""
+        return profile.batches_s(self.size_q, self.idle_s_q)
 
     @cached_property
     def batches(self) -> float:
@@ -97,7 +105,7 @@ def corrected_profiles(
 
 
 def _corrected(profile: ModelProfile, times: BatchTimes) -> ModelProfile:
-    ratio_q = times.spent_s_q / profile.batches_s(times.size_q)
+    ratio_q = times.spent_s_q / times.stated_s_q(profile)
     weight_q = 1.0 / times.size_q
     before = profile.calibration.batches if profile.calibration else 0.0
     remembered = max(PRIOR_BATCHES, min(REMEMBERED * before, MOST_REMEMBERED))
@@ -110,7 +118,11 @@ def _corrected(profile: ModelProfile, times: BatchTimes) -> ModelProfile:
             continue
         near = _median(ratio_q[near_q], weight_q[near_q])
         ratios.append(_drawn(near, float(weight_q[near_q].sum()), common, PRIOR_BATCHES))
-    return _scaled(profile, ratios, REMEMBERED * before + times.batches, common)
+    found = _scaled(profile, ratios, REMEMBERED * before + times.batches, common)
+    scatter = equally_likely(times.spent_s_q / times.stated_s_q(found), weight_q)
+    assert found.calibration is not None
+    note = found.calibration.model_copy(update={"scatter": scatter})
+    return found.model_copy(update={"calibration": note})
 
 
 def _scaled(

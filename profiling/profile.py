@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from cluster.devices import NOTHING, EmulatedDevice
 from cluster.document import Document, FrozenModel
 from cluster.provenance import Provenance
-from profiling.batch_latency import PAUSE_S, BatchLatency
+from profiling.batch_latency import PAUSE_S, BatchLatency, after_idle_s
 from profiling.fit_quality import FitQuality
 from profiling.interference import Interference
 from profiling.measured import MeasuredModel
@@ -51,6 +51,11 @@ class CalibrationNote(FrozenModel):
 
     ratio: float = Field(gt=0, description="of its times to those that were profiled, over all")
     batches: float = Field(ge=0, description="behind it; those of earlier corrections count half")
+    scatter: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(),
+        description="of the latest run's batches, ratios to what the profile says, each as likely "
+        "as the others; empty where batches were few, and in files of earlier versions",
+    )
 
 
 class ModelProfile(FrozenModel):
@@ -105,10 +110,17 @@ class ModelProfile(FrozenModel):
         """The same of a batch straight after another one; `batch_s` where that is not known."""
         return self._at(size, self._rising_straight_s)
 
-    def batches_s(self, size_q: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """`batch_s` of many sizes (q), of which few differ."""
+    def batches_s(
+        self, size_q: NDArray[np.integer[Any]], idle_s_q: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """`batch_s` of many sizes (q), of which few differ; where `idle_s_q` is given, of batches
+        before which the device was idle for so long."""
         sizes, place_q = np.unique(size_q, return_inverse=True)
-        return np.array([self.batch_s(int(size)) for size in sizes])[place_q]
+        paused_s_q = np.array([self.batch_s(int(size)) for size in sizes])[place_q]
+        if idle_s_q is None or not len(size_q):
+            return paused_s_q
+        straight_s_q = np.array([self.straight_batch_s(int(size)) for size in sizes])[place_q]
+        return np.array(list(map(after_idle_s, straight_s_q, paused_s_q, idle_s_q)))
 
     def slowed(self, factor: float) -> ModelProfile:
         """Of a device that takes `factor` times as long for every batch."""
@@ -146,6 +158,11 @@ class WayCost(FrozenModel):
         ge=0, description="from the moment it is due: generator, HTTP, decoding, and the way back"
     )
     hop_s: float = Field(ge=0, description="more for each link that it crosses")
+    scatter_s: tuple[float, ...] = Field(
+        default=(),
+        description="seconds beyond `door_s` of queries that their own client answered, each as "
+        "likely as the others; empty where they were few, and in files of earlier versions",
+    )
 
 
 class Profiles(Document):

@@ -60,7 +60,9 @@ def simulate_in_parts(
     schedule = build_schedule(phases, seed, IMAGES)
     if schedule.callers:
         raise InputError("callers who wait for their answers cannot be simulated in parts")
-    run = partial(_run, shared_passes=shared_passes, spill_over=spill_over, routing=routing)
+    run = partial(
+        _run, seed=seed, shared_passes=shared_passes, spill_over=spill_over, routing=routing
+    )
 
     def run_all(parts: Sequence[Part]) -> dict[Part, Measurements]:
         pieces = [_piece(setting, plan, schedule, part) for part in parts]
@@ -148,12 +150,13 @@ def _piece(
 def _run(
     piece: tuple[Setting, Plan, Schedule],
     *,
+    seed: int,
     shared_passes: bool,
     spill_over: bool,
     routing: RoutingMode,
 ) -> Measurements:
     return simulate_schedule(
-        *piece, shared_passes=shared_passes, spill_over=spill_over, routing=routing
+        *piece, seed=seed, shared_passes=shared_passes, spill_over=spill_over, routing=routing
     )
 
 

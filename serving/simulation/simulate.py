@@ -19,6 +19,7 @@ from serving.rollout.ways_in_time import InTime, ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
+from serving.simulation.drawn_scatter import drawn_batches, drawn_door_s
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
@@ -60,9 +61,9 @@ def simulate(
     """What a run of `phases` under `plan` would measure, without a cluster and in simulated time.
 
     The nodes' code is that of the running system; a batch takes what `setting.profiles` measured
-    (F15). Queries arrive as with `testbed drive --seed`. Nothing is computed on pictures: an
-    answered query scores a_mt, the accuracy of its model's card. Two calls with the same arguments
-    give the same rows.
+    (F15), and scatters around that as the last calibration saw it. Queries arrive as with
+    `testbed drive --seed`. Nothing is computed on pictures: an answered query scores a_mt, the
+    accuracy of its model's card. Two calls with the same arguments give the same rows.
 
     Raises `ProblemError` for a client or task of `phases` that the setting lacks, and `InputError`
     for a route of `plan` by a model without card or without profile on its node, or an event of
@@ -115,8 +116,9 @@ def simulate_schedule(
     refuse_unsupported(timeline, SimulatedFaults.supported, "the simulator")
     _check_names(setting, schedule)
     system = system_of(
-        setting, plan, shared_passes=shared_passes, spill_over=spill_over, routing=routing
-    )
+        setting, plan, shared_passes=shared_passes, spill_over=spill_over, routing=routing,
+        seed=seed or 0,
+    )  # fmt: skip
     driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
     rows = build_measurements(
         driven.schedule,
@@ -131,7 +133,7 @@ def simulate_schedule(
         deadlines_s=plan.deadlines_s,
         use=use,
     )
-    return _scored(setting, rows)
+    return _scored(setting, rows, seed or 0)
 
 
 def system_of(
@@ -141,9 +143,10 @@ def system_of(
     shared_passes: bool = True,
     spill_over: bool = True,
     routing: RoutingMode = RoutingMode.SHARES,
+    seed: int = 0,
 ) -> SimulatedSystem:
-    """The system of `setting` under `plan`, simulated. Raises `InputError` for a route of `plan` by
-    a model without card or without profile on its node."""
+    """The system of `setting` under `plan`, simulated; batches scatter by `seed`. Raises
+    `InputError` for a route of `plan` by a model without card or without profile on its node."""
     _check_routes(setting, plan)
     return SimulatedSystem(
         setting.topology,
@@ -157,6 +160,7 @@ def system_of(
         accuracy=setting.accuracy,
         load_s=setting.load_s,
         straight_s=profiled_latency(setting.profiles, straight=True),
+        scatter=drawn_batches(setting.profiles, seed),
         in_time=_in_time(setting),
     )
 
@@ -240,8 +244,9 @@ async def drive_simulated(
                 await companion  # what went wrong there is raised here
 
 
-def _scored(setting: Setting, rows: Measurements) -> Measurements:
-    """`rows` with what a_mt says of each answer, and the time that it takes beside the nodes."""
+def _scored(setting: Setting, rows: Measurements, seed: int) -> Measurements:
+    """`rows` with what a_mt says of each answer, and the time that it takes beside the nodes, which
+    scatters by `seed`."""
     accuracy, way = setting.accuracy, setting.profiles.way
     score_q = np.zeros(len(rows))
     done_s_q = rows.done_s.copy()
@@ -252,5 +257,6 @@ def _scored(setting: Setting, rows: Measurements) -> Measurements:
     ]
     if way is not None:
         hops_q = np.array([HOPS[tier] for tier in rows.tier[answered_q].tolist()])
-        done_s_q[answered_q] += way.door_s + hops_q * way.hop_s
+        done_s_q[answered_q] += hops_q * way.hop_s
+        done_s_q[answered_q] += drawn_door_s(way, rows.client, seed)[answered_q]
     return replace(rows, score=score_q, done_s=done_s_q)

@@ -18,7 +18,8 @@ import numpy as np
 
 from cluster.topology import Node
 from models.runtime.device_errors import DeviceLostError
-from profiling.profile import PAUSE_S, Profiles
+from profiling.batch_latency import PAUSE_S, after_idle_s
+from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.named_tuples import made
 from serving.node.device.admission import find_refusal
@@ -28,6 +29,7 @@ from serving.node.device.device_switch import LOST, DeviceSwitch
 from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
+from serving.simulation.drawn_scatter import BatchScatter
 
 __all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
 
@@ -70,8 +72,8 @@ class SimulatedDevice:
 
     `latency_s` says what a batch takes, `straight_s` what one takes straight after another (the
     same, if left out), `load_s` what loading each model takes, in seconds: one that is not named
-    takes none. `slowdown` may be changed at any time: batches that begin then
-    take so many times as long.
+    takes none. `scatter` draws what one batch takes ÷ that; 1, if left out. `slowdown` may be
+    changed at any time: batches that begin then take so many times as long.
     """
 
     def __init__(
@@ -81,10 +83,12 @@ class SimulatedDevice:
         max_waiting: int,
         load_s: Mapping[str, float] = MappingProxyType({}),
         straight_s: BatchLatency | None = None,
+        scatter: BatchScatter | None = None,
     ) -> None:
         self._node = node
         self._latency_s = latency_s
         self._straight_s = straight_s or latency_s
+        self._scatter = scatter
         self._idle_from_s = -inf
         """when the latest batch ended"""
         self._max_waiting = max_waiting
@@ -246,11 +250,11 @@ class SimulatedDevice:
 
     def _served_s(self, model: str, size: int, idle_s: float) -> float:
         """What a batch takes that begins when the device has been idle for so long."""
-        after_pause_s = self._batch_s(model, size)
-        if idle_s >= PAUSE_S:
-            return after_pause_s
-        straight_s = self.slowdown * self._straight_s(self._node.name, model, size)
-        return straight_s + (after_pause_s - straight_s) * idle_s / PAUSE_S
+        spent_s = self._batch_s(model, size)
+        if idle_s < PAUSE_S:
+            straight_s = self.slowdown * self._straight_s(self._node.name, model, size)
+            spent_s = after_idle_s(straight_s, spent_s, idle_s)
+        return spent_s if self._scatter is None else spent_s * self._scatter(self._node.name, model)
 
     def _look(self) -> None:
         """Run the next batch if the device is free, or set a timer for when one may be ready."""

@@ -37,6 +37,7 @@ from serving.rollout.stages import next_version, plan_rollout, route_tables
 from serving.rollout.transition import ClusterFacts, no_step
 from serving.rollout.ways_in_time import InTime
 from serving.routing.routes import RouteTable, RoutingMode
+from serving.simulation.drawn_scatter import BatchScatter
 from serving.simulation.process import Process
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
@@ -68,6 +69,8 @@ class SimulatedSystem:
     load_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     straight_s: BatchLatency | None = None
     """what a batch takes straight after another one; the same, if left out"""
+    scatter: BatchScatter | None = None
+    """how batches scatter around both; not at all, if left out"""
     in_time: InTime | None = None
     """which ways keep deadlines (F13, F20); all, if left out"""
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
@@ -272,6 +275,7 @@ class SimulatedSystem:
             config.max_waiting,
             self.load_s.get(node.name, {}),
             self.straight_s,
+            self.scatter,
         )
         device.switch.lost = node.name in self._without_device
         if former is not None:

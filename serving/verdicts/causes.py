@@ -197,7 +197,7 @@ def slowness_of(batches: list[ServedBy], setting: Setting) -> dict[str, float]:
     for served in batches:
         profile = setting.profiles.find(served.node, served.model)
         if profile is not None and served.batches >= FEWEST_BATCHES:
-            ratio, _ = served.slowness(profile.batches_s(served.size_q))
+            ratio, _ = served.slowness(served.stated_s_q(profile))
             ratios.setdefault(served.node, []).append((ratio, served.batches))
     return {
         node: sum(ratio * count for ratio, count in pairs) / sum(count for _, count in pairs)

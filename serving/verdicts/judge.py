@@ -90,12 +90,13 @@ def judge_run(
 
 
 def _judge_batches(found: VerdictList, served: list[ServedBy], setting: Setting) -> None:
-    """Batch times against the profiles, at the sizes that were run (F15)."""
+    """Batch times against the profiles, at the sizes that were run and after the pauses that there
+    were before them (F15)."""
     for each in served:
         profile = setting.profiles.find(each.node, each.model)
         if profile is None:
             continue
-        stated_s_q = profile.batches_s(each.size_q)
+        stated_s_q = each.stated_s_q(profile)
         ratio, margin = each.slowness(stated_s_q)
         stated_s = float(np.median(stated_s_q))
         found.add(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from profiling.calibrate import BatchTimes
 from profiling.profile import WayCost
+from profiling.scatter import equally_likely
 from serving.normal_errors import NORMAL_95, median_error
 from serving.traffic.measurement import Measurements
 
@@ -49,19 +50,43 @@ class ServedBy(BatchTimes):
 
 def served_by(rows: Measurements) -> list[ServedBy]:
     """The answers of a run by node and model."""
-    answered_q = rows.answered
-    keys = np.char.add(np.char.add(rows.node, "\n"), rows.model)
     found = []
-    for key in np.unique(keys[answered_q]):
-        node, model = str(key).split("\n")
-        mine_q = answered_q & (keys == key)
-        found.append(ServedBy(node, model, rows.batch_size[mine_q], rows.compute_s[mine_q]))
+    for node in np.unique(rows.node[rows.answered]):
+        there_q = np.flatnonzero(rows.answered & (rows.node == node))
+        idle_s_q = _idle_before(rows.done_s[there_q], rows.compute_s[there_q])
+        for model in np.unique(rows.model[there_q]):
+            of_model = rows.model[there_q] == model
+            mine_q = there_q[of_model]
+            found.append(
+                ServedBy(
+                    str(node), str(model), rows.batch_size[mine_q], rows.compute_s[mine_q],
+                    idle_s_q[of_model],
+                )
+            )  # fmt: skip
     return found
 
 
+def _idle_before(
+    done_s_q: NDArray[np.float64], spent_s_q: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of the answers of one device: for how long it had been idle when their batches began, as
+    nearly as the times of answers say. Infinite before the first.
+
+    A batch began as long before its answer as it took. What was answered before half of that time
+    was over came from the batches before it, and what was answered later from its own or later
+    ones.
+    """
+    began_s_q = done_s_q - spent_s_q
+    ordered_s = np.concatenate([[-np.inf], np.sort(done_s_q)])
+    before_q = np.searchsorted(ordered_s, began_s_q + 0.5 * spent_s_q) - 1
+    idle_s_q: NDArray[np.float64] = np.maximum(0.0, began_s_q - ordered_s[before_q])
+    return idle_s_q
+
+
 def way_cost(rows: Measurements) -> WayCost | None:
-    """What answers took beside queues, batches and links: of those from their own client, and how
-    much more of those that crossed one link. None where no client answered a query itself."""
+    """What answers took beside queues, batches and links: of those from their own client, with how
+    it scatters, and how much more of those that crossed one link. None where no client answered a
+    query itself."""
     beside_s = rows.latency_s - rows.queue_s - rows.batch_wait_s - rows.compute_s - rows.link_s
     own_q = rows.answered & (rows.node == rows.client)
     if not own_q.any():
@@ -69,7 +94,8 @@ def way_cost(rows: Measurements) -> WayCost | None:
     door_s = max(0.0, float(np.median(beside_s[own_q])))
     edge_q = rows.answered & (rows.tier == "edge")
     more_s = float(np.median(beside_s[edge_q])) - door_s if edge_q.any() else 0.0
-    return WayCost(door_s=door_s, hop_s=max(0.0, more_s))
+    scatter_s = equally_likely(beside_s[own_q] - door_s)
+    return WayCost(door_s=door_s, hop_s=max(0.0, more_s), scatter_s=scatter_s)
 
 
 def share_margin(share: float, count: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cluster.specs import SPECS
@@ -11,7 +12,7 @@ from cluster.topology import Topology
 from profiling.fit import with_latency
 from profiling.interference import Interference, neighbours_busy
 from profiling.measure import profile_of
-from profiling.profile import BatchLatency, ModelProfile, Profiles
+from profiling.profile import PAUSE_S, BatchLatency, ModelProfile, Profiles
 from support.measured_models import measured_model, measured_profiles
 
 TOPOLOGY = Topology.load(SPECS / "demo.yaml")
@@ -80,3 +81,13 @@ def test_a_measurement_whose_sizes_do_not_rise_is_refused() -> None:
     data["latency"] = data["latency"][::-1]
     with pytest.raises(ValueError, match="expected batch sizes that rise"):
         type(measured_model(MODEL)).model_validate(data)
+
+
+def test_a_batch_takes_less_the_shorter_the_device_was_idle() -> None:
+    profile = dipping()
+    size_q = np.array([1, 1, 1, 4, 4])
+    idle_s_q = np.array([0.0, PAUSE_S / 2, np.inf, 0.0, 3.0])
+    np.testing.assert_allclose(
+        profile.batches_s(size_q, idle_s_q), [0.009, 0.0095, 0.010, 0.018, 0.020]
+    )
+    np.testing.assert_allclose(profile.batches_s(size_q), [0.010, 0.010, 0.010, 0.020, 0.020])
