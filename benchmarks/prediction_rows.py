@@ -21,6 +21,7 @@ from cluster.specs import SPECS
 from demo_hierarchy import on_devices, runs_on_cluster
 from planner.policies import Options, solve
 from profiling.calibrate import corrected_profiles
+from profiling.shared_hosts import shared_hosts
 from serving.experiment_runs.request import RunRequest, Runs
 from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
@@ -75,9 +76,12 @@ class Trials:
         """A run of `phase` that corrects the profiles, as `testbed calibrate` does."""
         rows = self.drive("as profiled", phase, CALIBRATING_SEED)
         before = self.setting.profiles
-        profiles = corrected_profiles(before, served_by(rows), before.provenance, way_cost(rows))
+        hosts = shared_hosts(before)
+        served, way = served_by(rows, hosts), way_cost(rows, hosts)
+        profiles = corrected_profiles(before, served, before.provenance, way)
         self.setting = replace(self.setting, profiles=profiles)
-        print(f"  calibrated: {profiles.way}", flush=True)
+        if way is not None:
+            print(f"  calibrated: door {way.door_s:.5f} s, hop {way.hop_s:.5f} s", flush=True)
 
     def drive(
         self, kind: str, phase: Phase, seed: int, planned_for: Phase | None = None
@@ -161,8 +165,12 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
             "share",
             [off(run, Quantity.BATCH_LATENCY) for run in found["as profiled"]],
         )
-        add("T1.unloaded", f"{batch}: at {UNLOADED:.0%} of the load", "share",
-            [off(run, Quantity.BATCH_LATENCY) for run in found["unloaded"]])  # fmt: skip
+        light = found["unloaded"]
+        at_light = f"{batch}: at {UNLOADED:.0%} of the load"
+        add("T1.unloaded", f"{at_light}, {len(light)} runs together", "share",
+            [_off_together(light, Quantity.BATCH_LATENCY)])  # fmt: skip
+        add("T1.unloaded_run", f"{at_light}, some ten batches of a model", "share",
+            [off(run, Quantity.BATCH_LATENCY) for run in light])  # fmt: skip
     add("T1.loaded" if own else "T1.emulated", f"{batch}: at the planned load", "share",
         [off(run, Quantity.BATCH_LATENCY) for run in calm])  # fmt: skip
     suffix = "" if own else ".emulated"
@@ -206,6 +214,16 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
         add("T.late", "batches of a node that came later than from its device, most of a run",
             "share", late)  # fmt: skip
     return rows
+
+
+def _off_together(runs: Sequence[Judged], quantity: Quantity) -> float:
+    """The median over places of the absolute error there, in the median of the runs."""
+    errors: dict[str, list[float]] = {}
+    for run in runs:
+        for each in run.verdicts:
+            if each.quantity is quantity:
+                errors.setdefault(each.where, []).append(each.error)
+    return float(np.median([abs(float(np.median(there))) for there in errors.values()]))
 
 
 def spread_rows(runs: Sequence[Judged]) -> list[dict[str, object]]:

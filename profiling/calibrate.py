@@ -54,9 +54,19 @@ class BatchTimes:
     idle_s_q: NDArray[np.float64] | None = None
     """for which the device had been idle when the batch began, where that is known"""
 
+    crowding_q: NDArray[np.float64] | None = None
+    """how many times as long as alone the batch took beside those of other nodes, where that is
+    known"""
+
     def stated_s_q(self, profile: ModelProfile) -> NDArray[np.float64]:
-        """What `profile` says that the batches take."""
+        """What `profile` says that the batches take, of a device that shares its host's cores with
+        nobody."""
         return profile.batches_s(self.size_q, self.idle_s_q)
+
+    def expected_s_q(self, profile: ModelProfile) -> NDArray[np.float64]:
+        """The same beside the batches that ran on the host's cores meanwhile."""
+        stated_s_q = self.stated_s_q(profile)
+        return stated_s_q if self.crowding_q is None else stated_s_q * self.crowding_q
 
     @cached_property
     def batches(self) -> float:
@@ -105,7 +115,7 @@ def corrected_profiles(
 
 
 def _corrected(profile: ModelProfile, times: BatchTimes) -> ModelProfile:
-    ratio_q = times.spent_s_q / times.stated_s_q(profile)
+    ratio_q = times.spent_s_q / times.expected_s_q(profile)
     weight_q = 1.0 / times.size_q
     before = profile.calibration.batches if profile.calibration else 0.0
     remembered = max(PRIOR_BATCHES, min(REMEMBERED * before, MOST_REMEMBERED))
@@ -119,7 +129,7 @@ def _corrected(profile: ModelProfile, times: BatchTimes) -> ModelProfile:
         near = _median(ratio_q[near_q], weight_q[near_q])
         ratios.append(_drawn(near, float(weight_q[near_q].sum()), common, PRIOR_BATCHES))
     found = _scaled(profile, ratios, REMEMBERED * before + times.batches, common)
-    scatter = equally_likely(times.spent_s_q / times.stated_s_q(found), weight_q)
+    scatter = equally_likely(times.spent_s_q / times.expected_s_q(found), weight_q)
     assert found.calibration is not None
     note = found.calibration.model_copy(update={"scatter": scatter})
     return found.model_copy(update={"calibration": note})

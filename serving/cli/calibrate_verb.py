@@ -12,6 +12,7 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from profiling.calibrate import BatchTimes, corrected_profiles
 from profiling.profile import Profiles, digest_of
+from profiling.shared_hosts import shared_hosts
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, MeasurementsFile, ProfilesFile, RunName
 from serving.cli.output import check_output
@@ -53,12 +54,13 @@ def calibrate(
             f"{profiles}; name its own with --profiles"
         )
     target = work.writes((FileKind.PROFILES,), loose)
-    served = [each for each in served_by(rows) if _is_measured(before, each)]
+    hosts = shared_hosts(before)
+    served = [each for each in served_by(rows, hosts) if _is_measured(before, each)]
     if not served:
         raise InputError(
             f"{measurements} has no batch of a model that {profiles} has a measured time of"
         )
-    way = way_cost(rows)
+    way = way_cost(rows, hosts)
     after = corrected_profiles(before, served, collect_provenance("testbed calibrate"), way)
     work.save(FileKind.PROFILES, after.save)
     done = work.finish()

@@ -15,6 +15,7 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from cluster.timeline import TimelineEvent, check_timeline
 from planner.plan import Plan
+from profiling.shared_hosts import shared_hosts
 from serving.rollout.ways_in_time import InTime, ways_in_time
 from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
@@ -25,6 +26,7 @@ from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import LoopClock, run_in_virtual_time
 from serving.system import SharingSystem
+from serving.traffic.crowding import crowding_by_node
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import SIMULATED, Measurements, bounds_by_tier, build_measurements
@@ -161,6 +163,8 @@ def system_of(
         load_s=setting.load_s,
         straight_s=profiled_latency(setting.profiles, straight=True),
         scatter=drawn_batches(setting.profiles, seed),
+        hosts=shared_hosts(setting.profiles),
+        door_s=way.door_s if (way := setting.profiles.way) else 0.0,
         in_time=_in_time(setting),
     )
 
@@ -257,6 +261,11 @@ def _scored(setting: Setting, rows: Measurements, seed: int) -> Measurements:
     ]
     if way is not None:
         hops_q = np.array([HOPS[tier] for tier in rows.tier[answered_q].tolist()])
-        done_s_q[answered_q] += hops_q * way.hop_s
-        done_s_q[answered_q] += drawn_door_s(way, rows.client, seed)[answered_q]
+        beside_s_q = drawn_door_s(way, rows.client, seed)
+        beside_s_q[answered_q] += hops_q * way.hop_s
+        hosts = shared_hosts(setting.profiles)
+        for client, host in crowding_by_node(rows, hosts, way.door_s).items():
+            mine_q = rows.client == client
+            beside_s_q[mine_q] *= host.slowdown_at(rows.scheduled_s[mine_q])
+        done_s_q[answered_q] += beside_s_q[answered_q]
     return replace(rows, score=score_q, done_s=done_s_q)

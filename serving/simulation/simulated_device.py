@@ -30,6 +30,7 @@ from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 from serving.simulation.drawn_scatter import BatchScatter
+from serving.simulation.shared_cores import CoreJob, SharedCores
 
 __all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
 
@@ -72,8 +73,9 @@ class SimulatedDevice:
 
     `latency_s` says what a batch takes, `straight_s` what one takes straight after another (the
     same, if left out), `load_s` what loading each model takes, in seconds: one that is not named
-    takes none. `scatter` draws what one batch takes ÷ that; 1, if left out. `slowdown` may be
-    changed at any time: batches that begin then take so many times as long.
+    takes none. `scatter` draws what one batch takes ÷ that; 1, if left out. Batches run on `cores`,
+    on some of their own if left out. `slowdown` may be changed at any time: batches that begin then
+    take so many times as long.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class SimulatedDevice:
         load_s: Mapping[str, float] = MappingProxyType({}),
         straight_s: BatchLatency | None = None,
         scatter: BatchScatter | None = None,
+        cores: SharedCores | None = None,
     ) -> None:
         self._node = node
         self._latency_s = latency_s
         self._straight_s = straight_s or latency_s
         self._scatter = scatter
+        self._cores = cores or SharedCores()
         self._idle_from_s = -inf
         """when the latest batch ended"""
         self._max_waiting = max_waiting
@@ -99,12 +103,12 @@ class SimulatedDevice:
         self._leaving: set[str] = set()
         self._running: Batch[_Job] | None = None
         self._wake: asyncio.TimerHandle | None = None
-        self._finishing: asyncio.TimerHandle | None = None
+        self._finishing: CoreJob | None = None
         self._left_s: float | None = None
         """of the batch that runs, while the process stands still"""
         self._free_s = 0.0
         self._pushed_s: dict[str, float] = {}
-        self._started_s = 0.0
+        self._started_s = self._work_s = 0.0
         self._stopped = False
         self._stands = False
         self.late_batches = 0  # time is the profile's here, always
@@ -227,14 +231,14 @@ class SimulatedDevice:
         self._stands = True
         self._cancel_wake()
         if self._finishing is not None:
-            self._left_s = self._finishing.when() - self._clock()
-            self._finishing.cancel()
+            self._left_s = self._cores.stop(self._finishing)
+            self._finishing = None
 
     def go_on(self) -> None:
         """Compute again."""
         self._stands = False
         if self._running is not None and self._left_s is not None:
-            self._finish_in(self._left_s)
+            self._finishing = self._cores.begin(self._left_s, self._finish)
         self._left_s = None
         self._look()
 
@@ -290,10 +294,8 @@ class SimulatedDevice:
         self._free_s = now_s + self._batcher.latency_model.batch_s(batch.model, size)
         ran = (batch.model, size, batch.closed_s, now_s, spent_s, batch.release)
         self.log.append(made(BatchLog, ran))
-        self._finish_in(spent_s)
-
-    def _finish_in(self, delay_s: float) -> None:
-        self._finishing = self._loop.call_later(delay_s, self._finish)
+        self._work_s = spent_s
+        self._finishing = self._cores.begin(spent_s, self._finish)
 
     def _cancel_wake(self) -> None:
         if self._wake is not None:
@@ -309,7 +311,7 @@ class SimulatedDevice:
             self._fail(batch)
             return
         spent_s = self._free_s - started_s
-        self.busy_s += spent_s
+        self.busy_s += self._work_s
         self.batches += 1
         size = len(batch.items)
         self._batcher.latency_model.learn(batch.model, size, spent_s)

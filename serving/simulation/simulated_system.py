@@ -19,6 +19,7 @@ from cluster.topology import Node, Topology
 from models.runtime.device_errors import DeviceLostError
 from planner.latency_bound import latency_bounds_s
 from planner.plan import Plan
+from profiling.shared_hosts import SharedHost
 from serving.errors import NotServedError, RefusalReason, RefusedError
 from serving.named_tuples import made
 from serving.node.config import NodeConfig
@@ -39,6 +40,7 @@ from serving.rollout.ways_in_time import InTime
 from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.drawn_scatter import BatchScatter
 from serving.simulation.process import Process
+from serving.simulation.shared_cores import SharedCores
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
 from serving.simulation.virtual_time import LoopClock
@@ -71,6 +73,10 @@ class SimulatedSystem:
     """what a batch takes straight after another one; the same, if left out"""
     scatter: BatchScatter | None = None
     """how batches scatter around both; not at all, if left out"""
+    hosts: tuple[SharedHost, ...] = ()
+    """whose cores nodes share; others have cores of their own"""
+    door_s: float = 0.0
+    """for which a query takes a core of its client's host, if that is one of these"""
     in_time: InTime | None = None
     """which ways keep deadlines (F13, F20); all, if left out"""
     _nodes: dict[str, NodeCore] = field(init=False, default_factory=dict)
@@ -84,11 +90,15 @@ class SimulatedSystem:
     _without_device: set[str] = field(init=False, default_factory=set)
     _clock: LoopClock = field(init=False, default_factory=LoopClock)
     _images: dict[str, Image] = field(init=False)
+    _cores: dict[str, SharedCores] = field(init=False, default_factory=dict)
+    """by node of one of the `hosts`"""
     _asked: dict[tuple[str, ...], Image] = field(init=False, default_factory=dict)
     """by the tasks of a request"""
 
     def __post_init__(self) -> None:
         self._images = {task: _image(size) for task, size in self.query_bytes.items()}
+        for host in self.hosts:
+            self._cores |= dict.fromkeys(host.nodes, SharedCores(host, self._clock))
         self._processes = {node.name: Process() for node in self.topology.nodes}
         for node in self.topology.nodes:
             self._nodes[node.name] = self._make(node)
@@ -237,6 +247,8 @@ class SimulatedSystem:
         client = self._nodes.get(query.client)
         if client is None:
             return Answer(Outcome.ERROR, reason="the client's node is down")
+        if self.door_s and (cores := self._cores.get(query.client)):
+            cores.occupy(self.door_s)
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
             if process.stands:
@@ -276,6 +288,7 @@ class SimulatedSystem:
             self.load_s.get(node.name, {}),
             self.straight_s,
             self.scatter,
+            self._cores.get(node.name),
         )
         device.switch.lost = node.name in self._without_device
         if former is not None:

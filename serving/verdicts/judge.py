@@ -17,6 +17,7 @@ from cluster.errors import InputError
 from planner.evaluate import Evaluation, evaluate
 from planner.passes import work_of
 from planner.plan import Plan, allocation_of, plan_of
+from profiling.shared_hosts import shared_hosts
 from serving.normal_errors import NORMAL_95
 from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
@@ -62,7 +63,8 @@ def judge_run(
             f"the run was under a plan of {rows.run.policy!r}, and this one is of "
             f"{planned.plan.policy!r}; name the plan that was in force"
         )
-    setting, served = planned.setting, served_by(rows)
+    setting = planned.setting
+    served = served_by(rows, shared_hosts(setting.profiles))
     slowness = slowness_of(served, setting)
     evidence = find_evidence(rows, setting, planned.plan, planned.phase, slowness)
     found = VerdictList(setting.topology, evidence)
@@ -90,13 +92,13 @@ def judge_run(
 
 
 def _judge_batches(found: VerdictList, served: list[ServedBy], setting: Setting) -> None:
-    """Batch times against the profiles, at the sizes that were run and after the pauses that there
-    were before them (F15)."""
+    """Batch times against the profiles, at the sizes that were run, after the pauses that there
+    were before them, and beside what ran on the same cores (F15)."""
     for each in served:
         profile = setting.profiles.find(each.node, each.model)
         if profile is None:
             continue
-        stated_s_q = each.stated_s_q(profile)
+        stated_s_q = each.expected_s_q(profile)
         ratio, margin = each.slowness(stated_s_q)
         stated_s = float(np.median(stated_s_q))
         found.add(

@@ -5,6 +5,7 @@ Axes: q = query.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from profiling.calibrate import BatchTimes
 from profiling.profile import WayCost
 from profiling.scatter import equally_likely
+from profiling.shared_hosts import SharedHost
 from serving.normal_errors import NORMAL_95, median_error
+from serving.traffic.crowding import crowding_by_node
 from serving.traffic.measurement import Measurements
 
 __all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin", "way_cost"]
@@ -48,19 +51,25 @@ class ServedBy(BatchTimes):
         return median, NORMAL_95 * median_error(ratio_q, self.batches)
 
 
-def served_by(rows: Measurements) -> list[ServedBy]:
-    """The answers of a run by node and model."""
+def served_by(rows: Measurements, hosts: Sequence[SharedHost] = ()) -> list[ServedBy]:
+    """The answers of a run by node and model. `hosts` are those whose cores nodes share."""
+    crowding = crowding_by_node(rows, hosts, _door_s(rows)) if hosts else {}
     found = []
     for node in np.unique(rows.node[rows.answered]):
         there_q = np.flatnonzero(rows.answered & (rows.node == node))
-        idle_s_q = _idle_before(rows.done_s[there_q], rows.compute_s[there_q])
+        done_s_q, spent_s_q = rows.done_s[there_q], rows.compute_s[there_q]
+        idle_s_q = _idle_before(done_s_q, spent_s_q)
+        crowding_q = np.ones(len(there_q))
+        if (host := crowding.get(str(node))) is not None:
+            alone_s_q = host.alone_s(done_s_q - spent_s_q, done_s_q)
+            np.divide(spent_s_q, alone_s_q, out=crowding_q, where=alone_s_q > 0)
         for model in np.unique(rows.model[there_q]):
             of_model = rows.model[there_q] == model
             mine_q = there_q[of_model]
             found.append(
                 ServedBy(
                     str(node), str(model), rows.batch_size[mine_q], rows.compute_s[mine_q],
-                    idle_s_q[of_model],
+                    idle_s_q[of_model], crowding_q[of_model],
                 )
             )  # fmt: skip
     return found
@@ -83,19 +92,42 @@ def _idle_before(
     return idle_s_q
 
 
-def way_cost(rows: Measurements) -> WayCost | None:
+def way_cost(rows: Measurements, hosts: Sequence[SharedHost] = ()) -> WayCost | None:
     """What answers took beside queues, batches and links: of those from their own client, with how
-    it scatters, and how much more of those that crossed one link. None where no client answered a
-    query itself."""
-    beside_s = rows.latency_s - rows.queue_s - rows.batch_wait_s - rows.compute_s - rows.link_s
-    own_q = rows.answered & (rows.node == rows.client)
+    it scatters, and how much more of those that crossed one link; while nothing else ran on their
+    client's host, where that is one of `hosts`. None where no client answered a query itself."""
+    own_q = _own(rows)
     if not own_q.any():
         return None
+    slowdown_q = np.ones(len(rows))
+    for client, host in crowding_by_node(rows, hosts, _door_s(rows)).items():
+        mine_q = rows.client == client
+        slowdown_q[mine_q] = host.slowdown_at(rows.scheduled_s[mine_q])
+    beside_s = _beside_s(rows) / slowdown_q
     door_s = max(0.0, float(np.median(beside_s[own_q])))
     edge_q = rows.answered & (rows.tier == "edge")
     more_s = float(np.median(beside_s[edge_q])) - door_s if edge_q.any() else 0.0
     scatter_s = equally_likely(beside_s[own_q] - door_s)
     return WayCost(door_s=door_s, hop_s=max(0.0, more_s), scatter_s=scatter_s)
+
+
+def _own(rows: Measurements) -> NDArray[np.bool_]:
+    """Whether a client answered its own query (q)."""
+    own_q: NDArray[np.bool_] = rows.answered & (rows.node == rows.client)
+    return own_q
+
+
+def _beside_s(rows: Measurements) -> NDArray[np.float64]:
+    beside_s_q: NDArray[np.float64] = (
+        rows.latency_s - rows.queue_s - rows.batch_wait_s - rows.compute_s - rows.link_s
+    )
+    return beside_s_q
+
+
+def _door_s(rows: Measurements) -> float:
+    """What a query takes at its client's door, whatever else runs there."""
+    own_q = _own(rows)
+    return max(0.0, float(np.median(_beside_s(rows)[own_q]))) if own_q.any() else 0.0
 
 
 def share_margin(share: float, count: int) -> float:

@@ -6,13 +6,16 @@ from cluster.topology import Topology
 from models.zoo.registry import find_model
 from profiling.batch_latency import MeasuredBatch
 from profiling.cache import origin_of
+from profiling.interference import Interference
 from profiling.measure import profile_of
 from profiling.measured import Hardware, MeasuredModel
 from profiling.profile import Profiles
 from profiling.sampling import SamplingRule
 from support.demo_setting import PROVENANCE
 
-__all__ = ["HARDWARE", "VERSIONS", "measured_batch", "measured_model", "measured_profiles"]
+__all__ = [
+    "HARDWARE", "VERSIONS", "measured_batch", "measured_model", "measured_profiles", "on_one_host",
+]  # fmt: skip
 
 HARDWARE = Hardware(processor="a processor", cores=2, accelerator="cpu", threads=1)
 VERSIONS = {"python": "3.11", "torch": "2.9"}
@@ -54,4 +57,26 @@ def measured_profiles(topology: Topology, *measured: MeasuredModel) -> Profiles:
             for each in measured
         ),
         provenance=PROVENANCE,
+    )
+
+
+def on_one_host(
+    profiles: Profiles, *, cores: int, threads: int = 1, accelerator: str = "cpu"
+) -> Profiles:
+    """`profiles` with all nodes on one host that has so many cores."""
+    nodes = sorted({profile.node for profile in profiles.profiles})
+    hardware = HARDWARE.model_copy(
+        update={"cores": cores, "threads": threads, "accelerator": accelerator}
+    )
+    measured = measured_model("rooms-small-depth", nodes[0])
+    assert measured.origin is not None
+    origin = measured.origin.model_copy(update={"hardware": hardware})
+    group = Interference(
+        measured_on=nodes[0], rows=(), neighbours_busy=dict.fromkeys(nodes, 0.5)
+    )  # fmt: skip
+    return profiles.model_copy(
+        update={
+            "measured": (measured.model_copy(update={"origin": origin}),),
+            "interference": (group,),
+        }
     )

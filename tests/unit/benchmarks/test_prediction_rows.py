@@ -23,7 +23,7 @@ def test_every_row_is_there_and_simulated_runs_are_as_simulated(
         "T4.own_mmpp_p50", "T4.own_mmpp_p95", "T4.own_mmpp_shed", "T5.poisson", "T5.bursty",
     }  # fmt: skip
     for name, row in found.items():
-        once = name.startswith("T2") or name in ("T1.profiled", "T3.own")
+        once = name.startswith("T2") or name in ("T1.profiled", "T1.unloaded", "T3.own")
         assert row["n"] == (1 if once else 2), name
         if name.startswith(("T1.", "T4.")):
             assert row["value"] == pytest.approx(0.0, abs=1e-9), name
