@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run of T9")
     parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
     parser.add_argument("--again-alone", action="store_true", help="of these only T10")
+    parser.add_argument("--light-alone", action="store_true", help="of these only T1.unloaded")
     parser.add_argument("--simulated", action="store_true", help="T6 and T7 instead")
     parser.add_argument("--profiles", type=Path, default=newest_profiles())
     parser.add_argument("--again", type=Path, help="another profiles.json of this machine: T8")
@@ -177,7 +178,12 @@ def main() -> None:
         setting = load_setting(asked.profiles)
         rows = (
             prediction_rows(
-                setting, asked.live, asked.repetitions, asked.trace, again_alone=asked.again_alone
+                setting,
+                asked.live,
+                asked.repetitions,
+                asked.trace,
+                again_alone=asked.again_alone,
+                light_alone=asked.light_alone,
             )
             if asked.live
             else simulated_rows(setting, asked.repetitions)

@@ -32,7 +32,7 @@ from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
 __all__ = [
-    "Judged", "Trials", "measure", "prediction_rows", "rows_of", "spread_rows",
+    "Judged", "Trials", "light_rows", "measure", "prediction_rows", "rows_of", "spread_rows",
     "traffic",
 ]  # fmt: skip
 
@@ -71,6 +71,11 @@ class Trials:
     setting: Setting
     runs: Runs
     found: dict[str, list[Judged]] = field(default_factory=dict)
+    profiled: Setting = field(init=False)
+    """with profiles that no run has corrected"""
+
+    def __post_init__(self) -> None:
+        self.profiled = self.setting
 
     def calibrate(self, phase: Phase) -> None:
         """A run of `phase` that corrects the profiles, as `testbed calibrate` does."""
@@ -93,6 +98,10 @@ class Trials:
         judged = judge_run(run.measurements, PlannedFor(self.setting, plan, wanted))
         summary = summarise_run(run.measurements)
         self.found.setdefault(kind, []).append(Judged(summary, judged))
+        if kind == "unloaded":
+            planned = PlannedFor(self.profiled, plan, wanted)
+            of_profiled = Judged(summary, judge_run(run.measurements, planned))
+            self.found.setdefault("unloaded as profiled", []).append(of_profiled)
         print(
             f"  {kind}: accuracy {summary.accuracy:.3f}, in time {summary.within_bound_share:.3f}, "
             f"{len(failed(judged))} of {len(judged)} predictions failed",
@@ -105,15 +114,25 @@ class Trials:
 
 
 def prediction_rows(
-    setting: Setting, devices: str, repetitions: int, trace: Path | None, *, again_alone: bool
+    setting: Setting,
+    devices: str,
+    repetitions: int,
+    trace: Path | None,
+    *,
+    again_alone: bool = False,
+    light_alone: bool = False,
 ) -> list[dict[str, object]]:
     """The rows on a cluster of their own, with its devices or those of
-    `cluster/specs/emulated.yaml`, whose loads are half as large; or only T10 (`again_alone`)."""
+    `cluster/specs/emulated.yaml`, whose loads are half as large; or only T10 (`again_alone`), or
+    only T1.unloaded (`light_alone`)."""
     setting, demand = on_devices(setting, devices)
     with runs_on_cluster("make bench-prediction") as runs:
         trials, kinds = Trials(setting, runs), traffic(demand.phases[0], trace)
+        if light_alone:
+            measure(trials, {}, repetitions, calm=kinds["poisson"])
+            return light_rows(trials.found)
         if not again_alone:
-            measure(trials, kinds, repetitions)
+            measure(trials, kinds, repetitions, calm=kinds["poisson"])
         if devices == "emulated":
             for _ in range(repetitions):
                 trials.drive("again", kinds["poisson"], 0)
@@ -134,9 +153,9 @@ def traffic(phase: Phase, trace: Path | None) -> dict[str, Phase]:
     return kinds
 
 
-def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int) -> None:
-    """Every kind of traffic in turn, so that a slow spell of the machine meets all alike."""
-    calm = kinds["poisson"]
+def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int, *, calm: Phase) -> None:
+    """A twentieth of `calm` and every kind of traffic in turn, so that a slow spell of the machine
+    meets all alike."""
     trials.calibrate(calm)
     light = calm.scaled(UNLOADED)
     for seed in range(repetitions):
@@ -165,12 +184,7 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
             "share",
             [off(run, Quantity.BATCH_LATENCY) for run in found["as profiled"]],
         )
-        light = found["unloaded"]
-        at_light = f"{batch}: at {UNLOADED:.0%} of the load"
-        add("T1.unloaded", f"{at_light}, {len(light)} runs together", "share",
-            [_off_together(light, Quantity.BATCH_LATENCY)])  # fmt: skip
-        add("T1.unloaded_run", f"{at_light}, some ten batches of a model", "share",
-            [off(run, Quantity.BATCH_LATENCY) for run in light])  # fmt: skip
+        rows += light_rows(found)
     add("T1.loaded" if own else "T1.emulated", f"{batch}: at the planned load", "share",
         [off(run, Quantity.BATCH_LATENCY) for run in calm])  # fmt: skip
     suffix = "" if own else ".emulated"
@@ -213,6 +227,24 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
                 for runs in found.values() for run in runs]  # fmt: skip
         add("T.late", "batches of a node that came later than from its device, most of a run",
             "share", late)  # fmt: skip
+    return rows
+
+
+def light_rows(found: Mapping[str, Sequence[Judged]]) -> list[dict[str, object]]:
+    """T1 at a twentieth of the load, of profiles that no run has corrected, and that one under the
+    load has."""
+    rows = []
+    for name, kind, which in (
+        ("T1.unloaded", "unloaded as profiled", "which no run has corrected"),
+        ("T1.unloaded_corrected", "unloaded", "which a run under the planned load has corrected"),
+    ):
+        runs = found[kind]
+        what = (
+            f"batch latency, median absolute error over models and nodes ÷ the profile, {which}: "
+            f"at {UNLOADED:.0%} of the load; {len(runs)} runs of {RUN_S:g} s together"
+        )
+        off = _off_together(runs, Quantity.BATCH_LATENCY)
+        rows.append(median_row(name, what, "share", [off]))
     return rows
 
 

@@ -15,15 +15,17 @@ def test_every_row_is_there_and_simulated_runs_are_as_simulated(
 ) -> None:
     monkeypatch.setattr(prediction_rows, "RUN_S", 8.0)
     trials = Trials(demo_setting(), SIMULATED)
-    measure(trials, traffic(demo_demand().phases[0], None), repetitions=2)
+    kinds = traffic(demo_demand().phases[0], None)
+    measure(trials, kinds, repetitions=2, calm=kinds["poisson"])
     found = {str(row["id"]): row for row in rows_of(trials.found, "own")}
     assert found.keys() >= {
-        "T1.profiled", "T1.unloaded", "T1.loaded", "T2.mean", "T2.worst", "T3.own",
+        "T1.profiled", "T1.unloaded", "T1.unloaded_corrected", "T1.loaded",
+        "T2.mean", "T2.worst", "T3.own",
         "T3.own_run", "T4.own_poisson_p50", "T4.own_poisson_p95", "T4.own_poisson_shed",
         "T4.own_mmpp_p50", "T4.own_mmpp_p95", "T4.own_mmpp_shed", "T5.poisson", "T5.bursty",
     }  # fmt: skip
     for name, row in found.items():
-        once = name.startswith("T2") or name in ("T1.profiled", "T1.unloaded", "T3.own")
+        once = name.startswith(("T2", "T1.unloaded")) or name in ("T1.profiled", "T3.own")
         assert row["n"] == (1 if once else 2), name
         if name.startswith(("T1.", "T4.")):
             assert row["value"] == pytest.approx(0.0, abs=1e-9), name
