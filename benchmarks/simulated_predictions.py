@@ -14,7 +14,6 @@ city (`city.py`).
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,9 +29,9 @@ from serving.replan.options import ReplanOptions
 from serving.report.regret import card_scores
 from serving.setting.setting import Setting
 from serving.simulation.live_run import simulate_live
-from serving.simulation.simulate import simulate
 from serving.traffic.measurement import Measurements
 from serving_rows import median_row
+from twin_rate import rates_qps
 
 __all__ = ["on_own_devices", "simulated_rows", "slower_devices", "won_back_s"]
 
@@ -40,7 +39,7 @@ SLOWER = (2.0, 3.0, 4.0)
 """times as long as the profile says"""
 RUN_S, WINDOW_S = 90.0, 5.0
 WON_BACK = 0.9
-RATE_S = 120.0
+RATE_SEEDS = 5
 
 
 def simulated_rows(setting: Setting, seeds: int) -> list[dict[str, object]]:
@@ -59,7 +58,9 @@ def simulated_rows(setting: Setting, seeds: int) -> list[dict[str, object]]:
         median_row("T6.lost_spilling", f"{what}: the same loss where queries spill over",
                    "share", [each.lost_spilling for each in found]),
         median_row("T7.rate", "simulated queries a second of a core, the demo's size",
-                   "queries/s", [_rate_qps(setting, demand.phases[0], s) for s in range(3)]),
+                   "queries/s", rates_qps(setting.profiles, RATE_SEEDS, compiled=False)),
+        median_row("T7.rate_compiled", "the same with the nodes' modules compiled (make compiled)",
+                   "queries/s", rates_qps(setting.profiles, RATE_SEEDS, compiled=True)),
         *city_rows(setting),
     ]  # fmt: skip
 
@@ -142,11 +143,3 @@ def _inside(rows: Measurements, begin_s: float) -> np.ndarray:
 def _lost(rows: Measurements, known: Measurements, setting: Setting) -> float:
     mine, best = (float(card_scores(each, setting).mean()) for each in (rows, known))
     return 1.0 - mine / best
-
-
-def _rate_qps(setting: Setting, phase: Phase, seed: int) -> float:
-    longer = phase.model_copy(update={"duration_s": RATE_S})
-    plan = solve(setting.problem(phase), "certified", Options()).plan
-    begun_s = time.process_time()
-    rows = simulate(setting, plan, [longer], seed=seed)
-    return len(rows) / (time.process_time() - begun_s)

@@ -145,7 +145,7 @@ class Dispatcher:
         ways = [target for target in common[0] if all(target in others for others in common[1:])]
         if not table.deadlines_s.keys().isdisjoint(tasks):
             return (target for target in dict.fromkeys(ways) if target != own)
-        if own is not None and own.node not in (here, *self._uplinks):
+        if own is not None and own.node != here and own.node not in self._uplinks:
             ways += [own._replace(via=hop) for hop in self._uplinks]
         ways += [
             Target(self._tier, here, model)

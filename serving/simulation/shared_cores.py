@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from profiling.shared_hosts import SharedHost
-from serving.simulation.virtual_time import LoopClock
+from serving.simulation.loop_clock import LoopClock
 
 __all__ = ["CoreJob", "SharedCores"]
 
@@ -41,8 +40,13 @@ class SharedCores:
 
     def begin(self, work_s: float, done: Callable[[], None]) -> CoreJob:
         """Run what takes `work_s` alone, and call `done` after it."""
+        clock = self._clock
+        if self._host is None:
+            job = CoreJob(work_s, clock(), done)
+            job.timer = clock.loop.call_later(work_s, done)
+            return job
         self._change(1)
-        job = CoreJob(work_s, self._clock(), done)
+        job = CoreJob(work_s, clock(), done)
         self._jobs.add(job)
         self._set_timer(job)
         return job
@@ -63,9 +67,9 @@ class SharedCores:
 
     def _change(self, more: int) -> None:
         """So many more run from now on, and so the others take longer or shorter."""
-        self._running += more
         if self._host is None:
             return
+        self._running += more
         slowdown = self._host.slowdown(self._running)
         if slowdown == self._slowdown:
             return
@@ -80,8 +84,8 @@ class SharedCores:
             self._set_timer(job)
 
     def _set_timer(self, job: CoreJob) -> None:
-        end = partial(self._end, job)
-        job.timer = self._clock.loop.call_later(job.left_s * self._slowdown, end)
+        delay_s = job.left_s * self._slowdown
+        job.timer = self._clock.loop.call_later(delay_s, self._end, job)
 
     def _end(self, job: CoreJob) -> None:
         self._jobs.discard(job)

@@ -21,10 +21,11 @@ from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
 from serving.simulation.drawn_scatter import drawn_batches, drawn_door_s
+from serving.simulation.loop_clock import LoopClock
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
-from serving.simulation.virtual_time import LoopClock, run_in_virtual_time
+from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import SharingSystem
 from serving.traffic.crowding import crowding_by_node
 from serving.traffic.driver import Driven, drive_traffic

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property
+from functools import cache
 from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from serving.node.device.device_watch import DeviceHealth
 from serving.node.device.served import Image, Served
 from serving.node.server import REHEARSED
 from serving.simulation.drawn_scatter import BatchScatter
+from serving.simulation.loop_clock import LoopClock
 from serving.simulation.shared_cores import CoreJob, SharedCores
 
 __all__ = ["BatchLatency", "BatchLog", "SimulatedDevice", "profiled_latency"]
@@ -64,8 +65,14 @@ class BatchLog(NamedTuple):
     release: str
 
 
-_Job = tuple[tuple[str, ...], asyncio.Future[dict[str, Served]]]
-"""the tasks of a query, and what its caller waits for"""
+class _Job:
+    """The tasks of a query, and what its caller waits for. It is found again by its identity."""
+
+    __slots__ = ("future", "tasks")
+
+    def __init__(self, tasks: tuple[str, ...], future: asyncio.Future[dict[str, Served]]) -> None:
+        self.tasks = tasks
+        self.future = future
 
 
 class SimulatedDevice:
@@ -93,6 +100,7 @@ class SimulatedDevice:
         self._straight_s = straight_s or latency_s
         self._scatter = scatter
         self._cores = cores or SharedCores()
+        self._clock = LoopClock()
         self._idle_from_s = -inf
         """when the latest batch ended"""
         self._max_waiting = max_waiting
@@ -119,14 +127,6 @@ class SimulatedDevice:
         self.busy_s = 0.0
         self.batches = 0
         self.log: list[BatchLog] = []
-
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    @cached_property
-    def _clock(self) -> Callable[[], float]:
-        return self._loop.time
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -210,8 +210,8 @@ class SimulatedDevice:
         refusal = self._refusal_at(now_s, model, latest_s)
         if refusal is not None:
             raise refusal
-        future = self._loop.create_future()
-        job = (tasks, future)
+        future = self._clock.loop.create_future()
+        job = _Job(tasks, future)
         if deadline_s is not None and self._batcher.never_fits(model):  # a probe is to be run
             latest_s = inf
         self._pushed_s[model] = now_s
@@ -278,7 +278,7 @@ class SimulatedDevice:
             return  # as nearly always: one more query for the window that is open
         self._cancel_wake()
         if wake_s is not None:
-            self._wake = self._loop.call_at(wake_s, self._wake_up)
+            self._wake = self._clock.loop.call_at(wake_s, self._wake_up)
 
     def _wake_up(self) -> None:
         self._wake = None
@@ -318,11 +318,11 @@ class SimulatedDevice:
         self._batcher.answered(self._free_s - batch.arrived_s[0])
         closed_s = batch.closed_s
         batch_wait_s = max(0.0, started_s - closed_s)
-        for (tasks, future), arrived_s in zip(batch.items, batch.arrived_s, strict=True):
-            if not future.done():  # else its caller has gone
+        for job, arrived_s in zip(batch.items, batch.arrived_s, strict=True):
+            if not job.future.done():  # else its caller has gone
                 queue_s = closed_s - arrived_s if closed_s > arrived_s else 0.0
                 served = made(Served, (NO_PREDICTION, size, queue_s, batch_wait_s, spent_s))
-                future.set_result(dict.fromkeys(tasks, served))
+                job.future.set_result(dict.fromkeys(job.tasks, served))
         self._look()
 
     def _fail(self, batch: Batch[_Job]) -> None:
@@ -333,6 +333,6 @@ class SimulatedDevice:
 
 
 def _refuse(jobs: list[_Job] | tuple[_Job, ...], reason: RefusalReason) -> None:
-    for _, future in jobs:
-        if not future.done():
-            future.set_exception(RefusedError(reason))
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(RefusedError(reason))

@@ -39,11 +39,11 @@ from serving.rollout.transition import ClusterFacts, no_step
 from serving.rollout.ways_in_time import InTime
 from serving.routing.routes import RouteTable, RoutingMode
 from serving.simulation.drawn_scatter import BatchScatter
+from serving.simulation.loop_clock import LoopClock
 from serving.simulation.process import Process
 from serving.simulation.shared_cores import SharedCores
 from serving.simulation.simulated_device import BatchLatency, BatchLog, SimulatedDevice
 from serving.simulation.simulated_transport import SimulatedTransport
-from serving.simulation.virtual_time import LoopClock
 from serving.system import Answer, Outcome, Query, Timing
 
 __all__ = ["SimulatedSystem"]

@@ -13,8 +13,8 @@ from serving.node.links.messages import AskOutcome
 from serving.node.links.peer_connection import UplinkTimeouts
 from serving.node.node_core import NodeCore
 from serving.routing.routes import Ask
+from serving.simulation.loop_clock import LoopClock
 from serving.simulation.process import Process
-from serving.simulation.virtual_time import LoopClock
 
 __all__ = ["SimulatedTransport"]
 

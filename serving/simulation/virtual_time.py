@@ -8,24 +8,32 @@ simulated query cost.
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import gc
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from functools import cached_property, partial
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from serving.blocking import run_blocking
 
-__all__ = ["LoopClock", "VirtualTimeLoop", "run_in_virtual_time"]
+__all__ = ["VirtualTimeLoop", "run_in_virtual_time"]
 
 T = TypeVar("T")
 RARELY = (50_000, 20, 20)
 """objects made since the last look, and looks of the younger generation since that of the older"""
 
 
+def _of_python(kind: type[T]) -> type[T]:
+    """`kind` as it is. mypyc leaves classes with a decorator to Python, which it has to where one
+    inherits from a class that it has not compiled (`compiled_modules`)."""
+    return kind
+
+
+@_of_python
 class _Call(list[Any]):
     """What is to be called, as an `asyncio.TimerHandle` to whoever may cancel it.
 
@@ -53,7 +61,8 @@ class _Call(list[Any]):
 CANCELLED = (None, (), None)
 
 
-class VirtualTimeLoop(asyncio.BaseEventLoop):
+@_of_python
+class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
     """Starts at time 0 s; `asyncio.sleep` and timers take no real time.
 
     For coroutines that wait on timers and each other only, not on sockets or threads. Calls that
@@ -168,52 +177,20 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             _set_running_loop(None)
 
 
-class LoopClock:
-    """Time and sleep of the loop on which it is first asked.
-
-    `asyncio.get_running_loop`, and with it `asyncio.sleep`, asks the operating system for the
-    process's number at each call: in all a sixth of what a simulated query cost.
-    """
-
-    @cached_property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop."""
-        return asyncio.get_running_loop()
-
-    @cached_property
-    def time(self) -> Callable[[], float]:
-        """The loop's own clock."""
-        return self.loop.time
-
-    def __call__(self) -> float:
-        """Seconds on the loop's clock."""
-        return self.time()
-
-    def sleep(self, delay_s: float) -> Awaitable[None]:
-        """See `asyncio.sleep`. The timer of who is cancelled stays, and ends nothing."""
-        if delay_s <= 0:
-            return asyncio.sleep(0)
-        loop = self.loop
-        over: asyncio.Future[None] = loop.create_future()
-        loop.call_later(delay_s, _end, over)
-        return over
-
-
-def _end(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
-
-
 def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` on a `VirtualTimeLoop` of its own; waits for it, also on an event loop.
 
     In a notebook a loop runs already, and a thread has one running loop: `main` gets another.
-    Meanwhile Python looks for cycles of dead objects `RARELY` only: the records of all queries so
-    far would be gone through again and again, which took a sixth of the time.
+    Meanwhile Python looks for cycles of dead objects `RARELY` only, and not among what was there
+    before: the records of all queries so far, and of simulations before this one, would be gone
+    through again and again, which took a sixth of the time.
     """
-    usual = gc.get_threshold()
+    usual, set_aside = gc.get_threshold(), gc.get_freeze_count()
     gc.set_threshold(*RARELY)
+    gc.freeze()
     try:
         return run_blocking(main, VirtualTimeLoop)
     finally:
+        if not set_aside:  # else somebody wants it so
+            gc.unfreeze()
         gc.set_threshold(*usual)

@@ -7,7 +7,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from serving.errors import RefusalReason, RefusedError
@@ -92,6 +91,8 @@ class Uplink:
         self._sleep = sleep
         self._on_sent = on_sent
         self._wire_bytes_per_s = wire_bytes_per_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """on which it is used first"""
         self._backoff = NodeBackoff()
         self._in_flight = 0
         self._in_flight_bytes = 0
@@ -99,10 +100,6 @@ class Uplink:
         """of messages that have not left"""
         self._round_trips_s: deque[float] = deque(maxlen=LATEST)
         """of the latest queries that were answered"""
-
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
 
     @property
     def pacer(self) -> LinkPacer:
@@ -306,6 +303,8 @@ class Uplink:
         takes it there. Raises `TimeoutError` at its
         deadline, if the link was slowed so much meanwhile."""
         loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         self._turns.add(turn)
         try:
             while True:

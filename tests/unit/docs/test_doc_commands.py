@@ -103,7 +103,8 @@ def curl(words: tuple[str, ...]) -> None:
 def export(words: tuple[str, ...]) -> None:
     """Sets a variable that the code reads."""
     (variable,) = (word.split("=")[0] for word in words[1:])
-    read = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "models").rglob("*.py"))
+    files = [file for room in ("models", "serving") for file in (ROOT / room).rglob("*.py")]
+    read = "".join(file.read_text(encoding="utf-8") for file in files)
     assert f'"{variable}"' in read, variable
 
 
