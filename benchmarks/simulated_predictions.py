@@ -76,14 +76,15 @@ class Slower(NamedTuple):
 
 def on_own_devices(setting: Setting) -> Setting:
     """A node with the share beta of a device as one with a whole device that is 1 / beta times
-    slower. F5, F8 and F9 say the same of both, so their plans are the same; but only the second
-    cannot take more than its share."""
+    slower, on a host of its own. F5, F8 and F9 say the same of both, so their plans are the same;
+    but only the second cannot take more than its share."""
     nodes = setting.topology.nodes
     whole = tuple(node.model_copy(update={"compute": 1.0}) for node in nodes)
+    slower = setting.profiles.slowed({node.name: 1.0 / node.compute for node in nodes})
     return replace(
         setting,
         topology=setting.topology.model_copy(update={"nodes": whole}),
-        profiles=setting.profiles.slowed({node.name: 1.0 / node.compute for node in nodes}),
+        profiles=slower.model_copy(update={"interference": ()}),
     )
 
 
