@@ -11,7 +11,6 @@ nobody looks for it.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -19,6 +18,8 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+
+from models.zoo.fetch import cache_folder
 
 __all__ = ["MODULES", "VARIABLE", "compiled_folder", "use_compiled"]
 
@@ -66,11 +67,10 @@ def source_of(module: str) -> Path:
 
 def compiled_folder() -> Path:
     """Where these sources lie compiled, for this Python."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     sources = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
     for module in MODULES:
         sources.update(source_of(module).read_bytes())
-    return Path(base) / "j3o-testbed" / "compiled" / sources.hexdigest()[:16]
+    return cache_folder("compiled") / sources.hexdigest()[:16]
 
 
 def use_compiled() -> None:

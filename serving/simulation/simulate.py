@@ -27,7 +27,7 @@ from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import SharingSystem
-from serving.traffic.crowding import crowding_by_node
+from serving.traffic.crowding import door_slowdown
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
 from serving.traffic.measurement import SIMULATED, Measurements, bounds_by_tier, build_measurements
@@ -264,9 +264,6 @@ def _scored(setting: Setting, rows: Measurements, seed: int) -> Measurements:
         hops_q = np.array([HOPS[tier] for tier in rows.tier[answered_q].tolist()])
         beside_s_q = drawn_door_s(way, rows.client, seed)
         beside_s_q[answered_q] += hops_q * way.hop_s
-        hosts = shared_hosts(setting.profiles)
-        for client, host in crowding_by_node(rows, hosts, way.door_s).items():
-            mine_q = rows.client == client
-            beside_s_q[mine_q] *= host.slowdown_at(rows.scheduled_s[mine_q])
+        beside_s_q *= door_slowdown(rows, shared_hosts(setting.profiles), way.door_s)
         done_s_q[answered_q] += beside_s_q[answered_q]
     return replace(rows, score=score_q, done_s=done_s_q)

@@ -18,7 +18,7 @@ import numpy as np
 
 from cluster.topology import Node
 from models.runtime.device_errors import DeviceLostError
-from profiling.batch_latency import PAUSE_S, after_idle_s
+from profiling.batch_latency import after_idle_s
 from profiling.profile import Profiles
 from serving.errors import RefusalReason, RefusedError
 from serving.named_tuples import made
@@ -254,10 +254,8 @@ class SimulatedDevice:
 
     def _served_s(self, model: str, size: int, idle_s: float) -> float:
         """What a batch takes that begins when the device has been idle for so long."""
-        spent_s = self._batch_s(model, size)
-        if idle_s < PAUSE_S:
-            straight_s = self.slowdown * self._straight_s(self._node.name, model, size)
-            spent_s = after_idle_s(straight_s, spent_s, idle_s)
+        straight_s = self.slowdown * self._straight_s(self._node.name, model, size)
+        spent_s = after_idle_s(straight_s, self._batch_s(model, size), idle_s)
         return spent_s if self._scatter is None else spent_s * self._scatter(self._node.name, model)
 
     def _look(self) -> None:

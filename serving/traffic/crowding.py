@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from profiling.shared_hosts import SharedHost
 from serving.traffic.measurement import Measurements
 
-__all__ = ["Crowding", "crowding_by_node"]
+__all__ = ["Crowding", "crowding_by_node", "door_slowdown"]
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +75,16 @@ def crowding_by_node(
     for host in hosts:
         found |= dict.fromkeys(host.nodes, Crowding(rows, host, door_s))
     return found
+
+
+def door_slowdown(rows: Measurements, hosts: Iterable[SharedHost], door_s: float) -> Floats:
+    """How many times as long each query (q) was at its client's door as it is with nothing beside;
+    1 at clients that share with nobody."""
+    slowdown_q = np.ones(len(rows))
+    for client, host in crowding_by_node(rows, hosts, door_s).items():
+        mine_q = rows.client == client
+        slowdown_q[mine_q] = host.slowdown_at(rows.scheduled_s[mine_q])
+    return slowdown_q
 
 
 def _merged(begin_s_q: Floats, end_s_q: Floats) -> tuple[Floats, Floats]:

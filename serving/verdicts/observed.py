@@ -16,7 +16,7 @@ from profiling.profile import WayCost
 from profiling.scatter import equally_likely
 from profiling.shared_hosts import SharedHost
 from serving.normal_errors import NORMAL_95, median_error
-from serving.traffic.crowding import crowding_by_node
+from serving.traffic.crowding import crowding_by_node, door_slowdown
 from serving.traffic.measurement import Measurements
 
 __all__ = ["ServedBy", "quantile_margin", "served_by", "share_margin", "way_cost"]
@@ -53,7 +53,7 @@ class ServedBy(BatchTimes):
 
 def served_by(rows: Measurements, hosts: Sequence[SharedHost] = ()) -> list[ServedBy]:
     """The answers of a run by node and model. `hosts` are those whose cores nodes share."""
-    crowding = crowding_by_node(rows, hosts, _door_s(rows)) if hosts else {}
+    crowding = crowding_by_node(rows, hosts, _door_s(rows))
     found = []
     for node in np.unique(rows.node[rows.answered]):
         there_q = np.flatnonzero(rows.answered & (rows.node == node))
@@ -99,11 +99,7 @@ def way_cost(rows: Measurements, hosts: Sequence[SharedHost] = ()) -> WayCost | 
     own_q = _own(rows)
     if not own_q.any():
         return None
-    slowdown_q = np.ones(len(rows))
-    for client, host in crowding_by_node(rows, hosts, _door_s(rows)).items():
-        mine_q = rows.client == client
-        slowdown_q[mine_q] = host.slowdown_at(rows.scheduled_s[mine_q])
-    beside_s = _beside_s(rows) / slowdown_q
+    beside_s = _beside_s(rows) / door_slowdown(rows, hosts, _door_s(rows))
     door_s = max(0.0, float(np.median(beside_s[own_q])))
     edge_q = rows.answered & (rows.tier == "edge")
     more_s = float(np.median(beside_s[edge_q])) - door_s if edge_q.any() else 0.0
