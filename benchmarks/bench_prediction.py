@@ -30,7 +30,7 @@ from demo_hierarchy import DEVICES, load_setting, newest_profiles
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.registry import find_model
 from own_rows import busy_neighbour
-from prediction_rows import prediction_rows
+from prediction_rows import PARTS, prediction_rows
 from profiling.device_ratio import stated_ratio
 from profiling.emulation import emulate
 from profiling.measure import measure_model, profile_of
@@ -163,8 +163,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run of T9")
     parser.add_argument("--live", choices=DEVICES, help="T1 to T5 and T10 instead, on a cluster")
-    parser.add_argument("--again-alone", action="store_true", help="of these only T10")
-    parser.add_argument("--light-alone", action="store_true", help="of these only T1.unloaded")
+    parser.add_argument("--only", choices=PARTS, help="of these only some")
     parser.add_argument("--simulated", action="store_true", help="T6 and T7 instead")
     parser.add_argument("--profiles", type=Path, default=newest_profiles())
     parser.add_argument("--again", type=Path, help="another profiles.json of this machine: T8")
@@ -177,14 +176,7 @@ def main() -> None:
             parser.error(f"{asked.profiles} is not there; run `testbed up` and `testbed profile`")
         setting = load_setting(asked.profiles)
         rows = (
-            prediction_rows(
-                setting,
-                asked.live,
-                asked.repetitions,
-                asked.trace,
-                again_alone=asked.again_alone,
-                light_alone=asked.light_alone,
-            )
+            prediction_rows(setting, asked.live, asked.repetitions, asked.trace, asked.only)
             if asked.live
             else simulated_rows(setting, asked.repetitions)
         )

@@ -32,10 +32,12 @@ from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
 __all__ = [
-    "Judged", "Trials", "light_rows", "measure", "prediction_rows", "rows_of", "spread_rows",
-    "traffic",
+    "PARTS", "Judged", "Trials", "light_rows", "measure", "prediction_rows", "rows_of",
+    "spread_rows", "traffic", "use_rows",
 ]  # fmt: skip
 
+PARTS = ("T1.unloaded", "T3", "T10")
+"""rows that can be measured by themselves"""
 RUN_S = 40.0
 CALIBRATING_SEED = 99
 UNLOADED = 0.05
@@ -118,25 +120,27 @@ def prediction_rows(
     devices: str,
     repetitions: int,
     trace: Path | None,
-    *,
-    again_alone: bool = False,
-    light_alone: bool = False,
+    only: str | None = None,
 ) -> list[dict[str, object]]:
     """The rows on a cluster of their own, with its devices or those of
-    `cluster/specs/emulated.yaml`, whose loads are half as large; or only T10 (`again_alone`), or
-    only T1.unloaded (`light_alone`)."""
+    `cluster/specs/emulated.yaml`, whose loads are half as large; or the `only` ones of `PARTS`."""
     setting, demand = on_devices(setting, devices)
     with runs_on_cluster("make bench-prediction") as runs:
         trials, kinds = Trials(setting, runs), traffic(demand.phases[0], trace)
-        if light_alone:
+        if only == "T1.unloaded":
             measure(trials, {}, repetitions, calm=kinds["poisson"])
             return light_rows(trials.found)
-        if not again_alone:
+        if only == "T3":
+            trials.calibrate(kinds["poisson"])
+            for seed in range(repetitions):
+                trials.drive("poisson", kinds["poisson"], seed)
+            return use_rows(trials.found["poisson"], devices)
+        if only is None:
             measure(trials, kinds, repetitions, calm=kinds["poisson"])
         if devices == "emulated":
             for _ in range(repetitions):
                 trials.drive("again", kinds["poisson"], 0)
-    rows = [] if again_alone else rows_of(trials.found, devices)
+    rows = rows_of(trials.found, devices) if only is None else []
     return rows + spread_rows(trials.found.get("again", ()))
 
 
@@ -198,11 +202,7 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
     by_task = np.mean([run.errors(Quantity.TASK_ACCURACY) for run in calm], axis=0)
     add(f"T2.worst{suffix}", "the same, the task that is furthest off", "accuracy",
         [float(np.abs(by_task).max())])  # fmt: skip
-    use_by_node = np.mean([run.errors(Quantity.UTILIZATION) for run in calm], axis=0)
-    add(f"T3.{devices}", f"utilization of a node over {len(calm)} runs together, absolute error, "
-        "the node furthest off", "share", [float(np.abs(use_by_node).max())])  # fmt: skip
-    add(f"T3.{devices}_run", "the same of each run, whose load scatters around the mean", "share",
-        [float(np.abs(run.errors(Quantity.UTILIZATION)).max()) for run in calm])  # fmt: skip
+    rows += use_rows(calm, devices)
     quantities = {
         "p50": (Quantity.LATENCY_P50, "latency, median"),
         "p95": (Quantity.LATENCY_P95, "latency, 95th percentile"),
@@ -228,6 +228,19 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
         add("T.late", "batches of a node that came later than from its device, most of a run",
             "share", late)  # fmt: skip
     return rows
+
+
+def use_rows(calm: Sequence[Judged], devices: str) -> list[dict[str, object]]:
+    """T3. What comes in a run scatters around the planned load, in many runs together less."""
+    use_by_run = np.array([run.errors(Quantity.UTILIZATION) for run in calm])
+    name, what = f"T3.{devices}", "utilization of a node, absolute error, of the node furthest off"
+    runs = f"{len(calm)} runs of {RUN_S:g} s"
+    return [
+        median_row(name, f"{what}; {runs} together", "share",
+                   [float(np.abs(use_by_run.mean(axis=0)).max())]),
+        median_row(f"{name}_run", f"{what}; each of {runs}", "share",
+                   np.abs(use_by_run).max(axis=1).tolist()),
+    ]  # fmt: skip
 
 
 def light_rows(found: Mapping[str, Sequence[Judged]]) -> list[dict[str, object]]:
