@@ -7,6 +7,7 @@ batches to a core's worth (`SharedHost.slowdown`). A query at a client's door ta
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from profiling.shared_hosts import SharedHost
@@ -29,14 +30,25 @@ class CoreJob:
 
 
 class SharedCores:
-    """Runs jobs on `host`; on cores of their own, if left out. To be used on one event loop."""
+    """Runs jobs on `host`; on cores of their own, if left out. A query at a door takes a core for
+    `door_s`. To be used on one event loop."""
 
-    def __init__(self, host: SharedHost | None = None, clock: LoopClock | None = None) -> None:
+    def __init__(
+        self,
+        host: SharedHost | None = None,
+        clock: LoopClock | None = None,
+        door_s: float = 0.0,
+    ) -> None:
         self._host = host
         self._clock = clock or LoopClock()
+        self._door_s = door_s
         self._running = 0
+        """jobs and queries at doors"""
         self._slowdown = 1.0
         self._jobs: set[CoreJob] = set()
+        self._doors_s: deque[float] = deque()
+        """when the queries that are counted at doors give their cores back"""
+        self._door_timer: asyncio.TimerHandle | None = None
 
     def begin(self, work_s: float, done: Callable[[], None]) -> CoreJob:
         """Run what takes `work_s` alone, and call `done` after it."""
@@ -49,6 +61,7 @@ class SharedCores:
         job = CoreJob(work_s, clock(), done)
         self._jobs.add(job)
         self._set_timer(job)
+        self._watch_doors()
         return job
 
     def stop(self, job: CoreJob) -> float:
@@ -60,20 +73,36 @@ class SharedCores:
         self._change(-1)
         return max(0.0, left_s)
 
-    def occupy(self, seconds: float) -> None:
-        """Take a core for so long, whoever else does."""
+    def occupy(self) -> None:
+        """A query comes to a door, and takes a core whoever else does."""
+        self._doors_s.append(self._clock() + self._door_s)
         self._change(1)
-        self._clock.loop.call_later(seconds, self._change, -1)
 
     def _change(self, more: int) -> None:
         """So many more run from now on, and so the others take longer or shorter."""
         if self._host is None:
             return
+        now_s, doors_s = self._clock(), self._doors_s
+        while doors_s and doors_s[0] <= now_s:
+            doors_s.popleft()
+            more -= 1
         self._running += more
         slowdown = self._host.slowdown(self._running)
-        if slowdown == self._slowdown:
-            return
-        now_s = self._clock()
+        if slowdown != self._slowdown:
+            self._slow_by(slowdown, now_s)
+        self._watch_doors()
+
+    def _watch_doors(self) -> None:
+        """Who leaves a door changes something only where jobs are slowed down; else it is enough to
+        know of it at the next change."""
+        if self._slowdown > 1.0 and self._doors_s and self._jobs and self._door_timer is None:
+            self._door_timer = self._clock.loop.call_at(self._doors_s[0], self._leave_door)
+
+    def _leave_door(self) -> None:
+        self._door_timer = None
+        self._change(0)
+
+    def _slow_by(self, slowdown: float, now_s: float) -> None:
         for job in self._jobs:
             job.left_s = max(0.0, job.left_s - (now_s - job.since_s) / self._slowdown)
             job.since_s = now_s

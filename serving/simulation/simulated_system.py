@@ -98,7 +98,8 @@ class SimulatedSystem:
     def __post_init__(self) -> None:
         self._images = {task: _image(size) for task, size in self.query_bytes.items()}
         for host in self.hosts:
-            self._cores |= dict.fromkeys(host.nodes, SharedCores(host, self._clock))
+            cores = SharedCores(host, self._clock, self.door_s)
+            self._cores |= dict.fromkeys(host.nodes, cores)
         self._processes = {node.name: Process() for node in self.topology.nodes}
         for node in self.topology.nodes:
             self._nodes[node.name] = self._make(node)
@@ -248,7 +249,7 @@ class SimulatedSystem:
         if client is None:
             return Answer(Outcome.ERROR, reason="the client's node is down")
         if self.door_s and (cores := self._cores.get(query.client)):
-            cores.occupy(self.door_s)
+            cores.occupy()
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
             if process.stands:

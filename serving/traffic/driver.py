@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ __all__ = [
     "measure_floor",
 ]  # fmt: skip
 
+TICK_S = 1e-9
+"""A wait is never shorter: one that a clock cannot tell from none would never end."""
 PART = 4096
 """queries of a schedule that are made Python's at a time"""
 SATURATED = "generator saturated"
@@ -89,7 +91,6 @@ async def drive(
     bodies: Sequence[bytes],
     *,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_progress: Callable[[int, int], None] | None = None,
     max_outstanding: int = 1024,
     drain_s: float = 30.0,
@@ -102,7 +103,7 @@ async def drive(
     if schedule.callers:
         raise ValueError("the schedule has callers who wait for answers; use `drive_traffic`")
     driven = await drive_traffic(
-        system, schedule, bodies, clock=clock, sleep=sleep, on_progress=on_progress,
+        system, schedule, bodies, clock=clock, on_progress=on_progress,
         max_outstanding=max_outstanding, drain_s=drain_s, content_type=content_type,
     )  # fmt: skip
     return driven.records
@@ -114,7 +115,6 @@ async def drive_traffic(
     bodies: Sequence[bytes],
     *,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_progress: Callable[[int, int], None] | None = None,
     max_outstanding: int = 1024,
     drain_s: float = 30.0,
@@ -140,7 +140,7 @@ async def drive_traffic(
             f"the schedule uses image {schedule.last_image}, only {len(bodies)} are loaded"
         )
     generator = _Generator(
-        system, schedule, bodies, clock, sleep, on_progress, max_outstanding, content_type, load
+        system, schedule, bodies, clock, on_progress, max_outstanding, content_type, load
     )
     try:
         await generator.run(drain_s)
@@ -149,6 +149,8 @@ async def drive_traffic(
     return generator.driven()
 
 
+_Request = tuple[tuple[int, ...], float, str, tuple[str, ...], int]
+"""the places of its queries, when it is due, client, tasks and image"""
 _Sent = tuple[asyncio.Task[None], float, float]
 """a request that is out: its task, when it was due, and when it was sent"""
 
@@ -162,7 +164,6 @@ class _Generator:
         schedule: Schedule,
         bodies: Sequence[bytes],
         clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
         on_progress: Callable[[int, int], None] | None,
         max_outstanding: int,
         content_type: str,
@@ -175,7 +176,6 @@ class _Generator:
         self._schedule = schedule
         self._bodies = bodies
         self._clock = clock
-        self._sleep = sleep
         self._on_progress = on_progress
         self._max_outstanding = max_outstanding
         self._content_type = content_type
@@ -185,6 +185,11 @@ class _Generator:
         """by the places of a request's queries"""
         self._callers: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._to_send = self._scheduled()
+        self._next: _Request | None = next(self._to_send, None)
+        self._all_sent: asyncio.Future[None] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        """for the next request of the schedule"""
         self._start_s = clock()
 
     async def run(self, drain_s: float) -> None:
@@ -192,18 +197,8 @@ class _Generator:
         for group in self._schedule.callers:
             for caller in group.callers:
                 self._callers.add(asyncio.create_task(self._call(caller)))
-        for places, due_s, client, tasks, image in self._scheduled():
-            # A generator that is late must still let answers in between two sends.
-            await self._sleep(max(0.0, due_s - self._now_s()))
-            if self._now_s() < due_s:
-                await self._wait_until(due_s)
-            times = 1 if self._load is None else self._load.times(client)
-            if not times:
-                self._left_out.update(places)
-                continue
-            self._send(places, due_s, client, tasks, image)
-            for _ in range(times - 1):
-                self._ask_more(places[0], due_s, client, tasks, image)
+        self._set_timer()
+        await self._all_sent
         if self._schedule.callers:
             await self._wait_until(max(group.end_s for group in self._schedule.callers))
         await self._drain(drain_s)
@@ -213,8 +208,39 @@ class _Generator:
 
     def cancel(self) -> None:
         """End whatever still runs."""
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._waiting():
             task.cancel()
+
+    def _set_timer(self) -> None:
+        """For the next request. One that is late is sent in the loop's next turn: answers must be
+        let in between two."""
+        if self._next is None:
+            self._all_sent.set_result(None)
+            return
+        wait_s = self._next[1] - self._now_s()
+        self._timer = self._loop.call_later(
+            max(wait_s, TICK_S) if wait_s > 0 else 0.0, self._send_next
+        )
+
+    def _send_next(self) -> None:
+        """Send the next request, if it is due: a timer may end a clock tick early."""
+        assert self._next is not None
+        try:
+            places, due_s, client, tasks, image = self._next
+            if self._now_s() >= due_s:
+                times = 1 if self._load is None else self._load.times(client)
+                if times:
+                    self._send(places, due_s, client, tasks, image)
+                else:
+                    self._left_out.update(places)
+                for _ in range(times - 1):
+                    self._ask_more(places[0], due_s, client, tasks, image)
+                self._next = next(self._to_send, None)
+            self._set_timer()
+        except BaseException as fault:  # noqa: BLE001 - it is raised in `run`
+            self._all_sent.set_exception(fault)
 
     def driven(self) -> Driven:
         """The queries that were sent, in order, with their records."""
@@ -257,11 +283,8 @@ class _Generator:
 
         self._callers.add(asyncio.create_task(ask()))
 
-    def _scheduled(
-        self,
-    ) -> Iterator[tuple[tuple[int, ...], float, str, tuple[str, ...], int]]:
-        """Each request of the schedule: the places of its queries, when it is due, client, tasks
-        and image."""
+    def _scheduled(self) -> Iterator[_Request]:
+        """Each request of the schedule."""
         schedule, tasks = self._schedule, self._schedule.tasks
         if schedule.request_q is None:
             alone = [(task,) for task in tasks]
@@ -332,13 +355,13 @@ class _Generator:
             self._on_progress(len(self._records), len(self._schedule) + len(self._asked))
 
     async def _wait_until(self, due_s: float) -> None:
-        # A sleep may end a clock tick early; a query must never leave before it is due.
+        # A sleep may end a clock tick early, too.
         while (wait_s := due_s - self._now_s()) > 0:
-            await self._sleep(wait_s)
+            await asyncio.sleep(max(wait_s, TICK_S))
 
     async def _drain(self, drain_s: float) -> None:
-        """Wait until nothing is out, or `drain_s` of the injected sleep have passed."""
-        alarm = asyncio.ensure_future(self._sleep(drain_s))
+        """Wait until nothing is out, or `drain_s` have passed."""
+        alarm = asyncio.ensure_future(asyncio.sleep(drain_s))
         try:
             while (waiting := self._waiting()) and not alarm.done():
                 await asyncio.wait([alarm, *waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -359,7 +382,6 @@ async def measure_floor(
     *,
     duration_s: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Floor:
     """Drive the first `duration_s` of `schedule` into a `NullSystem`.
 
@@ -368,7 +390,7 @@ async def measure_floor(
     head = schedule.head(duration_s)
     if not len(head):
         raise InputError(f"no query is due in the first {duration_s:g} s of the schedule")
-    records = await drive(NullSystem(), head, bodies, clock=clock, sleep=sleep)
+    records = await drive(NullSystem(), head, bodies, clock=clock)
     lateness_s = np.array([record.sent_s - record.scheduled_s for record in records])
     latency_s = np.array([record.done_s - record.scheduled_s for record in records])
     return Floor(

@@ -133,7 +133,7 @@ def schedule_of(plan: Plan, qps: float, duration_s: float) -> Schedule:
 def drive_it(case: Case, schedule: Schedule) -> list[Record]:
     async def scenario(system: SharingSystem, bodies: list[bytes]) -> list[Record]:
         loop = asyncio.get_running_loop()
-        return await drive(system, schedule, bodies, clock=loop.time, sleep=asyncio.sleep)
+        return await drive(system, schedule, bodies, clock=loop.time)
 
     return case.run(scenario)
 

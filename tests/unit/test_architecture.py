@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -291,6 +291,12 @@ def test_no_public_name_is_there_for_tests_alone() -> None:
                 case ast.ClassDef(name=name, bases=[*_, ast.Name("Protocol")]):
                     used.add(name)
     assert {name: path for name, path in offered.items() if name not in used} == {}
+
+
+def test_pytest_takes_all_folders_of_tests_at_once() -> None:
+    """It imports each file by its name alone, and refuses a second one of a name."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, files in names.items() if files > 1] == []
 
 
 def test_what_slow_tests_replace_is_there() -> None:

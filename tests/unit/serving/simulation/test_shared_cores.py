@@ -32,7 +32,7 @@ def ends_of(
     """When jobs (when they begin, what they take alone) are done."""
 
     async def scenario() -> list[float]:
-        cores, loop = SharedCores(HOST), asyncio.get_running_loop()
+        cores, loop = SharedCores(HOST, door_s=door_s), asyncio.get_running_loop()
         ends_s = [0.0] * len(jobs)
 
         def begin(place: int) -> None:
@@ -44,7 +44,7 @@ def ends_of(
         for place, (begin_s, _) in enumerate(jobs):
             loop.call_at(begin_s, begin, place)
         for at_s in door_at_s:
-            loop.call_at(at_s, cores.occupy, door_s)
+            loop.call_at(at_s, cores.occupy)
         await asyncio.sleep(1000.0)
         return ends_s
 

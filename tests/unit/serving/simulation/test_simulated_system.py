@@ -219,7 +219,7 @@ def drive_poisson(
     async def scenario() -> list[Record]:
         loop = asyncio.get_running_loop()
         return await drive(
-            simulated, schedule, [b""], clock=loop.time, sleep=asyncio.sleep,
+            simulated, schedule, [b""], clock=loop.time,
             max_outstanding=100_000,
         )  # fmt: skip
 
@@ -324,7 +324,7 @@ def test_two_windows_are_kept_at_a_load_with_headroom(batching: str, within: flo
     async def scenario() -> list[Record]:
         loop = asyncio.get_running_loop()
         simulated = system(where, "e", "edge", latency)
-        return await drive(simulated, schedule, [b""], clock=loop.time, sleep=asyncio.sleep)
+        return await drive(simulated, schedule, [b""], clock=loop.time)
 
     records = run_in_virtual_time(scenario())
     latency_s = np.array([record.done_s - record.scheduled_s for record in records])

@@ -67,16 +67,13 @@ def test_every_query_leaves_when_due_however_slow_the_system() -> None:
 
 def test_latency_counts_from_the_scheduled_time_when_the_generator_is_late() -> None:
     schedule = schedule_of(5.0)
-    stalled = False
+    first_s = float(schedule.scheduled_s_q[0])
 
-    async def stalling(seconds: float) -> None:
-        nonlocal stalled
-        await asyncio.sleep(seconds + (0.0 if stalled or seconds == 0 else 2.0))
-        stalled = stalled or seconds > 0
+    def stalled_clock() -> float:
+        """Two seconds pass in which the generator does nothing when its first query is due."""
+        return clock() + (2.0 if clock() >= first_s else 0.0)
 
-    records = run_in_virtual_time(
-        drive(SlowSystem(0.1), schedule, BODIES, clock=clock, sleep=stalling)
-    )
+    records = run_in_virtual_time(drive(SlowSystem(0.1), schedule, BODIES, clock=stalled_clock))
     first = records[0]
     assert first.sent_s - first.scheduled_s == pytest.approx(2.0)
     assert first.done_s - first.scheduled_s == pytest.approx(2.1)

@@ -1,5 +1,6 @@
 """Failure drills on nodes over loopback: every query ends, as an answer or a refusal, and nodes
-that come back are used again. The same with processes killed under Ray: `tests/e2e/test_faults.py`.
+that come back are used again. The same with processes killed under Ray:
+`tests/e2e/test_faults_live.py`.
 """
 
 from __future__ import annotations
