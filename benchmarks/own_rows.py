@@ -20,6 +20,7 @@ import numpy as np
 
 from cluster.demand import Phase
 from cluster.topology import Tier
+from generator_floor import Floor, measure_floor
 from models.runtime.cpu_engine import CpuEngine, Serving, make_trace
 from models.runtime.model_runtime import ModelRuntime
 from models.zoo.assembly import load_network
@@ -34,7 +35,6 @@ from serving.node.device.batching import make_batcher
 from serving.node.device.executor import Executor
 from serving.node.server import NodeServer
 from serving.routing.routes import RouteTable, Target
-from serving.traffic.driver import Floor, measure_floor
 from serving.traffic.schedule import build_schedule
 from serving_process import MAX_BATCH, MODEL, TASK, Way, node
 from stolen import undisturbed

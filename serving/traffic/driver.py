@@ -17,19 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from cluster.errors import InputError
 from serving.named_tuples import made
 from serving.system import Answer, Outcome, Query, SharingSystem, System
 from serving.traffic.closed_loop import Caller
 from serving.traffic.load_switch import LoadSwitch
 from serving.traffic.schedule import Asked, Schedule, with_asked
 
-__all__ = [
-    "SATURATED", "Driven", "Floor", "NullSystem", "Record", "drive", "drive_traffic",
-    "measure_floor",
-]  # fmt: skip
+__all__ = ["SATURATED", "Driven", "Record", "drive", "drive_traffic"]
 
 TICK_S = 1e-9
 """A wait is never shorter: one that a clock cannot tell from none would never end."""
@@ -60,29 +54,6 @@ class Driven:
     """the one that was driven, and in it what callers asked who wait for their answers"""
     records: list[Record]
     """one a query, in the order of `schedule`"""
-
-
-class NullSystem:
-    """Answers at once with nothing, so that only the generator's own cost is left."""
-
-    async def send(self, query: Query) -> Answer:
-        """An empty answer."""
-        return Answer(Outcome.ANSWERED)
-
-    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
-        """The same for each task."""
-        return dict.fromkeys(tasks, Answer(Outcome.ANSWERED))
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """What the generator itself adds, measured against a `NullSystem`."""
-
-    queries: int
-    lateness_p50_s: float
-    lateness_p99_s: float
-    latency_p50_s: float
-    latency_p99_s: float
 
 
 async def drive(
@@ -374,29 +345,3 @@ class _Generator:
 
     def _now_s(self) -> float:
         return self._clock() - self._start_s
-
-
-async def measure_floor(
-    schedule: Schedule,
-    bodies: Sequence[bytes],
-    *,
-    duration_s: float = 5.0,
-    clock: Callable[[], float] = time.monotonic,
-) -> Floor:
-    """Drive the first `duration_s` of `schedule` into a `NullSystem`.
-
-    Raises `InputError` if no query is due in that time.
-    """
-    head = schedule.head(duration_s)
-    if not len(head):
-        raise InputError(f"no query is due in the first {duration_s:g} s of the schedule")
-    records = await drive(NullSystem(), head, bodies, clock=clock)
-    lateness_s = np.array([record.sent_s - record.scheduled_s for record in records])
-    latency_s = np.array([record.done_s - record.scheduled_s for record in records])
-    return Floor(
-        queries=len(records),
-        lateness_p50_s=float(np.quantile(lateness_s, 0.5)),
-        lateness_p99_s=float(np.quantile(lateness_s, 0.99)),
-        latency_p50_s=float(np.quantile(latency_s, 0.5)),
-        latency_p99_s=float(np.quantile(latency_s, 0.99)),
-    )

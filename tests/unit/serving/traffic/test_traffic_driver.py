@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from cluster.demand import Phase
+from generator_floor import NullSystem, measure_floor
 from serving.simulation.virtual_time import run_in_virtual_time
 from serving.system import Answer, Outcome, Query
-from serving.traffic.driver import SATURATED, NullSystem, Record, drive, measure_floor
+from serving.traffic.driver import SATURATED, Record, drive
 from serving.traffic.schedule import Schedule, build_schedule
 
 BODIES = [b"zero", b"one", b"two"]
