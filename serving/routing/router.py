@@ -97,18 +97,17 @@ class Router:
     def _by_queues(self, task: str, queues: Queues) -> Way:
         """The way of a query of `task` by what is queued now; by the shares if all are full. Its
         turn in the shares is taken either way, so that they are kept where queues do not differ."""
-        refused: RefusedError | NotServedError | None = None
-        planned: Way = ()
         try:
             planned = self._by_shares((task,))
-        except (RefusedError, NotServedError) as refusal:
-            refused = refusal
-        found = follow_queues(self.table, task, planned[0].target if planned else None, queues)
-        if found is not None:
-            return (Ask(found, (task,)),)
-        if refused is not None:
-            raise refused
-        return planned
+        except (RefusedError, NotServedError):
+            found = follow_queues(self.table, task, None, queues)
+            if found is None:
+                raise
+        else:
+            found = follow_queues(self.table, task, planned[0].target, queues)
+            if found is None:
+                return planned
+        return (Ask(found, (task,)),)
 
     def _by_shares(self, tasks: tuple[str, ...]) -> Way:
         key = tasks if len(tasks) == 1 else tuple(sorted(set(tasks)))

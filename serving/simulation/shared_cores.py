@@ -69,6 +69,7 @@ class SharedCores:
         left_s = job.left_s - (self._clock() - job.since_s) / self._slowdown
         assert job.timer is not None
         job.timer.cancel()
+        job.timer = None
         self._jobs.discard(job)
         self._change(-1)
         return max(0.0, left_s)
@@ -117,6 +118,7 @@ class SharedCores:
         job.timer = self._clock.loop.call_later(delay_s, self._end, job)
 
     def _end(self, job: CoreJob) -> None:
+        job.timer = None  # which holds the job: what is left of both goes at once
         self._jobs.discard(job)
         self._change(-1)
         job.done()
