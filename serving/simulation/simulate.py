@@ -24,12 +24,12 @@ from serving.simulation.drawn_scatter import drawn_batches, drawn_door_s
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
-from serving.simulation.virtual_time import run_in_virtual_time
+from serving.simulation.virtual_time import rare_garbage_collection, run_in_virtual_time
 from serving.system import SharingSystem
 from serving.traffic.crowding import door_slowdown
 from serving.traffic.driver import Driven, drive_traffic
 from serving.traffic.faults import fire_timeline, refuse_unsupported
-from serving.traffic.measurement import SIMULATED, Measurements, bounds_by_tier, build_measurements
+from serving.traffic.measurement import SIMULATED, Measurements, build_measurements
 from serving.traffic.run_use import RunUse, use_between
 from serving.traffic.schedule import Schedule, build_schedule
 from serving.traffic.sent import windows_by_client
@@ -121,20 +121,23 @@ def simulate_schedule(
         setting, plan, shared_passes=shared_passes, spill_over=spill_over, routing=routing,
         seed=seed or 0,
     )  # fmt: skip
-    driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
-    rows = build_measurements(
-        driven.schedule,
-        driven.records,
-        policy=plan.policy,
-        plan_digest=plan.digest,
-        profiles_digest=plan.profiles_digest,
-        plan_version=plan.version,
-        provenance=collect_provenance(SIMULATED, seed=seed),
-        bounds_s=bounds_by_tier(driven.records),
-        windows_s=windows_by_client(setting.topology),
-        deadlines_s=plan.deadlines_s,
-        use=use,
-    )
+    # Not as soon as the traffic has ended: it would go through the records, of which only columns
+    # are kept.
+    with rare_garbage_collection():
+        driven, use = run_in_virtual_time(_drive(system, schedule, timeline, beside))
+        rows = build_measurements(
+            driven.schedule,
+            driven.records,
+            policy=plan.policy,
+            plan_digest=plan.digest,
+            profiles_digest=plan.profiles_digest,
+            plan_version=plan.version,
+            provenance=collect_provenance(SIMULATED, seed=seed),
+            windows_s=windows_by_client(setting.topology),
+            deadlines_s=plan.deadlines_s,
+            use=use,
+        )
+        del driven
     return _scored(setting, rows, seed or 0)
 
 

@@ -12,7 +12,8 @@ import asyncio.base_events
 import gc
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from heapq import heappop, heappush
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 
 from serving.blocking import run_blocking
 
-__all__ = ["VirtualTimeLoop", "run_in_virtual_time"]
+__all__ = ["VirtualTimeLoop", "rare_garbage_collection", "run_in_virtual_time"]
 
 T = TypeVar("T")
 RARELY = (1_000_000, 20, 20)
@@ -183,15 +184,21 @@ def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` on a `VirtualTimeLoop` of its own; waits for it, also on an event loop.
 
     In a notebook a loop runs already, and a thread has one running loop: `main` gets another.
-    Meanwhile Python looks for cycles of dead objects `RARELY` only, and not among what was there
-    before: the records of all queries so far, and of simulations before this one, would be gone
-    through again and again, which took a sixth of the time.
     """
+    with rare_garbage_collection():
+        return run_blocking(main, VirtualTimeLoop)
+
+
+@contextmanager
+def rare_garbage_collection() -> Iterator[None]:
+    """Have Python look for cycles of dead objects `RARELY` only, and not among what was there
+    before: the records of all queries so far, and of simulations before this one, would be gone
+    through again and again, which took a sixth of the time."""
     usual, set_aside = gc.get_threshold(), gc.get_freeze_count()
     gc.set_threshold(*RARELY)
     gc.freeze()
     try:
-        return run_blocking(main, VirtualTimeLoop)
+        yield
     finally:
         if not set_aside:  # else somebody wants it so
             gc.unfreeze()

@@ -6,7 +6,7 @@ Axes: q = query, in order of scheduled time. All times are seconds from the star
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -28,7 +28,7 @@ from serving.traffic.schedule import Schedule
 from serving.traffic.sent import SentTraffic, describe_sent
 
 __all__ = [
-    "SCHEMA", "SIMULATED", "MeasurementRun", "Measurements", "bounds_by_tier", "build_measurements",
+    "SCHEMA", "SIMULATED", "MeasurementRun", "Measurements", "build_measurements",
 ]  # fmt: skip
 
 SIMULATED = "testbed.simulate"
@@ -288,16 +288,6 @@ class Measurements:
             raise DocumentError(f"{path}: {str(error).splitlines()[0]}") from None
 
 
-def bounds_by_tier(records: Sequence[Record]) -> dict[str, float]:
-    """The loosest bound in seconds that was promised on each tier that answered."""
-    bounds_s: dict[str, float] = {}
-    for record in records:
-        answer = record.answer
-        if answer.tier:
-            bounds_s[answer.tier] = max(answer.bound_s, bounds_s.get(answer.tier, 0.0))
-    return bounds_s
-
-
 def build_measurements(
     schedule: Schedule,
     records: Sequence[Record],
@@ -307,7 +297,6 @@ def build_measurements(
     provenance: Provenance,
     plan_digest: str | None = None,
     profiles_digest: str | None = None,
-    bounds_s: Mapping[str, float] | None = None,
     windows_s: Mapping[str, float] | None = None,
     deadlines_s: Mapping[str, float] | None = None,
     use: RunUse | None = None,
@@ -316,6 +305,13 @@ def build_measurements(
     that it reaches, `deadlines_s` those of tasks and classes under the plan; `use` is what the run
     took of nodes and links."""
     use = use or RunUse()
+    answers = [record.answer for record in records]
+    values: dict[str, list[Any]] = {}
+    sources = (records, Record), (answers, Answer), ([each.timing for each in answers], Timing)
+    for rows, kind in sources:
+        for name in kind._fields:
+            if name in SCHEMA.names and name != "scheduled_s":
+                values[name] = list(map(attrgetter(name), rows))
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
@@ -323,7 +319,7 @@ def build_measurements(
         profiles_digest=profiles_digest,
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
-        bounds_s=dict(bounds_s or {}),
+        bounds_s=_loosest_bounds(values["tier"], values["bound_s"]),
         deadlines_s=dict(deadlines_s or {}),
         busy_s=dict(use.busy_s),
         wall_s=dict(use.wall_s),
@@ -337,21 +333,26 @@ def build_measurements(
         provenance=provenance,
     )
     place_r = np.array([record.place for record in records], dtype=np.int64)
-    answers = [record.answer for record in records]
     columns: dict[str, Any] = {
         "query": place_r,
         "phase": schedule.phase_q[place_r],
         "client": np.array(schedule.clients, np.str_)[schedule.client_q[place_r]],
         "task": np.array(schedule.tasks, np.str_)[schedule.task_q[place_r]],
         "image": schedule.image_q[place_r],
+        "scheduled_s": schedule.scheduled_s_q[place_r],
     }
-    sources = (records, Record), (answers, Answer), ([each.timing for each in answers], Timing)
-    for rows, kind in sources:
-        for name in kind._fields:
-            if name in SCHEMA.names:
-                values = map(attrgetter(name), rows)
-                columns[name] = np.array(list(values), _numpy_type(SCHEMA.field(name).type))
+    for name, column in values.items():
+        columns[name] = np.array(column, _numpy_type(SCHEMA.field(name).type))
     return Measurements(run=run, **columns)
+
+
+def _loosest_bounds(tiers: Iterable[str], bounds_s: Iterable[float]) -> dict[str, float]:
+    """The loosest bound in seconds that was promised on each tier that answered."""
+    loosest_s: dict[str, float] = {}
+    for tier, bound_s in set(zip(tiers, bounds_s, strict=True)):
+        if tier:
+            loosest_s[tier] = max(bound_s, loosest_s.get(tier, 0.0))
+    return dict(sorted(loosest_s.items()))
 
 
 def _numpy_type(kind: pa.DataType) -> Any:

@@ -15,7 +15,7 @@ from serving.traffic.driver import Driven, Record, drive_traffic
 from serving.traffic.images import LabelledImages
 from serving.traffic.live_system import HttpSystem
 from serving.traffic.load_switch import LoadSwitch
-from serving.traffic.measurement import Measurements, bounds_by_tier, build_measurements
+from serving.traffic.measurement import Measurements, build_measurements
 from serving.traffic.run_use import host_use, read_host_times, use_between
 from serving.traffic.schedule import Schedule
 from serving.traffic.scoring import score_records
@@ -79,7 +79,6 @@ def run_traffic(
         profiles_digest=plan.profiles_digest,
         plan_version=max(snapshot.plan_version for snapshot in before.values()),
         use=use_between(before, after, host),
-        bounds_s=bounds_by_tier(driven.records),
         windows_s=windows_by_client(fleet.topology),
         deadlines_s=plan.deadlines_s,
         provenance=collect_provenance(command, seed=seed, packages=("torch", "ray", "aiohttp")),

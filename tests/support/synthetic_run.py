@@ -194,7 +194,6 @@ def measure(schedule: Schedule, records: list[Record], policy: str = "baj3o") ->
         policy=policy,
         plan_version=1,
         provenance=PROVENANCE,
-        bounds_s=BOUNDS_S,
     )
 
 

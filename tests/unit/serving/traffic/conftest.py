@@ -65,5 +65,4 @@ def measurements(schedule: Schedule, records: list[Record]) -> Measurements:
         policy="baj3o",
         plan_version=3,
         provenance=PROVENANCE,
-        bounds_s={"edge": 0.15},
     )
