@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from serving.simulation.virtual_time import VirtualTime, VirtualTimeLoop
+
 __all__ = ["LoopClock"]
 
 
@@ -17,6 +19,8 @@ class LoopClock:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._shown: VirtualTime | None = None
+        """the loop's time, if it is a virtual one: a query asks for it some fifteen times"""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -24,11 +28,14 @@ class LoopClock:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
+            if isinstance(loop, VirtualTimeLoop):
+                self._shown = loop.shown
         return loop
 
     def __call__(self) -> float:
         """Seconds on the loop's clock."""
-        return self.loop.time()
+        shown = self._shown
+        return self.loop.time() if shown is None else shown.now_s
 
     def sleep(self, delay_s: float) -> Awaitable[None]:
         """See `asyncio.sleep`. The timer of who is cancelled stays, and ends nothing."""

@@ -45,6 +45,8 @@ class SharedCores:
         self._running = 0
         """jobs and queries at doors"""
         self._slowdown = 1.0
+        self._slowdowns: list[float] = [1.0]
+        """by how many run"""
         self._jobs: set[CoreJob] = set()
         self._doors_s: deque[float] = deque()
         """when the queries that are counted at doors give their cores back"""
@@ -88,7 +90,9 @@ class SharedCores:
             doors_s.popleft()
             more -= 1
         self._running += more
-        slowdown = self._host.slowdown(self._running)
+        while self._running >= len(self._slowdowns):
+            self._slowdowns.append(self._host.slowdown(len(self._slowdowns)))
+        slowdown = self._slowdowns[self._running]
         if slowdown != self._slowdown:
             self._slow_by(slowdown, now_s)
         self._watch_doors()

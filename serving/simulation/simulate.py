@@ -21,6 +21,7 @@ from serving.routing.routes import RoutingMode
 from serving.setting.query_sizes import query_bytes_of
 from serving.setting.setting import Setting
 from serving.simulation.drawn_scatter import drawn_batches, drawn_door_s
+from serving.simulation.loop_clock import LoopClock
 from serving.simulation.simulated_device import profiled_latency
 from serving.simulation.simulated_faults import SimulatedFaults
 from serving.simulation.simulated_system import SimulatedSystem
@@ -239,7 +240,7 @@ async def drive_simulated(
             door or system,
             schedule,
             [b""] * (schedule.last_image + 1),
-            clock=loop.time,
+            clock=LoopClock(),
             # A simulated generator is never too slow, so it has no reason to hold queries back.
             max_outstanding=len(schedule) + sum(len(each.callers) for each in schedule.callers) + 1,
         )

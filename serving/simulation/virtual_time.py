@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from serving.blocking import run_blocking
 
-__all__ = ["VirtualTimeLoop", "rare_garbage_collection", "run_in_virtual_time"]
+__all__ = ["VirtualTime", "VirtualTimeLoop", "rare_garbage_collection", "run_in_virtual_time"]
 
 T = TypeVar("T")
 RARELY = (1_000_000, 20, 20)
@@ -64,6 +64,13 @@ class _Call(list[Any]):
 CANCELLED = (None, (), None)
 
 
+class VirtualTime:
+    """What a virtual clock shows. Who asks often reads it here, not by a call of the loop."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+
 @_of_python
 class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
     """Starts at time 0 s; `asyncio.sleep` and timers take no real time.
@@ -76,7 +83,8 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
     def __init__(self) -> None:
         self._runs = self._ends = False
         super().__init__()
-        self._now_s = 0.0
+        self.shown = VirtualTime()
+        """its time, which none but the loop may change"""
         self._calls: deque[_Call] = deque()
         """what is ready now"""
         self._timers: list[_Call] = []
@@ -92,7 +100,7 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
 
     def time(self) -> float:
         """Simulated seconds since the loop was made."""
-        return self._now_s
+        return self.shown.now_s
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -125,7 +133,7 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
     ) -> Any:  # fmt: skip
         """See `asyncio.loop.call_later`."""
         self._timers_set = number = self._timers_set + 1
-        call = _Call((self._now_s + delay, number, callback, args, context))
+        call = _Call((self.shown.now_s + delay, number, callback, args, context))
         heappush(self._timers, call)
         return call
 
@@ -147,7 +155,7 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
             raise RuntimeError("This event loop is already running")
         self._runs = True
         _set_running_loop(self)
-        calls, timers = self._calls, self._timers
+        calls, timers, shown = self._calls, self._timers, self.shown
         take = calls.popleft
         try:
             while True:
@@ -165,12 +173,12 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
                     continue
                 # Nothing is ready: the clock moves to the next timer that is not cancelled, and
                 # all that are due then are.
-                while timers and (not calls or timers[0][0] <= self._now_s):
+                while timers and (not calls or timers[0][0] <= shown.now_s):
                     call = heappop(timers)
                     if call[2] is not None:
                         calls.append(call)
-                        if call[0] > self._now_s:
-                            self._now_s = call[0]
+                        if call[0] > shown.now_s:
+                            shown.now_s = call[0]
                 if not calls:
                     raise RuntimeError(
                         "simulated time stands still: every task waits, and no timer is set"
