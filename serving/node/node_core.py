@@ -79,6 +79,7 @@ class NodeCore:
     ) -> None:
         node = config.node
         self.config = config
+        self._bounds_s, self._spill_over = config.bounds_s, config.spill_over
         self._emulated = digest_of(config.emulated.values())
         self._log = NodeLogger(_log, node.name)
         self._observer = observer
@@ -230,7 +231,7 @@ class NodeCore:
             if span is not None:
                 for ask in asks:
                     span.add("route", arrived_s, self._clock(), _values_of(ask))
-            spill_since_s = arrived_s if self.config.spill_over else None
+            spill_since_s = arrived_s if self._spill_over else None
             outcomes = await self._dispatcher.dispatch(asks, image, deadline_s, spill_since_s)
             replies = [outcome for outcome in outcomes if isinstance(outcome, AskReply)]
             if len(replies) < len(outcomes):
@@ -244,7 +245,7 @@ class NodeCore:
         finally:
             self._in_flight[version] -= 1
         spent_s = self._clock() - arrived_s
-        bounds_s = self.config.bounds_s
+        bounds_s = self._bounds_s
         answers: dict[str, Routed] = {}
         for ask, (target, by_task, link_s, spilled, detoured) in zip(asks, replies, strict=True):
             bound_s = bounds_s.get(target.node, 0.0)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from serving.blocking import run_blocking
 
@@ -65,10 +65,14 @@ CANCELLED = (None, (), None)
 
 
 class VirtualTime:
-    """What a virtual clock shows. Who asks often reads it here, not by a call of the loop."""
+    """What a virtual clock shows. Who asks often reads it here, not by a call of the loop.
+
+    Compiled, what is in here takes no look-up, as what a loop has does: that is a class of Python.
+    """
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.timers_set = 0
 
 
 @_of_python
@@ -83,13 +87,12 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
     def __init__(self) -> None:
         self._runs = self._ends = False
         super().__init__()
-        self.shown = VirtualTime()
+        self.shown: Final = VirtualTime()
         """its time, which none but the loop may change"""
         self._calls: deque[_Call] = deque()
         """what is ready now"""
         self._timers: list[_Call] = []
         """a heap"""
-        self._timers_set = 0
         # What asyncio's own C asks for at each future and task is given without a line of Python,
         # and tasks get a name that need not be written first.
         self.get_debug = partial(bool)  # type: ignore[method-assign]
@@ -122,7 +125,8 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
         context: Context | None = None,
     ) -> Any:  # fmt: skip
         """See `asyncio.loop.call_at`."""
-        self._timers_set = number = self._timers_set + 1
+        shown = self.shown
+        shown.timers_set = number = shown.timers_set + 1
         call = _Call((when, number, callback, args, context))
         heappush(self._timers, call)
         return call
@@ -132,8 +136,9 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
         context: Context | None = None,
     ) -> Any:  # fmt: skip
         """See `asyncio.loop.call_later`."""
-        self._timers_set = number = self._timers_set + 1
-        call = _Call((self.shown.now_s + delay, number, callback, args, context))
+        shown = self.shown
+        shown.timers_set = number = shown.timers_set + 1
+        call = _Call((shown.now_s + delay, number, callback, args, context))
         heappush(self._timers, call)
         return call
 
@@ -160,11 +165,14 @@ class VirtualTimeLoop(asyncio.base_events.BaseEventLoop):
         try:
             while True:
                 for _ in range(len(calls)):
-                    _, _, callback, args, context = take()
+                    call = take()  # taken apart by places: a list would be iterated over
+                    callback, args, context = call[2], call[3], call[4]
                     if callback is None:
                         continue
                     if context is None:
                         callback(*args)
+                    elif len(args) == 1:  # as a task's turn: nothing is put together for it
+                        context.run(callback, args[0])
                     else:
                         context.run(callback, *args)
                 if self._ends:
