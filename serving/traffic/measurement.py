@@ -6,7 +6,7 @@ Axes: q = query, in order of scheduled time. All times are seconds from the star
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -306,12 +306,6 @@ def build_measurements(
     took of nodes and links."""
     use = use or RunUse()
     answers = [record.answer for record in records]
-    values: dict[str, list[Any]] = {}
-    sources = (records, Record), (answers, Answer), ([each.timing for each in answers], Timing)
-    for rows, kind in sources:
-        for name in kind._fields:
-            if name in SCHEMA.names and name != "scheduled_s":
-                values[name] = list(map(attrgetter(name), rows))
     run = MeasurementRun(
         policy=policy,
         plan_version=plan_version,
@@ -319,7 +313,7 @@ def build_measurements(
         profiles_digest=profiles_digest,
         duration_s=schedule.duration_s,
         phase_starts_s=schedule.phase_starts_s,
-        bounds_s=_loosest_bounds(values["tier"], values["bound_s"]),
+        bounds_s=_loosest_bounds(answers),
         deadlines_s=dict(deadlines_s or {}),
         busy_s=dict(use.busy_s),
         wall_s=dict(use.wall_s),
@@ -341,15 +335,26 @@ def build_measurements(
         "image": schedule.image_q[place_r],
         "scheduled_s": schedule.scheduled_s_q[place_r],
     }
-    for name, column in values.items():
-        columns[name] = np.array(column, _numpy_type(SCHEMA.field(name).type))
+    sources = (records, Record), (answers, Answer), ([each.timing for each in answers], Timing)
+    for rows, kind in sources:
+        for name in kind._fields:
+            if name in SCHEMA.names and name not in columns:
+                columns[name] = _column(map(attrgetter(name), rows), len(rows), name)
     return Measurements(run=run, **columns)
 
 
-def _loosest_bounds(tiers: Iterable[str], bounds_s: Iterable[float]) -> dict[str, float]:
+def _column(values: Iterator[Any], rows: int, name: str) -> NDArray[Any]:
+    """The column of `SCHEMA` of that name with so many values."""
+    kind = SCHEMA.field(name).type
+    if kind == _TEXT:
+        return np.array(list(values), np.str_)
+    return np.fromiter(values, kind.to_pandas_dtype(), rows)
+
+
+def _loosest_bounds(answers: Iterable[Answer]) -> dict[str, float]:
     """The loosest bound in seconds that was promised on each tier that answered."""
     loosest_s: dict[str, float] = {}
-    for tier, bound_s in set(zip(tiers, bounds_s, strict=True)):
+    for tier, bound_s in {(answer.tier, answer.bound_s) for answer in answers}:
         if tier:
             loosest_s[tier] = max(bound_s, loosest_s.get(tier, 0.0))
     return dict(sorted(loosest_s.items()))
