@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from itertools import islice
 from math import inf
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from cluster.topology import Batching
 from planner.latency_bound import window_bound_s
@@ -66,61 +66,16 @@ class Forecast(NamedTuple):
     """by how much it, or a query that it delays, would miss 2 T_b; negative if none would"""
 
 
-class Batcher(Protocol[Item]):
-    """Queues per model and the rule that releases them. Times never decrease between calls."""
-
-    latency_model: LatencyModel
-    """what batches took; the owner teaches it"""
-
-    def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
-        """Queue `item`, which arrived at `now_s` and is worth nothing after `deadline_s`."""
-        ...
-
-    def pop(self, now_s: float) -> Batch[Item] | None:
-        """The batch a free device should run at `now_s`, or None."""
-        ...
-
-    def take_late(self, now_s: float) -> list[Item]:
-        """Take out the queued items that could not make their deadline even alone."""
-        ...
-
-    def wake_s(self, now_s: float) -> float | None:
-        """When `pop` may next give a batch if nothing arrives; None if only an arrival can."""
-        ...
-
-    def waiting(self, model: str | None = None) -> int:
-        """Queries queued, of one model or of all."""
-        ...
-
-    def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
-        """What would become of a query of `model` that arrives at `now_s`, on a device that is
-        busy until `free_s`."""
-        ...
-
-    def never_fits(self, model: str) -> bool:
-        """Whether one query of `model` alone would not be answered in time, by what is known."""
-        ...
-
-    def answered(self, spent_s: float) -> None:
-        """A batch's oldest query had its answer `spent_s` after it arrived."""
-        ...
-
-    def remove(self, item: Item) -> bool:
-        """Take a queued item out (its caller has gone); False if it is queued no more."""
-        ...
-
-    def take_all(self) -> list[Item]:
-        """Take out everything that is queued: no batch will come of it."""
-        ...
-
-
 _Entry = tuple[Item, float, float]
 """an item, when it arrived, and after when it is worth nothing: one is made for every query"""
 _Queue = deque[_Entry[Item]]
 
 
-class _Queues(ABC, Generic[Item]):
-    """What both batchers do with their queues, however those are kept."""
+class Batcher(ABC, Generic[Item]):
+    """Queues per model and the rule that releases them. Times never decrease between calls.
+
+    How a batcher keeps its queues is its own; what is done with them is the same for all.
+    """
 
     def __init__(self, max_batch: int, promised_s: float, margin: AdmissionMargin) -> None:
         self._max_batch = max_batch
@@ -129,6 +84,24 @@ class _Queues(ABC, Generic[Item]):
         self._hurried = False  # whether any query ever came with a deadline
         self._count = 0  # of all queues
         self.latency_model = LatencyModel()
+        """what batches took; the owner teaches it"""
+
+    @abstractmethod
+    def push(self, model: str, item: Item, now_s: float, deadline_s: float = inf) -> None:
+        """Queue `item`, which arrived at `now_s` and is worth nothing after `deadline_s`."""
+
+    @abstractmethod
+    def pop(self, now_s: float) -> Batch[Item] | None:
+        """The batch a free device should run at `now_s`, or None."""
+
+    @abstractmethod
+    def wake_s(self, now_s: float) -> float | None:
+        """When `pop` may next give a batch if nothing arrives; None if only an arrival can."""
+
+    @abstractmethod
+    def forecast(self, model: str, now_s: float, free_s: float) -> Forecast:
+        """What would become of a query of `model` that arrives at `now_s`, on a device that is
+        busy until `free_s`."""
 
     @abstractmethod
     def _queues(self) -> Iterator[tuple[str, _Queue[Item]]]:
@@ -141,7 +114,7 @@ class _Queues(ABC, Generic[Item]):
         return sum(len(queue) for name, queue in self._queues() if model == name)
 
     def remove(self, item: Item) -> bool:
-        """Take a queued item out."""
+        """Take a queued item out (its caller has gone); False if it is queued no more."""
         for _, queue in self._queues():
             for entry in queue:
                 if entry[0] is item:
@@ -151,7 +124,7 @@ class _Queues(ABC, Generic[Item]):
         return False
 
     def take_all(self) -> list[Item]:
-        """Take out everything that is queued."""
+        """Take out everything that is queued: no batch will come of it."""
         items = [item for _, queue in self._queues() for item, _, _ in queue]
         for _, queue in self._queues():
             queue.clear()
@@ -173,11 +146,12 @@ class _Queues(ABC, Generic[Item]):
         return late
 
     def never_fits(self, model: str) -> bool:
-        """Whether one query of `model` alone takes longer than may be filled of the promise."""
+        """Whether one query of `model` alone would not be answered in time, by what is known."""
         return self.latency_model.batch_s(model, 1) > self._margin.share * self._promised_s
 
     def answered(self, spent_s: float) -> None:
-        """Correct how much of the promise may be filled."""
+        """A batch's oldest query had its answer `spent_s` after it arrived: corrects how much of
+        the promise may be filled."""
         self._margin.observe(spent_s, self._promised_s)
 
     def _to_come(self, queues: Iterable[tuple[str, _Queue[Item]]]) -> list[tuple[str, int, float]]:
@@ -254,7 +228,7 @@ class _Queues(ABC, Generic[Item]):
         return size
 
 
-class GreedyBatcher(_Queues[Item]):
+class GreedyBatcher(Batcher[Item]):
     """Work-conserving: a free device takes what is queued, the longest-waiting model first."""
 
     def __init__(self, max_batch: int, window_s: float = inf) -> None:
@@ -307,7 +281,7 @@ class GreedyBatcher(_Queues[Item]):
         return iter(self._by_model.items())
 
 
-class WindowBatcher(_Queues[Item]):
+class WindowBatcher(Batcher[Item]):
     """The paper's gated windows (F9): what arrives in one window of T_b runs in the next.
 
     Windows are [k T_b, (k+1) T_b) on the clock's own zero. When one closes, its queries become
