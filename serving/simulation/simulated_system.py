@@ -225,19 +225,10 @@ class SimulatedSystem:
 
     async def send(self, query: Query) -> Answer:
         """Route, cross the links, wait in the batcher and compute, in simulated time."""
-        task = query.task
-        routed = await self._routed(query, (task,))
-        return routed if isinstance(routed, Answer) else _answer(routed[task])
+        return (await self.send_all(query, (query.task,)))[query.task]
 
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """The same for several tasks of one image: all are answered, or all refused."""
-        routed = await self._routed(query, tasks)
-        if isinstance(routed, Answer):
-            return dict.fromkeys(tasks, routed)
-        return {task: _answer(routed[task]) for task in tasks}
-
-    async def _routed(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Routed] | Answer:
-        """What answered each of `tasks`; an answer for all of them where none did."""
         deadline_s = None if query.within_s is None else self._clock() + query.within_s
         image = self._asked.get(tasks)
         if image is None:
@@ -247,7 +238,7 @@ class SimulatedSystem:
             await process.running()
         client = self._nodes.get(query.client)
         if client is None:
-            return Answer(Outcome.ERROR, reason="the client's node is down")
+            return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
         if self.door_s and (cores := self._cores.get(query.client)):
             cores.occupy()
         try:
@@ -255,10 +246,11 @@ class SimulatedSystem:
             if process.stands:
                 await process.running()
         except RefusedError as refusal:
-            return Answer(Outcome.SHED, reason=refusal.reason)
+            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=refusal.reason))
         except NotServedError:
-            return Answer(Outcome.SHED, reason=RefusalReason.NOT_SERVED)
-        return routed
+            reason = RefusalReason.NOT_SERVED
+            return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=reason))
+        return {task: _answer(routed[task]) for task in tasks}
 
     def _image_for(self, tasks: tuple[str, ...]) -> Image:
         """The largest image that one of `tasks` is asked of."""

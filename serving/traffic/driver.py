@@ -120,6 +120,17 @@ async def drive_traffic(
     return generator.driven()
 
 
+class _OneByOne:
+    """`send_all` of a system that answers one task of an image."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        """The answer to the only one of `tasks`."""
+        return {tasks[0]: await self._system.send(query)}
+
+
 _Request = tuple[tuple[int, ...], float, str, tuple[str, ...], int]
 """the places of its queries, when it is due, client, tasks and image"""
 _Sent = tuple[asyncio.Task[None], float, float]
@@ -143,7 +154,8 @@ class _Generator:
         self._load = load
         self._left_out: set[int] = set()
         """places that the load left out"""
-        self._system = system
+        sharing = system if isinstance(system, SharingSystem) else _OneByOne(system)
+        self._send_all = sharing.send_all
         self._schedule = schedule
         self._bodies = bodies
         self._clock = clock
@@ -297,11 +309,7 @@ class _Generator:
         tasks: tuple[str, ...],
     ) -> None:  # fmt: skip
         try:
-            if len(tasks) == 1:
-                self._keep(places[0], due_s, sent_s, await self._system.send(query))
-                return
-            assert isinstance(self._system, SharingSystem)
-            answers = await self._system.send_all(query, tasks)
+            answers = await self._send_all(query, tasks)
             for place, task in zip(places, tasks, strict=True):
                 self._keep(place, due_s, sent_s, answers[task])
         except Exception as error:  # noqa: BLE001

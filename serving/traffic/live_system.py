@@ -67,15 +67,13 @@ class HttpSystem:
 
     async def send(self, query: Query) -> Answer:
         """POST the image to its client's door and read what came back."""
-        path = f"/v2/models/{query.task}/infer"
-        return (await self._ask(query, path, (query.task,)))[query.task]
+        return (await self.send_all(query, (query.task,)))[query.task]
 
     async def send_all(self, query: Query, tasks: tuple[str, ...]) -> dict[str, Answer]:
         """One POST for several tasks of the image (F14); they are answered or refused together."""
         path = f"/v2/models/{ALL}/infer?outputs={','.join(tasks)}"
-        return await self._ask(query, path, tasks)
-
-    async def _ask(self, query: Query, path: str, tasks: tuple[str, ...]) -> dict[str, Answer]:
+        if len(tasks) == 1:
+            path = f"/v2/models/{tasks[0]}/infer"
         if self._session is None:
             raise RuntimeError("HttpSystem must be entered with `async with` before it is used")
         headers = {"content-type": query.content_type}
