@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planner.experiments import (
+    affine,
     association,
     communication,
     composition,
@@ -35,4 +36,5 @@ EXPERIMENTS: dict[str, Callable[..., Path]] = {
     "association": association.run,
     "energy": energy.run,
     "scaling": scaling.run,
+    "affine": affine.run,
 }
