@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
 from cluster.provenance import collect_provenance
+from cluster.providers.ray_driver import prepare_ray
 from planner.policies import solve
 from serving.cli.main import run
 from serving.cli.run_verbs import PROMETHEUS
@@ -74,7 +77,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_needs_no_cluster_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_needs_no_cluster_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_ray()  # which a command imports, and it stays in this process
+    monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))  # so that none is left afterwards
+    monkeypatch.delitem(sys.modules, "mine")
     for text in handling().run:
         _, *arguments = text.split()
         code = run(arguments)
