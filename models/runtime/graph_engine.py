@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from models.runtime.accelerator import Accelerator, Outputs
 from models.runtime.cpu_engine import Serving, bytes_of
 from models.runtime.cuda_choices import bucket_of, bucket_sizes
 
-__all__ = ["GraphEngine", "hold_low_precision"]
+__all__ = ["Answering", "GraphEngine", "PrecisionCheck", "hold_low_precision"]
 
 PROBE_SEED = 0
 LOWERED = (
@@ -29,17 +31,36 @@ LOWERED = (
 """Layers whose weights autocast converts in every pass."""
 
 
+Answering = Callable[[np.ndarray], Sequence[np.ndarray]]
+"""(b, h, w, 3) uint8 pictures -> answers of the batch, one array a task"""
+
+
+class PrecisionCheck(Protocol):
+    """Whether a network may be served in half precision."""
+
+    def accepts(self, precision: str, exact: Answering, lowered: Answering) -> bool:
+        """Judge the answers in that `precision`; `exact` has those in float32."""
+        ...
+
+
 class GraphEngine:
     """`Serving` on an accelerator, ready for batches of 1 to `max_batch`.
 
     The network runs in the first of the device's precisions whose raw maps are finite on a noise
-    picture. A batch is copied into page-locked memory, from there into the device's input without
-    blocking, run in the smallest bucket that holds it, and its answers come back the same way; all
-    on the engine's own stream. Rows beyond the batch hold what was there before: no image of a
-    batch looks at another. Raises `DeviceMemoryError` if the device has no room.
+    picture, and which `check` accepts, where there is one. A batch is copied into page-locked
+    memory, from there into the device's input without blocking, run in the smallest bucket that
+    holds it, and its answers come back the same way; all on the engine's own stream. Rows beyond
+    the batch hold what was there before: no image of a batch looks at another. Raises
+    `DeviceMemoryError` if the device has no room.
     """
 
-    def __init__(self, serving: Serving, accelerator: Accelerator, max_batch: int) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        accelerator: Accelerator,
+        max_batch: int,
+        check: PrecisionCheck | None = None,
+    ) -> None:
         self._device = accelerator
         self._sizes = bucket_sizes(max_batch)
         with accelerator.loading(), accelerator.stream(), torch.inference_mode():
@@ -47,7 +68,7 @@ class GraphEngine:
             self._input = torch.zeros(
                 (max_batch, *serving.shape), dtype=torch.uint8, device=accelerator.device
             )
-            self.precision, self._module = _lowered(serving, accelerator)
+            self.precision, self._module = _lowered(serving, accelerator, check)
             self._staged = accelerator.staging((max_batch, *serving.shape), torch.uint8)
             # The largest first, so that the smaller passes fit into its memory.
             self._play = {size: self._capture(size) for size in reversed(self._sizes)}
@@ -121,21 +142,38 @@ def hold_low_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
-def _lowered(serving: Serving, accelerator: Accelerator) -> tuple[str, Serving]:
-    """The precision to run in, and the module on the device in it."""
+def _lowered(
+    serving: Serving, accelerator: Accelerator, check: PrecisionCheck | None
+) -> tuple[str, Serving]:
+    """The precision to run in, and the module on the device in it. The last one is never refused:
+    it is float32, or was asked for."""
     generator = torch.Generator().manual_seed(PROBE_SEED)
     probe = torch.randint(0, 256, (1, *serving.shape), dtype=torch.uint8, generator=generator)
+    host = torch.device("cpu")
     for precision in accelerator.precisions:
         module = copy.deepcopy(serving)
         if precision != "float32":
             hold_low_precision(module.network, getattr(torch, precision))
         module = module.to(accelerator.device).to(memory_format=torch.channels_last)
+        if precision == accelerator.precisions[-1]:
+            return precision, module
         with _autocast(accelerator.device, precision):
             maps = module.maps(probe.to(accelerator.device))
             finite = all(bool(torch.isfinite(output).all()) for output in maps)
-        if finite or precision == accelerator.precisions[-1]:
+        # In float32 on the host: on the device a second copy might exceed the node's memory.
+        exact = partial(_answer, serving, host, "float32")
+        lowered = partial(_answer, module, accelerator.device, precision)
+        if finite and (check is None or check.accepts(precision, exact, lowered)):
             return precision, module
     raise ValueError("an accelerator names at least one precision")
+
+
+def _answer(
+    module: Serving, device: torch.device, precision: str, image_bhw3: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    with _autocast(device, precision):
+        answers: Outputs = module(torch.from_numpy(image_bhw3).to(device))
+    return tuple(answer.cpu().numpy() for answer in answers)
 
 
 def _autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -13,7 +13,7 @@ from models.runtime.accelerator import CudaAccelerator
 from models.runtime.cpu_engine import CpuEngine, Engine, Serving
 from models.runtime.device_errors import DeviceMemoryError, NoDeviceError
 from models.runtime.fitting import fit
-from models.runtime.graph_engine import GraphEngine
+from models.runtime.graph_engine import GraphEngine, PrecisionCheck
 from models.runtime.image_bodies import decode_image
 from models.runtime.kept_traces import find_trace
 from models.runtime.picture_header import MAX_PIXELS, ImageError
@@ -52,14 +52,16 @@ class ModelRuntime:
         *,
         checkpoint: Path | None = None,
         memory_bytes: int | None = None,
+        check: PrecisionCheck | None = None,
     ) -> Self:
         """Read the checkpoint (default: the zoo's), put it on `device` and run it warm.
 
         `device` is "cpu" or "cuda:k"; of a CUDA device the process may reserve `memory_bytes`
-        (default: all of it). Raises `CheckpointError` if the checkpoint is missing, changed, or
-        does not fit the card, `ValueError` on a device this machine does not have or that has
-        less memory, `DeviceMemoryError` if the model does not fit in it, `DeviceLostError` if the
-        device is lost.
+        (default: all of it), and `check` says whether half precision is good enough. Raises
+        `CheckpointError` if the checkpoint is missing, changed, or does not fit the card,
+        `ValueError` on a device this machine does not have or that has less memory,
+        `DeviceMemoryError` if the model does not fit in it, `DeviceLostError` if the device is
+        lost.
         """
         check_device(device)
         engine: Engine
@@ -72,7 +74,8 @@ class ModelRuntime:
 
             serving = Serving(load_network(card, checkpoint), card.tasks, card.preprocessing)
             try:
-                engine = GraphEngine(serving, CudaAccelerator(device, memory_bytes), max_batch)
+                accelerator = CudaAccelerator(device, memory_bytes)
+                engine = GraphEngine(serving, accelerator, max_batch, check)
             except DeviceMemoryError as error:
                 raise DeviceMemoryError(
                     f"{card.name} with batches of {max_batch}: {error}"

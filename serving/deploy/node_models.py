@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache, cached_property
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,10 +25,22 @@ from serving.node.device.null_runtime import NullRuntime
 from serving.node.device.process_tuning import set_aside_imports
 from serving.node.device.served import Runtime
 
-__all__ = ["NodeModels"]
+__all__ = ["NodeModels", "precision_check"]
+
+if TYPE_CHECKING:
+    from models.runtime.graph_engine import PrecisionCheck
 
 RUNTIME = "models.runtime.model_runtime"
 """the module that imports torch"""
+
+
+def precision_check(card: ModelCard, device: str) -> PrecisionCheck | None:
+    """Whether half precision is good enough for a model there; None on a CPU, which has none."""
+    if device == "cpu":
+        return None
+    from models.scoring.half_precision import half_precision_check
+
+    return half_precision_check(card, device)
 
 
 class NodeModels:
@@ -61,12 +74,14 @@ class NodeModels:
 
             if is_first:
                 set_aside_imports()
+            card, device = find_model(model), torch_device(node.host_device)
             runtime = ModelRuntime.load(
-                find_model(model),
-                torch_device(node.host_device),
+                card,
+                device,
                 threads=node.threads,
                 max_batch=node.max_batch,
                 memory_bytes=int(node.memory),
+                check=precision_check(card, device),
             )
         self.held_bytes[model] = runtime.weights_bytes
         return runtime

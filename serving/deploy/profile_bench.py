@@ -34,6 +34,7 @@ from profiling.published import NetworkLatency
 from profiling.resident import ResidentMemory
 from profiling.sampling import SamplingRule, sample_sizes
 from serving.deploy.executor_bench import ExecutorBench
+from serving.deploy.node_models import precision_check
 from serving.node.device.jobs import stacked
 from serving.node.device.process_tuning import freeze_heap, take_short_turns
 
@@ -170,11 +171,13 @@ class ProfileBench:
     def _load(self, model: str) -> ModelRuntime:
         from models.runtime.model_runtime import ModelRuntime
 
+        card, device = self._cards[model], torch_device(self._node.host_device)
         runtime = ModelRuntime.load(
-            self._cards[model],
-            torch_device(self._node.host_device),
+            card,
+            device,
             threads=self._node.threads,
             max_batch=self._max_batch,
+            check=precision_check(card, device),
         )
         self._runtimes[model] = runtime
         return runtime
