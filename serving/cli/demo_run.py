@@ -8,7 +8,7 @@ from cluster.document import write_atomically
 from cluster.topology import Topology
 from serving.cli.run_work import COMMAND
 from serving.errors import OutputError
-from serving.runs.find import begin_run, free_name
+from serving.runs.find import begin_run, claim_name
 from serving.runs.manifest import FILE_NAMES, FileKind, RunFile
 from serving.runs.run_folder import RunFolder, now
 
@@ -29,7 +29,7 @@ MADE_FROM: dict[FileKind, tuple[FileKind, ...]] = {
 def keep_run(topology: Topology, demand: Path, folder: Path) -> RunFolder:
     """Begin a run with copies of what the demo left in `folder`. Raises `OutputError`."""
     when = now()
-    run = begin_run(free_name(f"demo-of-{topology.name}", when), when, None)
+    run = begin_run(claim_name(f"demo-of-{topology.name}", when), when, None)
     files: dict[FileKind, RunFile] = {}
 
     def keep(kind: FileKind, content: bytes, page: bytes | None = None) -> None:

@@ -46,6 +46,7 @@ from serving.cli.console import results_apart
 from serving.cli.exits import exit_code_of, leave
 from serving.cli.run_work import COMMAND
 from serving.logs.file import OpenLog
+from serving.runs.find import release_names
 
 __all__ = ["app", "main", "run"]
 
@@ -126,6 +127,7 @@ def run(arguments: Sequence[str], *, ends_process: bool = False) -> int:
             lambda: _invoke(arguments), as_json="--json" in arguments, ends_process=ends_process
         )
     finally:
+        release_names()
         log.close()
 
 

@@ -30,7 +30,7 @@ from serving.cli.console import VerbOutput
 from serving.cli.named_copy import NamedCopy, copy_of_demand
 from serving.cli.output import check_folder, check_output, save_result
 from serving.errors import OutputError
-from serving.runs.find import RUNS, begin_run, find_run, free_name, known_run, list_runs
+from serving.runs.find import RUNS, begin_run, claim_name, find_run, known_run, list_runs
 from serving.runs.find import run_around as run_of
 from serving.runs.manifest import FILE_NAMES, FileKind, RunFile, find_conflict
 from serving.runs.run_folder import MANIFEST, RunFolder, now, sha256_of
@@ -266,7 +266,7 @@ class RunWork:
         when = now()
         base = None if run is None else run.name
         name = self.asked if self.asked != base else None
-        return begin_run(name or free_name(self._stem(), when), when, base)
+        return begin_run(name or claim_name(self._stem(), when), when, base)
 
     def _foreign(self, run: RunFolder) -> str:
         """Why what was named belongs to another run than `run`; empty if it does not."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from cluster.document import DocumentError
@@ -12,8 +14,8 @@ from serving.runs.manifest import Manifest, is_run_name
 from serving.runs.run_folder import MANIFEST, RunFolder
 
 __all__ = [
-    "RUNS", "begin_run", "check_run_name", "find_run", "free_name", "known_run", "list_runs",
-    "run_around",
+    "RUNS", "begin_run", "check_run_name", "claim_name", "find_run", "known_run", "list_runs",
+    "release_names", "run_around",
 ]  # fmt: skip
 
 RUNS = Path("out/runs")
@@ -78,14 +80,35 @@ def check_run_name(name: str, option: str = "--run") -> None:
         )
 
 
-def free_name(stem: str, when: datetime, root: Path = RUNS) -> str:
-    """A name that no run has: `stem`, day and time, and a number where that is taken."""
-    name = f"{stem}-{when.astimezone():%Y%m%d-%H%M%S}"
-    number, found = 1, name
-    while (root / found).exists():
-        number += 1
-        found = f"{name}-{number}"
-    return found
+def claim_name(stem: str, when: datetime, root: Path = RUNS) -> str:
+    """A name that no run has and no other command gets: `stem`, day and time, and a number where
+    that is taken. Its folder is made here; where it is left empty, `release_names` takes it away.
+    """
+    asked = f"{stem}-{when.astimezone():%Y%m%d-%H%M%S}"
+    for number in count(1):
+        name = asked if number == 1 else f"{asked}-{number}"
+        new = [root / name, *(above for above in (root, *root.parents) if not above.exists())]
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            (root / name).mkdir()
+        except FileExistsError:
+            continue
+        except OSError:
+            return name  # whoever writes there says what is wrong
+        _claimed.extend(new)
+        return name
+    raise AssertionError("numbers do not end")
+
+
+def release_names() -> None:
+    """Take away the folders that were made for names and hold nothing."""
+    while _claimed:
+        with suppress(OSError):
+            _claimed.pop(0).rmdir()
+
+
+_claimed: list[Path] = []
+"""folders that were made, each before those that it lies in"""
 
 
 def begin_run(name: str, when: datetime, from_run: str | None, root: Path = RUNS) -> RunFolder:

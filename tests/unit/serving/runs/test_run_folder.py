@@ -10,7 +10,7 @@ import pytest
 
 from cluster.errors import InputError, UnknownNameError
 from planner.plan import Plan
-from serving.runs.find import begin_run, find_run, free_name, known_run, list_runs
+from serving.runs.find import begin_run, claim_name, find_run, known_run, list_runs, release_names
 from serving.runs.manifest import FileKind
 from serving.runs.run_folder import RunFolder, now
 from support.demo_setting import demo_setting
@@ -96,6 +96,22 @@ def test_a_folder_that_was_renamed_is_told(run: RunFolder) -> None:
 
 def test_runs_of_one_second_get_names_of_their_own(run: RunFolder) -> None:
     when = now()
-    name = free_name("demo", when, root(run))
+    name = claim_name("demo", when, root(run))
     begin_run(name, when, None, root(run)).record({})
-    assert free_name("demo", when, root(run)) == f"{name}-2"
+    assert claim_name("demo", when, root(run)) == f"{name}-2"
+
+
+def test_commands_at_once_get_names_of_their_own_and_those_that_fail_leave_nothing(
+    tmp_path: Path,
+) -> None:
+    """The folder is the claim: whoever makes it first has the name."""
+    place, when = tmp_path / "out" / "runs", now()
+    names = [claim_name("demo", when, place) for _ in range(3)]
+    assert len(set(names)) == 3
+    begin_run(names[1], when, None, place).record({})
+    release_names()
+    assert [path.name for path in place.iterdir()] == [names[1]]
+    shutil.rmtree(tmp_path / "out")
+    claim_name("demo", when, place)
+    release_names()
+    assert not (tmp_path / "out").exists()
