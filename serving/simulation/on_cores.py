@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 __all__ = ["map_on_cores"]
@@ -26,5 +27,18 @@ def map_on_cores(
     workers = min(len(arguments), workers or len(os.sched_getaffinity(0)))
     if workers <= 1:
         return [run(argument) for argument in arguments]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    others = set(active_children())
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts)
+    try:
         return list(pool.map(run, arguments))
+    except BaseException:
+        for worker in set(active_children()) - others:
+            worker.kill()  # else what they have begun would be waited for
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C goes to all processes of a terminal; the one that asked sees to these."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

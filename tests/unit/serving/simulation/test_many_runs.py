@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from cluster.demand import Phase
@@ -34,3 +38,27 @@ def test_each_run_is_the_one_of_its_seed_in_whichever_process(
 def test_no_seed_is_no_run(setting: Setting, solution: Solution, phase: Phase) -> None:
     with pytest.raises(InputError, match="no seed"):
         simulate_runs(setting, solution.plan, [phase], [])
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from serving.simulation.on_cores import map_on_cores
+
+if __name__ == "__main__":
+    threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun_s = time.monotonic()
+    try:
+        map_on_cores(time.sleep, [600.0, 600.0, 600.0], workers=2)
+    except KeyboardInterrupt:
+        print("interrupted after", time.monotonic() - begun_s)
+"""
+
+
+def test_whoever_is_interrupted_waits_for_no_worker(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("interrupted after")
+    assert done.stderr == ""
