@@ -51,7 +51,12 @@ def compile_modules() -> Path:
         built = Path(tempfile.mkdtemp(dir=_made(folder.parent)))
         for library in copy.rglob(f"*{EXTENSION_SUFFIXES[0]}"):
             shutil.copy(library, _made((built / library.relative_to(copy)).parent))
-        built.rename(folder)
+        try:
+            built.rename(folder)
+        except OSError:
+            shutil.rmtree(built)
+            if not folder.is_dir():  # else another one has compiled the same meanwhile
+                raise
     return folder
 
 

@@ -76,16 +76,20 @@ def compiled_folder() -> Path:
 def use_compiled() -> None:
     """Import these modules as they were compiled, from now on in this process.
 
-    Raises `ImportError` where these sources were not compiled, or one was imported before.
+    Raises `ImportError`, with the name `VARIABLE`, where these sources were not compiled, or one
+    was imported before.
     """
     folder = compiled_folder()
     if not folder.is_dir():
-        raise ImportError(
-            f"{VARIABLE} is set, but these sources are not compiled; `make compiled` does that"
-        )
+        others = folder.parent.is_dir() and any(folder.parent.iterdir())
+        why = "others than these sources are compiled" if others else "nothing is compiled"
+        raise ImportError(f"{VARIABLE} is set, but {why}; run `make compiled`", name=VARIABLE)
     early = [module for module in MODULES if module in sys.modules]
     if early:
-        raise ImportError(f"{early[0]} was imported before it could be taken compiled")
+        raise ImportError(
+            f"{VARIABLE} is set, but {early[0]} was imported before it could be taken compiled",
+            name=VARIABLE,
+        )
     sys.path.append(str(folder))  # what all of them share is a module of no package
     sys.meta_path.insert(0, _Finder(folder))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from testbed.shadowing import refuse_shadowed_packages
@@ -21,6 +22,13 @@ def main() -> None:
     except KeyboardInterrupt:  # from here on `serving.cli.exits` sees to it
         print("testbed: interrupted", file=sys.stderr)
         sys.exit(130)
+    except ImportError as error:
+        if error.name != "TESTBED_COMPILED":
+            raise
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error), "exit_code": 2}))
+        print(f"testbed: {error}", file=sys.stderr)
+        sys.exit(2)
     run()
 
 

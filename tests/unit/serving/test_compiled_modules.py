@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,22 @@ def test_another_source_is_another_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert compiled_folder() == there
     source_of(MODULES[-1]).write_text("changed = True\n")
     assert compiled_folder() != there
+
+
+def test_a_command_says_in_one_line_that_nothing_is_compiled(tmp_path: Path) -> None:
+    for there, words in ((None, "nothing is compiled"), ("old", "others than these sources are")):
+        folder = tmp_path / "j3o-testbed" / "compiled"
+        if there is not None:
+            (folder / there).mkdir(parents=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "testbed", "runs", "--json"],
+            env={**os.environ, VARIABLE: "1", "XDG_CACHE_HOME": str(tmp_path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"testbed: {VARIABLE} is set, but {words}")
+        assert json.loads(done.stdout) == {"error": line.removeprefix("testbed: "), "exit_code": 2}
 
 
 def test_sources_that_were_not_compiled_are_refused_in_one_line(tmp_path: Path) -> None:
