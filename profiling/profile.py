@@ -151,6 +151,10 @@ class ModelProfile(FrozenModel):
         return float(np.interp(size, self._sizes, rising_s))
 
 
+ROUNDED = 1e-3
+"""relative: the values of a scatter have four digits"""
+
+
 class WayCost(FrozenModel):
     """What a query takes beside queues, batches and links, in the median of a run."""
 
@@ -163,6 +167,13 @@ class WayCost(FrozenModel):
         description="seconds beyond `door_s` of queries that their own client answered, each as "
         "likely as the others; empty where they were few, and in files of earlier versions",
     )
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        shortest_s = self.door_s + min(self.scatter_s, default=0.0)
+        if shortest_s < -ROUNDED * self.door_s:
+            raise ValueError(f"scatter_s: a query would take {shortest_s:.4g} s at the door")
+        return self
 
 
 class Profiles(Document):

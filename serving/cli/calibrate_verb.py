@@ -12,6 +12,7 @@ from cluster.errors import InputError
 from cluster.provenance import collect_provenance
 from profiling.calibrate import BatchTimes, corrected_profiles
 from profiling.profile import Profiles, digest_of
+from profiling.scatter import LEAST_WEIGHT
 from profiling.shared_hosts import shared_hosts
 from serving.cli.console import VerbOutput
 from serving.cli.inputs import Json, MeasurementsFile, ProfilesFile, RunName
@@ -46,6 +47,10 @@ def calibrate(
     profiles = work.read(FileKind.PROFILES, profiles, "--profiles")
     measurements = work.read(FileKind.MEASUREMENTS, measurements, "--measurements")
     before, rows = Profiles.load(profiles), Measurements.load(measurements)
+    if rows.run.simulated:
+        raise InputError(
+            f"{measurements}: it was simulated, not measured; name what `testbed drive` measured"
+        )
     # Profiles that were corrected may be so again by the same run: a factor of two each time.
     known = rows.run.profiles_digest
     if before.version == 1 and known not in (None, digest_of(before.profiles)):
@@ -87,8 +92,17 @@ def calibrate(
             f"beside queues, batches and links a query takes {way.door_s * 1e3:.1f} ms, and "
             f"{way.hop_s * 1e3:.1f} ms more for each link"
         )
+    found = [after.find(each.node, each.model) for each in served]
+    scattering = sum(1 for each in found if each and each.calibration and each.calibration.scatter)
+    out.say(
+        f"how batches scatter is known of {scattering} of {len(served)}, for the simulator: of "
+        f"those with {LEAST_WEIGHT:.0f} batches or more"
+    )
     out.wrote(target)
-    out.say(f"profiles are of version {after.version}; `testbed plan` plans with them")
+    out.say(
+        f"profiles are of version {after.version}; `testbed plan` plans with them, and another run "
+        "under that plan shows what it was worth"
+    )
     out.result(
         {
             "profiles": str(target), "run": None if done is None else done.name,

@@ -248,11 +248,16 @@ def _tell_measured(
     if in_force is None:
         return None
     from serving.replan.estimate.calibration import measured_rtt_s
-    from serving.replan.loop_state import load_state, state_file
+    from serving.replan.loop_state import load_state, loop_process, state_file
 
-    state = load_state(state_file(state_path().parent), in_force.plan.version)
+    folder = state_path().parent
+    file = state_file(folder)
+    state = load_state(file, in_force.plan.version)
     if state is None:
         return None
+    plans = "plans"
+    if loop_process(folder) is None:
+        plans = f"ended {time.time() - file.stat().st_mtime:.0f} s ago and planned"
     told: dict[str, dict[str, dict[str, float]]] = {}
     for kind, what, ratios in (
         ("devices", "batches took {:.2f} times as long as profiled", state.calibration.devices),
@@ -265,7 +270,7 @@ def _tell_measured(
         for name, ratio in ratios.items():
             if ratio.used != 1.0:
                 out.say(
-                    f"{name}: {what.format(ratio.value)}; the live loop plans with {ratio.used:g}"
+                    f"{name}: {what.format(ratio.value)}; the live loop {plans} with {ratio.used:g}"
                 )
     links = with_links(topology, in_force.plan.links).links
     stated_s = {link.name: link.rtt_s for link in links}
@@ -278,7 +283,7 @@ def _tell_measured(
         if ratio.used != 1.0:
             out.say(
                 f"{name}: the round trip takes {1e3 * rtt_s:.3g} ms, {1e3 * stated_s[name]:.3g} ms "
-                f"are stated; the live loop plans with {1e3 * used_s:.3g} ms"
+                f"are stated; the live loop {plans} with {1e3 * used_s:.3g} ms"
             )
     return told
 

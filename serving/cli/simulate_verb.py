@@ -128,6 +128,8 @@ def simulate(
             events = Demand.load(demand).timeline
         against = work.read(FileKind.MEASUREMENTS, against, "--against")
         rows = Measurements.load(against)
+        if rows.run.simulated:
+            out.say(f"{against} was simulated, too: the simulator is compared with itself")
         refuse_other_plan(rows, against, wanted, plan)
         output = work.writes((FileKind.SIMULATED,), output, drops=(FileKind.SIMULATED_DEMAND,))
         planned = PlannedFor(setting, wanted, load, routing)
@@ -166,6 +168,7 @@ def simulate(
     if runs == 1:
         with out.busy("simulating"):
             rows = simulated(phases, seed)
+            _refuse_without_queries(rows)
     else:
         with out.busy(f"simulating {runs} runs"), naming_demand(demand):
             several = simulate_runs(
@@ -173,6 +176,7 @@ def simulate(
                 spill_over=spill, routing=routing,
             )  # fmt: skip
         rows = Measurements.pooled(several)
+        _refuse_without_queries(rows)
         accuracies = [summarise_run(each).accuracy for each in several]
         out.say(f"accuracy by run: {min(accuracies):.3f} to {max(accuracies):.3f}")
     work.save(FileKind.SIMULATED, rows.save)
@@ -182,6 +186,13 @@ def simulate(
     out.wrote(output)
     name = None if done is None else done.name
     out.result({**summary.model_dump(mode="json"), "simulated": str(output), "run": name})
+
+
+def _refuse_without_queries(rows: Measurements) -> None:
+    if not len(rows):
+        raise InputError(
+            f"no query falls into the {rows.run.duration_s:g} s of the traffic; let it last longer"
+        )
 
 
 def _compare(

@@ -40,7 +40,7 @@ def drawn_batches(profiles: Profiles, seed: int) -> BatchScatter:
 def drawn_door_s(way: WayCost, client_q: NDArray[np.str_], seed: int) -> NDArray[np.float64]:
     """Seconds that the answer of each query takes at the door of its client (q)."""
     door_s_q = np.full(len(client_q), way.door_s)
-    if way.scatter_s:
+    if way.scatter_s and len(client_q):
         clients, place_q = np.unique(client_q, return_inverse=True)
         by_client_q = np.argsort(place_q, kind="stable")
         ends = np.cumsum(np.bincount(place_q, minlength=len(clients)))

@@ -91,6 +91,8 @@ def simulate_beside(
     timeline: Sequence[TimelineEvent] = (),
 ) -> Measurements:
     """The same with something that runs `beside` the traffic; raises what that raises."""
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or more, got {seed}")
     for phase in phases:
         setting.problem(phase)
     schedule = build_schedule(phases, seed, IMAGES, timeline=timeline)
@@ -154,6 +156,9 @@ def system_of(
     """The system of `setting` under `plan`, simulated; batches scatter by `seed`. Raises
     `InputError` for a route of `plan` by a model without card or without profile on its node."""
     _check_routes(setting, plan)
+    if routing not in list(RoutingMode):
+        modes = ", ".join(RoutingMode)
+        raise InputError(f"routing: there is no {routing!r}; one of {modes}")
     return SimulatedSystem(
         setting.topology,
         plan,
@@ -162,7 +167,7 @@ def system_of(
         version=plan.version,
         shared_passes=shared_passes,
         spill_over=spill_over,
-        routing=routing,
+        routing=RoutingMode(routing),
         accuracy=setting.accuracy,
         load_s=setting.load_s,
         straight_s=profiled_latency(setting.profiles, straight=True),

@@ -249,6 +249,8 @@ class Measurements:
     def load(cls, path: str | Path) -> Self:
         """Read `path`. Raises `DocumentError`, in one line, for a file `save` did not write."""
         path = Path(path)
+        if path.is_dir():
+            raise DocumentError(f"{path}: it is a folder; name the file of a run's measurements")
         try:
             table = pq.read_table(path, partitioning=None)
         except FileNotFoundError:

@@ -103,7 +103,7 @@ def way_cost(rows: Measurements, hosts: Sequence[SharedHost] = ()) -> WayCost | 
     door_s = max(0.0, float(np.median(beside_s[own_q])))
     edge_q = rows.answered & (rows.tier == "edge")
     more_s = float(np.median(beside_s[edge_q])) - door_s if edge_q.any() else 0.0
-    scatter_s = equally_likely(beside_s[own_q] - door_s)
+    scatter_s = equally_likely(np.maximum(beside_s[own_q], 0.0) - door_s)
     return WayCost(door_s=door_s, hop_s=max(0.0, more_s), scatter_s=scatter_s)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from planner.plan import Plan
@@ -14,7 +15,7 @@ from serving.setting.setting import Setting
 from serving.traffic.measurement import Measurements
 from support.demo_setting import demo_demand
 
-__all__ = ["newest_run", "put_run", "run_file"]
+__all__ = ["as_measured", "newest_run", "put_run", "run_file"]
 
 MADE_FROM = {
     FileKind.PROBLEM: (FileKind.TOPOLOGY, FileKind.PROFILES),
@@ -53,6 +54,12 @@ def put_run(
     if measurements is not None:
         put(FileKind.MEASUREMENTS, measurements)
     return run.record(files)
+
+
+def as_measured(rows: Measurements) -> Measurements:
+    """Simulated `rows` as if a running system had measured them."""
+    provenance = rows.run.provenance.model_copy(update={"command": "testbed drive"})
+    return replace(rows, run=rows.run.model_copy(update={"provenance": provenance}))
 
 
 def newest_run(folder: Path) -> RunFolder:

@@ -9,14 +9,12 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
-from cluster.provenance import collect_provenance
 from cluster.providers.ray_driver import prepare_ray
 from planner.policies import solve
 from serving.cli.main import run
@@ -26,7 +24,7 @@ from serving.simulation.simulate import simulate
 from support.demo_setting import demo_demand, demo_setting
 from support.doc_commands import DocCommand, documented, handling, parse_command
 from support.paths import ROOT
-from support.run_files import put_run
+from support.run_files import as_measured, put_run
 
 PROGRAMS = {command.words[0] for command in documented()}
 OWN = [command for command in documented() if command.words[0] == "testbed"]
@@ -67,9 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     phase = demo_demand().phases[0].model_copy(update={"duration_s": 4.0})
     plan = solve(setting.problem(demo_demand().phases[0]), "baj3o").plan
     rows = simulate(setting, plan, [phase], seed=1)
-    provenance = collect_provenance("testbed drive", seed=1)
-    driven = replace(rows, run=rows.run.model_copy(update={"provenance": provenance}))
-    put_run(tmp_path, setting, plan, driven)
+    put_run(tmp_path, setting, plan, as_measured(rows))
     page = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(import numpy.*?)```", page, re.DOTALL)
     assert code

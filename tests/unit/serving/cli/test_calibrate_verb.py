@@ -18,7 +18,7 @@ from serving.simulation.simulate import simulate
 from serving.verdicts.judge import PlannedFor, judge_run
 from serving.verdicts.verdict import Quantity, failed
 from support.demo_setting import demo_demand, demo_setting
-from support.run_files import newest_run, put_run, run_file
+from support.run_files import as_measured, newest_run, put_run, run_file
 
 SLOWER = 1.6
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stated = demo_setting()
     phase = demo_demand().phases[0]
     plan = solve(stated.problem(phase), "certified").plan
-    rows = simulate(slow(stated), plan, [phase], seed=1)
+    rows = as_measured(simulate(slow(stated), plan, [phase], seed=1))
     put_run(tmp_path, stated, plan, rows)
     return tmp_path
 
@@ -92,6 +92,7 @@ def test_a_file_that_is_named_is_replaced(folder: Path) -> None:
         (["--measurements", "gone.parquet"], "gone.parquet: No such file"),
         (["--profiles", "gone.json"], "gone.json"),
         (["--profiles", "other.json"], "has no batch of a model that other.json has"),
+        (["--measurements", "simulated.parquet"], "simulated.parquet: it was simulated, not"),
     ],
 )
 def test_what_cannot_be_corrected_is_one_line_and_changes_nothing(
@@ -104,6 +105,8 @@ def test_what_cannot_be_corrected_is_one_line_and_changes_nothing(
     )
     profiles.model_copy(update={"profiles": strange}).save(folder / "other.json")
     before = (folder / "other.json").read_bytes()
+    assert run(["simulate", "--duration", "2", "-o", "simulated.parquet"]) == 0
+    capsys.readouterr()
     assert run(["calibrate", *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line

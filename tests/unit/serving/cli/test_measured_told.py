@@ -13,7 +13,7 @@ from serving.cli.cluster_verbs import _tell_measured
 from serving.cli.console import VerbOutput
 from serving.deploy.assignment_record import PlanInForce
 from serving.replan.estimate.calibration import Calibration, MeasuredRatio
-from serving.replan.loop_state import LoopState, state_file
+from serving.replan.loop_state import LoopState, hold_loop_lock, state_file
 from support.demo_setting import demo_setting
 from support.replan_cases import plan_for, problem
 
@@ -40,7 +40,8 @@ def test_it_names_what_plans_go_by_and_tells_programs_the_rest(
         },
     )
     LoopState(plan=PLAN, calibration=measured).save(state_file(folder))
-    told = _tell_measured(VerbOutput(), IN_FORCE, DEMO)
+    with hold_loop_lock(folder):
+        told = _tell_measured(VerbOutput(), IN_FORCE, DEMO)
     assert told == {
         "devices": {"e": {"value": 1.6, "looks": 3, "used": 1.6}},
         "links": {"c to e": {"value": 0.99, "looks": 1, "used": 1.0}},
@@ -59,6 +60,9 @@ def test_it_names_what_plans_go_by_and_tells_programs_the_rest(
         "edge-0 to cloud: the round trip takes 90 ms, 30 ms are stated; the live loop plans with "
         "90 ms"
     )
+    _tell_measured(VerbOutput(), IN_FORCE, DEMO)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "as profiled; the live loop ended 0 s ago and planned with 1.6" in said
 
 
 def test_without_a_loop_or_under_another_plan_nothing_is_said(folder: Path) -> None:

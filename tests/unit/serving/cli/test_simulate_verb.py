@@ -203,3 +203,19 @@ def test_a_run_that_cannot_be_judged_is_one_line_and_writes_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not run_file(folder, "simulated.parquet").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--parts"], ["--runs", "2"]])
+def test_a_time_into_which_no_query_falls_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    asked = ["simulate", "--demand", demand(folder), "--duration", "0.001", *more]
+    assert run(asked) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no query falls into the 0.00" in line
+    assert not run_file(folder, "simulated.parquet").exists()
+
+
+def test_a_folder_is_no_measurements(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", "--against", "out"]) == 2
+    assert "out: it is a folder" in capsys.readouterr().err

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cluster.demand import Phase
+from cluster.errors import InputError
 from planner.problem import ProblemError
 from planner.solution import Solution
-from profiling.profile import Profiles
+from profiling.profile import Profiles, WayCost
+from serving.routing.routes import RoutingMode
 from serving.setting.setting import Setting
 from serving.simulation.simulate import simulate
 from serving.traffic.summary import summarise_run
@@ -87,3 +90,36 @@ def test_names_that_the_setting_lacks_are_refused_before_anything_runs(
     )
     with pytest.raises(ValueError, match=f"'{used}' was not profiled on"):
         simulate(replace(setting, profiles=profiles), solution.plan, [phase])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"routing": "quickest"}, "routing: there is no 'quickest'; one of shares"),
+    ],
+)
+def test_what_cannot_be_simulated_is_named(
+    setting: Setting, solution: Solution, phase: Phase, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        simulate(setting, solution.plan, [phase], **options)
+
+
+def test_routing_may_be_named_in_words(setting: Setting, solution: Solution, phase: Phase) -> None:
+    short = [phase.model_copy(update={"duration_s": 4.0})]
+    named: Any = "shorter"
+    rows = simulate(setting, solution.plan, short, routing=named)
+    assert_same_rows(rows, simulate(setting, solution.plan, short, routing=RoutingMode.SHORTER))
+
+
+def test_a_run_without_queries_has_no_rows(setting: Setting, solution: Solution) -> None:
+    silent = Phase(duration_s=1.0, rates_qps={"client-0": {}})
+    way = WayCost(door_s=0.01, hop_s=0.0, scatter_s=(-0.005, 0.005))
+    known = replace(setting, profiles=setting.profiles.model_copy(update={"way": way}))
+    assert len(simulate(known, solution.plan, [silent])) == 0
+
+
+def test_no_query_takes_less_than_no_time() -> None:
+    with pytest.raises(ValueError, match=r"a query would take -4\.99 s at the door"):
+        WayCost(door_s=0.01, hop_s=0.0, scatter_s=(-5.0, 0.0))
