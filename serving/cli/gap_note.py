@@ -1,4 +1,4 @@
-"""Why a plan is not proven as closely as was asked for."""
+"""What a plan leaves room for, and why it is not proven as closely as was asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from planner.certificate import Status
 from planner.solution import Solution
 from serving.cli.console import VerbOutput
 
-__all__ = ["note_gap"]
+__all__ = ["note_bursts", "note_gap"]
 
 PROVING = ("certified", "exact")
 """policies that go on until the gap is what was asked for"""
@@ -38,3 +38,14 @@ def note_gap(out: VerbOutput, wanted: float, limit_s: float, solution: Solution)
         f"[yellow]note[/]: --gap {wanted:g} asks for {100 * wanted:.3g} %, "
         f"{100 * found.gap:.3g} % was reached: {why}"
     )
+
+
+def note_bursts(out: VerbOutput, solution: Solution) -> None:
+    """Say that a plan leaves room for bursts (F17), and how wide they are."""
+    widest = float(solution.problem.dispersion_c.max(initial=1.0))
+    if widest > 1:
+        out.say(
+            "room is left for bursts: in two windows a client's queries scatter up to "
+            f"{widest:.3g} times as widely as at random (F17); `testbed simulate` shows what that "
+            "is worth"
+        )

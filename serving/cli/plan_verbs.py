@@ -27,7 +27,7 @@ from profiling.profile import digest_of
 from serving.cli.belonging import current_plan, measured_links
 from serving.cli.console import ExitCode, VerbOutput
 from serving.cli.energy_options import BusyWatts, JoulePrice, MaxWatts, energy_goal, watts_told
-from serving.cli.gap_note import note_gap
+from serving.cli.gap_note import note_bursts, note_gap
 from serving.cli.inputs import (
     DemandFile,
     Json,
@@ -205,6 +205,7 @@ def plan(
     done = work.finish()
     _show_solution(out, solution)
     _note_other_solver(out, solver, solution)
+    note_bursts(out, solution)
     note_gap(out, gap, time_limit, solution)
     if by_queues:
         out.say(

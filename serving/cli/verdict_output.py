@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from serving.cli.console import ExitCode, VerbOutput
-from serving.verdicts.in_words import failures_in_words, verdict_table
+from serving.verdicts.in_words import doubts_in_words, failures_in_words, verdict_table
 from serving.verdicts.verdict import Verdict, failed
 
 __all__ = ["Strict", "end_strictly", "tell_verdicts"]
@@ -19,9 +19,9 @@ Strict = Annotated[
 
 
 def tell_verdicts(out: VerbOutput, verdicts: Sequence[Verdict]) -> None:
-    """The table, and a line for each quantity that fails somewhere."""
+    """The table, and a line for each quantity that fails somewhere, or is unsure."""
     out.table(verdict_table(verdicts))
-    for line in failures_in_words(verdicts):
+    for line in (*failures_in_words(verdicts), *doubts_in_words(verdicts)):
         out.say(line)
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from serving.verdicts.verdict import Held, Quantity, Verdict
 
 __all__ = [
-    "Group", "error_in_words", "failures_in_words", "group_verdicts", "value_in_words",
-    "verdict_table",
+    "Group", "doubts_in_words", "error_in_words", "failures_in_words", "group_verdicts",
+    "value_in_words", "verdict_table",
 ]  # fmt: skip
 
 
@@ -87,13 +87,26 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 def failures_in_words(verdicts: Sequence[Verdict]) -> list[str]:
     """Of each quantity that fails somewhere, a line with the worst place and the cause."""
+    return [
+        f"{_off(group.worst)}: {group.worst.cause}"
+        for group in group_verdicts(verdicts)
+        if group.worst.held is Held.NO
+    ]
+
+
+def doubts_in_words(verdicts: Sequence[Verdict]) -> list[str]:
+    """Of each quantity that is unsure somewhere and fails nowhere, a line with the worst place and
+    what chance may do to it."""
     lines = []
     for group in group_verdicts(verdicts):
         worst = group.worst
-        if worst.held is Held.NO:
-            error, tolerance = error_in_words(worst)
-            where = f" ({worst.where})" if worst.where else ""
-            lines.append(
-                f"{group.quantity}{where} is off by {error} (within {tolerance}): {worst.cause}"
-            )
+        if worst.held is Held.UNSURE:
+            margin = f"{worst.margin:.0%}" if worst.relative else f"{worst.margin:.3g}"
+            lines.append(f"{_off(worst)}, chance alone may do {margin}: drive for longer")
     return lines
+
+
+def _off(verdict: Verdict) -> str:
+    error, tolerance = error_in_words(verdict)
+    where = f" ({verdict.where})" if verdict.where else ""
+    return f"{verdict.quantity}{where} is off by {error} (within {tolerance})"

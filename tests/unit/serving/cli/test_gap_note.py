@@ -10,7 +10,7 @@ from planner.certificate import Status
 from planner.policies import Options, solve
 from planner.solution import Solution
 from serving.cli.console import VerbOutput
-from serving.cli.gap_note import note_gap
+from serving.cli.gap_note import note_bursts, note_gap
 from support.planner_cases import one_client
 
 
@@ -38,3 +38,13 @@ def test_under_bursts_no_other_policy_is_recommended(capsys: pytest.CaptureFixtu
         said = told(capsys, found, gap=0.06, status=Status.FEASIBLE)
         assert "leave a part to bursts" in said
         assert "--policy" not in said
+
+
+def test_room_for_bursts_is_told_with_how_wide_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    note_bursts(VerbOutput(), solve(one_client(), "certified", Options()))
+    assert capsys.readouterr().out == ""
+    note_bursts(VerbOutput(), solve(one_client(dispersion_c=[4.0]), "certified", Options()))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "scatter up to 4 times as widely as at random (F17)" in said

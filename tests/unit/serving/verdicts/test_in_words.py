@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from serving.verdicts.in_words import (
+    doubts_in_words,
     error_in_words,
     failures_in_words,
     group_verdicts,
@@ -64,3 +65,14 @@ def test_the_table_has_a_row_for_each_quantity_and_the_cause() -> None:
     assert "accuracy" in text
     assert max(map(len, text.splitlines())) <= 80
     assert failures_in_words(BUSY) == ["utilization (b) is off by +0.060 (within 0.05): bursts"]
+
+
+def test_what_is_unsure_is_told_where_nothing_fails() -> None:
+    assert doubts_in_words(BUSY) == []
+    assert doubts_in_words(BUSY[:1]) == [
+        "utilization (a) is off by +0.200 (within 0.05), chance alone may do 0.01: drive for longer"
+    ]
+    batch = verdict(Quantity.BATCH_LATENCY, "m on a", -0.15, Held.UNSURE, True)
+    (line,) = doubts_in_words([batch])
+    assert line.startswith("batch latency (m on a) is off by -15.0% (within 5%), chance alone may")
+    assert "do 1%" in line
