@@ -32,11 +32,11 @@ from serving.verdicts.verdict import Quantity, Source, Verdict, failed
 from serving_rows import median_row
 
 __all__ = [
-    "PARTS", "Judged", "Trials", "light_rows", "measure", "prediction_rows", "rows_of",
-    "spread_rows", "traffic", "use_rows",
+    "PARTS", "Judged", "Trials", "latency_rows", "light_rows", "measure", "prediction_rows",
+    "rows_of", "spread_rows", "traffic", "use_rows",
 ]  # fmt: skip
 
-PARTS = ("T1.unloaded", "T3", "T10")
+PARTS = ("T1.unloaded", "T3", "T4", "T10")
 """rows that can be measured by themselves"""
 RUN_S = 40.0
 CALIBRATING_SEED = 99
@@ -135,6 +135,12 @@ def prediction_rows(
             for seed in range(repetitions):
                 trials.drive("poisson", kinds["poisson"], seed)
             return use_rows(trials.found["poisson"], devices)
+        if only == "T4":
+            trials.calibrate(kinds["poisson"])
+            for seed in range(repetitions):
+                for kind, phase in kinds.items():
+                    trials.drive(kind, phase, seed)
+            return latency_rows(trials.found, devices)
         if only is None:
             measure(trials, kinds, repetitions, calm=kinds["poisson"])
         if devices == "emulated":
@@ -203,20 +209,7 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
     add(f"T2.worst{suffix}", "the same, the task that is furthest off", "accuracy",
         [float(np.abs(by_task).max())])  # fmt: skip
     rows += use_rows(calm, devices)
-    quantities = {
-        "p50": (Quantity.LATENCY_P50, "latency, median"),
-        "p95": (Quantity.LATENCY_P95, "latency, 95th percentile"),
-    }
-    for kind in ("poisson", "mmpp", "trace"):
-        for name, (quantity, words) in quantities.items():
-            if kind in found:
-                add(f"T4.{devices}_{kind}_{name}",
-                    f"{kind}: {words}, simulated beside measured, absolute error ÷ simulated",
-                    "share", [abs(run.errors(quantity)[0]) for run in found[kind]])  # fmt: skip
-        if kind in found:
-            add(f"T4.{devices}_{kind}_shed", f"{kind}: share refused, absolute error", "share",
-                [abs(run.errors(Quantity.SHED_SHARE, Source.SIMULATION)[0])
-                 for run in found[kind]])  # fmt: skip
+    rows += latency_rows(found, devices)
     for name, kind in (("poisson", "poisson"), ("bursty", "mmpp")):
         add(f"T5.{name}{suffix}", f"answered within the bound, of the answers, {kind}", "share",
             [run.summary.deadline_met_share or 0.0 for run in found[kind]])  # fmt: skip
@@ -227,6 +220,31 @@ def rows_of(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[st
                 for runs in found.values() for run in runs]  # fmt: skip
         add("T.late", "batches of a node that came later than from its device, most of a run",
             "share", late)  # fmt: skip
+    return rows
+
+
+def latency_rows(found: Mapping[str, Sequence[Judged]], devices: str) -> list[dict[str, object]]:
+    """T4 of the kinds of traffic that were driven."""
+    rows: list[dict[str, object]] = []
+
+    def add(name: str, what: str, values: Sequence[float]) -> None:
+        said = f"{what}; {len(values)} runs of {RUN_S:g} s"
+        rows.append(median_row(f"T4.{devices}_{name}", said, "share", values))
+
+    quantities = {
+        "p50": (Quantity.LATENCY_P50, "latency, median"),
+        "p95": (Quantity.LATENCY_P95, "latency, 95th percentile"),
+    }
+    for kind in ("poisson", "mmpp", "trace"):
+        if kind not in found:
+            continue
+        for name, (quantity, words) in quantities.items():
+            what = f"{kind}: {words}, simulated beside measured, absolute error ÷ simulated"
+            add(f"{kind}_{name}", what, [abs(run.errors(quantity)[0]) for run in found[kind]])
+        what = f"{kind}: share refused, absolute error"
+        shed = Quantity.SHED_SHARE
+        add(f"{kind}_shed", what,
+            [abs(run.errors(shed, Source.SIMULATION)[0]) for run in found[kind]])  # fmt: skip
     return rows
 
 

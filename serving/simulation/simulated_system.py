@@ -239,8 +239,6 @@ class SimulatedSystem:
         client = self._nodes.get(query.client)
         if client is None:
             return dict.fromkeys(tasks, Answer(Outcome.ERROR, reason="the client's node is down"))
-        if self.door_s and (cores := self._cores.get(query.client)):
-            cores.occupy()
         try:
             routed = await client.answer_all(tasks, image, deadline_s=deadline_s)
             if process.stands:
@@ -250,6 +248,10 @@ class SimulatedSystem:
         except NotServedError:
             reason = RefusalReason.NOT_SERVED
             return dict.fromkeys(tasks, Answer(Outcome.SHED, reason=reason))
+        finally:
+            # All of the door's work, before the batch and after it: beside the batch there is none.
+            if self.door_s and (cores := self._cores.get(query.client)):
+                cores.occupy()
         return {task: _answer(routed[task]) for task in tasks}
 
     def _image_for(self, tasks: tuple[str, ...]) -> Image:

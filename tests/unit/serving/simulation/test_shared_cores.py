@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.policies import solve
+from profiling.profile import WayCost
 from profiling.shared_hosts import SharedHost, shared_hosts
 from serving.simulation.shared_cores import SharedCores
 from serving.simulation.simulate import simulate
@@ -146,3 +147,17 @@ def test_nodes_of_a_host_with_one_core_wait_for_each_other_as_verdicts_expect() 
             assert profile is not None
             ratios.append(np.mean(each.spent_s_q / each.expected_s_q(profile)))
         assert least < np.median(ratios) < most
+
+
+def test_a_query_at_its_clients_door_does_not_slow_its_own_batch() -> None:
+    """Its batch is between what the door does before and after it."""
+    setting, phase = demo_setting(), demo_demand().phases[0]
+    plan = solve(setting.problem(phase), "certified").plan
+    phase = phase.scaled(0.02).model_copy(update={"duration_s": 400.0})
+    profiles = on_one_host(setting.profiles, cores=1)
+    profiles = profiles.model_copy(update={"way": WayCost(door_s=0.02, hop_s=0.0)})
+    rows = simulate(replace(setting, profiles=profiles), plan, [phase], seed=3)
+    for each in served_by(rows):
+        profile = profiles.find(each.node, each.model)
+        assert profile is not None
+        assert np.quantile(each.spent_s_q / each.expected_s_q(profile), 0.8) < 1.05
