@@ -17,6 +17,7 @@ READERS = {
     "cluster/providers/attach.py": "the same",
     "cluster/providers/netns.py": "the same",
     "cluster/providers/ssh.py": "the same",
+    "serving/cli/cluster_verbs.py": "how long ago a live loop ended: for people",
     "serving/cli/exits.py": "the name of a file with an error: for people",
     "serving/cli/profile_verb.py": "when profiling began: for people",
     "serving/deploy/profile_bench.py": "when a model was measured: for people",

@@ -45,6 +45,7 @@ import os, signal, sys, threading, time
 from serving.simulation.on_cores import map_on_cores
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # left out by shells in the background
     threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     begun_s = time.monotonic()
     try:

@@ -84,7 +84,7 @@ def test_what_is_not_a_measurement_file_is_refused_in_one_line(
     text.write_text("no parquet")
     cases = [
         (tmp_path / "absent.parquet", "No such file"),
-        (tmp_path, "not a parquet file"),
+        (tmp_path, "it is a folder"),
         (text, "not a parquet file"),
         (other_table(tmp_path), "metadata key"),
         (broken_columns(tmp_path, measurements), "columns are missing: node, score"),
