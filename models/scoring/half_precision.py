@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -21,9 +21,10 @@ import torch
 from cluster.document import write_atomically
 from cluster.errors import InputError
 from models.benchmarks.registry import open_benchmark
-from models.benchmarks.splits.interface import Benchmark, Sample
+from models.benchmarks.splits.interface import Benchmark
+from models.benchmarks.splits.rendered import RenderedSplit, rendered_split
 from models.runtime.graph_engine import Answering
-from models.tasks import find_task
+from models.scoring.score import per_image_scores
 from models.zoo.cards import ModelCard
 from models.zoo.fetch import cache_folder
 
@@ -32,7 +33,6 @@ __all__ = ["MOST_LOST", "HalfPrecisionCheck", "half_precision_check"]
 MOST_LOST = 0.005
 """of a task's score; a precision that loses more is not served"""
 PICTURES = 32
-AT_ONCE = 4
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def half_precision_check(card: ModelCard, device: str) -> HalfPrecisionCheck | N
     """The check of a model on a GPU; None where the pictures are not at hand, which is logged."""
     size = (card.preprocessing.height, card.preprocessing.width)
     try:
-        split = open_benchmark(card.benchmark, "test", size)
+        split = open_benchmark(card.benchmark, "test", size, PICTURES)
     except InputError as missing:
         _log.warning(
             "%s: half precision is used without knowing what it costs: %s", card.name, missing
@@ -52,12 +52,12 @@ def half_precision_check(card: ModelCard, device: str) -> HalfPrecisionCheck | N
 
 @dataclass
 class HalfPrecisionCheck:
-    """`PrecisionCheck` by the first `PICTURES` of `split`, which are of the model's size."""
+    """`PrecisionCheck` by the pictures of `split`, which are of the model's size."""
 
     card: ModelCard
     board: str
     split: Benchmark
-    _lost: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
+    _lost: dict[str, dict[str, float]] = field(init=False)
     """by precision and task, what it loses of the score"""
 
     def __post_init__(self) -> None:
@@ -85,12 +85,12 @@ class HalfPrecisionCheck:
 
     @property
     def _file(self) -> Path:
-        facts = f"{self.card.digest} {self.board} {torch.__version__} {self.split.key} {PICTURES}"
+        facts = f"{self.card.digest} {self.board} {torch.__version__} {self.split.key}"
         return cache_folder("precisions") / f"{sha256(facts.encode()).hexdigest()[:16]}.json"
 
     @cached_property
-    def _samples(self) -> Sequence[Sample]:
-        return [self.split.sample(index) for index in range(min(PICTURES, len(self.split)))]
+    def _pictures(self) -> RenderedSplit:
+        return rendered_split(self.split)
 
     def _measured(self, exact: Answering, lowered: Answering) -> dict[str, float]:
         before, after = self._scores(exact), self._scores(lowered)
@@ -98,13 +98,18 @@ class HalfPrecisionCheck:
 
     def _scores(self, answering: Answering) -> Mapping[str, float]:
         """Mean score by task, of those that any picture has a label of."""
-        scores: dict[str, list[float]] = {}
-        for begin in range(0, len(self._samples), AT_ONCE):
-            samples = self._samples[begin : begin + AT_ONCE]
-            answers = answering(np.stack([sample.image for sample in samples]))
-            for task, answer_b in zip(self.card.tasks, answers, strict=True):
-                for sample, answer in zip(samples, answer_b, strict=True):
-                    if task in sample.labels:
-                        score = find_task(task).score(answer, sample.labels[task])
-                        scores.setdefault(task, []).append(score)
-        return {task: float(np.mean(values)) for task, values in scores.items()}
+        scores = per_image_scores(_Answers(self.card, answering), self._pictures)
+        return {task: float(values.mean()) for task, values in scores.items() if len(values)}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """`ScoredModel` of a network in one precision."""
+
+    card: ModelCard
+    answering: Answering
+    max_batch: int = 4
+
+    def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        """See `ScoredModel.run`."""
+        return dict(zip(self.card.tasks, self.answering(images), strict=True))

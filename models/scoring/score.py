@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 
 from models.benchmarks.splits.rendered import RenderedSplit
 from models.runtime.model_runtime import ModelRuntime
 from models.tasks import find_task
-from models.zoo.cards import TaskMetric
+from models.zoo.cards import ModelCard, TaskMetric
 
 __all__ = [
-    "answer_batches", "interval_half_width", "per_image_scores", "score_model",
+    "ScoredModel", "answer_batches", "interval_half_width", "per_image_scores", "score_model",
 ]  # fmt: skip
 
 RESAMPLES = 2_000
 SEED = 7
 
 
+class ScoredModel(Protocol):
+    """What is scored, such as a `ModelRuntime`."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Of the model."""
+        ...
+
+    @property
+    def max_batch(self) -> int:
+        """Pictures that it takes at once."""
+        ...
+
+    def run(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Answers by task of (b, h, w, 3) uint8 pictures."""
+        ...
+
+
 def answer_batches(
-    runtime: ModelRuntime, split: RenderedSplit, rows: np.ndarray
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    runtime: ScoredModel, split: RenderedSplit, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray]]]:
     """The pictures of `rows` in batches as large as the runtime takes: their rows, and answers by
     task."""
     for start in range(0, len(rows), runtime.max_batch):
@@ -30,7 +49,7 @@ def answer_batches(
 
 
 def per_image_scores(
-    runtime: ModelRuntime,
+    runtime: ScoredModel,
     split: RenderedSplit,
     images: Iterable[int] | None = None,
     on_progress: Callable[[int, int], None] | None = None,

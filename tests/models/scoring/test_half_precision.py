@@ -15,7 +15,6 @@ from models.benchmarks.registry import open_benchmark
 from models.runtime.cpu_engine import Serving
 from models.runtime.graph_engine import Answering, GraphEngine
 from models.runtime.model_runtime import ModelRuntime
-from models.scoring import half_precision
 from models.scoring.half_precision import MOST_LOST, HalfPrecisionCheck, half_precision_check
 from models.zoo.assembly import load_network
 from models.zoo.registry import find_model
@@ -39,12 +38,11 @@ class Coarse(nn.Module):
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(half_precision, "PICTURES", 6)
     return tmp_path / "j3o-testbed" / "precisions"
 
 
 def check() -> HalfPrecisionCheck:
-    return HalfPrecisionCheck(CARD, "a board", open_benchmark(CARD.benchmark, "test", SIZE))
+    return HalfPrecisionCheck(CARD, "a board", open_benchmark(CARD.benchmark, "test", SIZE, 6))
 
 
 def precision_of(network: nn.Module, judge: HalfPrecisionCheck) -> str:
