@@ -131,15 +131,11 @@ def prediction_rows(
             measure(trials, {}, repetitions, calm=kinds["poisson"])
             return light_rows(trials.found)
         if only == "T3":
-            trials.calibrate(kinds["poisson"])
-            for seed in range(repetitions):
-                trials.drive("poisson", kinds["poisson"], seed)
+            alone = {"poisson": kinds["poisson"]}
+            measure(trials, alone, repetitions, calm=kinds["poisson"], light=False)
             return use_rows(trials.found["poisson"], devices)
         if only == "T4":
-            trials.calibrate(kinds["poisson"])
-            for seed in range(repetitions):
-                for kind, phase in kinds.items():
-                    trials.drive(kind, phase, seed)
+            measure(trials, kinds, repetitions, calm=kinds["poisson"], light=False)
             return latency_rows(trials.found, devices)
         if only is None:
             measure(trials, kinds, repetitions, calm=kinds["poisson"])
@@ -163,13 +159,20 @@ def traffic(phase: Phase, trace: Path | None) -> dict[str, Phase]:
     return kinds
 
 
-def measure(trials: Trials, kinds: Mapping[str, Phase], repetitions: int, *, calm: Phase) -> None:
-    """A twentieth of `calm` and every kind of traffic in turn, so that a slow spell of the machine
-    meets all alike."""
+def measure(
+    trials: Trials,
+    kinds: Mapping[str, Phase],
+    repetitions: int,
+    *,
+    calm: Phase,
+    light: bool = True,
+) -> None:
+    """Every kind of traffic in turn, so that a slow spell of the machine meets all alike; before
+    each turn a twentieth of `calm`, if `light`."""
     trials.calibrate(calm)
-    light = calm.scaled(UNLOADED)
     for seed in range(repetitions):
-        trials.drive("unloaded", light, seed, planned_for=calm)
+        if light:
+            trials.drive("unloaded", calm.scaled(UNLOADED), seed, planned_for=calm)
         for kind, phase in kinds.items():
             trials.drive(kind, phase, seed)
 
