@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import geometric_mean
 from typing import NamedTuple
 
 import numpy as np
@@ -92,8 +93,8 @@ def scaled(name: SeriesName, board: str, size: int) -> float | None:
     there_s = None if here is None else here.at(size)
     if there_s is None:
         return None
-    logs = [np.log(mine_s / other_s) for mine_s, other_s in _on_both(every, name, board, size)]
-    return there_s * float(np.exp(np.mean(logs))) if len(logs) >= FEWEST else None
+    ratios = [mine_s / other_s for mine_s, other_s in _on_both(every, name, board, size)]
+    return there_s * geometric_mean(ratios) if len(ratios) >= FEWEST else None
 
 
 def _on_both(
