@@ -70,12 +70,13 @@ def calibrate(
     work.save(FileKind.PROFILES, after.save)
     done = work.finish()
     table = Table("model", "node", "batches", "batch of", "was", "is", "ratio")
-    lines = []
+    lines, scattering = [], 0
     for each in served:
         size = round(each.mean_size)
         was, now = before.find(each.node, each.model), after.find(each.node, each.model)
         assert was is not None
         assert now is not None
+        scattering += bool(now.calibration and now.calibration.scatter)
         row = {
             "model": each.model, "node": each.node, "batches": round(each.batches), "size": size,
             "was_s": was.batch_s(size), "is_s": now.batch_s(size),
@@ -92,8 +93,6 @@ def calibrate(
             f"beside queues, batches and links a query takes {way.door_s * 1e3:.1f} ms, and "
             f"{way.hop_s * 1e3:.1f} ms more for each link"
         )
-    found = [after.find(each.node, each.model) for each in served]
-    scattering = sum(1 for each in found if each and each.calibration and each.calibration.scatter)
     out.say(
         f"how batches scatter is known of {scattering} of {len(served)}, for the simulator: of "
         f"those with {LEAST_WEIGHT:.0f} batches or more"
